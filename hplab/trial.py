@@ -1,0 +1,356 @@
+"""The ground floor: what a trial is, what names it, and where its random numbers come from.
+
+A `Trial` holds everything that decides a result and nothing else: device, thread count and library
+versions belong to provenance. Nothing here imports torch, so describing and checking ten thousand
+trials costs nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import itertools
+import json
+import math
+import numbers
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+TASK = "classify"
+TASK_VERSION = 1  # raise it when a change of code changes results (the canary tests say when)
+
+
+class HplabError(Exception):
+    """A mistake the reader can mend: one line saying what, where and what is allowed."""
+
+
+def unknown(kind: str, name: object, known: Iterable[str], where: str = "") -> HplabError:
+    """Return the error for a name that is not one of `known`, with the nearest match."""
+    known = sorted(known)
+    near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    place = f" in {where}" if where else ""
+    return HplabError(f"unknown {kind} {name!r}{place}; known: {', '.join(known)}{hint}")
+
+
+def stream_seed(seed: int, purpose: str) -> int:
+    """Return the 63-bit seed of one random stream of a trial.
+
+    The stream depends on the trial's seed and on what it is used for ("init", "order", ...) and on
+    nothing else, so two settings with the same seed see the same numbers and can be compared in
+    pairs.
+    """
+    digest = hashlib.sha256(f"hplab|{purpose}|{seed}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+# ---------------------------------------------------------------------------------------------
+# Names that a trial may use. Every argument has its default beside it; the training code reads
+# the same tables, so a name known here is a name that works.
+
+MODELS: dict[str, dict[str, Any]] = {
+    "mlp": {"hidden": [64, 32]},
+    "cnn": {"channels": [32, 64], "hidden": 128},
+}
+OPTIMIZERS: dict[str, dict[str, Any]] = {
+    "sgd": {"momentum": 0.0, "nesterov": False, "dampening": 0.0},
+    "adam": {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "amsgrad": False},
+    "adamw": {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "amsgrad": False},
+    "rmsprop": {"alpha": 0.99, "eps": 1e-8, "momentum": 0.0, "centered": False},
+    "adagrad": {"lr_decay": 0.0, "initial_accumulator_value": 0.0, "eps": 1e-10},
+}
+SCHEDULES: dict[str, dict[str, Any]] = {"constant": {}}
+SPLITS: dict[str, dict[str, Any]] = {
+    "official": {},
+    "holdout": {"val": 0.2, "seed": 42},
+    "kfold": {"n_folds": 3, "seed": 12},
+}
+LOSSES: dict[str, dict[str, Any]] = {"cross_entropy": {}}
+ACTIVATIONS = ("relu", "leaky_relu", "gelu", "silu", "sigmoid", "tanh")
+NORMALIZATIONS = ("standard", "unit", "imagenet")
+PRECISIONS = ("fp32",)
+
+_COMPONENTS = {
+    "model": MODELS,
+    "optimizer": OPTIMIZERS,
+    "schedule": SCHEDULES,
+    "split": SPLITS,
+}
+_CHOICES = {
+    "loss": tuple(LOSSES),
+    "activation": ACTIVATIONS,
+    "normalize": NORMALIZATIONS,
+    "precision": PRECISIONS,
+}
+# Data sets are known by name here so that a typo is caught before any training starts.
+DATA = ("digits", "mnist", "fashion-mnist", "cifar10", "cifar100")
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """One training run: a point of hyperparameters plus a seed.
+
+    Args:
+        data: Data set name, one of `DATA`.
+        model: Model name, one of `MODELS`.
+        optimizer: Optimizer name, one of `OPTIMIZERS` (torch's algorithms).
+        lr: Learning rate, positive.
+        batch_size: Examples a step.
+        epochs: Passes over the training images.
+        split: "official" (the published train and test parts), "holdout" (a stratified share of the
+            train part kept for validation) or "kfold".
+        split_args: Arguments of the split.
+        fold: Which fold, counted from 1; only "kfold" has more than one.
+        n_train: Keep this many training images, drawn once a seed; None keeps all.
+        normalize: "standard" (mean and standard deviation of the training part), "unit" (divide by
+            255) or "imagenet".
+        model_args: Arguments of the model.
+        activation: Activation function of the hidden layers, one of `ACTIVATIONS`.
+        loss: Training loss, one of `LOSSES`.
+        optimizer_args: Arguments of the optimizer.
+        schedule: Learning-rate schedule, one of `SCHEDULES`.
+        schedule_args: Arguments of the schedule.
+        weight_decay: As the torch optimizer of that name takes it.
+        drop_last: Leave out the last, smaller batch of an epoch.
+        shuffle: Draw a new order of the training images every epoch.
+        precision: Number format of training, one of `PRECISIONS`.
+        seed: Replicate number, a non-negative integer.
+
+    Raises:
+        HplabError: If a name is unknown or a value impossible, with what would be allowed.
+    """
+
+    data: str
+    model: str = "cnn"
+    optimizer: str = "adam"
+    lr: float = 1e-3
+    batch_size: int = 64
+    epochs: int = 5
+    split: str = "official"
+    split_args: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    fold: int = 1
+    n_train: int | None = None
+    normalize: str = "standard"
+    model_args: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    activation: str = "relu"
+    loss: str = "cross_entropy"
+    optimizer_args: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    schedule: str = "constant"
+    schedule_args: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    weight_decay: float = 0.0
+    drop_last: bool = False
+    shuffle: bool = True
+    precision: str = "fp32"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.data not in DATA:
+            raise unknown("data set", self.data, DATA, "Trial")
+        for field, choices in _CHOICES.items():
+            if getattr(self, field) not in choices:
+                raise unknown(field, getattr(self, field), choices, "Trial")
+        for field, table in _COMPONENTS.items():
+            name = getattr(self, field)
+            if name not in table:
+                raise unknown(field, name, table, "Trial")
+            self._set(f"{field}_args", _arguments(field, name, getattr(self, f"{field}_args")))
+        for field in ("lr", "weight_decay"):
+            self._set(field, _number(field, getattr(self, field), float))
+        for field in ("batch_size", "epochs", "fold", "seed"):
+            self._set(field, _number(field, getattr(self, field), int))
+        if self.n_train is not None:
+            self._set("n_train", _number("n_train", self.n_train, int))
+        for field in ("drop_last", "shuffle"):
+            self._set(field, _number(field, getattr(self, field), bool))
+        self._check_ranges()
+
+    def _set(self, field: str, value: object) -> None:
+        object.__setattr__(self, field, value)
+
+    def _check_ranges(self) -> None:
+        at_least = {"batch_size": 1, "epochs": 1, "fold": 1, "seed": 0, "weight_decay": 0.0}
+        if self.n_train is not None:
+            at_least["n_train"] = 1
+        for field, low in at_least.items():
+            if getattr(self, field) < low:
+                raise HplabError(f"{field} must be at least {low}, got {getattr(self, field)!r}")
+        if not self.lr > 0:
+            raise HplabError(f"lr must be positive, got {self.lr!r}")
+        n_folds = self.argument("split", "n_folds") if self.split == "kfold" else 1
+        if self.fold > n_folds:
+            raise HplabError(f"fold must be between 1 and {n_folds}, got {self.fold}")
+
+    def __hash__(self) -> int:
+        return hash((canonical(self.config()), self.seed))
+
+    def argument(self, component: str, name: str) -> Any:
+        """Return one argument of the trial's model, optimizer, schedule or split, or its default."""
+        defaults = _COMPONENTS[component][getattr(self, component)]
+        if name not in defaults:
+            raise unknown(f"{component} argument", name, defaults, getattr(self, component))
+        return getattr(self, f"{component}_args").get(name, defaults[name])
+
+    def arguments(self, component: str) -> dict[str, Any]:
+        """Return all arguments of one component, defaults filled in."""
+        defaults = _COMPONENTS[component][getattr(self, component)]
+        return {**defaults, **getattr(self, f"{component}_args")}
+
+    def replace(self, **changes: Any) -> Trial:
+        """Return a copy with some fields changed; `"model_args.hidden"` reaches into arguments."""
+        plain = {k: v for k, v in changes.items() if "." not in k}
+        for name, value in changes.items():
+            if "." in name:
+                field, argument = name.split(".", 1)
+                if field not in _ARGUMENT_FIELDS:
+                    raise unknown("argument field", field, _ARGUMENT_FIELDS, f"{name!r}")
+                current = plain.get(field, getattr(self, field))
+                plain[field] = {**current, argument: value}
+        wrong = [name for name in plain if name not in _FIELDS]
+        if wrong:
+            raise unknown("field", wrong[0], _FIELDS, "Trial")
+        return dataclasses.replace(self, **plain)
+
+    def config(self) -> dict[str, Any]:
+        """Return the setting in canonical form: without the seed and without defaulted fields.
+
+        Leaving defaults out means that a field added to `Trial` later changes no existing key.
+        """
+        config = {name: getattr(self, name) for name in _ALWAYS}
+        for name, default in _OPTIONAL.items():
+            value = getattr(self, name)
+            if value != default:
+                config[name] = dict(value) if isinstance(value, Mapping) else value
+        return config
+
+    def identity(self) -> str:
+        """Return the canonical text of config and seed: what the trial is, whatever its data files."""
+        return canonical({"config": self.config(), "seed": self.seed})
+
+    def key(self, data_digest: str) -> str:
+        """Return the 32 hex digits that name this trial's result on data with that digest."""
+        parts = {
+            "task": TASK,
+            "task_version": TASK_VERSION,
+            "data": data_digest,
+            "config": self.config(),
+            "seed": self.seed,
+        }
+        return hashlib.sha256(canonical(parts).encode()).hexdigest()[:32]
+
+    def flat(self) -> dict[str, Any]:
+        """Return every hyperparameter as a plain scalar, for one row of a table.
+
+        Arguments appear under their own name, or as `model.name` where two components share it.
+        """
+        row = {n: getattr(self, n) for n in _FIELDS if n not in _ARGUMENT_FIELDS}
+        nested = [
+            (component, name, value)
+            for component in _COMPONENTS
+            for name, value in self.arguments(component).items()
+        ]
+        counts = [name for _, name, _ in nested]
+        for component, name, value in nested:
+            clash = name in row or counts.count(name) > 1
+            scalar = "-".join(map(str, value)) if isinstance(value, list) else value
+            row[f"{component}.{name}" if clash else name] = scalar
+        return row
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], seed: int) -> Trial:
+        """Rebuild a trial from `config()` and its seed."""
+        wrong = [name for name in config if name not in _FIELDS]
+        if wrong:
+            raise unknown("field", wrong[0], _FIELDS, "a recorded trial")
+        return cls(**config, seed=seed)
+
+
+_ALWAYS = ("data", "model", "optimizer", "lr", "batch_size", "epochs")
+_FIELDS = tuple(field.name for field in dataclasses.fields(Trial))
+_ARGUMENT_FIELDS = tuple(name for name in _FIELDS if name.endswith("_args"))
+_OPTIONAL: dict[str, Any] = {
+    field.name: {} if field.name.endswith("_args") else field.default
+    for field in dataclasses.fields(Trial)
+    if field.name not in (*_ALWAYS, "seed")
+}
+
+
+def grid(base: Trial, axes: Mapping[str, Iterable] | None = None, **more: Iterable) -> list[Trial]:
+    """Return every combination of the axes, the last axis varying fastest.
+
+    Args:
+        base: The trial that supplies all other fields.
+        axes: Field name to values; dotted names (`"optimizer_args.momentum"`) reach arguments.
+        **more: The same, as keywords: `grid(base, lr=[1e-3, 1e-4], seed=range(5))`.
+
+    Raises:
+        HplabError: If an axis is empty, is a single value, or repeats a trial.
+    """
+    merged = {**(axes or {}), **more}
+    for name, values in merged.items():
+        if isinstance(values, str) or not isinstance(values, Iterable):
+            raise HplabError(f"grid axis {name!r} needs a list of values, got {values!r}")
+        merged[name] = list(values)
+        if not merged[name]:
+            raise HplabError(f"grid axis {name!r} is empty")
+    combinations = itertools.product(*merged.values())
+    trials = [base.replace(**dict(zip(merged, point, strict=True))) for point in combinations]
+    seen: set[str] = set()
+    for trial in trials:
+        if trial.identity() in seen:
+            raise HplabError(f"grid repeats a trial: {trial.identity()}")
+        seen.add(trial.identity())
+    return trials
+
+
+def canonical(value: object) -> str:
+    """Return JSON with sorted keys, no spaces and no NaN: equal meaning gives equal text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _number(name: str, value: object, kind: type) -> Any:
+    """Return `value` as a plain Python number of that kind, or say why it is none."""
+    if kind is bool:
+        if isinstance(value, bool):
+            return value
+        raise HplabError(f"{name} must be True or False, got {value!r}")
+    if hasattr(value, "item"):  # a NumPy scalar
+        value = value.item()
+    wanted = numbers.Integral if kind is int else numbers.Real
+    if isinstance(value, bool) or not isinstance(value, wanted):
+        article = "an integer" if kind is int else "a number"
+        raise HplabError(f"{name} must be {article}, got {value!r}")
+    if kind is float and not math.isfinite(value):
+        raise HplabError(f"{name} must be finite, got {value!r}")
+    return kind(value) + kind(0)  # + 0 turns -0.0 into 0.0
+
+
+def _arguments(field: str, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Check arguments against the component's defaults; leave out those that equal them."""
+    defaults = _COMPONENTS[field][name]
+    if not isinstance(given, Mapping):
+        raise HplabError(f"{field}_args must be a mapping, got {given!r}")
+    out = {}
+    for argument, value in given.items():
+        if argument not in defaults:
+            raise unknown(f"{field} argument", argument, defaults, f"{field} {name!r}")
+        value = _like(f"{field}_args.{argument}", value, defaults[argument])
+        if value != defaults[argument]:
+            out[argument] = value
+    return dict(sorted(out.items()))
+
+
+def _like(name: str, value: object, default: object) -> Any:
+    """Return `value` in the type of `default`."""
+    if isinstance(default, list):
+        if isinstance(value, str) or not isinstance(value, Iterable):
+            raise HplabError(f"{name} must be a list, got {value!r}")
+        return [_like(name, item, default[0]) for item in value]
+    if isinstance(default, str):
+        if not isinstance(value, str):
+            raise HplabError(f"{name} must be text, got {value!r}")
+        return value
+    if name == "split_args.val":  # a share below 1, or a count
+        value = _number(name, value, float)
+        return int(value) if value >= 1 else value
+    return _number(name, value, type(default))
