@@ -1,0 +1,261 @@
+"""Records and the files that hold them: canonical text, checksums, writing whole or not at all.
+
+A record is one line of JSON: ASCII, names sorted, no spaces, no NaN. A batch is a file of records
+sorted by key whose name ends in the SHA-256 of its bytes. The line's checksum finds the place of a
+damage; the name proves that nothing was cut, added or moved.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import math
+import os
+import re
+import secrets
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hplab.trial import HplabError, canonical
+
+Record = dict[str, Any]
+
+VERSION = 1  # of the record format
+RESULT = ("status", "at", "final", "curves")  # what two records of one key must agree on
+FIELDS = {  # what every reader relies on; other fields are kept and ignored
+    "key": str,
+    "task": str,
+    "task_version": int,
+    "data": str,
+    "config": dict,
+    "seed": int,
+    "status": str,
+    "sum": str,
+}
+
+
+class StoreError(HplabError):
+    """The store refuses to read or write; `errno` is set when the system refused first."""
+
+    errno: int | None = None
+
+
+class DamagedError(StoreError):
+    """A file of the store is not what was written."""
+
+
+# ---------------------------------------------------------------------------------------------
+# One record
+
+
+def shortest(x: float) -> float:
+    """Return the number with the fewest digits that still rounds to `x` in float32.
+
+    Metrics are computed in float32: 0.1 is stored as `0.1`, not as `0.10000000149011612`. NaN and
+    infinities pass through; `seal` refuses them.
+    """
+    return float(str(np.float32(x)))
+
+
+def seal(record: Record) -> Record:
+    """Return a plain copy with its checksum: 16 hex digits of the SHA-256 of the rest.
+
+    Raises:
+        StoreError: If the record is not plain JSON, or holds NaN or infinity.
+    """
+    rest = {name: value for name, value in record.items() if name != "sum"}
+    try:
+        text = canonical(rest)
+        plain = json.loads(text)
+        if canonical(plain) != text:
+            raise TypeError("every name in it must be text")
+    except (TypeError, ValueError, RecursionError) as error:
+        raise StoreError(f"record {record.get('key')!r} is not plain JSON: {error}") from error
+    return {**plain, "sum": digest_of(text.encode())}
+
+
+def sealed(record: Record) -> Record:
+    """Return a record sealed and fit to be written.
+
+    Raises:
+        StoreError: If a field is missing or impossible, or it was changed after sealing.
+    """
+    where = f"record {record.get('key')!r}"
+    out = seal(record)
+    if record.get("sum", out["sum"]) != out["sum"]:
+        raise StoreError(f"{where}: changed after it was sealed")
+    check_fields(out, where)
+    if not re.fullmatch(r"[0-9a-f]{32}", out["key"]):
+        raise StoreError(f"{where}: a key is 32 hex digits")
+    if out["status"] not in ("ok", "diverged"):
+        raise StoreError(f"{where}: status must be ok or diverged, got {out['status']!r}")
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_.-]*", str(out["config"].get("data"))):
+        raise StoreError(f"{where}: config needs the name of a data set, in lower-case letters")
+    return out
+
+
+def check_fields(record: Record, where: str) -> None:
+    """Refuse a record of an unknown version, or one without the fields readers rely on."""
+    if type(record.get("v")) is not int or record["v"] != VERSION:
+        raise StoreError(
+            f"{where}: record version {record.get('v')!r} is unknown here (known: {VERSION}); "
+            "install the hplab that wrote it"
+        )
+    for name, kind in FIELDS.items():
+        if type(record.get(name)) is not kind:
+            got = repr(record.get(name))[:60]
+            raise DamagedError(f"{where}: field {name!r} must be {kind.__name__}, got {got}")
+
+
+def same_result(a: Record, b: Record) -> bool:
+    """Say whether two records of one trial agree; cost and provenance do not count."""
+    return all(a.get(name) == b.get(name) for name in RESULT)
+
+
+def max_delta(a: Any, b: Any) -> float:
+    """Return the largest difference between numbers in the same place of two JSON values.
+
+    It is infinite where the two cannot be compared: another length, name, text, or null against a
+    number.
+    """
+    if isinstance(a, dict) and isinstance(b, dict) and a.keys() == b.keys():
+        return max((max_delta(a[name], b[name]) for name in a), default=0.0)
+    if isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
+        return max((max_delta(x, y) for x, y in zip(a, b, strict=True)), default=0.0)
+    if all(type(value) in (int, float) for value in (a, b)):
+        return abs(a - b)
+    return 0.0 if a == b else math.inf
+
+
+# ---------------------------------------------------------------------------------------------
+# Files of records
+
+
+def batch(records: list[Record]) -> tuple[str, bytes]:
+    """Return name and bytes of the file that holds these sealed records."""
+    lines = [canonical(record) + "\n" for record in sorted(records, key=key_of)]
+    data = "".join(lines).encode("ascii")
+    return f"{digest_of(data)}.jsonl", data
+
+
+def read_batch(path: Path) -> list[Record]:
+    """Read one batch: the digest in its name and the checksum of every line must be right.
+
+    Raises:
+        StoreError: If it is damaged, edited, cut or of an unknown version; it names file and line.
+    """
+    data = path.read_bytes()
+    name = str(shown(path))
+    whole = digest_of(data) == path.stem.rsplit("-", 1)[-1]
+    *lines, tail = data.split(b"\n")
+    records = []
+    for number, line in enumerate(lines, 1):
+        records.append(_read_line(line, f"{name}:{number}"))
+        if whole:
+            check_fields(records[-1], f"{name}:{number}")
+    if tail:
+        raise DamagedError(f"{name}:{len(lines) + 1}: the last line is cut")
+    if not whole:
+        raise DamagedError(f"{name}: lines were cut, added or moved (digest mismatch)")
+    return records
+
+
+def _read_line(line: bytes, where: str) -> Record:
+    """Parse one line and hold it against its checksum."""
+    try:
+        record = _DECODER.decode(line.decode("ascii"))
+        member = f',"sum":"{record["sum"]}"'.encode()
+    except (ValueError, RecursionError, TypeError, KeyError) as error:
+        raise DamagedError(f"{where}: not a record (damaged or edited)") from error
+    if digest_of(line.replace(member, b"", 1)) != record["sum"]:
+        raise DamagedError(f"{where}: checksum mismatch (damaged or edited)")
+    return record
+
+
+def _refuse(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file so that it is there whole and for good, or not at all.
+
+    Temporary file in the same folder, write, fsync, rename, fsync of the folder: leaving out any
+    step loses data in a crash on some file system (Pillai et al. 2014, OSDI).
+
+    Raises:
+        StoreError: If the system refuses; `errno` is kept.
+    """
+    temp = path.parent / f".tmp-{os.getpid()}-{secrets.token_hex(8)}"
+    try:
+        make_folder(path.parent)
+        handle = os.open(temp, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+        try:
+            rest = memoryview(data)
+            while rest:
+                rest = rest[os.write(handle, rest) :]
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        os.replace(temp, path)
+        sync_folder(path.parent)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            temp.unlink()
+        if isinstance(error, OSError):
+            raise _not_written(path, error) from error
+        raise
+
+
+def _not_written(path: Path, error: OSError) -> StoreError:
+    free = "unknown"
+    with contextlib.suppress(OSError):
+        free = shutil.disk_usage(path.parent).free
+    refused = StoreError(
+        f"cannot write {shown(path)}: {error.strerror} (errno {error.errno}), {free} bytes free; "
+        "nothing finished is lost: make room or mend the folder, then try again"
+    )
+    refused.errno = error.errno
+    return refused
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and its parents, with each one's entry on disk too."""
+    if not folder.is_dir():
+        make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        sync_folder(folder.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the folder's entries are on disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network folders cannot
+            raise
+    finally:
+        os.close(handle)
+
+
+def digest_of(data: bytes, n_digits: int = 16) -> str:
+    """Return the first hex digits of the SHA-256."""
+    return hashlib.sha256(data).hexdigest()[:n_digits]
+
+
+def key_of(record: Record) -> str:
+    """Return what records are sorted by."""
+    return record["key"]
+
+
+def shown(path: Path) -> Path:
+    """Return the path as a reader in the current folder would type it."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -1,0 +1,356 @@
+"""The results store: finished trials as immutable, content-addressed batches of JSON lines.
+
+    results/<data set>/<digest16>.jsonl     committed: one sealed record a line, sorted by key
+    results/prov/<id>.json                  committed: the environments that records refer to
+    .hplab/pending/*.jsonl, prov/*.json     ignored by git: finished, not yet packed
+    .hplab/failures/*.json                  ignored by git: what went wrong, where, when
+
+A file is written once, under a name that holds the SHA-256 of its bytes, and never changed: two
+branches that both add results merge without conflict, writers need no lock, and damage shows.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+import os
+import secrets
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from hplab.sweeps.records import (
+    RESULT,
+    DamagedError,
+    Record,
+    StoreError,
+    batch,
+    digest_of,
+    key_of,
+    make_folder,
+    max_delta,
+    read_batch,
+    same_result,
+    seal,
+    sealed,
+    shortest,
+    shown,
+    write_whole,
+)
+from hplab.trial import TASK, TASK_VERSION, Trial, canonical
+
+__all__ = ["Record", "Store", "StoreError", "default_store", "seal", "shortest"]
+
+BATCH_RECORDS = 2000  # at most this many records a committed file: a few megabytes each
+LEFTOVER_S = 24 * 3600  # a temporary file older than this belongs to no living writer
+
+
+class Store:
+    """Records of finished trials, in a committed folder and a pending one.
+
+    The store is read on first use and then answered from memory; `refresh` looks for what others
+    have written since. Records that come out are shared: treat them as read-only.
+
+    Args:
+        root: Folder of committed results.
+        pending: Folder of results not yet packed. The lock file and the failures lie beside it.
+    """
+
+    def __init__(self, root: Path | str, pending: Path | str) -> None:
+        self.root = Path(root)
+        self.pending = Path(pending)
+        self.failed = self.pending.parent / "failures"
+        self._batches: dict[Path, list[Record]] | None = None
+        self._damage: dict[Path, str] = {}
+        self._by_key: dict[str, tuple[Record, str, Path]] = {}
+        self._by_identity: dict[str, Record] = {}
+        self._conflicts: list[dict[str, Any]] = []
+
+    # -- writing ------------------------------------------------------------------------------
+
+    def put(self, records: Iterable[Record]) -> Path:
+        """Write finished trials as one pending batch: after it returns, all are on disk, or none.
+
+        Returns:
+            The new file.
+
+        Raises:
+            StoreError: If a record is malformed or the file cannot be written (disk full, ...).
+                Nothing is written then; the records are the caller's still, to put again.
+        """
+        whole = [sealed(record) for record in records]
+        if not whole:
+            raise StoreError("no records to put")
+        name, data = batch(whole)
+        path = self.pending / f"{time.time_ns():020d}-{secrets.token_hex(8)}-{name}"
+        write_whole(path, data)
+        if self._batches is not None:
+            self._batches[path] = sorted(whole, key=key_of)
+            self._index(path, self._batches[path])
+        return path
+
+    def pack(self) -> list[Path]:
+        """Move pending records and provenance into committed files; return the new batches.
+
+        A pending file stays when it holds a record that contradicts an earlier one; `conflicts`
+        names it. Readers and writers may go on meanwhile; a second `pack` on this host waits.
+
+        Raises:
+            StoreError: If a batch is damaged or a file cannot be written. Nothing is lost.
+        """
+        with self._lock():
+            self.refresh()
+            self._check_whole()
+            self._pack_provenance()
+            new: dict[str, list[Record]] = {}
+            for record, _, path in self._by_key.values():
+                if path.parent == self.pending:
+                    new.setdefault(record["config"]["data"], []).append(record)
+            written = [path for data in sorted(new) for path in self._commit(data, new[data])]
+            contradicting = {entry["path"] for entry in self._conflicts}
+            for path in self._batches:
+                if path.parent == self.pending and path not in contradicting:
+                    path.unlink(missing_ok=True)
+            self._delete_leftovers()
+            self.refresh()
+        return written
+
+    def put_provenance(self, provenance: dict[str, Any]) -> str:
+        """Keep the description of an environment; return its id, the digest of its content."""
+        text = canonical(provenance)
+        name = digest_of(text.encode(), 12)
+        if (self.root / "prov" / f"{name}.json").exists():
+            return name
+        write_whole(self.pending / "prov" / f"{name}.json", text.encode() + b"\n")
+        return name
+
+    def log_failure(self, failure: dict[str, Any]) -> Path:
+        """Write down an exception, kill or timeout: what, where, traceback, attempt.
+
+        Values that are not plain JSON are written as text. The time (UTC) is added as "when".
+        """
+        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        text = json.dumps({"when": now, **failure}, sort_keys=True, default=str)
+        path = self.failed / f"{time.time_ns():020d}-{secrets.token_hex(8)}.json"
+        write_whole(path, text.encode() + b"\n")
+        return path
+
+    # -- reading ------------------------------------------------------------------------------
+
+    def refresh(self) -> None:
+        """Look at the folders again; files seen before are not read again."""
+        known = self._batches or {}
+        self._damage = {}
+        # Pending before committed, because records move that way: none can slip past in between.
+        pending = self._load(sorted(self.pending.glob("*.jsonl")), known)
+        committed = self._load(sorted(self.root.glob("*/*.jsonl")), known)
+        self._batches = {**committed, **pending}
+        self._by_key, self._by_identity, self._conflicts = {}, {}, []
+        for path, records in self._batches.items():
+            self._index(path, records)
+
+    def find(self, trial: Trial, digest: str | None = None) -> Record | None:
+        """Return the record of a trial under the current task version, or None.
+
+        Args:
+            trial: What was trained.
+            digest: Digest of the data it must have seen; None takes any.
+
+        Raises:
+            StoreError: If any batch is damaged: a missing record cannot be told from a lost one.
+        """
+        self._check_whole()
+        if digest is not None:
+            return self.get(trial.key(digest))
+        return self._by_identity.get(trial.identity())
+
+    def get(self, key: str) -> Record | None:
+        """Return the record with this key, or None."""
+        self._check_whole()
+        entry = self._by_key.get(key)
+        return entry[0] if entry else None
+
+    def records(self, data: str | None = None) -> Iterator[Record]:
+        """Yield one record a key, sorted by key; of one data set, or of all."""
+        self._check_whole()
+        for key in sorted(self._by_key):
+            record = self._by_key[key][0]
+            if data is None or record["config"].get("data") == data:
+                yield record
+
+    def conflicts(self) -> list[dict[str, Any]]:
+        """List records that contradict the one kept for their key.
+
+        Committed records win over pending ones, earlier pending ones over later, and of two
+        committed ones that in the file whose name sorts first, which is the same on every machine.
+
+        Returns:
+            A dict each: "key", "kept" and "other" (file:line), "records" (both), "max_delta" (the
+            largest difference between their metrics), "path" (the file of the other).
+        """
+        self._check_whole()
+        return list(self._conflicts)
+
+    def provenance(self, name: str) -> dict[str, Any]:
+        """Return the environment with this id.
+
+        Raises:
+            StoreError: If there is none, or its file is damaged.
+        """
+        for folder in (self.pending / "prov", self.root / "prov"):
+            path = folder / f"{name}.json"
+            with contextlib.suppress(FileNotFoundError):
+                data = path.read_bytes()
+                if digest_of(data.removesuffix(b"\n"), 12) != name:
+                    raise DamagedError(f"{shown(path)}: damaged or edited; {self._remedy(path)}")
+                return json.loads(data)
+        raise StoreError(f"no provenance {name!r} in {shown(self.root)} or {shown(self.pending)}")
+
+    def failures(self) -> list[dict[str, Any]]:
+        """List logged failures, oldest first, without those whose trial has a record by now."""
+        if self._batches is None:
+            self.refresh()
+        found = []
+        for path in sorted(self.failed.glob("*.json")):
+            try:
+                failure = json.loads(path.read_bytes())
+            except (OSError, ValueError):
+                failure = {"error": f"unreadable failure log {shown(path)}"}
+            if failure.get("key") not in self._by_key:
+                found.append(failure)
+        return found
+
+    def status(self) -> dict[str, Any]:
+        """Count what is there now, damaged files included: this never refuses to answer.
+
+        Returns:
+            "records", "committed", "pending", "diverged", "outdated" (of another task version),
+            "conflicts", "failures", "leftovers" (temporary files), "batches", "bytes" (of all
+            batches), "data" (records a data set) and "damaged" (a message a file).
+        """
+        self.refresh()
+        entries = list(self._by_key.values())
+        data: dict[str, int] = {}
+        for record, _, _ in entries:
+            name = str(record["config"].get("data"))
+            data[name] = data.get(name, 0) + 1
+        waiting = sum(path.parent == self.pending for _, _, path in entries)
+        files = [*self._batches, *self._damage]
+        return {
+            "records": len(entries),
+            "committed": len(entries) - waiting,
+            "pending": waiting,
+            "diverged": sum(record["status"] == "diverged" for record, _, _ in entries),
+            "outdated": sum(not _is_current(record) for record, _, _ in entries),
+            "conflicts": len(self._conflicts),
+            "failures": len(self.failures()),
+            "leftovers": len(self._leftovers()),
+            "batches": len(files),
+            "bytes": sum(path.stat().st_size for path in files if path.exists()),
+            "data": dict(sorted(data.items())),
+            "damaged": list(self._damage.values()),
+        }
+
+    # -- inside -------------------------------------------------------------------------------
+
+    def _load(self, paths: list[Path], known: dict[Path, list[Record]]) -> dict[Path, list[Record]]:
+        """Read the files not known yet; put damaged ones down in `_damage`."""
+        batches = {}
+        for path in paths:
+            try:
+                batches[path] = known[path] if path in known else read_batch(path)
+            except FileNotFoundError:
+                continue  # packed between listing and reading: the committed batch has it
+            except OSError as error:
+                self._damage[path] = f"{shown(path)}: cannot be read: {error.strerror}"
+            except DamagedError as error:
+                self._damage[path] = f"{error}; {self._remedy(path)}"
+            except StoreError as error:
+                self._damage[path] = str(error)
+        return batches
+
+    def _index(self, path: Path, records: list[Record]) -> None:
+        for number, record in enumerate(records, 1):
+            where = f"{path}:{number}"
+            kept, first, _ = self._by_key.setdefault(record["key"], (record, where, path))
+            if kept is record:
+                if _is_current(record):
+                    parts = {"config": record["config"], "seed": record["seed"]}
+                    self._by_identity.setdefault(canonical(parts), record)
+            elif not same_result(kept, record):
+                delta = max(max_delta(kept.get(name), record.get(name)) for name in RESULT)
+                entry = {"key": record["key"], "kept": first, "other": where, "path": path}
+                self._conflicts.append({**entry, "records": [kept, record], "max_delta": delta})
+
+    def _check_whole(self) -> None:
+        """Read on first use; refuse to answer while a batch is damaged."""
+        if self._batches is None or self._damage:  # it may have been mended
+            self.refresh()
+        for message in self._damage.values():
+            raise StoreError(message)
+
+    def _remedy(self, path: Path) -> str:
+        delete = "delete the file and its trials are trained again"
+        if self.pending in path.parents:
+            return delete
+        return f"restore it with git checkout -- {shown(path)}, or {delete}"
+
+    def _commit(self, data: str, records: list[Record]) -> list[Path]:
+        records = sorted(records, key=key_of)
+        written = []
+        for start in range(0, len(records), BATCH_RECORDS):
+            name, content = batch(records[start : start + BATCH_RECORDS])
+            written.append(self.root / data / name)
+            write_whole(written[-1], content)
+        return written
+
+    def _pack_provenance(self) -> None:
+        for path in sorted((self.pending / "prov").glob("*.json")):
+            text = canonical(self.provenance(path.stem))
+            write_whole(self.root / "prov" / path.name, text.encode() + b"\n")
+            path.unlink()
+
+    def _leftovers(self) -> list[Path]:
+        """Temporary files of writers that were killed, or that are writing now."""
+        folders = [self.pending, self.failed, *self.pending.glob("prov"), *self.root.glob("*")]
+        return [path for folder in folders for path in folder.glob(".tmp-*")]
+
+    def _delete_leftovers(self) -> None:
+        for path in self._leftovers():
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime > LEFTOVER_S:
+                    path.unlink()
+
+    @contextlib.contextmanager
+    def _lock(self) -> Iterator[None]:
+        import fcntl  # not on Windows, where reading and putting work without it
+
+        make_folder(self.pending.parent)
+        with open(self.pending.parent / "lock", "w") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+
+
+def default_store() -> Store:
+    """Return the store of this checkout, of `HPLAB_RESULTS`, or of the current folder.
+
+    In order: the folder named by the environment variable `HPLAB_RESULTS`; `book/results` of the
+    hplab checkout that holds the current folder, else of the one hplab is imported from; else
+    `hplab-results` in the current folder (hplab installed without a checkout, as on Colab: there
+    the files lie in plain sight and are easily copied). Pending records go to `.hplab/pending` in
+    the checkout, or beside the results folder.
+    """
+    if named := os.environ.get("HPLAB_RESULTS"):
+        root = Path(named).expanduser().absolute()
+        return Store(root, root.parent / ".hplab" / "pending")
+    here = Path.cwd()
+    for folder in (here, *here.parents, Path(__file__).resolve().parents[2]):
+        if (folder / "hplab" / "trial.py").is_file() and (folder / "book").is_dir():
+            return Store(folder / "book" / "results", folder / ".hplab" / "pending")
+    return Store(here / "hplab-results", here / ".hplab" / "pending")
+
+
+def _is_current(record: Record) -> bool:
+    return record["task"] == TASK and record["task_version"] == TASK_VERSION
