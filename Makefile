@@ -1,0 +1,76 @@
+# `make` lists what can be done here. Needs python3 (3.11 to 3.13), git and GNU make 3.81 or newer.
+SHELL = /bin/sh
+VENV = .venv
+BIN = $(VENV)/bin
+PORT = 8000
+
+# The first of these that is a Python hplab runs on; `make setup PYTHON=/path/to/python3.12` overrides.
+RANGE = import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+PYTHON = $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c '$(RANGE)' 2>/dev/null && echo $$p && break; done)
+
+# The environment is ready when this file is there: its name follows the lock and pyproject.toml.
+READY := $(VENV)/hplab-$(shell cat requirements.lock pyproject.toml | cksum | cut -d' ' -f1)
+
+options = $(if $(STUDY),--study $(STUDY)) $(if $(PRESET),--preset $(PRESET)) \
+	$(if $(DEVICE),--device $(DEVICE)) $(if $(JOBS),--jobs $(JOBS)) $(if $(SEEDS),--seeds $(SEEDS))
+
+.PHONY: help setup execute book serve lab test lint sync status clean clean-env
+
+help: ## this table | 0 s
+	@awk -F ':.*## | [|] ' '/^[a-z-]+:.*## / {printf "  make %-10s %-62s %s\n", $$1, $$2, $$3}' Makefile
+	@echo "  for execute: STUDY=01-learning-rate PRESET=smoke|laptop|reduced|paper DEVICE=auto|cpu|cuda|mps JOBS=2 SEEDS=5"
+	@echo "  for test: JOBS=2 ARGS='-k store'; for setup: PYTHON=python3.12, and UV_TORCH_BACKEND=cpu for a small CPU torch"
+
+$(READY): # redone when the lock or pyproject.toml change, or when it was interrupted
+	@$(or $(PYTHON),false) -c '$(RANGE)' 2>/dev/null || { echo "hplab needs Python 3.11, 3.12 or 3.13, and" \
+		"$(or $(PYTHON),python3) is $$($(or $(PYTHON),python3) --version 2>&1 | head -n 1);" \
+		"name another: make setup PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@echo "setup: installing the packages of requirements.lock into $(VENV) (1 to 3 minutes the first time)"
+	@$(BIN)/python -c '$(RANGE)' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV) >/dev/null || { rm -rf $(VENV); \
+		echo "$(PYTHON) cannot make an environment; on Debian or Ubuntu: apt install python3-venv" >&2; exit 1; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null
+	@$(BIN)/python -m pip install -q --no-deps "$$(grep '^uv==' requirements.lock)"
+	@$(BIN)/uv pip install $$(test -t 2 || echo -q) -p $(VENV) -c requirements.lock -b requirements.lock -e '.[book,dev]'
+	@rm -f $(VENV)/hplab-* && touch $@
+
+setup: $(READY) ## make or update the environment in .venv | 2 min, then 0 s
+	@echo "setup: $(VENV) is ready ($$($(BIN)/python --version))"
+
+execute: $(READY) ## train what is missing, run the notebooks, build the pages | 1 min a study
+	@echo "execute: training what is missing, running the notebooks and building the pages, in $(VENV)"
+	@$(BIN)/hplab execute $(options)
+
+book: $(READY) ## build the pages from the recorded results, train nothing | 30 s
+	@echo "book: building the pages from the recorded results, in $(VENV)"
+	@$(BIN)/hplab book
+
+serve: $(READY) ## show the built pages at http://127.0.0.1:8000 (PORT=) | at once
+	@test -f _build/html/index.html || { echo "there are no pages yet: run make execute first" >&2; exit 1; }
+	@$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)
+
+lab: $(READY) ## open the studies in JupyterLab, on this machine only | 5 s
+	@$(BIN)/jupyter lab --ServerApp.ip=127.0.0.1 book
+
+test: $(READY) ## run the tests | 3 min
+	@echo "test: running the tests on $(or $(JOBS),2) cores, in $(VENV)"
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(or $(JOBS),2) --dist loadgroup $(ARGS)
+
+lint: $(READY) ## check code style, pairing and workflows | 5 s
+	@echo "lint: checking style, pairing and workflows, in $(VENV)"
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/hplab sync --check
+	@$(BIN)/zizmor --offline --quiet --strict-collection .github/workflows
+
+sync: $(READY) ## write each study's notebook from its text | 5 s
+	@$(BIN)/hplab sync
+
+status: $(READY) ## say what is recorded, pending and missing | 5 s
+	@$(BIN)/hplab status
+
+clean: ## remove the built pages (results stay) | at once
+	rm -rf _build
+
+clean-env: ## remove the environment | at once
+	rm -rf $(VENV)
