@@ -29,12 +29,14 @@ MAX_CELL_LINES = 20
 MAX_DEF_LINES = 12
 KEPT = ("tags", "mystnb")  # cell metadata that reaches the page; the rest is editor state
 
-_ABSOLUTE = re.compile(r"(?:/[A-Za-z0-9_.-]+){2,}|/(?:home|root|tmp|Users|content)\b|~/|[A-Za-z]:[\\/]\w")
+_ABSOLUTE = re.compile(
+    r"(?:/[A-Za-z0-9_.-]+){2,}|/(?:home|root|tmp|Users|content)\b|~/|[A-Za-z]:[\\/]\w"
+)
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One broken rule: the file, the cell (counted from 1) if it is about one, and what is wrong."""
+    """One broken rule: the file, the cell (counted from 1) if there is one, and what is wrong."""
 
     file: str
     cell: int | None
@@ -219,8 +221,8 @@ def _assignment(statement: ast.stmt) -> tuple[str, Any]:
         return name, ast.literal_eval(value)
     except ValueError:
         raise HplabError(
-            f"parameter {name!r} is {ast.unparse(value)!r}, which is not a literal; derive it in the"
-            " next cell"
+            f"parameter {name!r} is {ast.unparse(value)!r}, which is not a literal; derive it in "
+            "the next cell"
         ) from None
 
 
