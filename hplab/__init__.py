@@ -1,0 +1,41 @@
+"""hplab: what does this hyperparameter really do?
+
+The names below are the whole surface of a study page. Each is imported when first used, so
+`import hplab` is quick and starts nothing.
+"""
+
+from importlib import import_module as _import_module
+from typing import Any as _Any
+
+__version__ = "0.1.0"
+
+_SURFACE = {
+    "Trial": "hplab.trial:Trial",
+    "HplabError": "hplab.trial:HplabError",
+    "grid": "hplab.trial:grid",
+    "train": "hplab.training.loop:train",
+    "run": "hplab.sweeps.runner:run",
+    "recorded": "hplab.sweeps.runner:recorded",
+    "curves": "hplab.sweeps.runner:curves",
+    "steps": "hplab.sweeps.runner:steps",
+    "lr_find": "hplab.analysis.lr_find:lr_find",
+    "claims": "hplab.analysis.claims",
+    "plots": "hplab.pages.plots",
+    "explore": "hplab.pages.widgets:explore",
+    "glue": "hplab.pages.report:glue",
+    "provenance": "hplab.pages.report:provenance",
+    "cost": "hplab.pages.report:cost",
+}
+__all__ = [*_SURFACE, "__version__"]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> _Any:
+    if name not in _SURFACE:
+        raise AttributeError(f"module 'hplab' has no attribute {name!r}; it has {sorted(_SURFACE)}")
+    module, _, attribute = _SURFACE[name].partition(":")
+    found = _import_module(module)
+    return getattr(found, attribute) if attribute else found
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

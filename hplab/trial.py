@@ -60,7 +60,10 @@ OPTIMIZERS: dict[str, dict[str, Any]] = {
     "rmsprop": {"alpha": 0.99, "eps": 1e-8, "momentum": 0.0, "centered": False},
     "adagrad": {"lr_decay": 0.0, "initial_accumulator_value": 0.0, "eps": 1e-10},
 }
-SCHEDULES: dict[str, dict[str, Any]] = {"constant": {}}
+SCHEDULES: dict[str, dict[str, Any]] = {
+    "constant": {},
+    "range_test": {"start": 1e-7},  # from `start` up to the trial's lr, exponentially
+}
 SPLITS: dict[str, dict[str, Any]] = {
     "official": {},
     "holdout": {"val": 0.2, "seed": 42},
@@ -70,6 +73,7 @@ LOSSES: dict[str, dict[str, Any]] = {"cross_entropy": {}}
 ACTIVATIONS = ("relu", "leaky_relu", "gelu", "silu", "sigmoid", "tanh")
 NORMALIZATIONS = ("standard", "unit", "imagenet")
 PRECISIONS = ("fp32",)
+MEASURES = ("steps",)  # "steps": keep the loss and learning rate of every step
 
 _COMPONENTS = {
     "model": MODELS,
@@ -115,6 +119,7 @@ class Trial:
         drop_last: Leave out the last, smaller batch of an epoch.
         shuffle: Draw a new order of the training images every epoch.
         precision: Number format of training, one of `PRECISIONS`.
+        measure: What to record beyond the epoch curves, out of `MEASURES`.
         seed: Replicate number, a non-negative integer.
 
     Raises:
@@ -142,6 +147,7 @@ class Trial:
     drop_last: bool = False
     shuffle: bool = True
     precision: str = "fp32"
+    measure: tuple[str, ...] = ()
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -163,6 +169,10 @@ class Trial:
             self._set("n_train", _number("n_train", self.n_train, int))
         for field in ("drop_last", "shuffle"):
             self._set(field, _number(field, getattr(self, field), bool))
+        for name in self.measure:
+            if name not in MEASURES:
+                raise unknown("measure", name, MEASURES, "Trial")
+        self._set("measure", tuple(sorted(set(self.measure))))
         self._check_ranges()
 
     def _set(self, field: str, value: object) -> None:
@@ -220,7 +230,7 @@ class Trial:
         for name, default in _OPTIONAL.items():
             value = getattr(self, name)
             if value != default:
-                config[name] = dict(value) if isinstance(value, Mapping) else value
+                config[name] = _plain(value)
         return config
 
     def identity(self) -> str:
@@ -243,7 +253,7 @@ class Trial:
 
         Arguments appear under their own name, or as `model.name` where two components share it.
         """
-        row = {n: getattr(self, n) for n in _FIELDS if n not in _ARGUMENT_FIELDS}
+        row = {n: getattr(self, n) for n in _FIELDS if n not in (*_ARGUMENT_FIELDS, "measure")}
         nested = [
             (component, name, value)
             for component in _COMPONENTS
@@ -306,6 +316,13 @@ def grid(base: Trial, axes: Mapping[str, Iterable] | None = None, **more: Iterab
 def canonical(value: object) -> str:
     """Return JSON with sorted keys, no spaces and no NaN: equal meaning gives equal text."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _plain(value: object) -> Any:
+    """Return a field's value as JSON knows it: mappings as dicts, tuples as lists."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _number(name: str, value: object, kind: type) -> Any:

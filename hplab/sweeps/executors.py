@@ -1,0 +1,107 @@
+"""Where trials are computed: in this process, or in one worker process a core.
+
+Both are `concurrent.futures.Executor`s. On the CPU a trial always computes with one thread, so its
+result does not depend on which of them ran it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+
+import torch
+
+from hplab.trial import HplabError, unknown
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+class SerialExecutor(Executor):
+    """Run each call at once, in this process."""
+
+    def submit(self, fn: Callable, /, *args, **kwargs) -> Future:
+        future: Future = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+def resolve_device(name: str) -> str:
+    """Return the torch device for "auto", "cpu", "cuda" (or "cuda:1") or "mps".
+
+    Raises:
+        HplabError: If the name is unknown, or the device is not there.
+    """
+    kind = name.split(":")[0]
+    if kind not in DEVICES:
+        raise unknown("device", name, DEVICES)
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if kind == "auto":
+        return next((device for device, found in there.items() if found), "cpu")
+    if not there.get(kind, True):
+        raise HplabError(f"device {name!r} was asked for, but torch finds none; use auto or cpu")
+    return name
+
+
+def n_workers(jobs: int | None = None) -> int:
+    """Return how many worker processes to use: `jobs`, else `HPLAB_JOBS`, else one a core.
+
+    Raises:
+        HplabError: If the number is not a positive integer.
+    """
+    asked = jobs if jobs is not None else os.environ.get("HPLAB_JOBS", "auto")
+    if asked in ("auto", ""):
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    try:
+        count = int(asked)
+    except ValueError:
+        count = 0
+    if count < 1:
+        raise HplabError(f"jobs must be a positive integer or auto, got {asked!r}")
+    return count
+
+
+@contextlib.contextmanager
+def open_executor(device: str, workers: int) -> Iterator[Executor]:
+    """Yield an executor for trials on that device, and leave no process behind.
+
+    Args:
+        device: A resolved torch device; anything but the CPU runs in this process.
+        workers: Worker processes on the CPU; 1 runs in this process.
+    """
+    if device != "cpu" or workers == 1:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1 if device == "cpu" else threads)
+        try:
+            yield SerialExecutor()
+        finally:
+            torch.set_num_threads(threads)
+        return
+    context = multiprocessing.get_context("spawn")
+    before = set(multiprocessing.active_children())
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
+    try:
+        yield pool
+    except BaseException:  # Ctrl-C too: do not wait for trials nobody will collect
+        for child in set(multiprocessing.active_children()) - before:
+            child.terminate()
+        raise
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _start_worker() -> None:
+    """Set up one worker: one thread, deaf to Ctrl-C (the parent decides), gone with its parent."""
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "linux":
+        set_parent_death_signal = 1
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)

@@ -1,0 +1,153 @@
+"""Presets: how big an occasion a study is run for.
+
+A study declares the trials of a report as the report describes them. A preset turns each into one
+that fits the occasion. It may change the data set, the model's width, the number of epochs, of
+training images and of seeds; it never touches what a study is about (learning rate, batch size,
+schedule, weight decay, activation, optimizer), and it scales all epochs of a report by one factor,
+so that "ten times as long" stays ten times as long.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from hplab.trial import HplabError, Trial, unknown
+
+# The embedded digits stand in for larger sets. Each factor makes the number of optimizer updates
+# of a short run (a few hundred) comparable across reports.
+_DIGITS_EPOCHS = {
+    "digits": 1.0,
+    "mnist": 4.0,
+    "fashion-mnist": 4.0,
+    "cifar10": 1.0,
+    "cifar100": 0.1,
+}
+_SMALL_MODELS: dict[str, dict[str, Any]] = {
+    "cnn": {"channels": [8, 16], "hidden": 32},
+    "mlp": {"hidden": [32, 16]},
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Preset:
+    """One size of occasion.
+
+    Attributes:
+        name: How it is chosen.
+        n_seeds: Seeds kept of each setting, at most.
+        summary: What it is for, in a few words.
+        stand_in: Whether the embedded digits and small models replace the report's own.
+        epochs: Factor on the epochs, by name of the report's data set; 1 where none is given.
+        n_train: Training images kept, or None for all.
+    """
+
+    name: str
+    n_seeds: int
+    summary: str
+    stand_in: bool = False
+    epochs: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    n_train: int | None = None
+
+    def scale(self, trial: Trial) -> Trial:
+        """Return the trial as this preset runs it."""
+        epochs = max(1, round(trial.epochs * self.epochs.get(trial.data, 1.0)))
+        if not self.stand_in:
+            return trial.replace(epochs=epochs)
+        return trial.replace(
+            data="digits",
+            model_args=_SMALL_MODELS[trial.model],
+            epochs=epochs,
+            n_train=self.n_train,
+        )
+
+    def choose(self, trials: Iterable[Trial], n_seeds: int | None = None) -> list[Trial]:
+        """Return the declared trials this preset keeps: the first seeds of each setting.
+
+        Args:
+            trials: Trials as the study declares them.
+            n_seeds: Keep this many instead of the preset's own number.
+
+        Raises:
+            HplabError: If there are no trials, or `n_seeds` is not a positive integer.
+        """
+        limit = self.n_seeds if n_seeds is None else n_seeds
+        if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+            raise HplabError(f"n_seeds must be a positive integer or None, got {n_seeds!r}")
+        kept: list[Trial] = []
+        seen: dict[Trial, int] = {}
+        for trial in trials:
+            setting = trial.replace(seed=0)
+            if seen.get(setting, 0) < limit:
+                kept.append(trial)
+            seen[setting] = seen.get(setting, 0) + 1
+        if not kept:
+            raise HplabError("there are no trials to run")
+        return kept
+
+
+PRESETS: dict[str, Preset] = {
+    preset.name: preset
+    for preset in (
+        Preset(
+            "smoke",
+            n_seeds=2,
+            summary="does everything run? Two seeds of a few dozen updates",
+            stand_in=True,
+            epochs={name: 0.4 * factor for name, factor in _DIGITS_EPOCHS.items()},
+            n_train=256,
+        ),
+        Preset(
+            "laptop",
+            n_seeds=5,
+            summary="the whole study on embedded data, in about a minute on two cores",
+            stand_in=True,
+            epochs=_DIGITS_EPOCHS,
+        ),
+        Preset(
+            "reduced",
+            n_seeds=5,
+            summary="the report's data and model for a fifth of its epochs",
+            epochs={"mnist": 0.2, "fashion-mnist": 0.2, "cifar10": 0.2, "cifar100": 0.1},
+        ),
+        Preset("paper", n_seeds=20, summary="the report's own setting, with many seeds"),
+    )
+}
+SIZES = tuple(PRESETS)  # from small to large
+
+
+def preset(name: str) -> Preset:
+    """Return the preset of that name.
+
+    Raises:
+        HplabError: If there is none, with the nearest match.
+    """
+    if name not in PRESETS:
+        raise unknown("preset", name, PRESETS)
+    return PRESETS[name]
+
+
+def changes(trials: Iterable[Trial], name: str) -> list[dict[str, str]]:
+    """Return what a preset changes, one row a field: field, in the report, in this preset.
+
+    Ratios are kept for epochs, so a field with several values lists them in order.
+    """
+    size = preset(name)
+    declared = list(trials)
+    kept = size.choose(declared)
+    rows = []
+    for field in ("data", "channels", "hidden", "epochs", "n_train"):
+        before = _values(declared, field)
+        after = _values([size.scale(trial) for trial in kept], field)
+        if before != after:
+            rows.append({"field": field, "report": before, "preset": after})
+    seeds = {trial.seed for trial in kept}
+    rows.append({"field": "seeds", "report": "1", "preset": str(len(seeds))})
+    return rows
+
+
+def _values(trials: list[Trial], field: str) -> str:
+    flat = [trial.flat() for trial in trials]
+    values = dict.fromkeys(row[field] for row in flat if field in row)
+    return ", ".join("all" if value is None else str(value) for value in values)

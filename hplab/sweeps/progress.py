@@ -1,0 +1,45 @@
+"""Progress of a sweep: a bar where somebody watches, plain lines where a log is read."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+LINE_EVERY_S = 15.0
+
+
+@contextlib.contextmanager
+def bar(total: int, what: str) -> Iterator[Callable[[], None]]:
+    """Yield a function to call after each finished trial.
+
+    A terminal or a live notebook gets a bar with the time left; with `TQDM_DISABLE` or `CI` set, or
+    when standard error is a file, a line is printed at most every 15 seconds and one at the end.
+    """
+    if _watched():
+        from tqdm.auto import tqdm
+
+        with tqdm(total=total, desc=what, unit="trial") as shown:
+            yield shown.update
+        return
+    began = last = time.monotonic()
+    done = 0
+
+    def tick() -> None:
+        nonlocal done, last
+        done += 1
+        now = time.monotonic()
+        if done == total or now - last >= LINE_EVERY_S:
+            left = (now - began) / done * (total - done)
+            print(f"{what}: {done} of {total} trials, {left:.0f} s left", file=sys.stderr, flush=True)
+            last = now
+
+    yield tick
+
+
+def _watched() -> bool:
+    if os.environ.get("TQDM_DISABLE") or os.environ.get("CI"):
+        return False
+    return sys.stderr.isatty() or "ipykernel" in sys.modules

@@ -1,0 +1,338 @@
+"""From declared trials to a table of runs: train what the store does not hold yet.
+
+`run` is the only way from a page to training. It scales the declared trials by a preset, looks each
+up in the store, trains what is missing, stores every finished trial at once, and returns one row a
+trial. With `HPLAB_MODE=cached` it never trains; it shows what is recorded and names what is not.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Executor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
+
+import pandas as pd
+
+from hplab.sweeps import executors, presets, progress
+from hplab.sweeps import store as stores
+from hplab.training import data, loop
+from hplab.trial import TASK, TASK_VERSION, HplabError, Trial
+
+FINAL = ("val_acc", "val_loss", "train_acc", "train_loss")
+# Below this many optimizer updates in all, starting worker processes costs more than it saves.
+POOL_FROM_STEPS = 10_000
+PUT_EVERY_S = 2.0  # finished trials reach the disk at least this often
+
+
+def run(
+    trials: Iterable[Trial],
+    *,
+    preset: str = "laptop",
+    device: str = "auto",
+    n_seeds: int | None = None,
+    jobs: int | None = None,
+    store: stores.Store | None = None,
+) -> pd.DataFrame:
+    """Train what is missing and return one row a trial.
+
+    Args:
+        trials: The study's trials, as the report declares them.
+        preset: "smoke", "laptop", "reduced" or "paper".
+        device: "auto", "cpu", "cuda" or "mps".
+        n_seeds: Seeds a setting; None takes the preset's number.
+        jobs: Worker processes on the CPU; None takes `HPLAB_JOBS` or one a core.
+        store: Where records are; None takes the project's own.
+
+    Returns:
+        A table with one column a hyperparameter, "seed", "status", the final metrics, and for each
+        field the preset changed an "arm_" column with the declared value.
+
+    Raises:
+        HplabError: If a name is wrong, the data cannot be had, or no trial could be trained.
+    """
+    store = store or stores.default_store()
+    declared = list(trials)
+    if os.environ.get("HPLAB_MODE") == "cached":
+        return _cached(declared, preset, store)
+    size = presets.preset(preset)
+    declared = size.choose(declared, n_seeds)
+    scaled = [size.scale(trial) for trial in declared]
+    digests = {name: data.load(name).digest for name in sorted({t.data for t in scaled})}
+    todo = _missing(scaled, digests, store)
+    if todo:
+        _train(todo, digests, executors.resolve_device(device), jobs, store)
+    found = [store.find(trial, digests[trial.data]) for trial in scaled]
+    return _table(declared, scaled, found, preset, n_new=len(todo))
+
+
+def recorded(trials: Iterable[Trial], *, store: stores.Store | None = None) -> pd.DataFrame:
+    """Return the rows of the biggest preset that has records of these trials; never trains.
+
+    Presets are tried from "paper" down. The table is empty when nothing is recorded.
+    """
+    return _cached(list(trials), presets.SIZES[-1], store or stores.default_store())
+
+
+def curves(runs: pd.DataFrame, *, store: stores.Store | None = None) -> pd.DataFrame:
+    """Return the learning curves of a table of runs in long form.
+
+    Returns:
+        One row a trial and epoch: the columns of `runs` without its final metrics, "epoch" counted
+        from 1, and one column for each of `hplab.training.loop.METRICS`.
+    """
+    return _long(runs, store, loop.METRICS, "epoch")
+
+
+def steps(runs: pd.DataFrame, *, store: stores.Store | None = None) -> pd.DataFrame:
+    """Return the loss and learning rate of every step, for trials with the measure "steps".
+
+    Returns:
+        One row a trial and step: the columns of `runs` without its final metrics, "step" counted
+        from 1, "step_loss" and "step_lr".
+    """
+    return _long(runs, store, ("step_loss", "step_lr"), "step")
+
+
+def _long(
+    runs: pd.DataFrame, store: stores.Store | None, names: Sequence[str], index: str
+) -> pd.DataFrame:
+    store = store or stores.default_store()
+    kept = [name for name in runs.columns if name not in (*FINAL, "acc_gap", "loss_gap")]
+    pieces = []
+    for row in runs[kept].to_dict("records"):
+        values = store.get(row["key"])["curves"]
+        piece = pd.DataFrame({name: values.get(name, []) for name in names}, dtype=float)
+        piece.insert(0, index, range(1, len(piece) + 1))
+        pieces.append(piece.assign(**row))
+    table = pd.concat(pieces, ignore_index=True) if pieces else pd.DataFrame()
+    table.attrs.update(runs.attrs)
+    return table.reindex(columns=[*kept, index, *names])
+
+
+def _missing(trials: list[Trial], digests: dict[str, str], store: stores.Store) -> list[Trial]:
+    unique = {trial.identity(): trial for trial in trials}.values()
+    return [trial for trial in unique if store.find(trial, digests[trial.data]) is None]
+
+
+# -------------------------------------------------------------------------------- training
+
+
+def _train(
+    todo: list[Trial],
+    digests: dict[str, str],
+    device: str,
+    jobs: int | None,
+    store: stores.Store,
+) -> None:
+    """Compute trials, longest first, and store each as it finishes."""
+    todo = sorted(todo, key=_n_steps, reverse=True)
+    workers = min(executors.n_workers(jobs), len(todo))
+    if sum(map(_n_steps, todo)) < POOL_FROM_STEPS:
+        workers = 1
+    prov = store.put_provenance(stores.collect_provenance(device))
+    writer = _Writer(store)
+    failures: list[str] = []
+    with progress.bar(len(todo), f"training on {device}") as tick, writer:
+        for _ in range(2):  # a killed worker breaks the pool: try what is left once more
+            left = []
+            with executors.open_executor(device, workers) as executor:
+                for trial, result in _results(executor, todo, device):
+                    if isinstance(result, BrokenProcessPool):
+                        left.append(trial)
+                        continue
+                    if isinstance(result, Exception):
+                        failures.append(f"{type(result).__name__}: {result}")
+                        store.log_failure(_failure(trial, result))
+                    else:
+                        writer.add(_record(trial, digests[trial.data], prov, result))
+                    tick()
+            todo, workers = left, 1
+            if not todo:
+                break
+    for trial in todo:
+        failures.append("its worker process was killed twice")
+        store.log_failure(_failure(trial, BrokenProcessPool(failures[-1])))
+    if failures:
+        print(f"{len(failures)} trials failed and can be tried again; the first: {failures[0]}")
+        if not writer.n_added:
+            raise HplabError(f"no trial could be trained: {failures[0]}")
+
+
+def _results(executor: Executor, trials: list[Trial], device: str):
+    """Yield each trial with its result, or with the exception it ended in, as they finish."""
+    if isinstance(executor, executors.SerialExecutor):
+        for trial in trials:
+            future = executor.submit(compute, trial.config(), trial.seed, device)
+            yield trial, future.exception() or future.result()
+        return
+    futures = {executor.submit(compute, t.config(), t.seed, device): t for t in trials}
+    for future in as_completed(futures):
+        yield futures[future], future.exception() or future.result()
+
+
+def compute(config: dict[str, Any], seed: int, device: str) -> dict[str, Any]:
+    """Train one trial in whatever process this is and return the result part of its record."""
+    trial = Trial.from_config(config, seed)
+    outcome = loop.train(trial, _dataset(trial.data), device=device)
+    return {
+        "status": outcome.status,
+        "at": outcome.at,
+        "final": _shortest(outcome.final),
+        "curves": {name: _shortest(values) for name, values in outcome.curves.items()},
+        "cost": {
+            **{name: round(seconds, 3) for name, seconds in outcome.seconds.items()},
+            "lanes": 1,
+            "device": device,
+            "threads": 1 if device == "cpu" else None,
+        },
+    }
+
+
+@functools.lru_cache(maxsize=1)
+def _dataset(name: str) -> data.Dataset:
+    return data.load(name)
+
+
+def _shortest(values: Any) -> Any:
+    """Return float32 numbers as their shortest decimals, in a list or a mapping; None stays."""
+    if isinstance(values, dict):
+        return {name: _shortest(value) for name, value in values.items()}
+    if isinstance(values, list):
+        return [_shortest(value) for value in values]
+    return None if values is None else stores.shortest(values)
+
+
+def _record(trial: Trial, digest: str, prov: str, result: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "v": 1,
+        "key": trial.key(digest),
+        "task": TASK,
+        "task_version": TASK_VERSION,
+        "data": digest,
+        "config": trial.config(),
+        "seed": trial.seed,
+        "prov": prov,
+        **result,
+    }
+
+
+def _failure(trial: Trial, error: Exception) -> dict[str, Any]:
+    return {
+        "config": trial.config(),
+        "seed": trial.seed,
+        "error": type(error).__name__,
+        "message": str(error),
+        "traceback": "".join(getattr(error, "__notes__", [])) or repr(error.__cause__ or error),
+    }
+
+
+def _n_steps(trial: Trial) -> int:
+    """Return about how many updates a trial makes, to plan with."""
+    n_train = trial.n_train or {"digits": 1437, "cifar10": 50_000, "cifar100": 50_000}.get(
+        trial.data, 60_000
+    )
+    return trial.epochs * -(-n_train // trial.batch_size)
+
+
+class _Writer:
+    """Puts finished records in small batches, and whatever is left when the sweep ends or breaks."""
+
+    def __init__(self, store: stores.Store) -> None:
+        self.store, self.waiting, self.n_added = store, [], 0
+        self.last = time.monotonic()
+
+    def __enter__(self) -> _Writer:
+        return self
+
+    def add(self, record: dict[str, Any]) -> None:
+        self.waiting.append(record)
+        self.n_added += 1
+        if time.monotonic() - self.last >= PUT_EVERY_S:
+            self.flush()
+
+    def flush(self) -> None:
+        if self.waiting:
+            self.store.put(self.waiting)
+        self.waiting, self.last = [], time.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        self.flush()
+
+
+# -------------------------------------------------------------------------------- tables
+
+
+def _cached(declared: list[Trial], preset: str, store: stores.Store) -> pd.DataFrame:
+    """Return what is recorded at this preset, else at the next smaller one, and say what is not."""
+    presets.preset(preset)
+    for name in reversed(presets.SIZES[: presets.SIZES.index(preset) + 1]):
+        size = presets.PRESETS[name]
+        kept = size.choose(declared, len(declared))
+        scaled = [size.scale(trial) for trial in kept]
+        found = [store.find(trial) for trial in scaled]
+        if any(found):
+            break
+    n_missing = sum(trial is None for trial in found)
+    if n_missing:
+        planned = size.choose(declared)
+        gaps = sum(store.find(size.scale(trial)) is None for trial in planned)
+        if gaps:
+            print(_gap_note(name, gaps, len(planned)))
+    return _table(kept, scaled, found, name, n_new=0)
+
+
+def _gap_note(preset: str, gaps: int, planned: int) -> str:
+    study = os.environ.get("HPLAB_STUDY")
+    command = f"make execute{f' STUDY={study}' if study else ''} PRESET={preset}"
+    return f"{gaps} of {planned} trials of preset {preset!r} are not recorded yet; to run: {command}"
+
+
+def _table(
+    declared: list[Trial],
+    scaled: list[Trial],
+    found: list[dict[str, Any] | None],
+    preset: str,
+    *,
+    n_new: int,
+) -> pd.DataFrame:
+    arms = [arm.flat() for arm in declared]
+    flat = [trial.flat() for trial in scaled]
+    changed = [
+        name
+        for name in arms[0]
+        if name == "epochs" or any(arm.get(name) != row.get(name) for arm, row in zip(arms, flat))
+    ]
+    rows = [
+        {**row, **{f"arm_{name}": arm.get(name) for name in changed}, **_results_of(record)}
+        for arm, row, record in zip(arms, flat, found, strict=True)
+    ]
+    table = pd.DataFrame([row for row in rows if row["status"]], columns=list(rows[0]))
+    table = table.astype(dict.fromkeys((*FINAL, "acc_gap", "loss_gap", "train_s"), float))
+    table.attrs = {
+        "preset": preset,
+        "data": ", ".join(dict.fromkeys(table["data"])),
+        "device": ", ".join(dict.fromkeys(table["device"])),
+        "n_missing": len(rows) - len(table),
+        "n_new": n_new,
+    }
+    return table
+
+
+def _results_of(record: dict[str, Any] | None) -> dict[str, Any]:
+    final = record["final"] if record else {}
+    row = {name: final.get(name) for name in FINAL}
+    whole = all(value is not None for value in row.values())
+    row["acc_gap"] = row["train_acc"] - row["val_acc"] if whole else None
+    row["loss_gap"] = row["val_loss"] - row["train_loss"] if whole else None
+    return {
+        "status": record["status"] if record else None,
+        **row,
+        "key": record["key"] if record else None,
+        "prov": record["prov"] if record else None,
+        "device": record["cost"]["device"] if record else None,
+        "train_s": record["cost"]["train_s"] if record else None,
+    }

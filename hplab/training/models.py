@@ -1,0 +1,72 @@
+"""Networks, built on the CPU from a trial's own random stream."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from hplab.trial import HplabError, Trial, stream_seed
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "leaky_relu": nn.LeakyReLU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "sigmoid": nn.Sigmoid,
+    "tanh": nn.Tanh,
+}
+# For a rising function, max(f(x)) = f(max(x)): pooling first gives the same numbers from a quarter
+# of the activations.
+_RISING = ("relu", "leaky_relu", "sigmoid", "tanh")
+
+
+def build(trial: Trial, in_shape: tuple[int, int, int], n_classes: int) -> nn.Module:
+    """Return the trial's network with PyTorch's default initial weights.
+
+    Args:
+        trial: Names the model, its arguments, the activation and the seed.
+        in_shape: Channels, height and width of one image.
+        n_classes: Number of logits.
+
+    Returns:
+        A module from images `(N, C, H, W)` to logits `(N, n_classes)`, on the CPU.
+
+    Raises:
+        HplabError: If the images are too small for the model.
+    """
+    maker = {"mlp": _mlp, "cnn": _cnn}[trial.model]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(stream_seed(trial.seed, "init"))
+        return maker(trial, in_shape, n_classes)
+
+
+def _mlp(trial: Trial, in_shape: tuple[int, int, int], n_classes: int) -> nn.Module:
+    activation = ACTIVATIONS[trial.activation]
+    layers: list[nn.Module] = [nn.Flatten()]
+    width = math.prod(in_shape)
+    for hidden in trial.argument("model", "hidden"):
+        layers += [nn.Linear(width, hidden), activation()]
+        width = hidden
+    return nn.Sequential(*layers, nn.Linear(width, n_classes))
+
+
+def _cnn(trial: Trial, in_shape: tuple[int, int, int], n_classes: int) -> nn.Module:
+    activation = ACTIVATIONS[trial.activation]
+    channels, height, width = in_shape
+    layers: list[nn.Module] = []
+    for out_channels in trial.argument("model", "channels"):
+        tail = [nn.MaxPool2d(2), activation()]
+        if trial.activation not in _RISING:
+            tail.reverse()
+        layers += [nn.Conv2d(channels, out_channels, 3, padding=1), *tail]
+        channels, height, width = out_channels, height // 2, width // 2
+    if not height * width:
+        raise HplabError(
+            f"images of {in_shape[1]}x{in_shape[2]} are too small for a cnn with "
+            f"{len(trial.argument('model', 'channels'))} pooling layers"
+        )
+    hidden = trial.argument("model", "hidden")
+    layers += [nn.Flatten(), nn.Linear(channels * height * width, hidden), activation()]
+    return nn.Sequential(*layers, nn.Linear(hidden, n_classes))
