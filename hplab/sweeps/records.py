@@ -16,8 +16,9 @@ import os
 import re
 import secrets
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -99,7 +100,7 @@ def sealed(record: Record) -> Record:
     return out
 
 
-def check_fields(record: Record, where: str) -> None:
+def check_fields(record: Record, where: object) -> None:
     """Refuse a record of an unknown version, or one without the fields readers rely on."""
     if type(record.get("v")) is not int or record["v"] != VERSION:
         raise StoreError(
@@ -136,44 +137,68 @@ def max_delta(a: Any, b: Any) -> float:
 # Files of records
 
 
-def batch(records: list[Record]) -> tuple[str, bytes]:
-    """Return name and bytes of the file that holds these sealed records."""
-    lines = [canonical(record) + "\n" for record in sorted(records, key=key_of)]
-    data = "".join(lines).encode("ascii")
+def batch(lines: Iterable[tuple[str, bytes]]) -> tuple[str, bytes]:
+    """Return name and bytes of the file that holds these records.
+
+    Args:
+        lines: Key and canonical text of each record. Of equal keys the first stays first.
+    """
+    data = b"".join(text + b"\n" for _, text in sorted(lines, key=lambda line: line[0]))
     return f"{digest_of(data)}.jsonl", data
 
 
-def read_batch(path: Path) -> list[Record]:
-    """Read one batch: the digest in its name and the checksum of every line must be right.
+class Line(NamedTuple):
+    """One record as it stands in a file, parsed as far as an index needs it."""
+
+    head: Record  # without its curves, which are most of the text
+    text: bytes
+    path: Path
+    number: int
+
+    def __str__(self) -> str:
+        return f"{shown(self.path)}:{self.number}"
+
+    def record(self) -> Record:
+        """Return the whole record, a new one each time."""
+        return parse(self.text, self)
+
+
+def read_batch(path: Path, data: bytes) -> list[Line]:
+    """Split a file's bytes: the digest in its name and the checksum of each line must be right.
 
     Raises:
         StoreError: If it is damaged, edited, cut or of an unknown version; it names file and line.
     """
-    data = path.read_bytes()
-    name = str(shown(path))
-    whole = digest_of(data) == path.stem.rsplit("-", 1)[-1]
-    *lines, tail = data.split(b"\n")
-    records = []
-    for number, line in enumerate(lines, 1):
-        records.append(_read_line(line, f"{name}:{number}"))
-        if whole:
-            check_fields(records[-1], f"{name}:{number}")
+    *texts, tail = data.split(b"\n")
+    lines = [Line(_head(text, path, n), text, path, n) for n, text in enumerate(texts, 1)]
     if tail:
-        raise DamagedError(f"{name}:{len(lines) + 1}: the last line is cut")
-    if not whole:
-        raise DamagedError(f"{name}: lines were cut, added or moved (digest mismatch)")
-    return records
+        raise DamagedError(f"{shown(path)}:{len(lines) + 1}: the last line is cut")
+    if digest_of(data) != path.stem.rsplit("-", 1)[-1]:
+        raise DamagedError(f"{shown(path)}: lines were cut, added or moved (digest mismatch)")
+    for line in lines:
+        check_fields(line.head, line)
+    return lines
 
 
-def _read_line(line: bytes, where: str) -> Record:
-    """Parse one line and hold it against its checksum."""
-    try:
-        record = _DECODER.decode(line.decode("ascii"))
-        member = f',"sum":"{record["sum"]}"'.encode()
-    except (ValueError, RecursionError, TypeError, KeyError) as error:
-        raise DamagedError(f"{where}: not a record (damaged or edited)") from error
-    if digest_of(line.replace(member, b"", 1)) != record["sum"]:
+def _head(text: bytes, path: Path, number: int) -> Record:
+    """Hold one line against its checksum and parse all of it but the curves."""
+    where = Line({}, text, path, number)
+    head = parse(_CURVES.sub(b"", text, count=1), where)
+    checksum = head.get("sum")
+    member = f',"sum":"{checksum}"'.encode("ascii", "replace")
+    if digest_of(text.replace(member, b"", 1)) != checksum:
         raise DamagedError(f"{where}: checksum mismatch (damaged or edited)")
+    return head
+
+
+def parse(text: bytes, where: object) -> Record:
+    """Parse one line, which must be strict JSON and an object."""
+    try:
+        record = _DECODER.decode(text.decode("ascii"))
+    except (ValueError, RecursionError) as error:
+        raise DamagedError(f"{where}: not JSON (damaged or edited)") from error
+    if type(record) is not dict:
+        raise DamagedError(f"{where}: not a record (damaged or edited)")
     return record
 
 
@@ -182,6 +207,7 @@ def _refuse(name: str) -> None:
 
 
 _DECODER = json.JSONDecoder(parse_constant=_refuse)
+_CURVES = re.compile(rb',"curves":\{[^{}]*\}')
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -249,11 +275,6 @@ def sync_folder(folder: Path) -> None:
 def digest_of(data: bytes, n_digits: int = 16) -> str:
     """Return the first hex digits of the SHA-256."""
     return hashlib.sha256(data).hexdigest()[:n_digits]
-
-
-def key_of(record: Record) -> str:
-    """Return what records are sorted by."""
-    return record["key"]
 
 
 def shown(path: Path) -> Path:

@@ -17,18 +17,20 @@ import json
 import os
 import secrets
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from hplab.sweeps.provenance import collect_provenance
 from hplab.sweeps.records import (
     RESULT,
     DamagedError,
+    Line,
     Record,
     StoreError,
     batch,
     digest_of,
-    key_of,
     make_folder,
     max_delta,
     read_batch,
@@ -41,7 +43,15 @@ from hplab.sweeps.records import (
 )
 from hplab.trial import TASK, TASK_VERSION, Trial, canonical
 
-__all__ = ["Record", "Store", "StoreError", "default_store", "seal", "shortest"]
+__all__ = [
+    "Record",
+    "Store",
+    "StoreError",
+    "collect_provenance",
+    "default_store",
+    "seal",
+    "shortest",
+]
 
 BATCH_RECORDS = 2000  # at most this many records a committed file: a few megabytes each
 LEFTOVER_S = 24 * 3600  # a temporary file older than this belongs to no living writer
@@ -51,7 +61,7 @@ class Store:
     """Records of finished trials, in a committed folder and a pending one.
 
     The store is read on first use and then answered from memory; `refresh` looks for what others
-    have written since. Records that come out are shared: treat them as read-only.
+    have written since. Every record that comes out is a new copy.
 
     Args:
         root: Folder of committed results.
@@ -62,10 +72,10 @@ class Store:
         self.root = Path(root)
         self.pending = Path(pending)
         self.failed = self.pending.parent / "failures"
-        self._batches: dict[Path, list[Record]] | None = None
+        self._batches: dict[Path, list[Line]] | None = None
         self._damage: dict[Path, str] = {}
-        self._by_key: dict[str, tuple[Record, str, Path]] = {}
-        self._by_identity: dict[str, Record] = {}
+        self._by_key: dict[str, Line] = {}
+        self._by_identity: dict[str, Line] = {}
         self._conflicts: list[dict[str, Any]] = []
 
     # -- writing ------------------------------------------------------------------------------
@@ -83,12 +93,12 @@ class Store:
         whole = [sealed(record) for record in records]
         if not whole:
             raise StoreError("no records to put")
-        name, data = batch(whole)
+        name, data = batch((record["key"], canonical(record).encode()) for record in whole)
         path = self.pending / f"{time.time_ns():020d}-{secrets.token_hex(8)}-{name}"
         write_whole(path, data)
         if self._batches is not None:
-            self._batches[path] = sorted(whole, key=key_of)
-            self._index(path, self._batches[path])
+            self._batches[path] = read_batch(path, data)
+            self._index(self._batches[path])
         return path
 
     def pack(self) -> list[Path]:
@@ -104,10 +114,10 @@ class Store:
             self.refresh()
             self._check_whole()
             self._pack_provenance()
-            new: dict[str, list[Record]] = {}
-            for record, _, path in self._by_key.values():
-                if path.parent == self.pending:
-                    new.setdefault(record["config"]["data"], []).append(record)
+            new: dict[str, list[Line]] = {}
+            for line in self._by_key.values():
+                if line.path.parent == self.pending:
+                    new.setdefault(line.head["config"]["data"], []).append(line)
             written = [path for data in sorted(new) for path in self._commit(data, new[data])]
             contradicting = {entry["path"] for entry in self._conflicts}
             for path in self._batches:
@@ -148,8 +158,8 @@ class Store:
         committed = self._load(sorted(self.root.glob("*/*.jsonl")), known)
         self._batches = {**committed, **pending}
         self._by_key, self._by_identity, self._conflicts = {}, {}, []
-        for path, records in self._batches.items():
-            self._index(path, records)
+        for lines in self._batches.values():
+            self._index(lines)
 
     def find(self, trial: Trial, digest: str | None = None) -> Record | None:
         """Return the record of a trial under the current task version, or None.
@@ -164,21 +174,22 @@ class Store:
         self._check_whole()
         if digest is not None:
             return self.get(trial.key(digest))
-        return self._by_identity.get(trial.identity())
+        line = self._by_identity.get(trial.identity())
+        return line.record() if line else None
 
     def get(self, key: str) -> Record | None:
         """Return the record with this key, or None."""
         self._check_whole()
-        entry = self._by_key.get(key)
-        return entry[0] if entry else None
+        line = self._by_key.get(key)
+        return line.record() if line else None
 
     def records(self, data: str | None = None) -> Iterator[Record]:
         """Yield one record a key, sorted by key; of one data set, or of all."""
         self._check_whole()
         for key in sorted(self._by_key):
-            record = self._by_key[key][0]
-            if data is None or record["config"].get("data") == data:
-                yield record
+            line = self._by_key[key]
+            if data is None or line.head["config"].get("data") == data:
+                yield line.record()
 
     def conflicts(self) -> list[dict[str, Any]]:
         """List records that contradict the one kept for their key.
@@ -204,7 +215,7 @@ class Store:
             with contextlib.suppress(FileNotFoundError):
                 data = path.read_bytes()
                 if digest_of(data.removesuffix(b"\n"), 12) != name:
-                    raise DamagedError(f"{shown(path)}: damaged or edited; {self._remedy(path)}")
+                    raise DamagedError(f"{shown(path)}: damaged or edited; restore or delete it")
                 return json.loads(data)
         raise StoreError(f"no provenance {name!r} in {shown(self.root)} or {shown(self.pending)}")
 
@@ -227,40 +238,37 @@ class Store:
 
         Returns:
             "records", "committed", "pending", "diverged", "outdated" (of another task version),
-            "conflicts", "failures", "leftovers" (temporary files), "batches", "bytes" (of all
-            batches), "data" (records a data set) and "damaged" (a message a file).
+            "conflicts", "failures", "leftovers" (temporary files), "batches", "bytes" (of the
+            readable ones), "data" (records a data set) and "damaged" (a message a file).
         """
         self.refresh()
-        entries = list(self._by_key.values())
-        data: dict[str, int] = {}
-        for record, _, _ in entries:
-            name = str(record["config"].get("data"))
-            data[name] = data.get(name, 0) + 1
-        waiting = sum(path.parent == self.pending for _, _, path in entries)
-        files = [*self._batches, *self._damage]
+        heads = [line.head for line in self._by_key.values()]
+        waiting = sum(line.path.parent == self.pending for line in self._by_key.values())
         return {
-            "records": len(entries),
-            "committed": len(entries) - waiting,
+            "records": len(heads),
+            "committed": len(heads) - waiting,
             "pending": waiting,
-            "diverged": sum(record["status"] == "diverged" for record, _, _ in entries),
-            "outdated": sum(not _is_current(record) for record, _, _ in entries),
+            "diverged": sum(head["status"] == "diverged" for head in heads),
+            "outdated": sum(not _is_current(head) for head in heads),
             "conflicts": len(self._conflicts),
             "failures": len(self.failures()),
             "leftovers": len(self._leftovers()),
-            "batches": len(files),
-            "bytes": sum(path.stat().st_size for path in files if path.exists()),
-            "data": dict(sorted(data.items())),
+            "batches": len(self._batches) + len(self._damage),
+            "bytes": sum(len(line.text) + 1 for lines in self._batches.values() for line in lines),
+            "data": dict(sorted(Counter(str(h["config"].get("data")) for h in heads).items())),
             "damaged": list(self._damage.values()),
         }
 
     # -- inside -------------------------------------------------------------------------------
 
-    def _load(self, paths: list[Path], known: dict[Path, list[Record]]) -> dict[Path, list[Record]]:
+    def _load(self, paths: list[Path], known: dict[Path, list[Line]]) -> dict[Path, list[Line]]:
         """Read the files not known yet; put damaged ones down in `_damage`."""
         batches = {}
         for path in paths:
             try:
-                batches[path] = known[path] if path in known else read_batch(path)
+                batches[path] = (
+                    known[path] if path in known else read_batch(path, path.read_bytes())
+                )
             except FileNotFoundError:
                 continue  # packed between listing and reading: the committed batch has it
             except OSError as error:
@@ -271,18 +279,25 @@ class Store:
                 self._damage[path] = str(error)
         return batches
 
-    def _index(self, path: Path, records: list[Record]) -> None:
-        for number, record in enumerate(records, 1):
-            where = f"{path}:{number}"
-            kept, first, _ = self._by_key.setdefault(record["key"], (record, where, path))
-            if kept is record:
-                if _is_current(record):
-                    parts = {"config": record["config"], "seed": record["seed"]}
-                    self._by_identity.setdefault(canonical(parts), record)
-            elif not same_result(kept, record):
-                delta = max(max_delta(kept.get(name), record.get(name)) for name in RESULT)
-                entry = {"key": record["key"], "kept": first, "other": where, "path": path}
-                self._conflicts.append({**entry, "records": [kept, record], "max_delta": delta})
+    def _index(self, lines: list[Line]) -> None:
+        for line in lines:
+            kept = self._by_key.setdefault(line.head["key"], line)
+            if kept is line:
+                if _is_current(line.head):
+                    parts = {"config": line.head["config"], "seed": line.head["seed"]}
+                    self._by_identity.setdefault(canonical(parts), line)
+            elif not same_result(*(pair := [kept.record(), line.record()])):
+                delta = max(max_delta(*(record.get(name) for record in pair)) for name in RESULT)
+                self._conflicts.append(
+                    {
+                        "key": line.head["key"],
+                        "kept": str(kept),
+                        "other": str(line),
+                        "records": pair,
+                        "max_delta": delta,
+                        "path": line.path,
+                    }
+                )
 
     def _check_whole(self) -> None:
         """Read on first use; refuse to answer while a batch is damaged."""
@@ -297,11 +312,11 @@ class Store:
             return delete
         return f"restore it with git checkout -- {shown(path)}, or {delete}"
 
-    def _commit(self, data: str, records: list[Record]) -> list[Path]:
-        records = sorted(records, key=key_of)
+    def _commit(self, data: str, lines: list[Line]) -> list[Path]:
+        pairs = sorted((line.head["key"], line.text) for line in lines)
         written = []
-        for start in range(0, len(records), BATCH_RECORDS):
-            name, content = batch(records[start : start + BATCH_RECORDS])
+        for start in range(0, len(pairs), BATCH_RECORDS):
+            name, content = batch(pairs[start : start + BATCH_RECORDS])
             written.append(self.root / data / name)
             write_whole(written[-1], content)
         return written

@@ -1,0 +1,127 @@
+"""What a result was made with: versions, code, device and the switches that move floats.
+
+No user or host name is among it, because records are published. The time is given as a date only:
+the store names a description by its content, so one environment on one day is one file.
+"""
+
+from __future__ import annotations
+
+import ast
+import datetime
+import functools
+import hashlib
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import hplab
+
+PACKAGE = Path(hplab.__file__).parent
+RESULT_CODE = ("trial.py", "training")  # imports go downwards only: nothing else moves a result
+
+
+def collect_provenance(device: str = "cpu") -> dict[str, Any]:
+    """Describe the environment of results trained on `device` from here on, as plain JSON.
+
+    Args:
+        device: A torch device: "cpu", "cuda", "cuda:1", "mps".
+    """
+    import torch
+    import torchvision
+
+    return {
+        "hplab": hplab.__version__,
+        "git": git_state(),
+        "code": code_digest(),
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "torchvision": str(torchvision.__version__),
+        "numpy": np.__version__,
+        "cuda": torch.version.cuda,
+        "cudnn": torch.backends.cudnn.version(),
+        "device": _device(device),
+        "threads": torch.get_num_threads(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "switches": {
+            "deterministic": torch.are_deterministic_algorithms_enabled(),
+            "cudnn_deterministic": torch.backends.cudnn.deterministic,
+            "cudnn_benchmark": torch.backends.cudnn.benchmark,
+            "matmul_precision": torch.backends.cuda.matmul.fp32_precision,
+            "conv_precision": torch.backends.cudnn.conv.fp32_precision,
+        },
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+    }
+
+
+@functools.cache
+def code_digest(package: Path = PACKAGE, parts: tuple[str, ...] = RESULT_CODE) -> str:
+    """Return 16 hex digits that change when code that computes results changes.
+
+    Comments, docstrings and layout do not count. Digests compare within one Python version only,
+    because the syntax tree differs between versions.
+
+    Args:
+        package: Folder of the hplab package.
+        parts: Files and folders in it that count.
+    """
+    paths = [package / part for part in parts]
+    sources = [f for path in paths for f in ([path] if path.is_file() else path.rglob("*.py"))]
+    digest = hashlib.sha256()
+    for path in sorted(sources):
+        tree = _without_docstrings(ast.parse(path.read_bytes()))
+        digest.update(f"{path.relative_to(package).as_posix()}\n{ast.dump(tree)}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def _without_docstrings(tree: ast.Module) -> ast.Module:
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
+            value = body[0].value
+            if isinstance(value, ast.Constant) and isinstance(value.value, str):
+                body.pop(0)
+    return tree
+
+
+def git_state(package: Path = PACKAGE) -> dict[str, Any] | None:
+    """Return commit and whether the package's files differ from it; None outside its checkout."""
+    top = _git(package, "rev-parse", "--show-toplevel")
+    if top is None or Path(top) != package.resolve().parent:
+        return None
+    commit = _git(package, "rev-parse", "HEAD")
+    changes = _git(package, "status", "--porcelain", "--", str(package))
+    return {"commit": commit, "dirty": bool(changes)} if commit else None
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=30
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _device(device: str) -> dict[str, Any]:
+    import torch
+
+    kind = torch.device(device).type
+    if kind != "cuda":
+        return {"type": kind, "name": _cpu_name()}
+    major, minor = torch.cuda.get_device_capability(device)
+    name = torch.cuda.get_device_name(device)
+    return {"type": kind, "name": name, "capability": f"{major}.{minor}"}
+
+
+def _cpu_name() -> str:
+    """The processor's model, as the system words it."""
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
