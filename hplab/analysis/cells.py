@@ -1,0 +1,245 @@
+"""From a table of runs to the seeds a claim can be judged on.
+
+A claim names its arms by hyperparameters as the report declares them. A preset may have scaled what
+was trained; the runner keeps the declared value in a column "arm_NAME", and arms are found by that.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hplab.analysis.ledger import Claim, Report
+from hplab.trial import HplabError, Trial
+
+_TRIAL_FIELDS = tuple(
+    field.name
+    for field in dataclasses.fields(Trial)
+    if field.name not in ("seed", "measure") and not field.name.endswith("_args")
+)
+_NEVER_A_SETTING = ("seed", "key", "prov", "device", "train_s", "status")
+
+
+class Missing(Exception):
+    """Why a claim cannot be judged on these runs, as a sentence."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """The runs of a claim's arms, seed by seed.
+
+    Attributes:
+        arms: What each arm is, in words.
+        rows: One table an arm, indexed by seed: the seeds that every arm has finished, in order.
+        n_diverged: Seeds left out because a run of theirs diverged.
+        gaps: Seeds that one arm has and another lacks, in words.
+        differs: What is not as in the report: name to (trained, report).
+        stretch: Trained epochs per declared epoch.
+    """
+
+    arms: tuple[str, ...]
+    rows: tuple[pd.DataFrame, ...]
+    n_diverged: int
+    gaps: tuple[str, ...]
+    differs: Mapping[str, tuple[str, str]]
+    stretch: float
+
+    @property
+    def n(self) -> int:
+        """Complete seeds."""
+        return len(self.rows[0])
+
+    @property
+    def seeds(self) -> list[int]:
+        """Their numbers, in the order of every table in `rows`."""
+        return [int(seed) for seed in self.rows[0].index]
+
+
+def sample(runs: pd.DataFrame, arms: Sequence[Mapping[str, Any]], claim: Claim) -> Sample:
+    """Return the seeds on which all arms of a claim can be compared.
+
+    Args:
+        runs: The table of runs.
+        arms: Hyperparameters of each arm, as the report declares them.
+        claim: Whose report says what is fixed and what its own setting was.
+
+    Raises:
+        Missing: If an arm has no runs, the arms are not comparable, or too few seeds are complete.
+        HplabError: If an arm has several runs for one seed.
+    """
+    if runs.empty:
+        raise Missing("There are no runs.")
+    words = tuple(describe(arm) for arm in arms)
+    found = _filter(runs.reset_index(drop=True), claim.report.fixed)
+    of_arms = [_filter(found, arm) for arm in arms]
+    kept = _prefer(found.loc[sorted(set().union(*(t.index for t in of_arms)))], claim.report)
+    tables = [
+        _one_run_a_seed(kept[kept.index.isin(table.index)], name, arm)
+        for table, name, arm in zip(of_arms, words, arms, strict=True)
+    ]
+    absent = [name for name, table in zip(words, tables, strict=True) if table.empty]
+    if absent:
+        fixed = describe(claim.report.fixed)
+        raise Missing(f"No runs at {_join(absent)} that can be compared (with {fixed}).")
+    _check_comparable(tables, words, varied=set().union(*arms))
+    return _complete(tables, words, claim)
+
+
+def describe(settings: Mapping[str, Any]) -> str:
+    """Return hyperparameters in words: "lr 1e-3, 5 epochs"."""
+    return ", ".join(
+        f"{value:g} epochs" if name == "epochs" else f"{name} {short(value)}"
+        for name, value in settings.items()
+    )
+
+
+def short(value: Any) -> str:
+    """Return a value as a reader writes it: 0.001 as 1e-3, None as "all"."""
+    if value is None or (isinstance(value, float) and np.isnan(value)):
+        return "all"
+    if isinstance(value, (str, bool, np.bool_)):
+        return str(value)
+    if 0 < abs(value) < 0.01:
+        mantissa, exponent = f"{value:e}".split("e")
+        return f"{float(mantissa):g}e{int(exponent)}"
+    return f"{value:g}"
+
+
+def declared(table: pd.DataFrame, name: str) -> pd.Series:
+    """Return a hyperparameter as the report's trials declare it, before a preset scaled it."""
+    if f"arm_{name}" not in table:
+        return table[name]
+    return table[f"arm_{name}"].where(table[f"arm_{name}"].notna(), table[name])
+
+
+def _filter(table: pd.DataFrame, settings: Mapping[str, Any]) -> pd.DataFrame:
+    for name, value in settings.items():
+        if name not in table:
+            raise Missing(f"The table of runs has no column {name!r}.")
+        table = table[_equal(declared(table, name), value)]
+    return table
+
+
+def _equal(column: pd.Series, value: Any) -> pd.Series:
+    if value is None:
+        return column.isna()
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        numbers = pd.to_numeric(column, errors="coerce")
+        return pd.Series(np.isclose(numbers, value, rtol=1e-9, atol=0), index=column.index)
+    return column == value
+
+
+def _prefer(table: pd.DataFrame, report: Report) -> pd.DataFrame:
+    """Keep the runs nearest to the report's own setting: as trained, else as declared."""
+    for name, value in report.setting.items():
+        if name not in table:
+            continue
+        for column in (table[name], declared(table, name)):
+            if (same := _equal(column, value)).any():
+                table = table[same]
+                break
+    return table
+
+
+def _one_run_a_seed(table: pd.DataFrame, words: str, arm: Mapping[str, Any]) -> pd.DataFrame:
+    twice = table[table["seed"].duplicated(keep=False)]
+    if len(twice):
+        one = twice[twice["seed"] == twice["seed"].iloc[0]]
+        names = [
+            name
+            for name in one.columns
+            if name not in (*_NEVER_A_SETTING, *arm)
+            and not name.endswith(("_acc", "_loss", "_gap"))
+            and one[name].nunique(dropna=False) > 1
+        ]
+        why = f"they differ in {_join(names)}; choose one" if names else "the rows are repeated"
+        raise HplabError(f"several runs at {words} for seed {one['seed'].iloc[0]}: {why}")
+    return table.set_index("seed").sort_index()
+
+
+def _check_comparable(
+    tables: Sequence[pd.DataFrame], words: Sequence[str], varied: set[str]
+) -> None:
+    """Refuse arms that differ in more than the claim varies, or that a preset cut unequally."""
+    together = pd.concat(tables, ignore_index=True)
+    for name in _TRIAL_FIELDS:
+        if name in together and name not in varied and name != "epochs":
+            values = together[name].map(short).unique()
+            if len(values) > 1:
+                raise Missing(
+                    f"The runs at {_join(words)} also differ in {name} ({_join(values)}), "
+                    "so they cannot be compared."
+                )
+    if "epochs" not in together:
+        return
+    stretch = _stretch(together)
+    if ((together["epochs"] - stretch * declared(together, "epochs")).abs() > 0.5 + 1e-9).any():
+        raise Missing(f"The epochs at {_join(words)} were scaled by different factors.")
+
+
+def _stretch(table: pd.DataFrame) -> float:
+    """Return trained over declared epochs, read at the longest arm, where rounding is least."""
+    before = declared(table, "epochs").astype(float)
+    longest = before.idxmax()
+    return float(table.loc[longest, "epochs"] / before.loc[longest])
+
+
+def _complete(tables: list[pd.DataFrame], words: tuple[str, ...], claim: Claim) -> Sample:
+    """Keep the seeds that every arm has finished, and count the rest."""
+    every = set().union(*(table.index for table in tables))
+    common = set.intersection(*(set(table.index) for table in tables))
+    diverged = {
+        seed for table in tables for seed in table.index[table["status"] != "ok"] if seed in common
+    }
+    gaps = tuple(
+        f"{name} lacks {_seeds(every - set(table.index))}"
+        for name, table in zip(words, tables, strict=True)
+        if every - set(table.index)
+    )
+    whole = sorted(common - diverged)
+    if len(whole) < claim.min_seeds:
+        raise Missing(_too_few(len(whole), len(diverged), gaps, claim.min_seeds))
+    rows = tuple(table.loc[whole] for table in tables)
+    together = pd.concat(rows, ignore_index=True)
+    stretch = _stretch(together) if "epochs" in together else 1.0
+    return Sample(words, rows, len(diverged), gaps, _differs(together, claim.report), stretch)
+
+
+def _too_few(n: int, n_diverged: int, gaps: Sequence[str], needed: int) -> str:
+    parts = [f"Only {n} complete seed{'' if n == 1 else 's'}; at least {needed} are needed"]
+    if n_diverged:
+        parts.append(f"{n_diverged} more diverged")
+    return "; ".join([*parts, *gaps]) + "."
+
+
+def _differs(table: pd.DataFrame, report: Report) -> dict[str, tuple[str, str]]:
+    """Return what was trained otherwise than in the report: name to (trained, report)."""
+    found = {}
+    for name, value in report.setting.items():
+        if name in table and not _equal(table[name], value).all():
+            found[name] = (_values(table[name]), short(value))
+    for arm in (name for name in table if name.startswith("arm_")):
+        name = arm.removeprefix("arm_")
+        other = table[table[arm].notna()]
+        other = other[other[arm].map(short) != other[name].map(short)]
+        if len(other) and name not in found:
+            found[name] = (_values(other[name]), _values(other[arm]))
+    return found
+
+
+def _values(column: pd.Series) -> str:
+    return _join([short(value) for value in column.drop_duplicates()])
+
+
+def _seeds(seeds: set[int]) -> str:
+    numbers = sorted(int(seed) for seed in seeds)
+    return f"seed{'' if len(numbers) == 1 else 's'} {_join([str(n) for n in numbers])}"
+
+
+def _join(words: Sequence[str]) -> str:
+    *first, last = [str(word) for word in words]
+    return f"{', '.join(first)} and {last}" if first else last

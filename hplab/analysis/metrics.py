@@ -1,0 +1,127 @@
+"""What is measured on finished runs and their learning curves: pure functions of plain arrays.
+
+"Overfitting" is three different things here: the accuracy gap, the loss gap and the epoch of
+minimal validation loss.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+
+def acc_gap(train_acc: ArrayLike, val_acc: ArrayLike) -> np.ndarray:
+    """Return training minus validation accuracy, in the unit given; positive is the usual sign."""
+    return np.asarray(train_acc, float) - np.asarray(val_acc, float)
+
+
+def loss_gap(train_loss: ArrayLike, val_loss: ArrayLike) -> np.ndarray:
+    """Return validation minus training loss, in nats; positive is the usual sign."""
+    return np.asarray(val_loss, float) - np.asarray(train_loss, float)
+
+
+def epochs_to(curve: ArrayLike, threshold: float, *, start: float | None = None) -> float:
+    """Return after how many epochs a rising curve first reaches a threshold, with fractions.
+
+    Between two epochs the curve is taken as straight.
+
+    Args:
+        curve: One value an epoch, the first after epoch 1. Shape `(n_epochs,)`; nan after a
+            divergence.
+        threshold: The value to reach.
+        start: The value before training (epoch 0). Without it a curve that has passed the
+            threshold after its first epoch counts as 1, the latest it can have been.
+
+    Returns:
+        Epochs, `inf` if the curve never gets there, nan if there is no finite value at all.
+    """
+    y = _curve(curve)
+    if not np.isfinite(y).any():
+        return math.nan
+    reached = np.flatnonzero(y >= threshold)
+    if not len(reached):
+        return math.inf
+    after = int(reached[0])
+    before = y[after - 1] if after else start
+    if before is None or not math.isfinite(before):
+        return float(after + 1)
+    if before >= threshold:  # only the value before training can be there already
+        return 0.0
+    return float(after + (threshold - before) / (y[after] - before))
+
+
+def at_epochs(curve: ArrayLike, epochs: ArrayLike) -> np.ndarray:
+    """Return a curve's values at epochs that may be fractions, straight between whole ones.
+
+    Args:
+        curve: One value an epoch, the first after epoch 1.
+        epochs: Epochs to read off, from 1 to the last.
+
+    Raises:
+        ValueError: If an epoch lies outside the curve.
+    """
+    y, at = _curve(curve), np.asarray(epochs, float)
+    if at.size and (at.min() < 1 or at.max() > len(y)):
+        raise ValueError(f"epochs must lie between 1 and {len(y)}, got {at.tolist()}")
+    return np.interp(at, np.arange(1, len(y) + 1), y)
+
+
+def change_over_last(curve: ArrayLike, share: float) -> float:
+    """Return the last value minus the value when `share` of training was still to come.
+
+    Args:
+        curve: One value an epoch. Shape `(n_epochs,)`.
+        share: Between 0 and 1; 0.2 of five epochs is epoch 5 minus epoch 4.
+
+    Raises:
+        ValueError: If the share is not between 0 and 1, or reaches back before epoch 1.
+    """
+    y = _curve(curve)
+    if not 0 < share < 1:
+        raise ValueError(f"share must be between 0 and 1, got {share}")
+    return float(y[-1] - at_epochs(y, [len(y) * (1 - share)])[0])
+
+
+def roughness(curve: ArrayLike, *, window: int = 5) -> float:
+    """Return the standard deviation of a curve's epoch-to-epoch steps once its trend is removed.
+
+    The trend at each epoch is a straight line fitted to the `window` epochs around it (fewer at
+    the ends).
+
+    Args:
+        curve: One value an epoch. Shape `(n_epochs,)`.
+        window: Epochs of the local line, odd and at least 3.
+
+    Returns:
+        The roughness in the curve's unit; nan if the curve has fewer than `window` epochs or a
+        value that is not finite.
+
+    Raises:
+        ValueError: If the window is even or below 3.
+    """
+    if window < 3 or window % 2 == 0:
+        raise ValueError(f"window must be odd and at least 3, got {window}")
+    y = _curve(curve)
+    if len(y) < window or not np.isfinite(y).all():
+        return math.nan
+    half, epochs = window // 2, np.arange(len(y))
+    trend = np.empty(len(y))
+    for i in epochs:
+        near = slice(max(0, i - half), i + half + 1)
+        trend[i] = np.polyfit(epochs[near] - i, y[near], 1)[1]
+    return float(np.diff(y - trend).std(ddof=1))
+
+
+def epoch_of_minimum(curve: ArrayLike) -> float:
+    """Return the epoch, from 1, at which a curve is lowest: the first of equals, nan if none."""
+    y = _curve(curve)
+    return float(np.nanargmin(y) + 1) if np.isfinite(y).any() else math.nan
+
+
+def _curve(curve: ArrayLike) -> np.ndarray:
+    y = np.asarray(curve, float)
+    if y.ndim != 1:
+        raise ValueError(f"a curve has one value an epoch, got shape {y.shape}")
+    return y
