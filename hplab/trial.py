@@ -87,6 +87,14 @@ _CHOICES = {
     "normalize": NORMALIZATIONS,
     "precision": PRECISIONS,
 }
+_POSITIVE = (  # arguments that zero or less would turn into nonsense
+    "model_args.hidden",
+    "model_args.channels",
+    "optimizer_args.eps",
+    "schedule_args.start",
+    "split_args.val",
+    "split_args.n_folds",
+)
 # Data sets are known by name here so that a typo is caught before any training starts.
 DATA = ("digits", "mnist", "fashion-mnist", "cifar10", "cifar100")
 
@@ -169,6 +177,8 @@ class Trial:
             self._set("n_train", _number("n_train", self.n_train, int))
         for field in ("drop_last", "shuffle"):
             self._set(field, _number(field, getattr(self, field), bool))
+        if isinstance(self.measure, str) or not isinstance(self.measure, Iterable):
+            raise HplabError(f"measure must be a list of names, got {self.measure!r}")
         for name in self.measure:
             if name not in MEASURES:
                 raise unknown("measure", name, MEASURES, "Trial")
@@ -369,5 +379,9 @@ def _like(name: str, value: object, default: object) -> Any:
         return value
     if name == "split_args.val":  # a share below 1, or a count
         value = _number(name, value, float)
-        return int(value) if value >= 1 else value
-    return _number(name, value, type(default))
+        value = int(value) if value >= 1 else value
+    else:
+        value = _number(name, value, type(default))
+    if name in _POSITIVE and not value > 0:
+        raise HplabError(f"{name} must be positive, got {value!r}")
+    return value

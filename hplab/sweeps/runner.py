@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import os
 import time
+import traceback
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -17,14 +18,14 @@ from typing import Any
 
 import pandas as pd
 
-from hplab.sweeps import executors, presets, progress
+from hplab.sweeps import executors, presets, progress, provenance, records
 from hplab.sweeps import store as stores
 from hplab.training import data, loop
 from hplab.trial import TASK, TASK_VERSION, HplabError, Trial
 
 FINAL = ("val_acc", "val_loss", "train_acc", "train_loss")
 # Below this many optimizer updates in all, starting worker processes costs more than it saves.
-POOL_FROM_STEPS = 10_000
+POOL_FROM_STEPS = 4_000
 PUT_EVERY_S = 2.0  # finished trials reach the disk at least this often
 
 
@@ -133,7 +134,7 @@ def _train(
     workers = min(executors.n_workers(jobs), len(todo))
     if sum(map(_n_steps, todo)) < POOL_FROM_STEPS:
         workers = 1
-    prov = store.put_provenance(stores.collect_provenance(device))
+    prov = store.put_provenance(provenance.collect_provenance(device))
     writer = _Writer(store)
     failures: list[str] = []
     with progress.bar(len(todo), f"training on {device}") as tick, writer:
@@ -146,7 +147,7 @@ def _train(
                         continue
                     if isinstance(result, Exception):
                         failures.append(f"{type(result).__name__}: {result}")
-                        store.log_failure(_failure(trial, result))
+                        store.log_failure(_failure(trial, digests, result))
                     else:
                         writer.add(_record(trial, digests[trial.data], prov, result))
                     tick()
@@ -155,7 +156,7 @@ def _train(
                 break
     for trial in todo:
         failures.append("its worker process was killed twice")
-        store.log_failure(_failure(trial, BrokenProcessPool(failures[-1])))
+        store.log_failure(_failure(trial, digests, BrokenProcessPool(failures[-1])))
     if failures:
         print(f"{len(failures)} trials failed and can be tried again; the first: {failures[0]}")
         if not writer.n_added:
@@ -203,7 +204,7 @@ def _shortest(values: Any) -> Any:
         return {name: _shortest(value) for name, value in values.items()}
     if isinstance(values, list):
         return [_shortest(value) for value in values]
-    return None if values is None else stores.shortest(values)
+    return None if values is None else records.shortest(values)
 
 
 def _record(trial: Trial, digest: str, prov: str, result: dict[str, Any]) -> dict[str, Any]:
@@ -220,13 +221,14 @@ def _record(trial: Trial, digest: str, prov: str, result: dict[str, Any]) -> dic
     }
 
 
-def _failure(trial: Trial, error: Exception) -> dict[str, Any]:
+def _failure(trial: Trial, digests: dict[str, str], error: Exception) -> dict[str, Any]:
     return {
+        "key": trial.key(digests[trial.data]),
         "config": trial.config(),
         "seed": trial.seed,
         "error": type(error).__name__,
         "message": str(error),
-        "traceback": "".join(getattr(error, "__notes__", [])) or repr(error.__cause__ or error),
+        "traceback": "".join(traceback.format_exception(error)),
     }
 
 
