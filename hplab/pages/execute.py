@@ -249,9 +249,10 @@ def _environment(job: _Job, mark: str) -> dict[str, str]:
 
 
 def _relay(child: subprocess.Popen[str], job: _Job) -> None:
-    for line in child.stdout:
-        if line.strip():
-            job.say(f"{job.name}: {line.rstrip()}")
+    with child.stdout as lines:
+        for line in lines:
+            if line.strip():
+                job.say(f"{job.name}: {line.rstrip()}")
 
 
 def _wait(child: subprocess.Popen[str], job: _Job) -> bool:
@@ -286,10 +287,10 @@ def _judge(job: _Job, returncode: int) -> Fault | None:
         log = (job.folder / "log").read_text(encoding="utf-8", errors="replace")
         trace = "\n".join((reason or log).splitlines()[-TRACE_LINES:])
         return Fault(None, summary or f"papermill ended with {returncode}", trace)
-    if faults and (faults[0].trace or not summary):
+    if faults and (not summary or summary.startswith("PapermillExecutionError")):
         return faults[0]
-    if faults:  # the kernel died or was ended: papermill's exception says which
-        return Fault(faults[0].cell, summary)
+    if faults:  # the kernel died or was ended: only the exception says which
+        return Fault(faults[0].cell, summary, faults[0].trace)
     if returncode:
         return Fault(None, summary or f"papermill ended with {returncode}")
     return None
