@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-import hplab
+from hplab import __version__
 
-PACKAGE = Path(hplab.__file__).parent
+PACKAGE = Path(__file__).resolve().parent.parent
 RESULT_CODE = ("trial.py", "training")  # imports go downwards only: nothing else moves a result
 
 
@@ -33,7 +33,7 @@ def collect_provenance(device: str = "cpu") -> dict[str, Any]:
     import torchvision
 
     return {
-        "hplab": hplab.__version__,
+        "hplab": __version__,
         "git": git_state(),
         "code": code_digest(),
         "python": platform.python_version(),
