@@ -6,7 +6,7 @@ PORT = 8000
 
 # The first of these that is a Python hplab runs on; `make setup PYTHON=/path/to/python3.12` overrides.
 RANGE = import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
-PYTHON = $(shell for p in python3 python3.13 python3.12 python3.11; do \
+PYTHON = $(shell for p in $(BIN)/python python3 python3.13 python3.12 python3.11; do \
 	$$p -c '$(RANGE)' 2>/dev/null && echo $$p && break; done)
 
 # The environment is ready when this file is there: its name follows the lock and pyproject.toml.
@@ -30,7 +30,7 @@ $(READY): # redone when the lock or pyproject.toml change, or when it was interr
 	@$(BIN)/python -c '$(RANGE)' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV) >/dev/null || { rm -rf $(VENV); \
 		echo "$(PYTHON) cannot make an environment; on Debian or Ubuntu: apt install python3-venv" >&2; exit 1; }
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null
-	@$(BIN)/python -m pip install -q --no-deps "$$(grep '^uv==' requirements.lock)"
+	@$(BIN)/python -m pip install -qq --no-deps "$$(grep '^uv==' requirements.lock)"
 	@$(BIN)/uv pip install $$(test -t 2 || echo -q) -p $(VENV) -c requirements.lock -b requirements.lock -e '.[book,dev]'
 	@rm -f $(VENV)/hplab-* && touch $@
 

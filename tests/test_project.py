@@ -1,0 +1,264 @@
+"""What holds the project together: rooms, pins, environments and workflows."""
+
+import ast
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parent.parent
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8").split("\n")
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+MODULES = sorted((ROOT / "hplab").rglob("*.py"))
+
+# A module may import from its own floor and from the floors below it.
+FLOORS = ["trial", "training", "sweeps", "analysis", "pages"]
+TOP = len(FLOORS)  # hplab/__init__.py, the command line and anything else on the top level
+
+
+def floor(dotted):
+    """The floor of a dotted module name of hplab."""
+    parts = dotted.split(".")
+    return FLOORS.index(parts[1]) if len(parts) > 1 and parts[1] in FLOORS else TOP
+
+
+def dotted_name(path):
+    """The dotted name of a module or, for an ``__init__.py``, of its package."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imported_names(source, module, *, is_package=False):
+    """Every dotted name that the source of a module imports, relative imports resolved."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                package = module.split(".")
+                package = package[: len(package) - node.level + is_package]
+                base = ".".join([*package, *filter(None, [node.module])])
+            # `from hplab import trial` names the module in the alias, not in the base.
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def imports_of(path):
+    return imported_names(
+        path.read_text(encoding="utf-8"), dotted_name(path), is_package=path.name == "__init__.py"
+    )
+
+
+def upward(module, names):
+    """The imports of a module that go up to a floor above its own."""
+    ours = [n for n in names if n.split(".")[0] == "hplab" and n != "hplab.__version__"]
+    return [n for n in ours if floor(n) > floor(module)]
+
+
+@pytest.mark.parametrize(
+    ("source", "bad"),
+    [
+        ("from hplab.analysis import stats", ["hplab.analysis.stats"]),
+        ("from hplab import pages", ["hplab.pages"]),
+        ("from ..pages.plots import axis", ["hplab.pages.plots.axis"]),
+        ("def f():\n    import hplab.cli", ["hplab.cli"]),
+        ("import hplab", ["hplab"]),
+        ("from hplab.trial import Trial", []),
+        ("from . import presets", []),
+        ("from hplab import __version__", []),
+        ("import json", []),
+    ],
+)
+def test_the_import_rule_sees_every_way_up(source, bad):
+    module = "hplab.sweeps.store"
+    assert upward(module, imported_names(source, module)) == bad
+
+
+@pytest.mark.parametrize("path", MODULES, ids=dotted_name)
+def test_imports_go_down_only(path):
+    assert upward(dotted_name(path), imports_of(path)) == []
+
+
+@pytest.mark.parametrize(
+    ("package", "rooms"),
+    [
+        ("matplotlib", {"pages"}),
+        ("ipywidgets", {"pages"}),
+        ("papermill", {"pages"}),
+        ("click", {"cli"}),
+    ],
+)
+def test_a_heavy_package_stays_in_its_room(package, rooms):
+    users = {
+        path.relative_to(ROOT / "hplab").with_suffix("").parts[0]
+        for path in MODULES
+        if any(name.split(".")[0] == package for name in imports_of(path))
+    }
+    assert users <= rooms
+
+
+def test_a_trial_is_described_without_torch():
+    roots = {name.split(".")[0] for name in imports_of(ROOT / "hplab" / "trial.py")}
+    assert not roots & {"torch", "torchvision", "numpy", "pandas"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "README.md",
+        "CONTRIBUTING.md",
+        "CHANGELOG.md",
+        "CITATION.cff",
+        "LICENSE",
+        "LICENSE-text",
+        "Makefile",
+        "pyproject.toml",
+        "requirements.lock",
+        "environment.yml",
+        ".gitignore",
+        ".ci/run",
+        "_config.yml",
+        "book/_toc.yml",
+    ],
+)
+def test_the_top_level_is_complete(name):
+    assert (ROOT / name).is_file()
+
+
+# --- packages -----------------------------------------------------------------------------------
+
+
+def pins():
+    """Package -> the pinned versions of the lock, one for each marker."""
+    table = {}
+    for line in filter(None, LOCK):
+        requirement = Requirement(line)
+        table.setdefault(canonicalize_name(requirement.name), []).append(requirement)
+    return table
+
+
+def declared():
+    """Every requirement of pyproject.toml, the extras' included."""
+    project = PYPROJECT["project"]
+    groups = [project["dependencies"], *project["optional-dependencies"].values()]
+    return [Requirement(text) for group in groups for text in group]
+
+
+def test_the_lock_pins_exact_versions_and_names_no_address():
+    for line in filter(None, LOCK):
+        assert re.fullmatch(r"[a-z0-9.-]+==[0-9a-z.]+( ; .+)?", line), line
+        assert "://" not in line
+
+
+@pytest.mark.parametrize("requirement", declared(), ids=str)
+def test_the_lock_satisfies_pyproject(requirement):
+    pinned = pins().get(canonicalize_name(requirement.name), [])
+    assert pinned, f"{requirement.name} is not in requirements.lock"
+    for pin in pinned:
+        (specifier,) = pin.specifier
+        assert requirement.specifier.contains(specifier.version, prereleases=True)
+
+
+def test_the_library_sets_lower_bounds_only():
+    """So that Colab's torch is never replaced."""
+    for text in PYPROJECT["project"]["dependencies"]:
+        assert {s.operator for s in Requirement(text).specifier} == {">="}, text
+
+
+def test_conda_users_get_the_locked_packages():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+    conda = [d for d in environment["dependencies"] if isinstance(d, str)]
+    (pip,) = [d["pip"] for d in environment["dependencies"] if isinstance(d, dict)]
+    (python,) = [d.removeprefix("python=") for d in conda if d.startswith("python=")]
+    assert pip == ["-c requirements.lock", "-e .[book,dev]"]
+    assert python in {"3.11", "3.12", "3.13"}
+    assert {"book", "dev"} <= PYPROJECT["project"]["optional-dependencies"].keys()
+
+
+def test_the_citation_names_the_packaged_version():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert str(citation["version"]) == PYPROJECT["project"]["version"]
+    assert " AND ".join(citation["license"]) == PYPROJECT["project"]["license"]
+
+
+def test_the_changelog_has_an_entry_for_the_packaged_version():
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert re.search(rf"^## {re.escape(PYPROJECT['project']['version'])}\b", changelog, re.M)
+
+
+# --- make ---------------------------------------------------------------------------------------
+
+
+def test_every_make_target_is_in_the_table_with_its_time():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    (phony,) = re.findall(r"^\.PHONY: (.+)$", makefile, re.M)
+    told = re.findall(r"^([a-z-]+):.*## .+ \| .+$", makefile, re.M)
+    assert told == phony.split()
+    assert told[0] == "help"
+
+
+# --- workflows ----------------------------------------------------------------------------------
+
+
+def workflow(path):
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def triggers(path):
+    return workflow(path)[True]  # YAML 1.1 reads the key `on` as true
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda p: p.name)
+def test_a_workflow_starts_with_no_permission_and_each_job_has_a_limit(path):
+    assert workflow(path)["permissions"] == {}
+    assert workflow(path)["concurrency"]["group"]
+    for job in workflow(path)["jobs"].values():
+        assert job["timeout-minutes"] <= 360
+        assert "permissions" in job
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda p: p.name)
+def test_actions_are_pinned_by_commit_with_their_version(path):
+    uses = re.findall(r"uses: (.+)", path.read_text(encoding="utf-8"))
+    assert uses
+    for use in uses:
+        assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", use), use
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda p: p.name)
+def test_only_publishing_may_write_and_no_checkout_keeps_its_token(path):
+    for name, job in workflow(path)["jobs"].items():
+        writes = {scope for scope, level in job["permissions"].items() if level == "write"}
+        assert not writes or (path.name, name) == ("gpu.yml", "publish")
+        for step in job["steps"]:
+            if step.get("uses", "").startswith("actions/checkout@"):
+                assert step["with"]["persist-credentials"] is False
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda p: p.name)
+def test_only_hosted_machines_see_pull_requests(path):
+    assert "pull_request_target" not in triggers(path)
+    if "pull_request" in triggers(path):
+        assert {job["runs-on"] for job in workflow(path)["jobs"].values()} == {"ubuntu-latest"}
+
+
+def test_the_gpu_workflow_runs_on_main_by_hand_or_schedule_and_never_in_a_fork():
+    path = ROOT / ".github" / "workflows" / "gpu.yml"
+    assert set(triggers(path)) == {"workflow_dispatch", "schedule"}
+    condition = workflow(path)["jobs"]["train"]["if"]
+    for part in ("refs/heads/main", "vars.HPLAB_GPU_RUNNER != ''", "!github.event.repository.fork"):
+        assert part in condition
+    assert workflow(path)["jobs"]["publish"]["needs"] == "train"
+
+
+def test_ci_runs_the_same_script_as_everyone():
+    text = (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert "bash .ci/run" in text
+    for command in ("make lint", "make test", "make execute PRESET=smoke", "make book"):
+        assert f"step {command}\n" in script
