@@ -264,11 +264,9 @@ class Store:
     def _load(self, paths: list[Path], known: dict[Path, list[Line]]) -> dict[Path, list[Line]]:
         """Read the files not known yet; put damaged ones down in `_damage`."""
         batches = {}
-        for path in paths:
+        for path in paths:  # in this order: of two records of one key the first is kept
             try:
-                batches[path] = (
-                    known[path] if path in known else read_batch(path, path.read_bytes())
-                )
+                batches[path] = known.get(path) or read_batch(path, path.read_bytes())
             except FileNotFoundError:
                 continue  # packed between listing and reading: the committed batch has it
             except OSError as error:
