@@ -1,0 +1,163 @@
+// Light and dark, the contents drawer, copy buttons, scroll boxes, search. No library, no request.
+"use strict";
+
+const html = document.documentElement;
+const all = (selector, root = document) => [...root.querySelectorAll(selector)];
+
+function remember(theme) {
+  try {
+    localStorage.setItem("hplab-theme", theme);
+  } catch {
+    return; // a browser that refuses storage for this page: the choice lasts until the next one
+  }
+}
+
+function setUpTheme() {
+  const button = document.querySelector(".hp-theme");
+  button.addEventListener("click", () => {
+    html.dataset.theme = html.dataset.theme === "dark" ? "light" : "dark";
+    remember(html.dataset.theme);
+  });
+}
+
+function setUpMenu() {
+  const button = document.querySelector(".hp-menu");
+  const side = document.querySelector(".hp-side");
+  const open = (yes) => {
+    side.classList.toggle("hp-open", yes);
+    button.setAttribute("aria-expanded", String(yes));
+  };
+  button.addEventListener("click", () => open(!side.classList.contains("hp-open")));
+  document.addEventListener("keydown", (event) => {
+    const typing = event.target.closest("input, textarea, select, [contenteditable]");
+    if (event.key === "Escape" && side.classList.contains("hp-open")) {
+      open(false);
+      button.focus();
+    } else if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey && !event.altKey) {
+      event.preventDefault();
+      open(true);
+      (document.getElementById("hp-query") || side.querySelector("input")).focus();
+    }
+  });
+}
+
+function setUpCopying() {
+  if (!navigator.clipboard) return;
+  for (const block of all("div.highlight")) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "hp-copy";
+    button.textContent = "Copy";
+    button.addEventListener("click", async () => {
+      await navigator.clipboard.writeText(block.querySelector("pre").innerText);
+      button.textContent = "Copied";
+      setTimeout(() => (button.textContent = "Copy"), 1500);
+    });
+    block.append(button);
+  }
+}
+
+// A box that scrolls sideways has to be reachable by keyboard, and one that does not has not.
+function markScrollBoxes() {
+  const boxes = "pre, .pst-scrollable-table-container, .cell_output .output, .hp-figure, .hp-table, div.math";
+  for (const box of all(boxes)) {
+    if (box.scrollWidth > box.clientWidth + 1) {
+      box.tabIndex = 0;
+      if (!box.hasAttribute("role")) box.setAttribute("role", "region");
+      if (!box.hasAttribute("aria-label")) box.setAttribute("aria-label", "Scrolls sideways");
+    } else if (box.getAttribute("aria-label") === "Scrolls sideways") {
+      for (const name of ["tabindex", "role", "aria-label"]) box.removeAttribute(name);
+    }
+  }
+}
+
+function followHeadings() {
+  const links = new Map(all(".hp-toc a[href^='#']").map((a) => [a.hash.slice(1), a]));
+  const targets = [...links.keys()].filter(Boolean).map((id) => document.getElementById(decodeURIComponent(id)));
+  if (!targets.length) return;
+  const mark = () => {
+    const above = targets.filter((t) => t && t.getBoundingClientRect().top < innerHeight * 0.3);
+    for (const link of links.values()) link.removeAttribute("aria-current");
+    if (above.length) links.get(above.at(-1).id)?.setAttribute("aria-current", "true");
+  };
+  addEventListener("scroll", mark, { passive: true });
+  mark();
+}
+
+/* Search: every word of the query must begin a word of the section; titles weigh more. */
+
+const wordsOf = (text) => text.toLowerCase().match(/[\p{L}\p{N}.%-]+/gu) || [];
+const escaped = (word) => word.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+
+function score(section, patterns) {
+  let total = 0;
+  for (const pattern of patterns) {
+    const inTitle = (section.title.match(pattern) || []).length;
+    const inText = (section.text.match(pattern) || []).length;
+    if (!inTitle && !inText) return 0;
+    total += 8 * inTitle + Math.min(inText, 5);
+  }
+  return total;
+}
+
+function excerpt(text, patterns) {
+  const at = Math.max(0, text.search(patterns[0]));
+  const from = at < 70 ? 0 : text.indexOf(" ", at - 70) + 1;
+  const part = document.createElement("p");
+  const shown = (from ? "… " : "") + text.slice(from, from + 220) + (text.length > from + 220 ? " …" : "");
+  const any = new RegExp(patterns.map((p) => p.source).join("|"), "giu");
+  let last = 0;
+  for (const hit of shown.matchAll(any)) {
+    part.append(shown.slice(last, hit.index));
+    const mark = document.createElement("mark");
+    mark.textContent = hit[0];
+    part.append(mark);
+    last = hit.index + hit[0].length;
+  }
+  part.append(shown.slice(last));
+  return part;
+}
+
+function hitItem(section, patterns) {
+  const item = document.createElement("li");
+  const link = document.createElement("a");
+  link.href = html.dataset.root + section.url;
+  link.textContent = section.title;
+  const page = document.createElement("span");
+  page.textContent = section.page === section.title ? "" : section.page;
+  item.append(link, page, excerpt(section.text, patterns));
+  return item;
+}
+
+function find(query) {
+  const words = wordsOf(query);
+  const patterns = words.map((word) => new RegExp(`(?<![\\p{L}\\p{N}])${escaped(word)}`, "giu"));
+  const hits = !words.length ? [] : window.hplabSections
+    .map((section) => [score(section, patterns), section])
+    .filter(([points]) => points > 0)
+    .sort((a, b) => b[0] - a[0])
+    .slice(0, 40);
+  const found = document.getElementById("hp-found");
+  found.textContent = !words.length ? "Type a word." : hits.length === 0 ? "Nothing found. Try fewer or shorter words."
+    : hits.length === 1 ? "One section." : `${hits.length} sections.`;
+  document.getElementById("hp-hits").replaceChildren(...hits.map(([, section]) => hitItem(section, patterns)));
+}
+
+function setUpSearch() {
+  const input = document.getElementById("hp-query");
+  if (!input || !window.hplabSections) return;
+  input.value = new URLSearchParams(location.search).get("q") || "";
+  input.form.addEventListener("submit", (event) => event.preventDefault());
+  input.addEventListener("input", () => find(input.value));
+  find(input.value);
+  input.focus();
+}
+
+setUpTheme();
+setUpMenu();
+setUpCopying();
+markScrollBoxes();
+followHeadings();
+addEventListener("load", markScrollBoxes);
+addEventListener("resize", markScrollBoxes);
+addEventListener("DOMContentLoaded", setUpSearch);
