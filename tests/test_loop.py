@@ -1,0 +1,167 @@
+"""Training does what its slow, obvious version does, and reports what happened."""
+
+import math
+
+import pytest
+import torch
+from torch.nn import functional
+
+from hplab.training import data, loop, models
+from hplab.trial import HplabError, Trial, stream_seed
+
+SMALL = {"channels": [4], "hidden": 8}
+
+
+def trial(**fields):
+    fields = {"data": "digits", "epochs": 2, "batch_size": 24, "model_args": SMALL} | fields
+    return Trial(**fields)
+
+
+def plain_sgd(t, dataset):
+    """The textbook loop, one batch after another, for SGD without extras."""
+    net = models.build(t, (1, 8, 8), len(dataset.class_names))
+    order = torch.Generator().manual_seed(stream_seed(t.seed, "order"))
+    images = (dataset.images.float() / 255 - dataset.mean[0]) / dataset.std[0]
+    for _ in range(t.epochs):
+        permutation = torch.randperm(len(images), generator=order)
+        for start in range(0, len(images), t.batch_size):
+            rows = permutation[start : start + t.batch_size]
+            loss = functional.cross_entropy(net(images[rows]), dataset.labels[rows])
+            grads = torch.autograd.grad(loss, list(net.parameters()))
+            with torch.no_grad():
+                for weight, grad in zip(net.parameters(), grads, strict=True):
+                    weight -= t.lr * grad
+    return net
+
+
+def test_training_equals_the_textbook_loop(stripes):
+    t = trial(optimizer="sgd", lr=0.05)
+
+    got = loop.train(t, stripes).model
+    expected = plain_sgd(t, stripes)
+
+    for a, b in zip(got.parameters(), expected.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_a_separable_problem_is_learned(stripes):
+    outcome = loop.train(trial(epochs=15, lr=0.01), stripes)
+
+    assert outcome.status == "ok"
+    assert outcome.final["train_acc"] == 1.0
+    assert outcome.final["val_acc"] == 1.0
+    assert outcome.final["val_loss"] < 0.05
+
+
+def test_the_same_trial_gives_the_same_numbers(stripes):
+    first, second = (loop.train(trial(), stripes) for _ in range(2))
+
+    assert first.curves == second.curves
+
+
+def test_another_seed_gives_other_numbers(stripes):
+    assert loop.train(trial(), stripes).curves != loop.train(trial(seed=1), stripes).curves
+
+
+def test_metrics_are_means_over_examples(stripes):
+    """Not means over batches: the last evaluation batch is smaller than the others."""
+    outcome = loop.train(trial(), stripes)
+    net = outcome.model.eval()
+    x = data.normalize(stripes.images, "standard", stripes.mean, stripes.std)
+    with torch.no_grad():
+        logits = net(x)
+
+    expected = functional.cross_entropy(logits, stripes.labels)
+    correct = (logits.argmax(1) == stripes.labels).double().mean()
+    assert len(stripes.labels) % loop.EVAL_BATCH
+    assert outcome.final["train_loss"] == pytest.approx(float(expected), rel=1e-5)
+    assert outcome.final["train_acc"] == float(correct)
+
+
+def test_running_loss_of_a_frozen_network_is_its_training_loss(stripes):
+    """With a learning rate too small to move, both ways of measuring must agree."""
+    curves = loop.train(trial(optimizer="sgd", lr=1e-12), stripes).curves
+
+    assert curves["running_loss"] == pytest.approx(curves["train_loss"], rel=1e-5)
+    assert curves["running_acc"] == pytest.approx(curves["train_acc"])
+
+
+def test_curves_have_one_value_an_epoch_and_the_rate_used(stripes):
+    curves = loop.train(trial(epochs=3, lr=0.02), stripes).curves
+
+    assert {name: len(values) for name, values in curves.items()} == dict.fromkeys(loop.METRICS, 3)
+    assert curves["lr"] == [0.02] * 3
+
+
+def test_steps_keep_the_loss_and_rate_of_every_update(stripes):
+    t = trial(schedule="range_test", lr=1.0, measure=("steps",))
+    curves = loop.train(t, stripes).curves
+    n_steps = 2 * math.ceil(128 / 24)
+
+    assert len(curves["step_loss"]) == len(curves["step_lr"]) == n_steps
+    assert curves["step_lr"][0] == 1e-7
+    assert curves["step_lr"][-1] == pytest.approx(1.0)
+    assert curves["lr"][-1] == curves["step_lr"][-1]
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_divergence_is_a_result_that_says_where(stripes, optimizer):
+    outcome = loop.train(trial(optimizer=optimizer, lr=1e30, epochs=4), stripes)
+
+    assert outcome.status == "diverged"
+    assert outcome.at["epoch"] == 1
+    assert 1 <= outcome.at["step"] <= math.ceil(128 / 24)
+    assert outcome.curves["val_loss"] == [None] * 4
+    assert set(outcome.final.values()) == {None}
+
+
+def test_the_step_of_divergence_is_the_first_loss_that_is_not_finite(stripes):
+    outcome = loop.train(trial(lr=1e30, optimizer="sgd", measure=("steps",)), stripes)
+    step_loss = outcome.curves["step_loss"]
+
+    assert step_loss[outcome.at["step"] - 1] is None
+    assert None not in step_loss[: outcome.at["step"] - 1]
+
+
+def test_without_shuffling_images_come_in_their_own_order(stripes):
+    run = loop.train(trial(shuffle=False, epochs=1, batch_size=128, measure=("steps",)), stripes)
+    shuffled = loop.train(trial(epochs=1, batch_size=128, measure=("steps",)), stripes)
+
+    assert run.curves["step_loss"] == pytest.approx(shuffled.curves["step_loss"], rel=1e-5)
+    assert loop.train(trial(shuffle=False), stripes).curves != loop.train(trial(), stripes).curves
+
+
+@pytest.mark.parametrize(
+    ("drop_last", "n_train", "expected"), [(False, 100, 5), (True, 100, 4), (True, 96, 4)]
+)
+def test_steps_per_epoch(drop_last, n_train, expected):
+    assert loop.steps_per_epoch(trial(drop_last=drop_last), n_train) == expected
+
+
+def test_dropping_the_only_batch_is_refused(stripes):
+    with pytest.raises(HplabError, match="drop_last leaves no batch: 128 training images"):
+        loop.train(trial(drop_last=True, batch_size=129), stripes)
+
+
+def test_a_subset_is_drawn_once_a_seed_and_shared_by_settings(stripes):
+    """A learning rate too small to move shows which images were kept, through their loss."""
+    still = {"optimizer": "sgd", "lr": 1e-12, "n_train": 40, "epochs": 1}
+    a, b = (loop.train(trial(**still, batch_size=b), stripes).final for b in (8, 40))
+    c = loop.train(trial(**still, seed=1), stripes).final
+
+    assert a["train_loss"] == pytest.approx(b["train_loss"], rel=1e-6)
+    assert a["train_loss"] != pytest.approx(c["train_loss"], rel=1e-6)
+
+
+def test_too_large_a_subset_is_refused(stripes):
+    with pytest.raises(HplabError, match="n_train is 129, but 'digits' has 128 training images"):
+        loop.train(trial(n_train=129), stripes)
+
+
+def test_training_leaves_the_global_random_state_alone(stripes):
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    loop.train(trial(), stripes)
+
+    assert torch.equal(torch.rand(3), expected)
