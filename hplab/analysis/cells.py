@@ -7,14 +7,17 @@ was trained; the runner keeps the declared value in a column "arm_NAME", and arm
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from hplab.analysis.ledger import Claim, Report
+from hplab.analysis import metrics
+from hplab.analysis.ledger import Claim, Report, unit_of
 from hplab.trial import HplabError, Trial
+
+Curves = pd.DataFrame | Callable[[pd.DataFrame], pd.DataFrame]
 
 _TRIAL_FIELDS = tuple(
     field.name
@@ -25,7 +28,15 @@ _NEVER_A_SETTING = ("seed", "key", "prov", "device", "train_s", "status")
 
 
 class Missing(Exception):
-    """Why a claim cannot be judged on these runs, as a sentence."""
+    """Why a claim cannot be judged on these runs, as a sentence.
+
+    Attributes:
+        diverged: Whether the runs are there, but too many of them diverged.
+    """
+
+    def __init__(self, reason: str, *, diverged: bool = False) -> None:
+        super().__init__(reason)
+        self.diverged = diverged
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +44,8 @@ class Sample:
     """The runs of a claim's arms, seed by seed.
 
     Attributes:
-        arms: What each arm is, in words.
+        arms: What each arm is, in words, without what all arms share.
+        when: When they are compared, in words: ", after 5 epochs", or "" if that is what varies.
         rows: One table an arm, indexed by seed: the seeds that every arm has finished, in order.
         n_diverged: Seeds left out because a run of theirs diverged.
         gaps: Seeds that one arm has and another lacks, in words.
@@ -42,6 +54,7 @@ class Sample:
     """
 
     arms: tuple[str, ...]
+    when: str
     rows: tuple[pd.DataFrame, ...]
     n_diverged: int
     gaps: tuple[str, ...]
@@ -73,7 +86,11 @@ def sample(runs: pd.DataFrame, arms: Sequence[Mapping[str, Any]], claim: Claim) 
     """
     if runs.empty:
         raise Missing("There are no runs.")
-    words = tuple(describe(arm) for arm in arms)
+    shared = {name for name in arms[0] if all(arm[name] == arms[0][name] for arm in arms)}
+    hidden = shared if len(arms) > 1 else shared & {"epochs"}
+    words = tuple(
+        describe({name: value for name, value in arm.items() if name not in hidden}) for arm in arms
+    )
     found = _filter(runs.reset_index(drop=True), claim.report.fixed)
     of_arms = [_filter(found, arm) for arm in arms]
     kept = _prefer(found.loc[sorted(set().union(*(t.index for t in of_arms)))], claim.report)
@@ -81,12 +98,13 @@ def sample(runs: pd.DataFrame, arms: Sequence[Mapping[str, Any]], claim: Claim) 
         _one_run_a_seed(kept[kept.index.isin(table.index)], name, arm)
         for table, name, arm in zip(of_arms, words, arms, strict=True)
     ]
-    absent = [name for name, table in zip(words, tables, strict=True) if table.empty]
+    absent = [describe(arm) for arm, table in zip(arms, tables, strict=True) if table.empty]
     if absent:
         fixed = describe(claim.report.fixed)
         raise Missing(f"No runs at {_join(absent)} that can be compared (with {fixed}).")
     _check_comparable(tables, words, varied=set().union(*arms))
-    return _complete(tables, words, claim)
+    when = _when(tables, arms[0]["epochs"]) if "epochs" in hidden else ""
+    return _complete(tables, words, when, claim)
 
 
 def describe(settings: Mapping[str, Any]) -> str:
@@ -114,6 +132,72 @@ def declared(table: pd.DataFrame, name: str) -> pd.Series:
     if f"arm_{name}" not in table:
         return table[name]
     return table[f"arm_{name}"].where(table[f"arm_{name}"].notna(), table[name])
+
+
+def values_of(
+    rows: pd.DataFrame, quantity: str | Mapping[str, Any], curves: Curves, stretch: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return a quantity, one value a seed in the reader's unit, and which values are cut off.
+
+    Args:
+        rows: One arm of a sample.
+        quantity: A column, or a metric's curve with "epochs_to" or "change_over_last".
+        curves: Learning curves in long form, or what makes them from runs.
+        stretch: Trained epochs per declared epoch; times are given in the report's epochs.
+
+    Returns:
+        The values, and a mask of times cut off: past the threshold in the first epoch, or never
+        (then the last epoch). Both of shape `(n,)`.
+
+    Raises:
+        Missing: If a curve is not recorded or too short.
+    """
+    if isinstance(quantity, str):
+        values = rows[quantity].to_numpy(float) * _scale(quantity)
+        return values, np.zeros(len(values), bool)
+    lines = _curves(rows, quantity["metric"], curves)
+    if "change_over_last" in quantity:
+        share = quantity["change_over_last"]
+        if any(len(line) * (1 - share) < 1 for line in lines):
+            raise Missing(f"The runs are too short to see the last {100 * share:g} % of training.")
+        changes = np.array([metrics.change_over_last(line, share) for line in lines])
+        return changes * _scale(quantity["metric"]), np.zeros(len(changes), bool)
+    times = np.array([metrics.epochs_to(line, quantity["epochs_to"]) for line in lines])
+    reached = np.isfinite(times)
+    ends = np.array([len(line) for line in lines], float)
+    return np.where(reached, times, ends) / stretch, (times <= 1) | ~reached
+
+
+def at_checkpoints(rows: pd.DataFrame, metric: str, points: int, curves: Curves) -> np.ndarray:
+    """Return each seed's curve at the report's epochs, in proportion to what was trained.
+
+    With fewer trained epochs than `points` these are the trained epochs themselves.
+
+    Returns:
+        One row a seed, in the reader's unit. Shape `(n, at most points)`.
+
+    Raises:
+        Missing: If a curve is not recorded.
+    """
+    lines = _curves(rows, metric, curves)
+    n_epochs = min(len(line) for line in lines)
+    points = min(points, n_epochs)
+    at = np.arange(1, points + 1) * n_epochs / points
+    return np.array([metrics.at_epochs(line, at) for line in lines]) * _scale(metric)
+
+
+def _scale(metric: str) -> float:
+    return 100.0 if unit_of(metric) == "pp" else 1.0
+
+
+def _curves(rows: pd.DataFrame, metric: str, curves: Curves) -> list[np.ndarray]:
+    """Return one curve a row, in the order of the rows."""
+    table = curves(rows.reset_index()) if callable(curves) else curves
+    by_key = dict(iter(table.groupby("key"))) if len(table) else {}
+    absent = [key for key in rows["key"] if key not in by_key]
+    if absent:
+        raise Missing(f"{len(absent)} of {len(rows)} runs have no recorded learning curve.")
+    return [by_key[key].sort_values("epoch")[metric].to_numpy(float) for key in rows["key"]]
 
 
 def _filter(table: pd.DataFrame, settings: Mapping[str, Any]) -> pd.DataFrame:
@@ -188,7 +272,15 @@ def _stretch(table: pd.DataFrame) -> float:
     return float(table.loc[longest, "epochs"] / before.loc[longest])
 
 
-def _complete(tables: list[pd.DataFrame], words: tuple[str, ...], claim: Claim) -> Sample:
+def _when(tables: Sequence[pd.DataFrame], epochs: int) -> str:
+    trained = int(tables[0]["epochs"].iloc[0])
+    there = "" if trained == epochs else f" ({epochs} in the report)"
+    return f", after {trained} epoch{'' if trained == 1 else 's'}{there}"
+
+
+def _complete(
+    tables: list[pd.DataFrame], words: tuple[str, ...], when: str, claim: Claim
+) -> Sample:
     """Keep the seeds that every arm has finished, and count the rest."""
     every = set().union(*(table.index for table in tables))
     common = set.intersection(*(set(table.index) for table in tables))
@@ -202,11 +294,14 @@ def _complete(tables: list[pd.DataFrame], words: tuple[str, ...], claim: Claim) 
     )
     whole = sorted(common - diverged)
     if len(whole) < claim.min_seeds:
-        raise Missing(_too_few(len(whole), len(diverged), gaps, claim.min_seeds))
+        raise Missing(
+            _too_few(len(whole), len(diverged), gaps, claim.min_seeds),
+            diverged=len(common) >= claim.min_seeds,
+        )
     rows = tuple(table.loc[whole] for table in tables)
     together = pd.concat(rows, ignore_index=True)
     stretch = _stretch(together) if "epochs" in together else 1.0
-    return Sample(words, rows, len(diverged), gaps, _differs(together, claim.report), stretch)
+    return Sample(words, when, rows, len(diverged), gaps, _differs(together, claim.report), stretch)
 
 
 def _too_few(n: int, n_diverged: int, gaps: Sequence[str], needed: int) -> str:

@@ -61,6 +61,7 @@ class Report:
         fixed: Hyperparameters that must be as stated for a run to count at all.
         setting: Hyperparameters of the report's own setting that a preset may change.
         caveat: What had to be inferred.
+        reconstructed: Whether so much of the setting was inferred that a missed number may be ours.
         published: Its printed numbers, one mapping a run, accuracies as shares.
         source: Where those numbers are printed.
     """
@@ -70,6 +71,7 @@ class Report:
     fixed: Mapping[str, Any]
     setting: Mapping[str, Any]
     caveat: str
+    reconstructed: bool
     published: tuple[Mapping[str, Any], ...]
     source: str
 
@@ -273,7 +275,7 @@ def _size(size: Any, units: Iterable[str], where: str) -> None:
 
 def _report(name: str, entry: Mapping[str, Any], folder: Path) -> Report:
     where = f"report {name}"
-    needed = ("title", "reference", "fixed", "setting", "caveat")
+    needed = ("title", "reference", "reconstructed", "fixed", "setting", "caveat")
     _fields(entry, needed, (), where)
     reference = _mapping(_yaml(folder / entry["reference"]), entry["reference"])
     percent = [k for k, unit in reference["units"].items() if unit == "percent"]
@@ -287,6 +289,7 @@ def _report(name: str, entry: Mapping[str, Any], folder: Path) -> Report:
         entry["fixed"],
         entry["setting"],
         entry["caveat"].strip(),
+        entry["reconstructed"],
         published,
         reference["source"].strip(),
     )

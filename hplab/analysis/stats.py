@@ -45,13 +45,9 @@ class Interval:
         return bool(self.low <= value <= self.high)
 
     def scaled(self, factor: float) -> Interval:
-        """Return the interval in a unit that is `factor` times finer (100 turns shares into pp)."""
-        return dataclasses.replace(
-            self,
-            estimate=self.estimate * factor,
-            low=self.low * factor,
-            high=self.high * factor,
-        )
+        """Return the interval in another unit (100 turns shares into pp); -1 turns it round."""
+        low, high = sorted((self.low * factor, self.high * factor))
+        return dataclasses.replace(self, estimate=self.estimate * factor, low=low, high=high)
 
 
 def mean_interval(values: ArrayLike, *, level: float = 0.95) -> Interval:
@@ -82,7 +78,8 @@ def paired_difference(first: ArrayLike, second: ArrayLike, *, level: float = 0.9
     """Return the mean of first minus second, seed by seed, with its t interval and p value.
 
     Args:
-        first, second: One value a seed, in the same order of seeds. Shape `(..., n)`.
+        first: One value a seed. Shape `(..., n)`.
+        second: The same seeds in the same order.
         level: Nominal coverage.
 
     Raises:
@@ -238,7 +235,8 @@ def log_sd_pseudo_values(first: ArrayLike, second: ArrayLike) -> np.ndarray:
     seeds keeps the pairing. A value of inf or nan means that a sample has no spread.
 
     Args:
-        first, second: One value a seed, in the same order. Shape `(..., n)` with n at least 3.
+        first: One value a seed. Shape `(..., n)` with n at least 3.
+        second: The same seeds in the same order.
 
     Raises:
         ValueError: If the shapes differ or there are fewer than three seeds.
@@ -260,7 +258,8 @@ def log_sd_ratio(first: ArrayLike, second: ArrayLike, *, level: float = 0.95) ->
     """Return log(sd(first) / sd(second)) over seeds with its paired jackknife t interval.
 
     Args:
-        first, second: One value a seed, in the same order. Shape `(n,)`.
+        first: One value a seed. Shape `(n,)`.
+        second: The same seeds in the same order.
         level: Nominal coverage.
 
     Raises:
