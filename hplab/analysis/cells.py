@@ -45,7 +45,7 @@ class Sample:
 
     Attributes:
         arms: What each arm is, in words, without what all arms share.
-        when: When they are compared, in words: ", after 5 epochs", or "" if that is what varies.
+        length: How long all were trained, in words: "5 epochs"; "" if that is what varies.
         rows: One table an arm, indexed by seed: the seeds that every arm has finished, in order.
         n_diverged: Seeds left out because a run of theirs diverged.
         gaps: Seeds that one arm has and another lacks, in words.
@@ -54,7 +54,7 @@ class Sample:
     """
 
     arms: tuple[str, ...]
-    when: str
+    length: str
     rows: tuple[pd.DataFrame, ...]
     n_diverged: int
     gaps: tuple[str, ...]
@@ -103,8 +103,8 @@ def sample(runs: pd.DataFrame, arms: Sequence[Mapping[str, Any]], claim: Claim) 
         fixed = describe(claim.report.fixed)
         raise Missing(f"No runs at {_join(absent)} that can be compared (with {fixed}).")
     _check_comparable(tables, words, varied=set().union(*arms))
-    when = _when(tables, arms[0]["epochs"]) if "epochs" in hidden else ""
-    return _complete(tables, words, when, claim)
+    length = _length(tables, arms[0]["epochs"]) if "epochs" in hidden else ""
+    return _complete(tables, words, length, claim)
 
 
 def describe(settings: Mapping[str, Any]) -> str:
@@ -272,14 +272,14 @@ def _stretch(table: pd.DataFrame) -> float:
     return float(table.loc[longest, "epochs"] / before.loc[longest])
 
 
-def _when(tables: Sequence[pd.DataFrame], epochs: int) -> str:
+def _length(tables: Sequence[pd.DataFrame], epochs: int) -> str:
     trained = int(tables[0]["epochs"].iloc[0])
     there = "" if trained == epochs else f" ({epochs} in the report)"
-    return f", after {trained} epoch{'' if trained == 1 else 's'}{there}"
+    return f"{trained} epoch{'' if trained == 1 else 's'}{there}"
 
 
 def _complete(
-    tables: list[pd.DataFrame], words: tuple[str, ...], when: str, claim: Claim
+    tables: list[pd.DataFrame], words: tuple[str, ...], length: str, claim: Claim
 ) -> Sample:
     """Keep the seeds that every arm has finished, and count the rest."""
     every = set().union(*(table.index for table in tables))
@@ -301,7 +301,9 @@ def _complete(
     rows = tuple(table.loc[whole] for table in tables)
     together = pd.concat(rows, ignore_index=True)
     stretch = _stretch(together) if "epochs" in together else 1.0
-    return Sample(words, when, rows, len(diverged), gaps, _differs(together, claim.report), stretch)
+    return Sample(
+        words, length, rows, len(diverged), gaps, _differs(together, claim.report), stretch
+    )
 
 
 def _too_few(n: int, n_diverged: int, gaps: Sequence[str], needed: int) -> str:

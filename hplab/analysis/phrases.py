@@ -90,13 +90,15 @@ def shape(
     down = sum(interval.high < 0 for interval in intervals)
     least = min(interval.estimate for interval in intervals)
     what = f"{subject(test['quantity'])[0]} at {arm}"
+    other = "falls"
     if test["form"] == "lowest":
-        what += f" is surely below its rivals in {up} of {len(intervals)} comparisons in training"
+        other = "is above them"
+        what += f" is below its rivals in {up} of {len(intervals)} comparisons"
     else:
-        what += f" surely rises in {up} of {len(intervals)} steps"
-    against = f" and surely the other way in {down}" if down else ""
+        what += f" rises in {up} of {len(intervals)} steps"
+    against = f" and {other} in {down}" if down else ""
     return (
-        f"{on} {what}{against} (simultaneous intervals); the smallest mean "
+        f"{on} {what}{against} (simultaneous intervals exclude 0); the smallest mean "
         f"difference is {number(least, unit)}."
     )
 

@@ -89,7 +89,8 @@ def _direction(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
     subject, more = phrases.subject(test["quantity"], difference.estimate)
     by = phrases.number(abs(difference.estimate), unit)
     reason = (
-        f"{_on(found)} {subject} is {by} {more} at {found.arms[0]} than at {found.arms[1]} "
+        f"{_on(found, 'within' if unit == 'epochs' else 'after')} {subject} is {by} {more} "
+        f"at {found.arms[0]} than at {found.arms[1]} "
         f"({phrases.limits(difference, unit, 'of the difference ')}); "
         f"{phrases.margin(outcome, difference, margin, unit, small=small)}"
     )
@@ -221,12 +222,12 @@ def _trend(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
         outcome, p = CONTRADICTED, min(1.0, len(steps) * min(step.p for step in turned))
     up = sum(slope.low > 0 for slope in slopes)
     reason = (
-        f"{_on(found)} {up} of {len(slopes)} metrics surely move in the claimed direction from "
+        f"{_on(found)} {up} of {len(slopes)} metrics move in the claimed direction from "
         f"{test['x']} {short(levels[0])} to {short(levels[-1])}"
     )
     if down := sum(slope.high < 0 for slope in slopes):
         reason += f" and {down} the other way"
-    reason += " (simultaneous intervals of the slopes)"
+    reason += " (slopes whose simultaneous intervals exclude 0)"
     reason += f", but {len(turned)} steps between neighbours go back." if turned else "."
     return Finding(outcome, reason, "", found, p=p, parts=_slope_parts(test, slopes))
 
@@ -260,8 +261,8 @@ def _ranking(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
         outcome = SUPPORTED
     subject = phrases.subject(test["quantity"])[0]
     reason = (
-        f"{_on(found)} resampled many times, {found.arms[best]} has the highest mean "
-        f"{subject} in {100 * chance[best]:.1f} % of the resamples; "
+        f"{_on(found)} {found.arms[best]} has the highest mean {subject} in "
+        f"{100 * chance[best]:.1f} % of the sets of seeds drawn anew from these; "
         f"fixed beforehand were more than {100 * test['probability']:g} %."
     )
     reason += _wider(claim, runs, found)
@@ -336,7 +337,7 @@ def _shape(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
     unit = unit_of(test["quantity"])
     intervals = stats.simultaneous_intervals(pieces, level=1 - claim.alpha)
     outcome, p = _all_parts(intervals)
-    reason = phrases.shape(_on(found), found.arms[0], test, intervals, unit)
+    reason = phrases.shape(_on(found, "over"), found.arms[0], test, intervals, unit)
     parts = tuple(
         {"part": name, "interval": interval, "unit": unit, "holds": interval.low > 0}
         for name, interval in zip(names, intervals, strict=True)
@@ -345,9 +346,9 @@ def _shape(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
     return Finding(outcome, reason, unit, found, worst, p, parts=parts)
 
 
-def _on(found: Sample) -> str:
+def _on(found: Sample, when: str = "after") -> str:
     """Return how a reason begins: "On 5 seeds, after 5 epochs,"."""
-    return f"On {found.n} seeds{found.when}{',' if found.when else ''}"
+    return f"On {found.n} seeds" + (f", {when} {found.length}," if found.length else "")
 
 
 def _all_parts(intervals: Sequence[Interval]) -> tuple[str, float]:

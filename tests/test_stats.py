@@ -1,0 +1,282 @@
+"""Intervals cover what they promise, tests keep their level, decisions follow their rule."""
+
+import math
+
+import numpy as np
+import pytest
+import scipy.stats
+from statsmodels.stats.weightstats import ttost_paired
+
+from hplab.analysis import stats
+
+SIMS = 20_000  # binomial error of a coverage of 0.95: 0.0015
+
+
+def coverage(interval, truth):
+    return np.mean((interval.low <= truth) & (truth <= interval.high))
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(20250222)
+
+
+# ------------------------------------------------------------------------------- intervals
+
+
+@pytest.mark.parametrize("n", [3, 5, 20])
+def test_mean_interval_covers_the_mean(rng, n):
+    got = coverage(stats.mean_interval(rng.normal(2, 3, (SIMS, n))), 2)
+    assert 0.94 < got < 0.96
+
+
+def test_mean_interval_is_the_t_interval_of_scipy():
+    x = [0.3, 0.1, 0.4, 0.15, 0.9]
+    reference = scipy.stats.ttest_1samp(x, 0)
+    got = stats.mean_interval(x, level=0.9)
+    assert (got.low, got.high) == pytest.approx(tuple(reference.confidence_interval(0.9)))
+    assert got.p == pytest.approx(reference.pvalue)
+    assert (got.n, got.level) == (5, 0.9)
+
+
+def test_paired_difference_covers_the_difference_of_correlated_seeds(rng):
+    seed_effect = rng.normal(0, 5, (SIMS, 6))
+    first = seed_effect + rng.normal(1, 1, (SIMS, 6))
+    second = seed_effect + rng.normal(0, 2, (SIMS, 6))
+    assert 0.94 < coverage(stats.paired_difference(first, second), 1) < 0.96
+
+
+def test_pairing_takes_the_seeds_out_of_the_interval(rng):
+    seed_effect = rng.normal(0, 5, 10)
+    first, second = seed_effect + rng.normal(1, 0.1, 10), seed_effect + rng.normal(0, 0.1, 10)
+    paired = stats.paired_difference(first, second)
+    shuffled = stats.paired_difference(first, np.roll(second, 1))
+    assert paired.high - paired.low < 0.1 * (shuffled.high - shuffled.low)
+
+
+def test_prediction_interval_holds_one_new_run(rng):
+    old, new = rng.normal(7, 2, (SIMS, 8)), rng.normal(7, 2, SIMS)
+    assert 0.94 < coverage(stats.prediction_interval(old), new) < 0.96
+
+
+def test_slopes_on_log2_cover_the_slope(rng):
+    levels = np.array([1e-4, 5e-4, 1e-3])
+    line = 0.3 * np.log2(levels)
+    values = line + rng.normal(0, 1, (SIMS, 7, 3)) + rng.normal(0, 4, (SIMS, 7, 1))
+    got = stats.mean_interval(stats.log2_slopes(values, levels))
+    assert 0.94 < coverage(got, 0.3) < 0.96
+
+
+def test_a_slope_is_the_change_a_doubling_brings():
+    levels = [1, 2, 4, 8]
+    assert stats.log2_slopes([[1, 3, 5, 7], [0, 0, 0, 0]], levels).tolist() == [2, 0]
+
+
+@pytest.mark.parametrize(("sd", "correlation"), [((1, 1), 0.0), ((3, 1), 0.0), ((2, 1), 0.8)])
+def test_log_sd_ratio_covers_the_ratio_of_paired_spreads(rng, sd, correlation):
+    shared = rng.normal(size=(SIMS, 20))
+    own = rng.normal(size=(2, SIMS, 20))
+    mix = math.sqrt(correlation) * shared + math.sqrt(1 - correlation) * own
+    got = stats.mean_interval(stats.log_sd_pseudo_values(sd[0] * mix[0], sd[1] * mix[1]))
+    assert 0.94 < coverage(got, math.log(sd[0] / sd[1])) < 0.96
+
+
+def test_jackknife_agrees_with_leaving_out_each_seed_in_a_loop(rng):
+    a, b = rng.normal(size=9), rng.normal(size=9) * 2
+    whole = math.log(a.std(ddof=1) / b.std(ddof=1))
+    left_out = [
+        math.log(np.delete(a, i).std(ddof=1) / np.delete(b, i).std(ddof=1)) for i in range(9)
+    ]
+    expected = [9 * whole - 8 * value for value in left_out]
+    assert stats.log_sd_pseudo_values(a, b) == pytest.approx(expected)
+    assert stats.log_sd_ratio(a, b).estimate == pytest.approx(np.mean(expected))
+
+
+def test_a_sample_without_spread_has_no_log_sd():
+    with pytest.raises(ValueError, match="without spread"):
+        stats.log_sd_ratio([1.0, 1.0, 1.0, 1.0], [1.0, 2.0, 3.0, 4.0])
+
+
+def test_simultaneous_intervals_hold_together(rng):
+    held = []
+    for _ in range(1000):
+        x = rng.normal(0, 1, (6, 5)) + 0.5 * rng.normal(0, 1, (6, 1))
+        held.append(all(0 in interval for interval in stats.simultaneous_intervals(x)))
+    assert 0.94 < np.mean(held) < 0.985  # Bonferroni is conservative when columns are correlated
+
+
+def proportion_coverage(n, method, p):
+    counts = np.arange(n + 1)
+    interval = stats.proportion_interval(counts, n, method=method)
+    chance = scipy.stats.binom.pmf(counts[:, None], n, p)
+    inside = (interval.low[:, None] <= p) & (p <= interval.high[:, None])
+    return (chance * inside).sum(axis=0)
+
+
+@pytest.mark.parametrize("method", ["jeffreys", "wilson"])
+def test_proportion_intervals_cover_on_average(method):
+    got = proportion_coverage(20, method, np.linspace(0.02, 0.98, 400)).mean()
+    assert 0.94 < got < 0.96
+
+
+def test_the_exact_proportion_interval_never_covers_less():
+    assert proportion_coverage(20, "exact", np.linspace(0.001, 0.999, 400)).min() >= 0.95
+
+
+def test_halving_the_seeds_widens_the_interval(rng):
+    values = rng.normal(size=(2000, 20))
+    all_of_them = stats.mean_interval(values)
+    half = stats.mean_interval(values[:, :10])
+    ratio = np.mean(half.high - half.low) / np.mean(all_of_them.high - all_of_them.low)
+    assert ratio == pytest.approx(math.sqrt(2) * 2.262 / 2.093, rel=0.03)
+
+
+@pytest.mark.parametrize(("value", "p"), [(0.0, 1.0), (0.25, 0.0)])
+def test_seeds_that_agree_exactly_give_an_interval_of_no_width(value, p):
+    got = stats.mean_interval([value] * 4)
+    assert (got.low, got.estimate, got.high, got.p) == (value, value, value, p)
+
+
+# ------------------------------------------------------------------------------- tests
+
+
+def test_tost_is_the_larger_one_sided_p_of_statsmodels():
+    first, second = [0.3, 0.1, 0.4, 0.2], [0.25, 0.2, 0.3, 0.1]
+    expected = ttost_paired(np.array(first), np.array(second), -0.1, 0.1)[0]
+    assert stats.tost(first, margin=0.1, other=second) == pytest.approx(expected)
+
+
+def test_tost_is_significant_when_the_90_percent_interval_lies_inside(rng):
+    for _ in range(200):
+        x = rng.normal(0.2, 1, 6)
+        interval = stats.mean_interval(x, level=0.9)
+        inside = interval.low > -1 and interval.high < 1
+        assert (stats.tost(x, margin=1.0) < 0.05) == inside
+
+
+def test_tost_at_the_margin_errs_in_5_percent(rng):
+    found = [stats.tost(x, margin=1.0) < 0.05 for x in rng.normal(1, 0.5, (3000, 6))]
+    assert 0.038 < np.mean(found) < 0.062
+
+
+def test_tost_with_equal_seeds_or_no_margin_needs_no_t_test():
+    assert stats.tost([0.0, 0.0, 0.0], margin=0.1) == 0.0
+    assert stats.tost([0.2, 0.2, 0.2], margin=0.1) == 1.0
+    assert stats.tost([0.0, 0.1, -0.1], margin=0.0) == 1.0
+
+
+def test_sign_flip_agrees_with_the_exact_permutation_test_of_scipy(rng):
+    x = rng.normal(0.5, 1, 8)
+    reference = scipy.stats.permutation_test(
+        (x,), np.mean, permutation_type="samples", n_resamples=np.inf
+    )
+    assert stats.sign_flip(x) == pytest.approx(reference.pvalue)
+
+
+@pytest.mark.parametrize("n", [3, 5, 12])
+def test_the_smallest_sign_flip_p_is_2_in_2_to_the_n(n):
+    assert stats.sign_flip(np.arange(1.0, n + 1)) == 2 / 2**n
+
+
+def test_sign_flip_of_many_seeds_samples_the_patterns(rng):
+    x = rng.normal(0.3, 1, 30)
+    assert stats.sign_flip(x) == pytest.approx(stats.mean_interval(x).p, abs=0.02)
+    assert stats.sign_flip(x) == stats.sign_flip(x)
+
+
+def test_holm_adjusts_as_worked_out_by_hand():
+    # sorted .01 .03 .04 times 3 2 1, then made monotone
+    assert stats.holm([0.01, 0.04, 0.03]).tolist() == pytest.approx([0.03, 0.06, 0.06])
+    assert stats.holm([]).tolist() == []
+
+
+def test_argmax_probability_of_two_seeds_has_its_closed_form():
+    """Differences +2 and -1: the sum is positive for ++ and the mixed draws, 3 in 4."""
+    got = stats.argmax_probability([[2.0, 0.0], [0.0, 1.0]], n_boot=40_000)
+    assert got.tolist() == pytest.approx([0.75, 0.25], abs=0.01)
+
+
+def test_argmax_probability_splits_ties_and_knows_a_sure_winner():
+    assert stats.argmax_probability(np.ones((5, 4))).tolist() == [0.25] * 4
+    assert stats.argmax_probability([[1, 2, 0], [1, 3, 0], [0, 1, 0]]).tolist() == [0, 1, 0]
+
+
+# ------------------------------------------------------------------------------- decisions
+
+
+def decide(x, margin):
+    interval = stats.mean_interval(x)
+    return stats.three_way(interval, margin=margin, tost_p=stats.tost(x, margin=margin))
+
+
+@pytest.mark.parametrize(
+    ("x", "margin", "outcome"),
+    [
+        ([1.0, 1.1, 0.9, 1.0], 0.5, "supported"),
+        ([1.0, 1.1, 0.9, 1.0], 2.0, "contradicted"),  # real, but surely too small to matter
+        ([1.0, 1.1, 0.9, 1.0], 1.05, "inconclusive"),  # above 0, short of the margin, not surely
+        ([-1.0, -1.1, -0.9, -1.0], 0.5, "contradicted"),
+        ([2.0, -2.0, 1.0, -1.5], 0.5, "inconclusive"),
+        ([0.01, -0.01, 0.02, -0.02], 0.5, "contradicted"),
+        ([0.01, -0.01, 0.02, -0.02], 0.0, "inconclusive"),
+    ],
+)
+def test_the_three_way_rule(x, margin, outcome):
+    assert decide(x, margin) == outcome
+
+
+def test_flipping_the_sign_of_a_clear_effect_flips_the_verdict(rng):
+    for x in rng.normal(1.0, 0.2, (50, 5)):
+        assert decide(x, 0.5) == "supported"
+        assert decide(-x, 0.5) == "contradicted"
+
+
+@pytest.mark.parametrize("n", [5, 20])
+def test_without_an_effect_each_side_is_claimed_in_2_5_percent(rng, n):
+    x = rng.normal(0, 1, (SIMS, n))
+    interval = stats.mean_interval(x)
+    for wrong in (interval.low > 0, interval.high < 0):
+        assert np.mean(wrong) == pytest.approx(0.025, abs=0.004)
+    outcomes = [decide(row, 0.0) for row in x[:2000]]
+    assert np.mean([o == "supported" for o in outcomes]) < 0.035
+    assert np.mean([o == "contradicted" for o in outcomes]) < 0.035
+
+
+@pytest.mark.parametrize(
+    ("x", "outcome"),
+    [
+        ([0.1, 0.2, 0.1, 0.15], "supported"),
+        ([2.0, 2.1, 1.9, 2.0], "contradicted"),
+        ([3.0, -2.0, 1.0, -1.5], "inconclusive"),
+        ([0.9, 1.1, 0.95, 1.0], "inconclusive"),  # differs from 0, lies about at the margin
+    ],
+)
+def test_the_rule_for_no_difference(x, outcome):
+    interval = stats.mean_interval(x)
+    tost_p = stats.tost(x, margin=1.0)
+    assert stats.equivalence(interval, margin=1.0, tost_p=tost_p) == outcome
+
+
+# ------------------------------------------------------------------------------- refusals
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: stats.mean_interval([1.0]), "at least 2 values"),
+        (lambda: stats.mean_interval([1.0, math.nan]), "must be finite"),
+        (lambda: stats.mean_interval([1.0, 2.0], level=95), "level must be between 0 and 1"),
+        (lambda: stats.paired_difference([1, 2], [1, 2, 3]), r"got \(2,\) and \(3,\)"),
+        (lambda: stats.tost([1.0, 2.0], margin=-1), "margin must not be negative"),
+        (lambda: stats.log2_slopes([[1, 2]], [0, 1]), "levels must be positive"),
+        (lambda: stats.log2_slopes([[1, 2]], [1, 2, 4]), "levels of shape"),
+        (lambda: stats.log_sd_pseudo_values([1, 2], [1, 2]), "3 seeds or more"),
+        (lambda: stats.simultaneous_intervals([1.0, 2.0]), "one row a seed"),
+        (lambda: stats.argmax_probability([1.0, 2.0]), "one row a seed"),
+        (lambda: stats.proportion_interval(3, 2), "0 <= count <= n"),
+        (lambda: stats.proportion_interval(1, 2, method="wald"), "known: jeffreys, exact, wilson"),
+    ],
+)
+def test_impossible_input_is_refused_with_what_was_got(call, words):
+    with pytest.raises(ValueError, match=words):
+        call()
