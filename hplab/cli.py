@@ -1,0 +1,328 @@
+"""The `hplab` command. `make` calls it; everything heavy is imported only when a command needs it.
+
+Exit codes: 0 all went well, 1 a study failed or a check found something, 2 a mistake in what was
+asked, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hplab import __version__
+from hplab.trial import DATA, HplabError, unknown
+
+ROOT = Path(__file__).resolve().parents[1]
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+@click.group(context_settings=CONTEXT)
+@click.version_option(__version__, prog_name="hplab")
+def cli() -> None:
+    """What does this hyperparameter really do? Train, execute the studies, build the book."""
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run the command and end the process with its exit code."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    # jsonschema would compile a grammar of web addresses, 1 s for a format no notebook uses.
+    sys.modules.setdefault("rfc3987_syntax", None)
+    try:
+        code = cli.main(args, prog_name="hplab", standalone_mode=False)
+    except HplabError as error:
+        code = _complain(str(error), 2)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        kept = "every finished trial is kept; the same command goes on from there"
+        code = _complain(f"interrupted; {kept}", 130)
+    sys.exit(code)
+
+
+def _interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def _complain(line: str, code: int) -> int:
+    click.echo(f"hplab: {line}", err=True)
+    return code
+
+
+# ---------------------------------------------------------------------------------------------
+# Studies and the book
+
+
+def _sizes(command: Callable) -> Callable:
+    """Add the options that say how big a run is and what it runs on."""
+    options = (
+        click.option("--preset", help="smoke, laptop (the default), reduced or paper."),
+        click.option("--device", help="auto (the default), cpu, cuda or mps."),
+        click.option(
+            "--seeds", type=click.IntRange(1), help="Seeds a setting [default: preset's]."
+        ),
+        click.option("--jobs", type=click.IntRange(1), help="Training processes [default: cores]."),
+        click.option(
+            "--timeout",
+            type=click.IntRange(0),
+            default=3600,
+            show_default=True,
+            help="Seconds a study may take; 0 for no limit.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@cli.command()
+@click.argument("studies", nargs=-1, required=True, metavar="STUDY...")
+@_sizes
+def run(studies: Sequence[str], **sizes: Any) -> int:
+    """Train what is missing of one or more studies and execute them, without building pages.
+
+    STUDY is a name as in book/studies: 01-learning-rate, learning-rate or 01.
+    """
+    return _execute(studies, **sizes)
+
+
+@cli.command()
+@click.option("--study", "studies", multiple=True, help="Only this study; may be given again.")
+@_sizes
+@click.option("--no-book", is_flag=True, help="Leave the HTML pages as they are.")
+def execute(studies: Sequence[str], no_book: bool, **sizes: Any) -> int:
+    """Train what is missing, execute the studies, build their pages.
+
+    What is trained is kept in .hplab/pending, so a second run trains nothing. A study that fails
+    does not stop the others; the faults are listed at the end.
+    """
+    return _execute(studies, **sizes) or (0 if no_book else _build())
+
+
+@cli.command()
+@click.option("--study", "studies", multiple=True, help="Only this study; may be given again.")
+@click.option("--preset", default="paper", show_default=True, help="The largest preset to show.")
+@click.option("--jobs", type=click.IntRange(1), help="Pages at once [default: cores, at most 4].")
+def book(studies: Sequence[str], preset: str, jobs: int | None) -> int:
+    """Build the pages from recorded results; train nothing.
+
+    Where a study has no records at the preset, those of the next smaller one are shown and the
+    page says so.
+    """
+    at_once = jobs or min(4, os.cpu_count() or 1)
+    mode = {"HPLAB_MODE": "cached"}
+    return _execute(studies, preset=preset, env=mode, at_once=at_once) or _build()
+
+
+def _execute(
+    studies: Sequence[str],
+    *,
+    preset: str | None = None,
+    device: str | None = None,
+    seeds: int | None = None,
+    jobs: int | None = None,
+    timeout: int = 3600,
+    env: dict[str, str] | None = None,
+    at_once: int = 1,
+) -> int:
+    """Execute studies into _build/executed; return 1 and list the faults if there are any."""
+    pages = find_studies(studies)
+    _check_sizes(preset, device)
+    from hplab.pages import execute as executing
+
+    given = {"preset": preset, "device": device, "n_seeds": seeds}
+    outcomes = executing.run_all(
+        pages,
+        ROOT / "_build" / "executed" / "studies",
+        {name: value for name, value in given.items() if value is not None},
+        at_once=at_once,
+        env=(env or {}) | ({"HPLAB_JOBS": str(jobs)} if jobs else {}),
+        timeout_s=timeout or None,
+        faults=ROOT / "_build" / "faults",
+    )
+    faulty = [outcome for outcome in outcomes if outcome.fault]
+    if not faulty:
+        return 0
+    click.echo(f"\n{executing.index(outcomes)}", err=True)
+    total = f"{len(faulty)} of {len(outcomes)} studies failed"
+    return _complain(f"{total}; no page was built, what was trained is kept", 1)
+
+
+def _check_sizes(preset: str | None, device: str | None) -> None:
+    """Refuse a wrong name before anything starts."""
+    if preset is not None:
+        from hplab.sweeps import presets
+
+        presets.preset(preset)
+    if device not in (None, "auto", "cpu"):
+        from hplab.sweeps import executors
+
+        executors.resolve_device(device)
+
+
+def find_studies(names: Sequence[str]) -> list[Path]:
+    """Return the pages of the named studies, or of all, in reading order.
+
+    A name may be the file's (01-learning-rate, with or without folder and ending), the topic
+    (learning-rate) or the number (01 or 1).
+
+    Raises:
+        HplabError: If there is no such study, with the nearest match.
+    """
+    pages = sorted((ROOT / "book" / "studies").glob("[0-9][0-9]-*.md"))
+    if not pages:
+        raise HplabError(f"no studies in {ROOT}: this command works in a clone of the repository")
+    chosen = {_match(name, pages) for name in names}
+    return [page for page in pages if not chosen or page in chosen]
+
+
+def _match(name: str, pages: Sequence[Path]) -> Path:
+    wanted = name.rsplit("/", 1)[-1].removesuffix(".md").removesuffix(".ipynb")
+    for page in pages:
+        number, _, topic = page.stem.partition("-")
+        if wanted in (page.stem, topic, number, str(int(number))):
+            return page
+    raise unknown("study", name, [page.stem for page in pages])
+
+
+def _build() -> int:
+    """Build the site from what has been executed, and say where it is."""
+    from hplab.pages import site
+
+    executed = ROOT / "_build" / "executed"
+    for notebook in executed.glob("studies/*.ipynb"):
+        if not (ROOT / "book" / "studies" / f"{notebook.stem}.md").exists():
+            notebook.unlink()
+    click.echo("building the pages", err=True)
+    start = site.build(executed, ROOT / "_build" / "html")
+    click.echo(f"open {_shown(start)}")
+    return 0
+
+
+@cli.command()
+@click.option("--check", "only_check", is_flag=True, help="Change nothing; list what is wrong.")
+@click.option("--force", is_flag=True, help="Overwrite notebooks that were edited by hand.")
+def sync(only_check: bool, force: bool) -> int:
+    """Write each study's notebook (.ipynb) from its text (.md), or check the pairs.
+
+    The text is what is reviewed. Edits made in a notebook are brought back with
+    `jupytext --to md:myst NAME.ipynb`.
+    """
+    from hplab.pages import pairing
+
+    studies = ROOT / "book" / "studies"
+    if only_check:
+        return _report([str(problem) for problem in pairing.check(studies)], "pairs")
+    for path in pairing.sync(studies, force=force):
+        click.echo(f"wrote {_shown(path)}")
+    return 0
+
+
+@cli.command()
+def check() -> int:
+    """Check what was built: executed notebooks, links, no requests to third parties."""
+    from hplab.pages import pairing, site, verify
+
+    html = ROOT / "_build" / "html"
+    if not html.is_dir():
+        raise HplabError("there are no pages yet: run `make execute` or `make book` first")
+    problems = site.check(html)
+    for path in sorted((ROOT / "_build" / "executed").glob("studies/*.ipynb")):
+        faults = verify.verify(pairing.read(path))
+        problems += [f"{path.name}, cell {fault.cell}: {fault.what}" for fault in faults]
+    return _report(problems, "pages")
+
+
+def _report(problems: Sequence[str], what: str) -> int:
+    for problem in problems:
+        click.echo(problem)
+    if problems:
+        return _complain(f"{len(problems)} problem{'s' * (len(problems) > 1)} in the {what}", 1)
+    click.echo(f"{what}: no problem")
+    return 0
+
+
+def _shown(path: Path) -> str:
+    """Return a path as somebody in the current folder would type it."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+
+
+# ---------------------------------------------------------------------------------------------
+# Results, data, machine
+
+
+@cli.command()
+def status() -> None:
+    """Say what is recorded, pending, failed and in conflict, and which pages are out of date."""
+    from hplab.pages import state
+
+    click.echo(state.results())
+    click.echo()
+    click.echo(state.pages(ROOT))
+
+
+@cli.command()
+def pack() -> None:
+    """Move pending records into book/results, as files to commit."""
+    from hplab.sweeps import store
+
+    written = store.default_store().pack()
+    for path in written:
+        click.echo(f"wrote {_shown(path)}")
+    if not written:
+        click.echo("nothing is pending")
+
+
+@cli.group(invoke_without_command=True)
+@click.pass_context
+def data(context: click.Context) -> None:
+    """List the data sets and where they are, or fetch some."""
+    if context.invoked_subcommand is None:
+        context.invoke(list_data)
+
+
+@data.command("list")
+def list_data() -> None:
+    """List the data sets and where each would be read from."""
+    from hplab.training import data as sets
+
+    for name in DATA:
+        place = sets.available(name)
+        click.echo(f"{name:14} {place or f'not here; hplab data fetch {name}'}")
+
+
+@data.command("fetch")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+def fetch_data(names: Sequence[str]) -> None:
+    """Download data sets into the cache, check them, and say what they hold.
+
+    A download that was cut goes on where it stopped. What is already here is only checked.
+    """
+    from hplab.training import data as sets
+
+    for name in names:
+        if name not in DATA:
+            raise unknown("data set", name, DATA)
+    for name in names:
+        found = sets.load(name)
+        counts = f"{len(found.labels)} training and {len(found.test_labels)} test images"
+        click.echo(f"{name}: {counts}, digest {found.digest[:12]} ({sets.available(name)})")
+
+
+@cli.command()
+def doctor() -> None:
+    """Print versions, devices, data and folders, to be pasted into a question or an issue."""
+    from hplab.pages import state
+
+    click.echo(state.machine(ROOT))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,382 @@
+"""What the `hplab` command answers: exit codes, one-line errors, and what it hands on."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from hplab import cli
+from hplab.pages import execute, site, state
+from hplab.pages.execute import Outcome
+from hplab.sweeps.store import Store
+from hplab.trial import TASK, TASK_VERSION, Trial
+
+PAGE = """\
+---
+kernelspec:
+  display_name: Python 3
+  language: python
+  name: python3
+---
+
+# A page
+
+```{{code-cell}} ipython3
+:tags: [parameters]
+
+preset = "laptop"
+device = "auto"
+n_seeds = None
+```
+
+```{{code-cell}} ipython3
+{code}
+```
+"""
+STUDIES = ("01-learning-rate", "02-batch-size")
+
+
+@pytest.fixture
+def clone(tmp_path, monkeypatch):
+    """A clone with two studies, and a store of its own."""
+    folder = tmp_path / "book" / "studies"
+    folder.mkdir(parents=True)
+    for name in STUDIES:
+        (folder / f"{name}.md").write_text(PAGE.format(code="preset"))
+    monkeypatch.setattr(cli, "ROOT", tmp_path)
+    monkeypatch.setenv("HPLAB_RESULTS", str(tmp_path / "results"))
+    monkeypatch.setattr(site, "build", lambda *_, **__: pytest.fail("built the pages"))
+    return tmp_path
+
+
+@pytest.fixture
+def hplab(capsys):
+    """Run the command in this process; return its exit code, output and errors."""
+
+    def run(*args):
+        handler = signal.getsignal(signal.SIGTERM)
+        try:
+            with pytest.raises(SystemExit) as ended:
+                cli.main(args)
+        finally:
+            signal.signal(signal.SIGTERM, handler)
+        out, err = capsys.readouterr()
+        return ended.value.code or 0, out, err
+
+    return run
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What `execute.run_all` is asked for, in place of doing it."""
+    calls = []
+
+    def run_all(sources, out_dir, parameters, **options):
+        calls.append({"sources": sources, "out_dir": out_dir, "parameters": parameters, **options})
+        return [Outcome(path.stem, out_dir, 0.0) for path in sources]
+
+    monkeypatch.setattr(execute, "run_all", run_all)
+    return calls
+
+
+def test_help_needs_nothing_heavy():
+    heavy = "{'torch', 'numpy', 'pandas', 'matplotlib', 'nbformat'}"
+    code = f"import sys, hplab.cli; print(sorted({heavy} & set(sys.modules)))"
+
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "[]\n"
+
+
+def test_help_says_what_each_command_is_for(hplab):
+    code, out, _ = hplab("--help")
+
+    assert code == 0
+    for name in ("run", "execute", "book", "status", "data", "doctor", "pack", "sync", "check"):
+        assert f"\n  {name} " in out
+        assert len(hplab(name, "--help")[1].splitlines()) > 4
+
+
+def test_version(hplab):
+    assert hplab("--version")[1].startswith("hplab, version ")
+
+
+@pytest.mark.parametrize(
+    "name", ["02-batch-size", "batch-size", "02", "2", "book/studies/02-batch-size.md"]
+)
+def test_a_study_goes_by_its_name_topic_number_or_path(clone, name):
+    assert [page.stem for page in cli.find_studies([name])] == ["02-batch-size"]
+
+
+def test_no_name_means_all_studies_and_two_names_one_study_once(clone):
+    assert [page.stem for page in cli.find_studies([])] == list(STUDIES)
+    assert [page.stem for page in cli.find_studies(["02", "1", "batch-size"])] == list(STUDIES)
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (
+            ("run", "01-learning-rat"),
+            ["study", "01-learning-rat", "did you mean '01-learning-rate'"],
+        ),
+        (("execute", "--preset", "papr"), ["preset", "'papr'", "did you mean 'paper'"]),
+        (("execute", "--device", "gpu"), ["device", "'gpu'", "cuda"]),
+        (("data", "fetch", "mnis"), ["data set", "'mnis'", "did you mean 'mnist'"]),
+        (("execute", "--seeds", "0"), ["--seeds", "0"]),
+        (("frobnicate",), ["frobnicate"]),
+        (("check",), ["make execute"]),
+    ],
+)
+def test_a_mistake_is_told_in_words_with_exit_code_2(clone, hplab, args, words):
+    code, out, err = hplab(*args)
+
+    assert code == 2
+    assert out == ""
+    assert "Traceback" not in err
+    assert all(word in err.splitlines()[-1] for word in words), err
+
+
+def test_outside_a_clone_the_message_says_so(clone, hplab, monkeypatch):
+    monkeypatch.setattr(cli, "ROOT", clone / "elsewhere")
+
+    assert "works in a clone" in hplab("execute")[2]
+
+
+def test_options_reach_the_notebook_and_its_kernel(clone, hplab, asked):
+    sizes = ("--preset", "smoke", "--device", "cpu", "--seeds", "3")
+    code, _, _ = hplab("run", "01", *sizes, "--jobs", "2", "--timeout", "60")
+
+    (call,) = asked
+    assert code == 0
+    assert [path.name for path in call["sources"]] == ["01-learning-rate.md"]
+    assert call["parameters"] == {"preset": "smoke", "device": "cpu", "n_seeds": 3}
+    assert call["env"] == {"HPLAB_JOBS": "2"}
+    assert call["timeout_s"] == 60
+    assert call["at_once"] == 1
+    assert call["out_dir"] == clone / "_build" / "executed" / "studies"
+
+
+def test_what_is_not_asked_for_is_left_to_the_notebook(clone, hplab, asked):
+    hplab("run", "01", "--timeout", "0")
+
+    assert asked[0]["parameters"] == {}
+    assert asked[0]["env"] == {}
+    assert asked[0]["timeout_s"] is None
+
+
+def test_the_book_is_made_from_records_at_the_paper_preset(clone, hplab, asked, monkeypatch):
+    built = []
+    monkeypatch.setattr(site, "build", lambda *args: built.append(args) or clone / "index.html")
+    old = clone / "_build" / "executed" / "studies" / "09-dropped.ipynb"
+    old.parent.mkdir(parents=True)
+    old.touch()
+
+    code, out, _ = hplab("book")
+
+    assert code == 0
+    assert asked[0]["parameters"] == {"preset": "paper"}
+    assert asked[0]["env"] == {"HPLAB_MODE": "cached"}
+    assert built == [(clone / "_build" / "executed", clone / "_build" / "html")]
+    assert "index.html" in out
+    assert not old.exists()  # a page without a study
+
+
+def test_without_book_the_pages_stay(clone, hplab, asked):
+    assert hplab("execute", "--no-book")[0] == 0
+
+
+@pytest.mark.xdist_group("kernels")
+@pytest.mark.timeout(120)
+def test_a_failing_study_is_listed_at_the_end_and_the_other_still_runs(clone, hplab):
+    (clone / "book/studies/01-learning-rate.md").write_text(PAGE.format(code="1 / 0"))
+
+    code, _, err = hplab("execute", "--preset", "smoke")
+
+    assert code == 1
+    assert "02-batch-size: verified" in err
+    assert "01-learning-rate, cell 3: ZeroDivisionError: division by zero" in err
+    assert "1 of 2 studies failed; no page was built" in err.splitlines()[-1]
+    assert (clone / "_build/executed/studies/02-batch-size.ipynb").exists()
+    assert (clone / "_build/faults/01-learning-rate.ipynb").exists()
+    assert not (clone / "_build/executed/studies/01-learning-rate.ipynb").exists()
+    assert "02-batch-size     smoke" in state.pages(clone)
+    assert "not executed yet" in state.pages(clone)
+
+
+@pytest.mark.xdist_group("kernels")
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_ends_everything_and_says_what_is_kept(clone, how):
+    begun = clone / "begun"
+    code = f"import time\nopen({str(begun)!r}, 'w').close()\ntime.sleep(300)"
+    (clone / "book/studies/01-learning-rate.md").write_text(PAGE.format(code=code))
+    script = (
+        "import pathlib, sys; from hplab import cli;"
+        "cli.ROOT = pathlib.Path(sys.argv[1]); cli.main(['run', '01'])"
+    )
+    command = subprocess.Popen(
+        [sys.executable, "-c", script, str(clone)],
+        env={**os.environ, "HPLAB_TEST": str(clone)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    while not begun.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+    command.send_signal(how)
+    _, err = command.communicate(timeout=30)
+
+    assert command.returncode == 130
+    assert "every finished trial is kept" in err.splitlines()[-1]
+    assert "Traceback" not in err
+    assert not [p for p in psutil.process_iter() if _carries(p, "HPLAB_TEST", str(clone))]
+
+
+def _carries(process, variable, value):
+    try:
+        return process.environ().get(variable) == value and process.status() != "zombie"
+    except psutil.Error:
+        return False
+
+
+def test_sync_writes_the_pairs_and_checks_them(clone, hplab):
+    assert hplab("sync", "--check")[0] == 1
+
+    code, out, _ = hplab("sync")
+    assert code == 0
+    assert out.count("wrote ") == 2
+    assert hplab("sync")[1] == ""
+    assert hplab("sync", "--check") == (0, "pairs: no problem\n", "")
+
+    page = clone / "book/studies/02-batch-size.md"
+    page.write_text(page.read_text().replace("# A page", "# Another page"))
+    code, out, err = hplab("sync", "--check")
+    assert code == 1
+    assert out.splitlines() == [
+        "02-batch-size.ipynb, cell 1: differs from 02-batch-size.md; run `hplab sync`"
+    ]
+    assert err == "hplab: 1 problem in the pairs\n"
+
+
+def test_check_lists_what_is_wrong_with_the_pages(clone, hplab, monkeypatch):
+    (clone / "_build/html").mkdir(parents=True)
+    monkeypatch.setattr(site, "check", lambda _: ["intro.html: a broken link"])
+
+    assert hplab("check") == (1, "intro.html: a broken link\n", "hplab: 1 problem in the pages\n")
+
+    monkeypatch.setattr(site, "check", lambda _: [])
+    assert hplab("check")[0] == 0
+
+
+def test_check_reads_the_executed_notebooks_again(clone, hplab, monkeypatch):
+    (clone / "_build/html").mkdir(parents=True)
+    executed = clone / "_build/executed/studies/01-learning-rate.ipynb"
+    executed.parent.mkdir(parents=True)
+    hplab("sync")
+    executed.write_text((clone / "book/studies/01-learning-rate.ipynb").read_text())
+    monkeypatch.setattr(site, "check", lambda _: [])
+
+    code, out, _ = hplab("check")
+
+    assert code == 1
+    assert "01-learning-rate.ipynb, cell 2: did not run to its end" in out
+
+
+def record(seed, *, lr=0.1, val_acc=0.5):
+    trial = Trial(data="digits", model="mlp", lr=lr, epochs=4, seed=seed)
+    return {
+        "v": 1,
+        "key": trial.key("d" * 64),
+        "task": TASK,
+        "task_version": TASK_VERSION,
+        "data": "d" * 64,
+        "config": trial.config(),
+        "seed": seed,
+        "status": "ok",
+        "at": None,
+        "final": {"val_acc": val_acc},
+        "curves": {},
+        "cost": {},
+        "prov": "0123456789ab",
+    }
+
+
+def test_status_counts_records_settings_failures_and_conflicts(clone, hplab):
+    store = Store(clone / "results", clone / ".hplab" / "pending")
+    store.put([record(seed, lr=lr) for seed in range(3) for lr in (0.1, 0.2)])
+    store.pack()
+    store.put([record(3)])
+    store.put([record(0, val_acc=0.75)])
+    store.log_failure(
+        {"key": "f" * 32, "error": "RuntimeError", "message": "out of memory\nat step 3"}
+    )
+
+    code, out, _ = hplab("status")
+
+    assert code == 0
+    assert "records: 7 (6 committed, 1 pending, 0 diverged)" in out
+    assert ["digits", "mlp", "4", "all", "2", "7"] in [line.split() for line in out.splitlines()]
+    assert "conflicts: 1" in out
+    assert "differ by 0.25" in out
+    assert "failures: 1" in out
+    assert "ffffffffffff: RuntimeError: out of memory" in out
+    assert "01-learning-rate" in out
+
+
+def test_status_of_a_damaged_store_names_the_file(clone, hplab):
+    (clone / "results/digits").mkdir(parents=True)
+    (clone / "results/digits/0123456789abcdef.jsonl").write_text("{}\n")
+
+    code, out, _ = hplab("status")
+
+    assert code == 0
+    assert "damaged" in out
+    assert "0123456789abcdef.jsonl" in out
+
+
+def test_pack_says_what_it_wrote(clone, hplab):
+    assert hplab("pack")[1] == "nothing is pending\n"
+
+    Store(clone / "results", clone / ".hplab" / "pending").put([record(1)])
+
+    assert "digits" in hplab("pack")[1]
+
+
+def test_data_says_where_each_set_would_come_from(clone, hplab, monkeypatch):
+    (clone / "data").mkdir()
+    (clone / "data" / "mnist.npz").touch()
+    monkeypatch.setenv("HPLAB_DATA", str(clone / "data"))
+    monkeypatch.setenv("HPLAB_CACHE", str(clone / "cache"))
+
+    code, out, _ = hplab("data")
+
+    assert code == 0
+    places = dict(line.split(maxsplit=1) for line in out.splitlines())
+    assert places["digits"] == "embedded"
+    assert places["mnist"] == "HPLAB_DATA"
+    assert places["cifar10"].startswith("not here")
+    assert hplab("data", "list")[1] == out
+
+
+def test_fetching_says_what_a_set_holds(hplab):
+    code, out, _ = hplab("data", "fetch", "digits")
+
+    assert code == 0
+    assert out.startswith("digits: 1437 training and 360 test images, digest ")
+
+
+def test_doctor_can_be_pasted_without_naming_the_user(clone, hplab, monkeypatch):
+    monkeypatch.setenv("HOME", str(clone))
+
+    code, out, _ = hplab("doctor")
+
+    assert code == 0
+    assert str(clone) not in out
+    rows = dict(line.split(maxsplit=1) for line in out.splitlines())
+    assert {"hplab", "python", "system", "device", "torch", "papermill", "digits"} < set(rows)
+    assert rows["results"] == "~/results"
+    assert rows["HPLAB_RESULTS"] == "~/results"
