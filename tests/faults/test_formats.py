@@ -107,6 +107,19 @@ def test_a_bomb_is_refused_before_it_fills_the_memory(tmp_path, monkeypatch):
         formats.gunzip(path, limit=1000)
 
 
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("size", [-512, -1024, -1, -(2**60), 2**60])
+@pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_an_impossible_member_size_cannot_hold_the_reader_up(tmp_path, kind, size):
+    info = tarfile.TarInfo("set/train.bin")
+    info.size, info.type = size, kind
+    header = info.tobuf(tarfile.GNU_FORMAT)
+    (tmp_path / "a.tar.gz").write_bytes(gzip.compress(header + bytes(2048)))
+
+    with pytest.raises(HplabError):
+        formats.tar_members(tmp_path / "a.tar.gz", WANTED)
+
+
 @pytest.mark.parametrize("content", [b"", b"not gzip", gzip.compress(BYTES)[:-9], pickle.dumps(1)])
 def test_what_is_no_whole_gzip_file_is_refused(tmp_path, content):
     (tmp_path / "a.gz").write_bytes(content)
