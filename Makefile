@@ -20,7 +20,7 @@ options = $(if $(STUDY),--study $(STUDY)) $(if $(PRESET),--preset $(PRESET)) \
 help: ## this table | 0 s
 	@awk -F ':.*## | [|] ' '/^[a-z-]+:.*## / {printf "  make %-10s %-62s %s\n", $$1, $$2, $$3}' Makefile
 	@echo "  for execute: STUDY=01-learning-rate PRESET=smoke|laptop|reduced|paper DEVICE=auto|cpu|cuda|mps JOBS=2 SEEDS=5"
-	@echo "  for test: JOBS=2 ARGS='-k store'; for setup: PYTHON=python3.12, and UV_TORCH_BACKEND=cpu for a small CPU torch"
+	@echo "  for test: JOBS=2 ARGS='-k store' or ARGS='-m slow'; for setup: PYTHON=python3.12, and UV_TORCH_BACKEND=cpu for a small CPU torch"
 
 $(READY): # redone when the lock or pyproject.toml change, or when it was interrupted
 	@$(or $(PYTHON),false) -c '$(RANGE)' 2>/dev/null || { echo "hplab needs Python 3.11, 3.12 or 3.13, and" \
