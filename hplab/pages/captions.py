@@ -1,0 +1,203 @@
+"""Captions, alternative texts and data tables of figures: made from the cells, never typed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hplab.pages import marks, summary, words
+
+Names = tuple[str, str, str | None]  # x, y, by
+
+
+def axis(
+    table: pd.DataFrame,
+    names: Names,
+    top: Any,
+    flags: Sequence[tuple[Any, str]],
+    others: Sequence[str],
+    *,
+    seeds: bool,
+    outside: int,
+) -> list[str]:
+    """The clauses of an axis plot's caption.
+
+    Args:
+        table: The cells drawn.
+        names: Columns of x, y and by.
+        top: Index of the best cell, or None.
+        flags: Groups whose best is at an edge of the grid, and which.
+        others: Hyperparameters that vary inside a cell; then no mean was drawn.
+        seeds: Whether every run was drawn.
+        outside: How many runs lie outside limits that were asked for.
+    """
+    x, y, by = names
+    drawn = "every run a dot, its mean and 95 % interval beside it"
+    if others:
+        drawn = f"every run a dot, no means because {also(others)}"
+    elif not seeds:
+        drawn = "means with 95 % intervals"
+    lead = f"{words.quantity(y)} against {words.quantity(x)}, {drawn}"
+    clauses = [lead]
+    if top is not None:
+        place = at(table.loc[top], [name for name in (x, by) if name])
+        clauses[0] += f": the best mean (ringed) is {words.interval(y, table.loc[top])} at {place}"
+    clauses += [_edge_clause(flags, x, by)] if flags else []
+    sizes = table.loc[table["n"] > 0, "n"]
+    if not others and len(sizes) and (top is None or sizes.nunique() > 1):
+        clauses.append(f"n = {words.span(sizes)} seeds a setting")
+    total, every = int(table["n"].sum()), marks.every(table["values"])
+    if every > 1 and (seeds or others):
+        clauses.append(
+            f"only every {words.ordinal(every)} of the {total} runs is drawn, means are over all"
+        )
+    if outside:
+        clauses.append(f"{words.count(outside, 'run')} outside the frame")
+    return clauses
+
+
+def isolation(
+    table: pd.DataFrame, x: str, y: str, over: Sequence[str], top: Any, side: str | None
+) -> list[str]:
+    """The clauses of an isolation plot's caption; `table` marks the chosen cells."""
+    tried = table.groupby(x, sort=False, dropna=False)["mean"].size()
+    nuisance = words.listed([words.quantity(name) for name in over])
+    lead = (
+        f"{words.quantity(y)} against {words.quantity(x)}, {nuisance} tuned for each value: the "
+        f"best of {words.span(tried)} settings by mean over seeds with its runs, others within the "
+        "frame as dashes"
+    )
+    clauses = [lead]
+    if top is not None:
+        place = at(table.loc[top], [x, *over])
+        clauses.append(f"the best (ringed) is {words.interval(y, table.loc[top])} at {place}")
+    clauses += [_edge_clause([(None, side)], x, None)] if side else []
+    if tried.max() > 1:
+        clauses.append("picking the best of several on the runs that are shown is optimistic")
+    for name in over:
+        where = _at_nuisance_edge(table, x, name)
+        if where:
+            levels = words.listed([words.setting(level) for level in where])
+            clauses.append(
+                f"at {words.quantity(x)} {levels} the chosen {words.quantity(name)} is the last "
+                "one tested, so a better one may lie beyond"
+            )
+    return clauses
+
+
+def _at_nuisance_edge(table: pd.DataFrame, x: str, name: str) -> list[Any]:
+    where = []
+    for level in summary.levels(table[x]):
+        part = table[summary.select(table, x, level)]
+        chosen = part[part["chosen"]]
+        if len(chosen) and summary.edge(summary.levels(part[name]), chosen[name].iloc[0]):
+            where.append(level)
+    return where
+
+
+def also(others: Sequence[str]) -> str:
+    """What else varies: "momentum varies too"."""
+    verb = "varies" if len(others) == 1 else "vary"
+    return f"{words.listed([words.quantity(name) for name in others])} {verb} too"
+
+
+def _edge_clause(flags: Sequence[tuple[Any, str]], x: str, by: str | None) -> str:
+    which = words.listed([f"the {side}" for side in dict.fromkeys(side for _, side in flags)])
+    who = "this is"
+    if by is not None:
+        who = f"for {words.listed([words.setting(level) for level, _ in flags])} the best is at"
+    return (
+        f"{who} {which} value of {words.quantity(x)} tested, the edge of the grid, so the optimum "
+        "may lie beyond"
+    )
+
+
+def at(cell: pd.Series, names: Sequence[str]) -> str:
+    """Where a cell is: "learning rate 1e-3 and optimizer adam"."""
+    return words.listed([f"{words.quantity(name)} {words.setting(cell[name])}" for name in names])
+
+
+def full(clauses: Sequence[str], *, lost: int, total: int, runs: pd.DataFrame) -> str:
+    """Clauses, how many runs diverged, and what the table holds, as one sentence."""
+    parts = list(clauses)
+    if lost:
+        parts.append(f"{lost} of {words.count(total, 'run')} diverged (\u00d7)")
+    if where := words.context(runs):
+        parts.append(where)
+    return words.sentence("; ".join(parts))
+
+
+def trend(table: pd.DataFrame, names: Names, *, means: bool) -> str:
+    """Alternative text of a plot of cells: what is drawn and how the means go."""
+    x, y, by = names
+    what = "Means with every run as a dot" if means else "Every run as a dot"
+    tested = summary.levels(table[x])
+    ends = f"from {words.setting(tested[0])} to {words.setting(tested[-1])}"
+    lead = f"{what}: {words.quantity(y)} for {len(tested)} values of {words.quantity(x)}"
+    lead += f" {ends}" if summary.is_numeric(tested) and len(tested) > 1 else ""
+    groups = [(None, table)] if by is None else summary.parts(table, by)
+    told = []
+    for level, group in groups[:4]:
+        who = "" if by is None else f"{words.quantity(by)} {words.setting(level)}: "
+        told.append(who + (_course(group, x, y) if means else _extent(group, y)))
+    lost = table[table["n_diverged"] > 0]
+    if len(lost):
+        levels = [words.setting(level) for level in summary.levels(lost[x])]
+        told.append(f"runs diverged at {words.listed(levels)}")
+    return words.sentence("; ".join([lead, *told]))
+
+
+def _extent(group: pd.DataFrame, y: str) -> str:
+    """From where to where the runs go."""
+    values = [value for cell in group["values"] for value in cell]
+    if not values:
+        return "no run converged"
+    return f"from {words.number(y, min(values))} to {words.number(y, max(values))}"
+
+
+def _course(group: pd.DataFrame, x: str, y: str) -> str:
+    """How means go along x: where they start, their best value, where they end."""
+    known = group[np.isfinite(group["mean"].astype(float))]
+    if len(known) == 0:
+        return "no run converged"
+    told = [known.index[0], summary.best(known, y), known.index[-1]]
+    if not summary.is_numeric(known[x]):
+        told = list(known.index[:6])
+    told = [i for i in dict.fromkeys(told) if i is not None]
+    best = summary.best(known, y)
+    return "mean " + ", ".join(
+        f"{words.number(y, known.loc[i, 'mean'])} at {words.setting(known.loc[i, x])}"
+        + (" (best)" if i == best and len(told) > 1 else "")
+        for i in told
+    )
+
+
+def shown(table: pd.DataFrame, keys: Sequence[str], y: str) -> pd.DataFrame:
+    """The cells as readers see them: rounded, in the shown unit, with words as column names."""
+    unit = f" ({words.unit(y)})" if words.scale(y) != 1 else ""
+    columns: dict[str, list[str]] = {
+        words.quantity(name): [words.setting(value) for value in table[name]] for name in keys
+    }
+    half = (table["high"] - table["low"]) / 2
+    for name, column in (("mean", "mean"), ("95 % from", "low"), ("to", "high")):
+        columns[f"{name}{unit}"] = [
+            plain(y, value, h) for value, h in zip(table[column], half, strict=True)
+        ]
+    columns["runs"] = [str(n) for n in table["n"]]
+    columns["diverged"] = [str(n) for n in table["n_diverged"]]
+    if "chosen" in table:
+        columns["chosen"] = ["yes" if flag else "" for flag in table["chosen"]]
+    if sum(map(len, table["values"])) <= 300:
+        columns[f"every run{unit}"] = [
+            ", ".join(plain(y, v) for v in values) for values in table["values"]
+        ]
+    return pd.DataFrame(columns)
+
+
+def plain(y: str, value: float, half: float = math.nan) -> str:
+    """A number of a table, without unit; nothing where there is none."""
+    return "" if not math.isfinite(value) else words.number(y, value, half, with_unit=False)

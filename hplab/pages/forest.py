@@ -1,0 +1,249 @@
+"""A published single number beside our many runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+
+from hplab.analysis import ledger, stats
+from hplab.pages import captions, marks, scales, summary, svg, words
+from hplab.pages.figure import Figure, Html, nothing_recorded
+from hplab.trial import HplabError, unknown
+
+ROW_IN = 0.82  # height of a row, inches
+
+
+def compare(
+    published: str | Mapping[Any, Any] | pd.DataFrame,
+    runs: pd.DataFrame,
+    y: str | Sequence[str] = "val_acc",
+    *,
+    by: str = "lr",
+) -> Figure | Html:
+    """Draw published numbers as diamonds beside our runs, a row for each value of `by`.
+
+    A report gives one run. The question it can answer is whether that run could be one of ours, so
+    each row has, behind our mean and its 95 % interval, the 95 % prediction interval for one new
+    run.
+
+    Args:
+        published: What was published, in units of the table (accuracies as shares): the number of a
+            report in the ledger of claims; a mapping from a value of `by` to a number, or to a
+            mapping of metrics; or a table with a column `by` and one a metric.
+        runs: One row a trial.
+        y: Column of the metric; several columns make a panel each.
+        by: Column that tells the rows apart.
+
+    Raises:
+        HplabError: If a column or report is missing, a published accuracy is no share, no value of
+            `by` is both published and run, or the runs of a row differ in more than their seed.
+    """
+    if runs.empty:
+        return nothing_recorded()
+    metrics = [y] if isinstance(y, str) else list(y)
+    summary.require(runs, by, *metrics, what="plots.compare")
+    differs = ""
+    if isinstance(published, str):
+        report = _report(published)
+        differs = _differs(report.setting, runs)
+        published = pd.DataFrame(report.published)
+    table = _joined(_published(published, metrics, by), runs, metrics, by)
+    others = summary.mixed(runs[runs[by].isin(table[by])], [by])
+    if others:
+        raise HplabError(f"plots.compare: {captions.also(others)}; keep one value of it")
+    order = summary.levels(table[by])
+
+    def draw(fig: Canvas) -> None:
+        axs = np.atleast_1d(fig.subplots(1, len(metrics), sharey=True))
+        for ax, metric in zip(axs, metrics, strict=True):
+            _panel(ax, table[table["metric"] == metric], metric, by, order)
+        axs[0].set_yticks(range(len(order)), [words.setting(level) for level in order])
+        axs[0].set_ylim(-0.6, len(order) - 0.4)
+        axs[0].set_ylabel(words.quantity(by))
+        marks.legend(fig, "", _keys(bool(table["low"].notna().any())))
+
+    return Figure(
+        draw,
+        caption=_caption(table, runs, metrics, by, differs),
+        alt=_alt(table, by),
+        data=table,
+        shown=_shown(table, by),
+        height=max(2.6, 1.5 + ROW_IN * len(order)),
+    )
+
+
+def _report(number: str) -> ledger.Report:
+    reports = {claim.report.id: claim.report for claim in ledger.load()}
+    if number not in reports:
+        raise unknown("report", number, reports, "the ledger of claims")
+    return reports[number]
+
+
+def _differs(setting: Mapping[str, Any], runs: pd.DataFrame) -> str:
+    """What the runs do not share with the report's setting, in words; "" if nothing."""
+    found = []
+    for name, theirs in setting.items():
+        ours = [] if name not in runs else [v for v in runs[name].unique() if not pd.isna(v)]
+        if ours and ours != [theirs]:
+            values = words.listed([words.setting(value) for value in ours])
+            found.append(f"{words.quantity(name)} {values} instead of {words.setting(theirs)}")
+    return words.listed(found) if found else ""
+
+
+def _published(published: Any, metrics: Sequence[str], by: str) -> pd.DataFrame:
+    """The published numbers in long form: `by`, "metric", "published"."""
+    if isinstance(published, pd.DataFrame):
+        summary.require(published, by, *metrics, what="plots.compare (published)")
+        found = {row[by]: row for row in published.to_dict("records")}
+    else:
+        found = {k: v if isinstance(v, Mapping) else {metrics[0]: v} for k, v in published.items()}
+    rows = [
+        {by: level, "metric": metric, "published": float(values[metric])}
+        for level, values in found.items()
+        for metric in metrics
+        if metric in values
+    ]
+    for row in rows:
+        if words.unit(row["metric"]) == words.PERCENT and not 0 <= row["published"] <= 1:
+            value = row["published"]
+            raise HplabError(
+                f"plots.compare: published {row['metric']} {value:g} is no share; give "
+                f"{value / 100:g} for {value:g} %"
+            )
+    return pd.DataFrame(rows, columns=[by, "metric", "published"])
+
+
+def _joined(
+    published: pd.DataFrame, runs: pd.DataFrame, metrics: Sequence[str], by: str
+) -> pd.DataFrame:
+    rows = []
+    for metric in metrics:
+        ours = summary.cells(runs, metric, [by])
+        for row in published[published["metric"] == metric].to_dict("records"):
+            match = ours[summary.select(ours, by, row[by])]
+            if len(match):
+                cell = match.iloc[0].to_dict()
+                new = stats.prediction_interval(cell["values"]) if cell["n"] > 1 else None
+                ends = (new.low, new.high) if new else (math.nan, math.nan)
+                rows.append({**cell, **row, "new_low": ends[0], "new_high": ends[1]})
+    if not rows:
+        tested = words.listed([words.setting(level) for level in summary.levels(runs[by])], 12)
+        raise HplabError(f"plots.compare: no published {by} was run; the table has {tested}")
+    table = pd.DataFrame(rows)
+    inside = (table["published"] >= table["new_low"]) & (table["published"] <= table["new_high"])
+    return table.assign(inside=inside)
+
+
+def _panel(ax: Axes, table: pd.DataFrame, y: str, by: str, order: Sequence[Any]) -> None:
+    factor, ours, theirs = words.scale(y), marks.look(0), marks.look(1)
+    for _, cell in table.iterrows():
+        row = order.index(cell[by])
+        low, high = cell["new_low"] * factor, cell["new_high"] * factor
+        if math.isfinite(low):
+            band = {"color": ours.colour, "alpha": 0.16, "lw": 0}
+            ax.fill_between([low, high], row - 0.34, row + 0.34, **band)
+        values = [value * factor for value in cell["values"]]
+        dot = {"color": ours.colour, "ms": 5, "mec": "none", "alpha": 0.5}
+        ax.plot(values, [row - 0.2] * len(values), "o", **dot)
+        if math.isfinite(cell["low"]):
+            ax.plot([cell["low"] * factor, cell["high"] * factor], [row] * 2, color=ours.colour)
+        mean = {"color": ours.colour, "ms": 7, "mec": svg.PAPER, "mew": 1, "zorder": 4}
+        ax.plot([cell["mean"] * factor], [row], "o", **mean)
+        mark = {"color": theirs.colour, "ms": 9, "mec": svg.PAPER, "mew": 1, "zorder": 5}
+        ax.plot([cell["published"] * factor], [row + 0.2], "D", **mark)
+        if cell["n_diverged"]:
+            text = f"\u00d7 {cell['n_diverged']} diverged"
+            place = {"transform": ax.get_yaxis_transform(), "ha": "right", "fontsize": 11.5}
+            ax.text(1, row + 0.3, text, **place)
+    everything = [value for values in table["values"] for value in values]
+    ends = [*table["published"], *table["new_low"], *table["new_high"]]
+    ends = [value * factor for value in ends if math.isfinite(value)]
+    ax.set_xlim(*scales.frame([*(v * factor for v in everything), *ends], log=False))
+    ax.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+    ax.grid(False, axis="y")
+    ax.tick_params(axis="y", length=0)
+    ax.set_xlabel(words.label(y))
+
+
+def _keys(with_intervals: bool) -> list[tuple[str, Any]]:
+    ours, theirs = marks.look(0), marks.look(1)
+    dot = Line2D([], [], color=ours.colour, marker="o", ls="none", ms=5, mec="none", alpha=0.5)
+    mean = Line2D([], [], color=ours.colour, marker="o", lw=2, ms=7, mec=svg.PAPER)
+    diamond = {"color": theirs.colour, "marker": "D", "ms": 9, "mec": svg.PAPER}
+    keys = [
+        ("published", Line2D([], [], ls="none", **diamond)),
+        ("our runs", dot),
+        ("our mean", mean),
+    ]
+    if with_intervals:
+        keys.append(("one new run", Patch(color=ours.colour, alpha=0.16, lw=0)))
+    return keys
+
+
+def _caption(
+    table: pd.DataFrame, runs: pd.DataFrame, metrics: Sequence[str], by: str, differs: str
+) -> str:
+    what = words.listed([words.quantity(metric) for metric in metrics])
+    first = table.iloc[0]
+    inside, known = int(table["inside"].sum()), int(table["new_low"].notna().sum())
+    lead = (
+        f"published {what} (diamonds) beside our runs: "
+        f"{words.number(first['metric'], first['published'])} published against "
+        f"{words.interval(first['metric'], first)} at {captions.at(first, [by])}"
+    )
+    clauses = [lead]
+    if known:
+        clauses.append(
+            f"{inside} of {words.count(known, 'published number')} within the 95 % prediction "
+            "interval for one new run (band)"
+        )
+    if differs:
+        clauses.append(f"not the report's setting: {differs}, so no replication")
+    sizes = table.loc[table["n"] > 0, "n"]
+    if sizes.nunique() > 1:
+        clauses.append(f"n = {words.span(sizes)} seeds a row")
+    shown = runs[runs[by].isin(table[by])]
+    lost = int(summary.diverged(shown, metrics[0]).sum())
+    return captions.full(clauses, lost=lost, total=len(shown), runs=runs)
+
+
+def _alt(table: pd.DataFrame, by: str) -> str:
+    told = []
+    for _, cell in table.iterrows():
+        y = cell["metric"]
+        side = "within" if cell["inside"] else "outside"
+        told.append(
+            f"{words.quantity(y)} at {captions.at(cell, [by])}: published "
+            f"{words.number(y, cell['published'])}, our mean {words.number(y, cell['mean'])}, "
+            f"{side} the prediction interval"
+        )
+    return f"Published numbers beside our runs; {'; '.join(told)}"
+
+
+def _shown(table: pd.DataFrame, by: str) -> pd.DataFrame:
+    rows = []
+    for _, cell in table.iterrows():
+        y = cell["metric"]
+        half = (cell["new_high"] - cell["new_low"]) / 2
+        new = [captions.plain(y, cell[name], half) for name in ("new_low", "new_high")]
+        rows.append(
+            {
+                words.quantity(by): words.setting(cell[by]),
+                "metric": words.label(y),
+                "published": f"{cell['published'] * words.scale(y):.4g}",
+                "our mean": words.give_or_take(y, cell),
+                "runs": str(cell["n"]),
+                "one new run": f"{new[0]} to {new[1]}" if new[0] else "",
+                "inside": ("yes" if cell["inside"] else "no") if new[0] else "",
+            }
+        )
+    return pd.DataFrame(rows)

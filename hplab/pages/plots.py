@@ -1,0 +1,302 @@
+"""The figures of a study: axis, isolation, learning curves, lr range test, ours beside theirs.
+
+Each function takes a table of runs and returns a `Figure`, which shows itself in a notebook and in
+the book; an empty table gives a note that nothing is recorded yet. Captions are made from the
+table: how many seeds, which preset and data, what diverged.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
+
+from hplab.pages import captions, marks, scales, summary, svg, words
+from hplab.pages.curves import learning_curves
+from hplab.pages.figure import Figure, Html, nothing_recorded
+from hplab.pages.forest import compare
+from hplab.pages.range_test import lr_find
+from hplab.trial import HplabError
+
+__all__ = ["axis", "compare", "isolation", "learning_curves", "lr_find"]
+
+WIDTH_PT = 390.0  # of the axes, about: what groups side by side share
+
+
+def axis(
+    runs: pd.DataFrame,
+    x: str = "lr",
+    y: str = "val_acc",
+    *,
+    by: str | None = None,
+    log: bool | None = None,
+    log_y: bool = False,
+    seeds: bool = True,
+    ylim: tuple[float, float] | None = None,
+) -> Figure | Html:
+    """Draw a metric against one hyperparameter: every seed, mean and 95 % interval.
+
+    This is the basic hyperparameter axis plot of the deep learning tuning playbook. Runs that
+    diverged are crosses at the worse edge of the frame. The best mean is ringed, and flagged if it
+    belongs to the first or last value tested. Means are drawn only where the runs of a cell differ
+    in nothing but their seed; if another hyperparameter varies too, the caption names it.
+
+    Args:
+        runs: One row a trial, as `hplab.run` returns it.
+        x: Column of the hyperparameter.
+        y: Column of the metric.
+        by: Column whose values get their own colour, marker and dash.
+        log: Logarithmic horizontal axis; None decides by the name (lr, weight_decay: log10;
+            batch_size, widths: log2).
+        log_y: Logarithmic vertical axis.
+        seeds: Draw every run, not only means.
+        ylim: Limits of the vertical axis in the shown unit (percent for accuracies); the caption
+            counts the runs outside.
+
+    Raises:
+        HplabError: If there is no such column.
+    """
+    if runs.empty:
+        return nothing_recorded()
+    summary.require(runs, x, y, by, what="plots.axis")
+    keys = [x] if by is None else [by, x]
+    others = summary.mixed(runs, keys)
+    table = summary.cells(runs, y, keys)
+    scale = scales.Scale(x, summary.levels(runs[x]), log)
+    top = None if others else summary.best(table, y)
+    limits = ylim or _limits(table, y, log_y, with_intervals=not others)
+    flags = [] if others else _edges(table, x, y, by, scale.tested)
+
+    def draw(fig: Canvas) -> None:
+        ax = fig.add_subplot()
+        scale.apply(ax)
+        scales.vertical(ax, limits, log=log_y)
+        ax.set_ylabel(words.label(y, _loss(runs)))
+        _groups(ax, table, (x, y, by), scale, seeds=seeds, means=not others)
+        if top is not None:
+            _ring(ax, table, top, (x, y, by), scale, seeds=seeds)
+        for side in dict.fromkeys(side for _, side in flags):
+            marks.edge_flag(ax, side, "best at the edge of the grid")
+        if by is not None:
+            entries = [words.setting(level) for level in summary.levels(runs[by])]
+            keyed = [(t, marks.key(marks.look(i))) for i, t in enumerate(entries)]
+            marks.legend(fig, words.quantity(by), keyed)
+
+    clauses = captions.axis(
+        table, (x, y, by), top, flags, others, seeds=seeds, outside=_outside(table, y, ylim)
+    )
+    return _finished(draw, clauses, table, (x, y, by), runs, means=not others)
+
+
+def isolation(
+    runs: pd.DataFrame,
+    x: str,
+    y: str = "val_acc",
+    *,
+    over: Sequence[str],
+    log: bool | None = None,
+    log_y: bool = False,
+) -> Figure | Html:
+    """Draw the best over nuisance hyperparameters for each value of one: tuned for each.
+
+    For each value of `x` the setting of `over` with the best mean over seeds is drawn with all its
+    runs; the means of the others are short dashes.
+
+    Args:
+        runs: One row a trial.
+        x: Column of the scientific hyperparameter.
+        y: Column of the metric; must have a better side (accuracy or loss).
+        over: Columns of the nuisance hyperparameters that were tuned.
+        log: As for `axis`.
+        log_y: As for `axis`.
+
+    Raises:
+        HplabError: If a column is missing, `over` is empty, `y` has no better side, or yet another
+            hyperparameter varies.
+    """
+    if runs.empty:
+        return nothing_recorded()
+    over = [over] if isinstance(over, str) else list(over)
+    summary.require(runs, x, y, *over, what="plots.isolation")
+    _check_isolation(runs, x, y, over)
+    table = summary.cells(runs, y, [x, *over])
+    table["chosen"] = False
+    groups = [table[summary.select(table, x, level)] for level in summary.levels(runs[x])]
+    picks = [summary.best(group, y) for group in groups]
+    table.loc[[pick for pick in picks if pick is not None], "chosen"] = True
+    chosen = table[table["chosen"]]
+    scale = scales.Scale(x, summary.levels(runs[x]), log)
+    limits = _limits(chosen, y, log_y, with_intervals=True)
+    top = summary.best(chosen, y)
+    side = None if top is None else summary.edge(scale.tested, chosen.loc[top, x])
+    lost = [int(group["n_diverged"].sum()) for group in groups]
+
+    def draw(fig: Canvas) -> None:
+        ax = fig.add_subplot()
+        scale.apply(ax)
+        scales.vertical(ax, limits, log=log_y)
+        ax.set_ylabel(words.label(y, _loss(runs)))
+        for _, cell in table[~table["chosen"] & table["mean"].notna()].iterrows():
+            _dash(ax, scale.at(cell[x]), cell["mean"] * words.scale(y))
+        _groups(ax, chosen, (x, y, None), scale, seeds=True, means=True, crossed=False)
+        for level, n_lost in zip(scale.tested, lost, strict=True):
+            if n_lost:
+                _cross(ax, scale.at(level), n_lost, None, marks.look(1).colour, y, 0.0)
+        if top is not None:
+            _ring(ax, chosen, top, (x, y, None), scale, seeds=True)
+        if side:
+            marks.edge_flag(ax, side, "best at the edge of the grid")
+
+    clauses = captions.isolation(table, x, y, over, top, side)
+    return _finished(draw, clauses, table, (x, y, None), runs, means=True, keys=[x, *over])
+
+
+def _check_isolation(runs: pd.DataFrame, x: str, y: str, over: Sequence[str]) -> None:
+    if not over:
+        raise HplabError("plots.isolation: `over` is empty; name what was tuned")
+    if words.better(y) == 0:
+        raise HplabError(f"plots.isolation: no side of {y!r} is better; use an accuracy or a loss")
+    if others := summary.mixed(runs, [x, *over]):
+        raise HplabError(
+            f"plots.isolation: {', '.join(others)} also varies at the same {x} and "
+            f"{', '.join(over)}; add it to `over` or keep one value of it"
+        )
+
+
+def _finished(
+    draw: Callable[[Canvas], None],
+    clauses: Sequence[str],
+    table: pd.DataFrame,
+    names: captions.Names,
+    runs: pd.DataFrame,
+    *,
+    means: bool,
+    keys: Sequence[str] | None = None,
+) -> Figure:
+    """The figure of a table of cells, with its words."""
+    x, y, by = names
+    lost = int(table["n_diverged"].sum())
+    drawn = table[table["chosen"]] if "chosen" in table else table
+    return Figure(
+        draw,
+        caption=captions.full(clauses, lost=lost, total=len(runs), runs=runs),
+        alt=captions.trend(drawn, names, means=means),
+        data=table,
+        shown=captions.shown(table, keys or [name for name in (by, x) if name], y),
+    )
+
+
+def _loss(runs: pd.DataFrame) -> str:
+    """The one loss of a table, whose unit its axis shows."""
+    found = list(runs["loss"].unique()) if "loss" in runs else ["cross_entropy"]
+    return str(found[0]) if len(found) == 1 else "mixed"
+
+
+def _limits(table: pd.DataFrame, y: str, log: bool, *, with_intervals: bool) -> tuple[float, float]:
+    factor = words.scale(y)
+    values = [value * factor for cell in table["values"] for value in cell]
+    ends = [*(table["low"] * factor), *(table["high"] * factor)] if with_intervals else []
+    low, high = scales.frame(values, ends, log=log)
+    if words.unit(y) == words.PERCENT and not log:
+        low, high = max(low, -2.0), min(high, 100 + 0.04 * (100 - low))
+    return low, high
+
+
+def _shift(i: int, n_groups: int, n_levels: int) -> float:
+    """How far a group stands beside its value, in points, so that groups do not cover another."""
+    step = min(10.0, 0.8 * WIDTH_PT / max(n_levels, 1) / n_groups)
+    return (i - (n_groups - 1) / 2) * step
+
+
+def _groups(
+    ax: Axes,
+    table: pd.DataFrame,
+    names: captions.Names,
+    scale: scales.Scale,
+    *,
+    seeds: bool,
+    means: bool,
+    crossed: bool = True,
+) -> None:
+    """Draw every group of cells: dots, means with intervals, the line through them, crosses."""
+    x, y, by = names
+    groups = [table] if by is None else [part for _, part in summary.parts(table, by)]
+    every = marks.every(table["values"])
+    for i, group in enumerate(groups):
+        style = marks.look(i)
+        right = _shift(i, len(groups), len(scale.tested))
+        beside = right + _beside(len(scale.tested), len(groups)) * seeds
+        places = [scale.at(level) for level in group[x]]
+        shown = group[["mean", "low", "high"]] * words.scale(y)
+        if means and scale.kind != "names":
+            marks.joined(ax, places, list(shown["mean"]), style, beside)
+        for place, (_, cell), (_, values) in zip(
+            places, group.iterrows(), shown.iterrows(), strict=True
+        ):
+            if seeds or not means:
+                kept = marks.thinned(cell["values"], every)
+                marks.dots(ax, place, [v * words.scale(y) for v in kept], style, right)
+            if means and math.isfinite(values["mean"]):
+                marks.mean(ax, place, dict(values), style, beside)
+            if crossed and cell["n_diverged"]:
+                total = None if len(groups) > 1 else int(cell["n"] + cell["n_diverged"])
+                colour = style.colour if len(groups) > 1 else marks.look(1).colour
+                _cross(ax, place, int(cell["n_diverged"]), total, colour, y, right)
+
+
+def _cross(
+    ax: Axes, place: float, lost: int, of: int | None, colour: str, y: str, right: float
+) -> None:
+    marks.crosses(ax, place, lost, of, colour, top=words.better(y) <= 0, right=right)
+
+
+def _dash(ax: Axes, place: float, mean: float) -> None:
+    ax.plot([place], [mean], "_", color=svg.MUTED, ms=11, mew=1.6, zorder=1.8)
+
+
+def _beside(n_levels: int, n_groups: int) -> float:
+    """How far right of its runs a mean stands, in points."""
+    return min(6.0, 0.3 * WIDTH_PT / n_levels / n_groups)
+
+
+def _ring(
+    ax: Axes,
+    table: pd.DataFrame,
+    top: Any,
+    names: captions.Names,
+    scale: scales.Scale,
+    *,
+    seeds: bool,
+) -> None:
+    x, y, by = names
+    groups = [table] if by is None else [part for _, part in summary.parts(table, by)]
+    i = next(n for n, group in enumerate(groups) if top in group.index)
+    n_levels = len(scale.tested)
+    right = _shift(i, len(groups), n_levels) + _beside(n_levels, len(groups)) * seeds
+    marks.ring(ax, scale.at(table.loc[top, x]), table.loc[top, "mean"] * words.scale(y), right)
+
+
+def _edges(
+    table: pd.DataFrame, x: str, y: str, by: str | None, tested: list[Any]
+) -> list[tuple[Any, str]]:
+    """Groups whose best mean belongs to the first or last value tested, and which of the two."""
+    flags = []
+    for level, group in [(None, table)] if by is None else summary.parts(table, by):
+        top = summary.best(group, y)
+        side = None if top is None else summary.edge(summary.levels(group[x]), group.loc[top, x])
+        if side:
+            flags.append((level, side))
+    return flags
+
+
+def _outside(table: pd.DataFrame, y: str, ylim: tuple[float, float] | None) -> int:
+    """How many runs lie outside the limits that the caller chose."""
+    if ylim is None:
+        return 0
+    values = np.array([value for cell in table["values"] for value in cell]) * words.scale(y)
+    return int(((values < ylim[0]) | (values > ylim[1])).sum())
