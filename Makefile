@@ -50,7 +50,7 @@ serve: $(READY) ## show the built pages at http://127.0.0.1:8000 (PORT=) | at on
 	@$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)
 
 lab: $(READY) ## open the studies in JupyterLab, on this machine only | 5 s
-	@$(BIN)/jupyter lab --ServerApp.ip=127.0.0.1 book
+	@$(BIN)/jupyter lab --ServerApp.ip=127.0.0.1 --LabApp.default_url=/lab/tree/book/studies
 
 test: $(READY) ## run the tests | 3 min
 	@echo "test: running the tests on $(or $(JOBS),2) cores, in $(VENV)"
