@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import threading
 import time
@@ -90,10 +91,11 @@ def kernel_manager(folder: Path) -> type:
     return IpcKernelManager
 
 
-def _end_with_parent(value: str) -> None:
+def _end_with_parent(value: str, folder: Path) -> None:
     while os.read(0, 1):
         continue
     end(value, grace_s=0.5)
+    shutil.rmtree(folder, ignore_errors=True)
     os._exit(1)
 
 
@@ -101,7 +103,8 @@ def main(job_file: str) -> int:
     """Run the job described in a JSON file; write `fault` into the job's folder if it fails."""
     folder = Path(job_file).parent
     job = json.loads(Path(job_file).read_text())
-    threading.Thread(target=_end_with_parent, args=(os.environ[MARK],), daemon=True).start()
+    watch = threading.Thread(target=_end_with_parent, args=(os.environ[MARK], folder), daemon=True)
+    watch.start()
     # Standard output carries the notebook's progress to the parent; whatever else the kernel
     # process prints belongs to the log.
     progress = os.fdopen(os.dup(1), "w", encoding="utf-8", errors="replace")
