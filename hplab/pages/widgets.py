@@ -1,0 +1,133 @@
+"""The explorer: choose in a live notebook what `plots.axis` draws.
+
+A page without a kernel cannot run widgets, and a browser that tries loads scripts from elsewhere.
+So widgets are made only in a live session; everywhere else the explorer is its first figure.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pandas as pd
+
+from hplab.pages import plots, summary, words
+from hplab.pages.figure import Figure, Html, nothing_recorded
+from hplab.trial import HplabError
+
+METRICS = ("val_acc", "val_loss", "train_acc", "train_loss", "acc_gap", "loss_gap", "train_s")
+# Set by Jupyter's server in the kernel of a notebook, by Colab, by VS Code.
+LIVE_VARIABLES = ("JPY_SESSION_NAME", "COLAB_RELEASE_TAG", "VSCODE_PID")
+NO_GROUPS = "nothing"
+
+
+def explore(runs: pd.DataFrame) -> Explorer | Html:
+    """Let the reader choose axes, colours, log scale and seeds of an axis plot.
+
+    In a live notebook (JupyterLab, Notebook, Colab, VS Code) the output has controls that redraw
+    the figure. In an executed notebook and in the book the output is the figure alone: no widget is
+    created, so no widget state is saved and the page loads no widget scripts. It counts as live if
+    a front end said so in the environment; `HPLAB_STATIC=1` forces the figure, `HPLAB_STATIC=0` the
+    controls, and a run by `hplab execute` is never live.
+
+    Args:
+        runs: One row a trial, as `hplab.run` returns it.
+
+    Raises:
+        HplabError: If the table has no hyperparameter or no metric to choose from.
+    """
+    return nothing_recorded() if runs.empty else Explorer(runs)
+
+
+def is_live() -> bool:
+    """Whether someone is looking who can move a control."""
+    forced = os.environ.get("HPLAB_STATIC")
+    if forced is not None:
+        return forced in ("", "0")
+    if "HPLAB_EXECUTION" in os.environ or os.environ.get("HPLAB_MODE") == "cached":
+        return False
+    return _in_kernel() and any(name in os.environ for name in LIVE_VARIABLES)
+
+
+def _in_kernel() -> bool:
+    try:
+        from IPython import get_ipython
+    except ImportError:
+        return False
+    return getattr(get_ipython(), "kernel", None) is not None
+
+
+class Explorer:
+    """A figure with controls where there is a kernel, the figure alone where there is none.
+
+    Attributes:
+        figure: What is drawn now.
+        choices: The columns to choose from, by control: "x", "y", "by".
+    """
+
+    def __init__(self, runs: pd.DataFrame) -> None:
+        self.runs = runs
+        self.choices = _choices(runs)
+        self.figure: Figure | Html = self.draw(self.choices["x"][0], self.choices["y"][0])
+        self._box: Any = None
+
+    def draw(
+        self, x: str, y: str, by: str | None = None, *, log: bool | None = None, seeds: bool = True
+    ) -> Figure | Html:
+        """Draw the axis plot of these columns."""
+        by = None if by in (NO_GROUPS, x) else by
+        return plots.axis(self.runs, x=x, y=y, by=by, log=log, seeds=seeds)
+
+    def controls(self) -> Any:
+        """The widgets: a box of controls above the figure, made once and redrawn on a change."""
+        if self._box is None:
+            self._box = self._make()
+        return self._box
+
+    def _make(self) -> Any:
+        import ipywidgets  # here, so that a static page creates no widget
+
+        def dropdown(name: str, title: str) -> Any:
+            options = [(words.quantity(column), column) for column in self.choices[name]]
+            return ipywidgets.Dropdown(options=options, description=title)
+
+        x, y, by = dropdown("x", "across"), dropdown("y", "up"), dropdown("by", "colour by")
+        log = ipywidgets.Checkbox(value=self._is_log(x.value), description="log scale")
+        seeds = ipywidgets.Checkbox(value=True, description="every seed")
+        panel = ipywidgets.HTML(value=self.figure.html)
+
+        def redraw(change: Any = None) -> None:
+            if change is not None and change["owner"] is x:
+                log.value = self._is_log(x.value)
+            chosen = {"log": log.value, "seeds": seeds.value}
+            self.figure = self.draw(x.value, y.value, by.value, **chosen)
+            panel.value = self.figure.html
+
+        for control in (x, y, by, log, seeds):
+            control.observe(redraw, "value")
+        row = ipywidgets.HBox([x, y, by, log, seeds])
+        row.layout.flex_flow = "row wrap"
+        return ipywidgets.VBox([row, panel])
+
+    def _is_log(self, x: str) -> bool:
+        return x in summary.LOG10 | summary.LOG2
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        still = self.figure._repr_mimebundle_()
+        if not is_live():
+            return still
+        return {**self.controls()._repr_mimebundle_(), **still}
+
+    def __repr__(self) -> str:
+        return repr(self.figure)
+
+
+def _choices(runs: pd.DataFrame) -> dict[str, list[str]]:
+    """What can be chosen: hyperparameters that vary first, then metrics the table has."""
+    metrics = [name for name in METRICS if name in runs and runs[name].notna().any()]
+    varied = summary.mixed(runs, [])
+    known = [name for name in ("lr", "batch_size", "optimizer") if name in runs]
+    across = list(dict.fromkeys([*sorted(varied, key=lambda name: name != "lr"), *known[:1]]))
+    if not across or not metrics:
+        raise HplabError("explore: the table has no hyperparameter or no metric to choose from")
+    return {"x": across, "y": metrics, "by": [NO_GROUPS, *varied]}
