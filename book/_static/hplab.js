@@ -28,6 +28,7 @@ function setUpMenu() {
     button.setAttribute("aria-expanded", String(yes));
   };
   button.addEventListener("click", () => open(!side.classList.contains("hp-open")));
+  for (const link of all('.hp-nav a[href^="#"]')) link.addEventListener("click", () => open(false));
   document.addEventListener("keydown", (event) => {
     const typing = event.target.closest("input, textarea, select, [contenteditable]");
     if (event.key === "Escape" && side.classList.contains("hp-open")) {
@@ -44,12 +45,15 @@ function setUpMenu() {
 function setUpCopying() {
   if (!navigator.clipboard) return;
   for (const block of all("div.highlight")) {
+    if (block.closest(".cell_output")) continue;
     const button = document.createElement("button");
     button.type = "button";
     button.className = "hp-copy";
     button.textContent = "Copy";
     button.addEventListener("click", async () => {
-      await navigator.clipboard.writeText(block.querySelector("pre").innerText);
+      const code = block.querySelector("pre").cloneNode(true);
+      all(".gp, .go", code).forEach((prompt) => prompt.remove());
+      await navigator.clipboard.writeText(code.textContent.trimEnd());
       button.textContent = "Copied";
       setTimeout(() => (button.textContent = "Copy"), 1500);
     });
@@ -59,7 +63,7 @@ function setUpCopying() {
 
 // A box that scrolls sideways has to be reachable by keyboard, and one that does not has not.
 function markScrollBoxes() {
-  const boxes = "pre, .pst-scrollable-table-container, .cell_output .output, .hp-figure, .hp-table, div.math";
+  const boxes = "pre, .pst-scrollable-table-container, .cell_output > .output, .hp-scroll, div.math";
   for (const box of all(boxes)) {
     if (box.scrollWidth > box.clientWidth + 1) {
       box.tabIndex = 0;

@@ -10,9 +10,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-VOID = frozenset(
-    "area base br col embed hr img input link meta param source track wbr".split()
-)
+VOID = frozenset("area base br col embed hr img input link meta param source track wbr".split())
 LOADING_RELS = frozenset(
     "stylesheet icon preload modulepreload preconnect dns-prefetch prefetch prerender manifest "
     "apple-touch-icon mask-icon".split()
@@ -278,6 +276,8 @@ class _Reader(HTMLParser):
         if tag == "svg":
             named = given.get("aria-label") or given.get("aria-hidden") == "true" or self._svgs
             self._svgs.append({"named": bool(named)})
+        if "xref" in given.get("class", "").split() and "a" not in self._open:
+            faults.append("has a reference that leads nowhere")
         marks = f"{given.get('id', '')} {given.get('class', '')}"
         if "papermill-error-cell" in marks or "traceback" in given.get("class", "").split():
             faults.append("shows a cell that failed")

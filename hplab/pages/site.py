@@ -27,6 +27,10 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 LEFT_OUT = ("results", "reference", "studies")
 DROPPED_EXTENSIONS = ("sphinx_thebe", "sphinx_comments", "sphinx_copybutton", "sphinx_togglebutton")
 CONF = """\
+import sys
+
+sys.modules.setdefault("rfc3987_syntax", None)  # a second of start-up for what no notebook uses
+
 from hplab.pages.site import sphinx_settings
 
 globals().update(sphinx_settings(__file__))
@@ -194,6 +198,8 @@ def assemble(raw: Path, out: Path, *, root: str) -> None:
     home = re.compile(rf'(href="(?:\.\./)*){re.escape(root)}(?=["#])')
     for path in _pages(raw):
         name = path.relative_to(raw).as_posix()
+        if name == "index.html" != root:  # only sends readers on to the root page
+            continue
         target = out / ("index.html" if name == root else name)
         target.parent.mkdir(parents=True, exist_ok=True)
         text = home.sub(r"\1index.html", path.read_text(encoding="utf-8"))
