@@ -235,16 +235,12 @@ def _first_byte(response: http.client.HTTPResponse, start: int, size: int) -> in
 
 
 def _blocks(response: http.client.HTTPResponse, n_bytes: int) -> Iterator[bytes]:
-    """Yield exactly `n_bytes` of a response, in blocks."""
-    while True:
+    """Yield exactly `n_bytes` of a response, in blocks; whatever follows is never read."""
+    while n_bytes:
         try:
-            block = response.read(min(_BLOCK, n_bytes) or 1)
+            block = response.read(min(_BLOCK, n_bytes))
         except (OSError, http.client.HTTPException) as error:
             raise _Broken(_line(error)) from error
-        if n_bytes == 0:
-            if block:
-                raise _Refused("sends more bytes than expected")
-            return
         if not block:
             raise _Broken(f"connection cut {n_bytes} bytes before the end")
         n_bytes -= len(block)

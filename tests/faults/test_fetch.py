@@ -274,10 +274,19 @@ def test_a_refusal_names_the_mirror_the_fault_and_the_place(mirror, tmp_path, be
     assert f"put it at {tmp_path / 'file.gz'}" in line
 
 
-def test_more_bytes_than_expected_are_never_written(mirror, tmp_path):
-    path, _ = get(remote(mirror(endless), mirror(honest)), tmp_path)
+def test_more_bytes_than_expected_are_never_read(mirror, tmp_path):
+    path, _ = get(remote(mirror(endless)), tmp_path)
 
     assert path.read_bytes() == CONTENT
+
+
+def test_a_mirror_with_other_bytes_is_not_asked_for_ever(mirror, tmp_path):
+    """Once for the rest of what an earlier session left, once from the beginning."""
+    (tmp_path / "file.gz.part").write_bytes(bytes(1000))
+    server = mirror(wrong_bytes)
+    refusal(remote(server), tmp_path)
+
+    assert server.asked == ["bytes=1000-", None]
 
 
 def test_a_silent_server_is_given_up(mirror, tmp_path):
