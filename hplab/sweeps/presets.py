@@ -63,7 +63,7 @@ class Preset:
         )
 
     def choose(self, trials: Iterable[Trial], n_seeds: int | None = None) -> list[Trial]:
-        """Return the declared trials this preset keeps: the first seeds of each setting.
+        """Return the declared trials this preset keeps: the first seeds of each setting, once each.
 
         Args:
             trials: Trials as the study declares them.
@@ -77,7 +77,7 @@ class Preset:
             raise HplabError(f"n_seeds must be a positive integer or None, got {n_seeds!r}")
         kept: list[Trial] = []
         seen: dict[Trial, int] = {}
-        for trial in trials:
+        for trial in {trial.identity(): trial for trial in trials}.values():
             setting = trial.replace(seed=0)
             if seen.get(setting, 0) < limit:
                 kept.append(trial)

@@ -42,4 +42,6 @@ def bar(total: int, what: str) -> Iterator[Callable[[], None]]:
 def _watched() -> bool:
     if os.environ.get("TQDM_DISABLE") or os.environ.get("CI"):
         return False
-    return sys.stderr.isatty() or "ipykernel" in sys.modules
+    ipython = sys.modules.get("IPython")
+    live = ipython is not None and ipython.get_ipython() is not None
+    return live or sys.stderr.isatty()

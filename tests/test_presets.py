@@ -1,0 +1,93 @@
+"""A preset makes a study smaller and leaves its question alone."""
+
+import pytest
+
+from hplab.sweeps import presets
+from hplab.trial import HplabError, Trial, grid
+
+BASE = Trial(data="mnist", epochs=5)
+QUESTION = ("lr", "batch_size", "optimizer", "schedule", "weight_decay", "activation", "loss", "seed")
+
+
+@pytest.mark.parametrize("size", presets.SIZES)
+def test_no_preset_touches_what_a_study_is_about(size):
+    trial = BASE.replace(
+        lr=0.03, optimizer="sgd", weight_decay=0.1, activation="tanh", batch_size=16, seed=3
+    )
+    scaled = presets.PRESETS[size].scale(trial)
+
+    assert [getattr(scaled, f) for f in QUESTION] == [getattr(trial, f) for f in QUESTION]
+
+
+def test_paper_is_the_report_itself():
+    assert presets.PRESETS["paper"].scale(BASE) == BASE
+
+
+@pytest.mark.parametrize("size", presets.SIZES)
+def test_ten_times_as_long_stays_ten_times_as_long(size):
+    scale = presets.PRESETS[size].scale
+
+    ratio = scale(BASE.replace(epochs=50)).epochs / scale(BASE).epochs
+    assert ratio == pytest.approx(10)
+
+
+def test_reduced_keeps_the_reports_data_and_model():
+    scaled = presets.PRESETS["reduced"].scale(BASE)
+
+    assert scaled == BASE.replace(epochs=1)
+
+
+def test_stand_ins_use_the_embedded_digits():
+    for size in ("smoke", "laptop"):
+        assert presets.PRESETS[size].scale(BASE).data == "digits"
+
+
+def test_presets_grow():
+    costs = [
+        presets.PRESETS[size].n_seeds * presets.PRESETS[size].scale(BASE).epochs
+        for size in ("smoke", "laptop")
+    ]
+
+    assert costs == sorted(costs)
+    assert [p.n_seeds for p in presets.PRESETS.values()] == sorted(
+        p.n_seeds for p in presets.PRESETS.values()
+    )
+
+
+def test_choose_keeps_the_first_seeds_of_every_setting():
+    trials = grid(BASE, lr=[0.1, 0.2], seed=[7, 3, 9])
+
+    kept = presets.PRESETS["smoke"].choose(trials)
+
+    assert [(t.lr, t.seed) for t in kept] == [(0.1, 7), (0.1, 3), (0.2, 7), (0.2, 3)]
+
+
+def test_a_trial_declared_twice_counts_once():
+    trials = grid(BASE, lr=[0.1, 0.2], seed=range(2))
+
+    assert presets.PRESETS["laptop"].choose([*trials, *trials[:2]]) == trials
+
+
+@pytest.mark.parametrize("n_seeds", [0, -1, 2.0, "3", True])
+def test_an_impossible_number_of_seeds_is_refused(n_seeds):
+    with pytest.raises(HplabError, match="n_seeds must be a positive integer or None"):
+        presets.PRESETS["laptop"].choose([BASE], n_seeds)
+
+
+def test_no_trials_are_refused():
+    with pytest.raises(HplabError, match="there are no trials"):
+        presets.PRESETS["laptop"].choose([])
+
+
+def test_unknown_preset_names_the_nearest():
+    with pytest.raises(HplabError, match="did you mean 'laptop'"):
+        presets.preset("labtop")
+
+
+def test_changes_lists_what_differs_and_nothing_else():
+    rows = {row["field"]: row for row in presets.changes(grid(BASE, seed=range(20)), "laptop")}
+
+    assert set(rows) == {"data", "channels", "hidden", "epochs", "seeds"}
+    assert (rows["data"]["report"], rows["data"]["preset"]) == ("mnist", "digits")
+    assert (rows["epochs"]["report"], rows["epochs"]["preset"]) == ("5", "20")
+    assert rows["seeds"]["preset"] == "5"

@@ -1,0 +1,226 @@
+"""The runner trains what is missing, once, and tells the truth about the rest."""
+
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+from hplab.sweeps import executors, runner
+from hplab.sweeps.store import Store
+from hplab.trial import HplabError, Trial, grid
+
+BASE = Trial(data="mnist", epochs=1)
+TRIALS = grid(BASE, lr=[1e-3, 1e-4], seed=range(3))
+
+
+def smoke(trials, store, **options):
+    return runner.run(trials, preset="smoke", device="cpu", store=store, **options)
+
+
+def results(store):
+    """What trials gave, without cost and provenance."""
+    return {
+        r["key"]: (r["status"], r["final"], r["curves"]) for r in store.records()
+    }
+
+
+@pytest.fixture
+def count(monkeypatch):
+    """Count trials computed in this process."""
+    calls = []
+    compute = runner.compute
+    monkeypatch.setattr(runner, "compute", lambda *args: calls.append(args) or compute(*args))
+    return calls
+
+
+def test_one_row_a_trial_with_declared_and_scaled_settings(store):
+    table = smoke(TRIALS, store)
+
+    assert len(table) == 4  # two seeds of two rates
+    assert set(table["status"]) == {"ok"}
+    assert set(table["data"]) == {"digits"}
+    assert set(table["arm_data"]) == {"mnist"}
+    assert (set(table["epochs"]), set(table["arm_epochs"])) == ({2}, {1})
+    assert table["acc_gap"].tolist() == (table["train_acc"] - table["val_acc"]).tolist()
+
+
+def test_what_is_recorded_is_not_trained_again(store, count):
+    first = smoke(TRIALS, store)
+    assert len(count) == 4
+    second = smoke(TRIALS, store)
+
+    assert len(count) == 4
+    assert second.attrs["n_new"] == 0
+    assert first["val_loss"].tolist() == second["val_loss"].tolist()
+
+
+def test_more_seeds_train_only_the_new_ones(store, count):
+    smoke(TRIALS, store, n_seeds=1)
+    smoke(TRIALS, store, n_seeds=3)
+
+    assert len(count) == 6
+
+
+def test_pool_and_serial_give_the_same_records(tmp_path, monkeypatch):
+    monkeypatch.setattr(runner, "POOL_FROM_STEPS", 0)
+    stores = [Store(tmp_path / name / "results", tmp_path / name / "pending") for name in "ab"]
+    smoke(TRIALS, stores[0], jobs=1)
+    smoke(TRIALS, stores[1], jobs=2)
+
+    assert results(stores[0]) == results(stores[1])
+    assert len(results(stores[0])) == 4
+
+
+def test_results_do_not_depend_on_what_is_trained_beside_them(tmp_path):
+    alone, together = (Store(tmp_path / n / "results", tmp_path / n / "pending") for n in "ab")
+    smoke(TRIALS[:1], alone)
+    smoke(TRIALS[::-1], together, n_seeds=3)
+
+    [(key, result)] = results(alone).items()
+    assert results(together)[key] == result
+
+
+def test_divergence_is_kept_and_an_exception_is_not(store, monkeypatch, capsys):
+    wild = BASE.replace(optimizer="sgd", lr=1e30)
+    table = smoke([wild], store)
+    assert table["status"].tolist() == ["diverged"]
+    assert table["val_acc"].isna().all()
+
+    def broken(config, seed, device):
+        raise ValueError("the disk of this trial caught fire")
+
+    monkeypatch.setattr(runner, "compute", broken)
+    with pytest.raises(HplabError, match="no trial could be trained: ValueError: the disk"):
+        smoke([BASE], store)
+    assert [f["message"] for f in store.failures()] == ["the disk of this trial caught fire"]
+    assert len(list(store.records())) == 1
+
+
+def test_one_bad_trial_does_not_stop_the_others(store, monkeypatch, capsys):
+    compute = runner.compute
+
+    def sometimes(config, seed, device):
+        if seed == 1:
+            raise ValueError("seed 1 fails")
+        return compute(config, seed, device)
+
+    monkeypatch.setattr(runner, "compute", sometimes)
+    table = smoke(TRIALS, store)
+
+    assert table["seed"].tolist() == [0, 0]
+    assert table.attrs["n_missing"] == 2
+    assert "2 trials failed" in capsys.readouterr().out
+
+
+def test_cached_mode_never_trains_and_names_what_is_missing(store, count, monkeypatch, capsys):
+    smoke(TRIALS, store, n_seeds=1)
+    monkeypatch.setenv("HPLAB_MODE", "cached")
+    monkeypatch.setenv("HPLAB_STUDY", "01-learning-rate")
+    table = runner.run(TRIALS, preset="paper", store=store)
+
+    assert len(count) == 2
+    assert table.attrs["preset"] == "smoke"
+    said = capsys.readouterr().out
+    assert "2 of 4 trials of preset 'smoke' are not recorded yet" in said
+    assert "make execute STUDY=01-learning-rate PRESET=smoke" in said
+
+
+def test_recorded_shows_the_biggest_preset(store):
+    runner.run([BASE.replace(n_train=64)], preset="smoke", store=store)
+    digits = BASE.replace(data="digits", n_train=64)
+    runner.run([digits], preset="paper", n_seeds=1, store=store)
+
+    assert runner.recorded([digits], store=store).attrs["preset"] == "paper"
+    assert runner.recorded([BASE], store=store).attrs["preset"] == "smoke"
+
+
+def test_nothing_recorded_gives_an_empty_table_with_columns(store):
+    table = runner.recorded(TRIALS, store=store)
+
+    assert len(table) == 0
+    assert {"lr", "seed", "val_acc", "arm_epochs", "status"} <= set(table.columns)
+
+
+def test_curves_are_long_and_match_the_final_metrics(store):
+    table = smoke(TRIALS, store)
+    long = runner.curves(table, store=store)
+    last = long[long["epoch"] == 2].set_index("key")["val_loss"]
+
+    assert len(long) == 4 * 2
+    assert last.to_dict() == table.set_index("key")["val_loss"].to_dict()
+    assert "final" not in long.columns
+
+
+def test_steps_are_long(store):
+    test = BASE.replace(schedule="range_test", lr=1.0, measure=("steps",))
+    long = runner.steps(smoke([test], store), store=store)
+
+    assert long["step"].tolist() == list(range(1, 2 * 4 + 1))
+    assert long["step_lr"].is_monotonic_increasing
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda0", ""])
+def test_unknown_device_is_refused(name):
+    with pytest.raises(HplabError, match="unknown device"):
+        executors.resolve_device(name)
+
+
+@pytest.mark.parametrize("jobs", [0, -2, "many"])
+def test_impossible_jobs_are_refused(jobs, monkeypatch):
+    monkeypatch.setenv("HPLAB_JOBS", str(jobs))
+    with pytest.raises(HplabError, match="jobs must be a positive integer or auto"):
+        executors.n_workers()
+
+
+SWEEP = """
+    import os, sys
+    from pathlib import Path
+    from hplab.sweeps import runner, store
+    from hplab.trial import Trial, grid
+    if __name__ == "__main__":
+        runner.POOL_FROM_STEPS, runner.PUT_EVERY_S = 0, 0.0
+        here = store.Store(Path(sys.argv[1]) / "results", Path(sys.argv[1]) / "pending")
+        trials = grid(Trial(data="mnist", epochs=60), seed=range(12))
+        runner.run(trials, preset="smoke", n_seeds=12, jobs=2, store=here)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="parent-death signals are Linux's")
+def test_a_killed_sweep_keeps_what_is_finished_and_leaves_no_worker(tmp_path):
+    """kill -9 of the driver: its records stay, its workers go, the next run does only the rest."""
+    script = tmp_path / "sweep.py"
+    script.write_text(textwrap.dedent(SWEEP))
+    here = Store(tmp_path / "results", tmp_path / "pending")
+    with subprocess.Popen([sys.executable, script, tmp_path], stderr=subprocess.DEVNULL) as sweep:
+        while sweep.poll() is None and len(results(here)) < 2:
+            time.sleep(0.02)
+            here.refresh()
+        workers = _children(sweep.pid)
+        sweep.kill()
+    here.refresh()
+    kept = len(results(here))
+
+    assert 2 <= kept < 12
+    assert workers
+    assert not [pid for pid in workers if _alive_within(pid, 5.0)]
+
+
+def _children(pid):
+    found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True)
+    return [int(line) for line in found.stdout.split()]
+
+
+def _alive_within(pid, seconds):
+    """Whether a process is still there after waiting for it to go."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            with open(f"/proc/{pid}/stat") as stat:
+                if stat.read().rpartition(")")[2].split()[0] == "Z":
+                    return False
+        except FileNotFoundError:
+            return False
+        time.sleep(0.05)
+    return True
