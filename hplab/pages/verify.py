@@ -35,15 +35,16 @@ def verify(notebook: NotebookNode) -> list[Fault]:
             faults.append(Fault(None, "papermill marked an error"))
         elif cell.cell_type == "code" and cell.source.strip():
             faults += _cell_faults(cell, number)
-    return sorted(faults, key=lambda fault: (not fault.trace, fault.cell is None))
+    return sorted(faults, key=lambda fault: fault.cell is None)
 
 
 def _cell_faults(cell: NotebookNode, number: int) -> Iterator[Fault]:
     for output in cell.outputs:
         if output.output_type == "error":
             text = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(output.traceback))
-            trace = "\n".join(text.splitlines()[-TRACE_LINES:])
-            yield Fault(number, f"{output.ename}: {output.evalue}".splitlines()[0], trace)
+            what = f"{output.ename}: {output.evalue}".strip().splitlines()[0]
+            lines = text.rstrip().splitlines()[-TRACE_LINES:]
+            yield Fault(number, what, "\n".join(lines[:-1] if lines[-1:] == [what] else lines))
     if "shell.execute_reply" not in cell.metadata.get("execution", {}):
         yield Fault(number, "did not run to its end")
     elif cell.execution_count is None:
