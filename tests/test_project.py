@@ -2,7 +2,9 @@
 
 import ast
 import re
+import sys
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8").split("\n")
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+DISTRIBUTIONS = packages_distributions()
 MODULES = sorted((ROOT / "hplab").rglob("*.py"))
 
 # A module may import from its own floor and from the floors below it.
@@ -162,6 +165,22 @@ def test_the_lock_satisfies_pyproject(requirement):
     for pin in pinned:
         (specifier,) = pin.specifier
         assert requirement.specifier.contains(specifier.version, prereleases=True)
+
+
+def declared_names(*extras):
+    project = PYPROJECT["project"]
+    groups = [project["dependencies"], *(project["optional-dependencies"][e] for e in extras)]
+    return {canonicalize_name(Requirement(text).name) for group in groups for text in group}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=dotted_name)
+def test_what_a_module_imports_is_declared(path):
+    """The library by itself is the runtime core; pages and the command line may use the book's."""
+    built = floor(dotted_name(path)) >= FLOORS.index("pages")
+    allowed = declared_names("book") if built else declared_names()
+    roots = {name.split(".")[0] for name in imports_of(path)}
+    for root in roots - sys.stdlib_module_names - {"hplab", "IPython"}:  # ipywidgets brings IPython
+        assert {canonicalize_name(d) for d in DISTRIBUTIONS[root]} & allowed, root
 
 
 def test_the_library_sets_lower_bounds_only():
