@@ -91,9 +91,11 @@ def test_changing_a_record_that_came_out_changes_nothing_inside(place):
 def test_a_batch_is_sorted_canonical_ascii_named_by_its_digest(place):
     shuffled = [make_record(seed, note="größer") for seed in range(8)]
     random.Random(0).shuffle(shuffled)
-    place().put(shuffled)
+    pending = place().put(shuffled)
+    data = pending.read_bytes()
     (path,) = place().pack()
-    data = path.read_bytes()
+    assert path.read_bytes() == data
+    assert pending.stem.endswith(path.stem)
     lines = data.decode("ascii").splitlines()
     rows = [json.loads(line) for line in lines]
     assert data.endswith(b"\n")

@@ -338,7 +338,7 @@ class Store:
 
     @contextlib.contextmanager
     def _lock(self) -> Iterator[None]:
-        import fcntl  # not on Windows, where reading and putting work without it
+        import fcntl  # POSIX only; reading works without it
 
         make_folder(self.pending.parent)
         with open(self.pending.parent / "lock", "w") as handle:
