@@ -134,6 +134,7 @@ def test_no_acknowledged_record_is_lost_to_60_kills(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_no_acknowledged_record_is_lost_to_200_kills(tmp_path):
     done = kill_writers(tmp_path, n_kills=200, seed=2)
     assert len(done) >= 1000
@@ -388,6 +389,7 @@ def test_a_thousand_damaged_files_never_give_a_wrong_answer(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_ten_thousand_damaged_files_never_give_a_wrong_answer(tmp_path):
     assert spoil_batches(tmp_path, n_files=10_000, seed=5) >= 8000
 
