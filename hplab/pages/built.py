@@ -1,4 +1,4 @@
-"""Reads built pages: what they load and link to, what is wrong with them, what a search can find."""
+"""Reads built pages: what they load and link to, what is wrong, what a search can find."""
 
 from __future__ import annotations
 

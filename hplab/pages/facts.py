@@ -60,8 +60,12 @@ def presets() -> str:
     from hplab.sweeps.presets import PRESETS
 
     rows = [
-        (f"`{preset.name}`", "the report's own" if not preset.stand_in else "handwritten digits",
-         preset.n_seeds, preset.summary)
+        (
+            f"`{preset.name}`",
+            "the report's own" if not preset.stand_in else "handwritten digits",
+            preset.n_seeds,
+            preset.summary,
+        )
         for preset in PRESETS.values()
     ]
     return table(("preset", "data and model", "seeds", "what it is for"), rows)
@@ -143,7 +147,9 @@ def tools() -> str:
 def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """A Markdown table; columns of numbers are set to the right, missing values say so."""
     cells = [["not noted" if value in (None, "") else str(value) for value in row] for row in rows]
-    numeric = [all(re.fullmatch(r"[\d.,]+( s)?", row[i]) for row in cells) for i in range(len(head))]
+    numeric = [
+        all(re.fullmatch(r"[\d.,]+( s)?", row[i]) for row in cells) for i in range(len(head))
+    ]
     rule = ["---:" if right else "---" for right in numeric]
     lines = [list(head), rule, *([value.replace("|", "\\|") for value in row] for row in cells)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -165,7 +165,7 @@ def sphinx_settings(conf_file: str) -> dict[str, Any]:
 
 
 def _run_sphinx(source: Path, out: Path, *, strict: bool) -> None:
-    """Run Sphinx in its own process. A book with studies left out may have links that lead nowhere."""
+    """Run Sphinx in its own process; with studies left out, some links may lead nowhere."""
     flags = ["-n", "-W", "--keep-going"] if strict else []
     command = [sys.executable, "-m", "sphinx", "-b", "html", "-q", *flags]
     command += ["-d", str(out.with_name("doctrees")), str(source), str(out)]
