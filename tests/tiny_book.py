@@ -1,6 +1,5 @@
 """A study that was "executed" by hand, so that tests can build the real book without a kernel."""
 
-import functools
 import json
 from pathlib import Path
 
@@ -82,15 +81,19 @@ def write(executed: Path, *, text: str = TEXT, name: str = "01-learning-rate") -
     return path
 
 
-@functools.cache
+_built: list[Path] = []
+
+
 def built(factory) -> Path:
     """Build the book once a test process; the folder that holds `html`.
 
     Args:
         factory: pytest's `tmp_path_factory`.
     """
-    folder = factory.mktemp("book")
-    write(folder / "executed")
-    empty = Store(folder / "results", folder / "pending")
-    site.build(folder / "executed", folder / "html", store=empty)
-    return folder
+    if not _built:
+        folder = factory.mktemp("book")
+        write(folder / "executed")
+        empty = Store(folder / "results", folder / "pending")
+        site.build(folder / "executed", folder / "html", store=empty)
+        _built.append(folder)
+    return _built[0]
