@@ -1,10 +1,12 @@
 """Intervals cover what they promise, tests keep their level, decisions follow their rule."""
 
+import itertools
 import math
 
 import numpy as np
 import pytest
 import scipy.stats
+from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import ttost_paired
 
 from hplab.analysis import stats
@@ -173,13 +175,22 @@ def test_sign_flip_agrees_with_the_exact_permutation_test_of_scipy(rng):
     assert stats.sign_flip(x) == pytest.approx(reference.pvalue)
 
 
-@pytest.mark.parametrize("n", [3, 5, 12])
+def test_sign_flip_counts_every_pattern(rng):
+    for n in (2, 3, 9):
+        x = rng.normal(0.3, 1, n).round(1)  # rounded, so that some sums are equal
+        signs = np.array(list(itertools.product([-1, 1], repeat=n)))
+        sums = np.abs(signs @ x).round(9)
+        assert stats.sign_flip(x) == (sums >= abs(x.sum()).round(9)).mean()
+    assert stats.sign_flip([1.0, -1.0]) == 1.0
+
+
+@pytest.mark.parametrize("n", [3, 5, 12, 30])
 def test_the_smallest_sign_flip_p_is_2_in_2_to_the_n(n):
     assert stats.sign_flip(np.arange(1.0, n + 1)) == 2 / 2**n
 
 
 def test_sign_flip_of_many_seeds_samples_the_patterns(rng):
-    x = rng.normal(0.3, 1, 30)
+    x = rng.normal(0.3, 1, 40)
     assert stats.sign_flip(x) == pytest.approx(stats.mean_interval(x).p, abs=0.02)
     assert stats.sign_flip(x) == stats.sign_flip(x)
 
@@ -188,6 +199,11 @@ def test_holm_adjusts_as_worked_out_by_hand():
     # sorted .01 .03 .04 times 3 2 1, then made monotone
     assert stats.holm([0.01, 0.04, 0.03]).tolist() == pytest.approx([0.03, 0.06, 0.06])
     assert stats.holm([]).tolist() == []
+
+
+def test_holm_agrees_with_statsmodels(rng):
+    p = rng.uniform(size=40) ** 3
+    assert stats.holm(p) == pytest.approx(multipletests(p, method="holm")[1])
 
 
 def test_argmax_probability_of_two_seeds_has_its_closed_form():

@@ -15,15 +15,19 @@ import pandas as pd
 
 from hplab.analysis import metrics
 from hplab.analysis.ledger import Claim, Report, unit_of
-from hplab.trial import HplabError, Trial
+from hplab.trial import MODELS, OPTIMIZERS, SCHEDULES, SPLITS, HplabError, Trial
 
 Curves = pd.DataFrame | Callable[[pd.DataFrame], pd.DataFrame]
 
-_TRIAL_FIELDS = tuple(
-    field.name
-    for field in dataclasses.fields(Trial)
-    if field.name not in ("seed", "measure") and not field.name.endswith("_args")
-)
+_HYPERPARAMETERS = {
+    *(field.name for field in dataclasses.fields(Trial)),
+    *(
+        name
+        for table in (MODELS, OPTIMIZERS, SCHEDULES, SPLITS)
+        for one in table.values()
+        for name in one
+    ),
+} - {"seed", "measure", "epochs"}
 _NEVER_A_SETTING = ("seed", "key", "prov", "device", "train_s", "status")
 
 
@@ -91,17 +95,18 @@ def sample(runs: pd.DataFrame, arms: Sequence[Mapping[str, Any]], claim: Claim) 
     words = tuple(
         describe({name: value for name, value in arm.items() if name not in hidden}) for arm in arms
     )
-    found = _filter(runs.reset_index(drop=True), claim.report.fixed)
-    of_arms = [_filter(found, arm) for arm in arms]
-    kept = _prefer(found.loc[sorted(set().union(*(t.index for t in of_arms)))], claim.report)
+    runs = runs.reset_index(drop=True)
+    fixed = _matches(runs, claim.report.fixed)
+    of_arms = [fixed & _matches(runs, arm) for arm in arms]
+    kept = _prefer(runs, np.logical_or.reduce(of_arms), claim.report)
     tables = [
-        _one_run_a_seed(kept[kept.index.isin(table.index)], name, arm)
-        for table, name, arm in zip(of_arms, words, arms, strict=True)
+        _one_run_a_seed(runs[kept & of_arm], name, arm)
+        for of_arm, name, arm in zip(of_arms, words, arms, strict=True)
     ]
     absent = [describe(arm) for arm, table in zip(arms, tables, strict=True) if table.empty]
     if absent:
-        fixed = describe(claim.report.fixed)
-        raise Missing(f"No runs at {_join(absent)} that can be compared (with {fixed}).")
+        needed = describe(claim.report.fixed)
+        raise Missing(f"No runs at {_join(absent)} that can be compared (with {needed}).")
     _check_comparable(tables, words, varied=set().union(*arms))
     length = _length(tables, arms[0]["epochs"]) if "epochs" in hidden else ""
     return _complete(tables, words, length, claim)
@@ -200,33 +205,35 @@ def _curves(rows: pd.DataFrame, metric: str, curves: Curves) -> list[np.ndarray]
     return [by_key[key].sort_values("epoch")[metric].to_numpy(float) for key in rows["key"]]
 
 
-def _filter(table: pd.DataFrame, settings: Mapping[str, Any]) -> pd.DataFrame:
+def _matches(table: pd.DataFrame, settings: Mapping[str, Any]) -> np.ndarray:
+    """Return which rows were declared with these hyperparameters."""
+    rows = np.ones(len(table), bool)
     for name, value in settings.items():
         if name not in table:
             raise Missing(f"The table of runs has no column {name!r}.")
-        table = table[_equal(declared(table, name), value)]
-    return table
+        rows &= _equal(declared(table, name), value)
+    return rows
 
 
-def _equal(column: pd.Series, value: Any) -> pd.Series:
+def _equal(column: pd.Series, value: Any) -> np.ndarray:
     if value is None:
-        return column.isna()
+        return column.isna().to_numpy()
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        numbers = pd.to_numeric(column, errors="coerce")
-        return pd.Series(np.isclose(numbers, value, rtol=1e-9, atol=0), index=column.index)
-    return column == value
+        numbers = pd.to_numeric(column, errors="coerce").to_numpy(float)
+        return np.isclose(numbers, value, rtol=1e-9, atol=0)
+    return (column == value).to_numpy(bool)
 
 
-def _prefer(table: pd.DataFrame, report: Report) -> pd.DataFrame:
-    """Keep the runs nearest to the report's own setting: as trained, else as declared."""
+def _prefer(table: pd.DataFrame, rows: np.ndarray, report: Report) -> np.ndarray:
+    """Return the rows nearest to the report's setting: as trained, else as declared."""
     for name, value in report.setting.items():
         if name not in table:
             continue
         for column in (table[name], declared(table, name)):
-            if (same := _equal(column, value)).any():
-                table = table[same]
+            if (same := rows & _equal(column, value)).any():
+                rows = same
                 break
-    return table
+    return rows
 
 
 def _one_run_a_seed(table: pd.DataFrame, words: str, arm: Mapping[str, Any]) -> pd.DataFrame:
@@ -250,14 +257,13 @@ def _check_comparable(
 ) -> None:
     """Refuse arms that differ in more than the claim varies, or that a preset cut unequally."""
     together = pd.concat(tables, ignore_index=True)
-    for name in _TRIAL_FIELDS:
-        if name in together and name not in varied and name != "epochs":
-            values = together[name].map(short).unique()
-            if len(values) > 1:
-                raise Missing(
-                    f"The runs at {_join(words)} also differ in {name} ({_join(values)}), "
-                    "so they cannot be compared."
-                )
+    for name in together.columns:
+        setting = name in _HYPERPARAMETERS or name.rpartition(".")[2] in _HYPERPARAMETERS
+        if setting and name not in varied and together[name].nunique(dropna=False) > 1:
+            raise Missing(
+                f"The runs at {_join(words)} also differ in {name} ({_values(together[name])}), "
+                "so they cannot be compared."
+            )
     if "epochs" not in together:
         return
     stretch = _stretch(together)
@@ -321,7 +327,7 @@ def _differs(table: pd.DataFrame, report: Report) -> dict[str, tuple[str, str]]:
             found[name] = (_values(table[name]), short(value))
     for arm in (name for name in table if name.startswith("arm_")):
         name = arm.removeprefix("arm_")
-        other = table[table[arm].notna()]
+        other = table.loc[table[arm].notna(), [arm, name]]
         other = other[other[arm].map(short) != other[name].map(short)]
         if len(other) and name not in found:
             found[name] = (_values(other[name]), _values(other[arm]))

@@ -1,0 +1,735 @@
+"""Claims: the ledger is checked, verdicts follow their rules and say what is missing."""
+
+import copy
+import dataclasses
+import math
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from hplab.analysis import cells, claims, ledger, stats
+from hplab.sweeps import runner
+from hplab.trial import HplabError, Trial, grid
+
+LEDGER = Path(__file__).parents[1] / "book" / "claims.yaml"
+LRS = (1e-3, 5e-4, 1e-4)
+ALL = [f"S4-{i:02d}" for i in range(1, 19)]
+PRIMARY = ["S4-04", "S4-06", "S4-07", "S4-09", "S4-13", "S4-16"]
+# What each setting ends at when the report is right: (lr, declared epochs) to validation error.
+ERROR = {
+    (1e-3, 5): 0.0127,
+    (5e-4, 5): 0.0150,
+    (1e-4, 5): 0.0250,
+    (1e-3, 50): 0.0080,
+    (1e-4, 50): 0.0160,
+}
+
+
+def make_runs(error=ERROR, *, n_seeds=20, data="mnist", stretch=1, noise=2e-4, seed=0, **columns):
+    """One row a trial as the runner makes them; training error is 0.7 of validation error."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for (lr, epochs), wrong in error.items():
+        for number in range(n_seeds):
+            trial = Trial(data=data, lr=lr, epochs=epochs * stretch, seed=number)
+            e = wrong + noise * rng.normal()
+            rows.append(
+                {
+                    **trial.flat(),
+                    "arm_epochs": epochs,
+                    "arm_data": None if data == "mnist" else "mnist",
+                    "status": "ok",
+                    "val_acc": 1 - e,
+                    "val_loss": 3.4 * e,
+                    "train_acc": 1 - 0.7 * e,
+                    "train_loss": 2.2 * e,
+                    "acc_gap": 0.3 * e,
+                    "loss_gap": 1.2 * e,
+                    "key": f"{data}-{lr}-{epochs}-{number}",
+                    "device": "cpu",
+                    "train_s": 1.0,
+                    **columns,
+                }
+            )
+    runs = pd.DataFrame(rows)
+    runs.attrs["preset"] = "paper" if data == "mnist" else "laptop"
+    return runs
+
+
+def make_curves(runs, course=lambda share: 1 + 4 * (1 - share)):
+    """Each run's error is its final one times `course`, a function of the share of training."""
+    rows = [
+        {
+            "key": run.key,
+            "epoch": epoch,
+            "val_acc": 1 - (1 - run.val_acc) * course(epoch / run.epochs),
+            "train_acc": 1 - (1 - run.train_acc) * course(epoch / run.epochs),
+            "val_loss": run.val_loss * course(epoch / run.epochs),
+            "train_loss": run.train_loss * course(epoch / run.epochs),
+        }
+        for run in runs.itertuples()
+        for epoch in range(1, run.epochs + 1)
+    ]
+    return pd.DataFrame(rows)
+
+
+def outcome(claim_id, runs, **options):
+    options.setdefault("curves", make_curves)
+    return claims.verdict(claim_id, runs, **options).outcome
+
+
+def diverge(runs, lr, seeds, epochs=5):
+    """Return the runs with some of them diverged, as the runner writes it."""
+    runs = runs.copy()
+    rows = (runs.lr == lr) & (runs.arm_epochs == epochs) & runs.seed.isin(seeds)
+    runs.loc[rows, "status"] = "diverged"
+    runs.loc[rows, ["val_acc", "val_loss", "train_acc", "train_loss", "acc_gap"]] = np.nan
+    return runs
+
+
+@pytest.fixture(scope="module")
+def as_reported():
+    return make_runs()
+
+
+# ------------------------------------------------------------------------------- the ledger
+
+
+def test_the_ledger_holds_the_18_claims_of_report_004():
+    book = ledger.load()
+    assert [claim.id for claim in book] == ALL
+    assert [claim.id for claim in book if claim.primary] == PRIMARY
+    assert [claim.id for claim in book.family(book["S4-06"])] == PRIMARY
+    assert {claim.study for claim in book} == {"learning-rate"}
+
+
+def test_an_unknown_claim_is_answered_with_the_nearest(as_reported):
+    with pytest.raises(HplabError, match=r"unknown claim 'S4-6'.*did you mean 'S4-"):
+        claims.verdict("S4-6", as_reported)
+
+
+def changed(tmp_path, change):
+    """Write the ledger with one change and return its path."""
+    content = yaml.safe_load(LEDGER.read_text())
+    change(content, {claim["id"]: claim for claim in content["claims"]})
+    folder = tmp_path / "reference"
+    folder.mkdir()
+    (folder / "004.yaml").write_text((LEDGER.parent / "reference" / "004.yaml").read_text())
+    path = tmp_path / "claims.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda c, by: by["S4-06"]["test"].pop("margin"), "claim S4-06, test: .*'margin'.*missing"),
+        (lambda c, by: by["S4-06"]["test"].update(type="directon"), "mean 'direction'"),
+        (lambda c, by: by["S4-06"]["test"].update(quantity="val_ac"), "mean 'val_acc'"),
+        (lambda c, by: by["S4-06"]["test"]["margin"].update(unit="nats"), "unknown unit 'nats'"),
+        (lambda c, by: by["S4-06"]["test"]["margin"].update(value=-1), "must not be negative"),
+        (lambda c, by: by["S4-06"]["test"]["margin"].update(value="x"), "must be a number"),
+        (lambda c, by: by["S4-06"].update(say="x"), "mean 'says'"),
+        (lambda c, by: by["S4-06"].update(primary="yes"), "must be true or false"),
+        (lambda c, by: by["S4-06"].update(report="044"), "mean '004'"),
+        (lambda c, by: by["S4-06"]["own_data"].update(verdict="suported"), "mean 'supported'"),
+        (lambda c, by: by["S4-10"]["test"].update(form="lowst"), "mean 'lowest'"),
+        (lambda c, by: by["S4-01"].update(primary=True), "cannot be primary"),
+        (lambda c, by: by["S4-12"]["test"]["margin"].update(value=0.9), "at least 1"),
+        (lambda c, by: by["S4-18"]["test"]["quantity"].pop("epochs_to"), "epochs_to"),
+        (lambda c, by: by["S4-06"].update(id="S4-05"), "S4-05 stands twice"),
+        (lambda c, by: c.update(schema="hplab-claims/9"), "reads hplab-claims/1"),
+        (lambda c, by: c["rules"].pop("shape"), "unknown rule 'shape'"),
+        (lambda c, by: c["reports"]["004"].update(reference="no.yaml"), "cannot read .*no.yaml"),
+        (lambda c, by: c["claims"].append("S4-19"), "a claim: expected fields"),
+    ],
+)
+def test_a_mistake_in_the_ledger_is_named(tmp_path, change, words):
+    with pytest.raises(HplabError, match=words):
+        ledger.load(changed(tmp_path, change))
+
+
+def test_a_ledger_that_is_absent_or_not_yaml_is_said(tmp_path, monkeypatch):
+    with pytest.raises(HplabError, match="cannot read the ledger"):
+        ledger.load(tmp_path / "claims.yaml")
+    (tmp_path / "claims.yaml").write_text("claims: [")
+    with pytest.raises(HplabError, match="not valid YAML"):
+        ledger.load(tmp_path / "claims.yaml")
+
+
+def test_the_ledger_is_found_from_a_folder_inside_the_book(monkeypatch):
+    monkeypatch.chdir(LEDGER.parent / "reference")
+    assert ledger.find_ledger() == LEDGER
+
+
+# ------------------------------------------------------------------------------- own data
+
+
+@pytest.fixture(scope="module")
+def published():
+    return {run["lr"]: run for run in ledger.load()["S4-01"].report.published}
+
+
+def test_the_numbers_of_the_claims_are_those_of_the_reference(published):
+    book = ledger.load()
+    for claim_id, lr in [("S4-01", 1e-3), ("S4-02", 5e-4), ("S4-03", 1e-4)]:
+        run, claim = published[lr], book[claim_id]
+        said = [float(number) for number in re.findall(r"\d+\.\d+", claim.says)]
+        printed = [100 * run["train_acc"], 100 * run["val_acc"], run["train_loss"], run["val_loss"]]
+        assert said == pytest.approx(printed)
+        assert claim.own_verdict == "supported"
+
+
+def test_own_data_verdict_on_the_gap(published):
+    run, claim = published[1e-3], ledger.load()["S4-04"]
+    gap = 100 * (run["train_acc"] - run["val_acc"])
+    assert gap == pytest.approx(0.41)
+    assert (gap < claim.test["margin"]["value"]) == (claim.own_verdict == "supported")
+    assert round(100 * (run["val_loss"] / run["train_loss"] - 1)) == 57
+    assert "0.41 pp" in claim.own_why
+    assert "57 %" in claim.own_why
+
+
+def test_own_data_verdicts_on_the_order_of_the_learning_rates(published):
+    book = ledger.load()
+    for claim_id, metrics in [("S4-06", ["val_acc"]), ("S4-07", book["S4-07"].test["metrics"])]:
+        for metric in metrics:
+            sign = -1 if metric.endswith("loss") else 1
+            ordered = sorted(LRS, key=lambda lr, m=metric, s=sign: s * published[lr][m])
+            assert ordered == sorted(LRS), metric
+        assert book[claim_id].own_verdict == "supported"
+
+
+def test_own_data_verdict_on_the_small_drop(published):
+    best, next_best = published[1e-3]["val_acc"], published[5e-4]["val_acc"]
+    drop = best - next_best
+    error = math.sqrt((best * (1 - best) + next_best * (1 - next_best)) / 10_000)
+    assert round(10_000 * drop) == 11
+    assert 100 * error == pytest.approx(0.16, abs=0.005)
+    assert drop < 1.96 * error  # so the sign is open
+    assert ledger.load()["S4-08"].own_verdict == "unclear"
+
+
+def test_own_data_verdict_on_underfitting(published):
+    claim = ledger.load()["S4-09"]
+    more = published[1e-4]["train_loss"] - published[1e-3]["train_loss"]
+    assert more > claim.test["margin"]["value"]
+    assert claim.own_verdict == "supported"
+
+
+# ------------------------------------------------------------------------------- verdicts
+
+# What the opposite of each claim looks like, as final errors.
+OPPOSITE = {
+    "S4-04": {(1e-3, 5): 0.05},
+    "S4-06": {(5e-4, 5): 0.0100},
+    "S4-07": {(1e-4, 5): 0.0090},
+    "S4-08": {(5e-4, 5): 0.0100},
+    "S4-09": {(1e-4, 5): 0.0050},
+    "S4-10": {(5e-4, 5): 0.0100},
+    "S4-11": {(1e-4, 5): 0.0100},
+    "S4-13": {(1e-4, 50): 0.0050},
+    "S4-16": {(1e-4, 50): 0.0100},
+    "S4-17": {(5e-4, 5): 0.0100},
+    "S4-18": {(5e-4, 5): 0.0042},
+}
+
+
+@pytest.mark.parametrize("claim_id", OPPOSITE)
+def test_runs_as_claimed_support_and_runs_the_other_way_contradict(claim_id, as_reported):
+    assert outcome(claim_id, as_reported) == "supported"
+    assert outcome(claim_id, make_runs({**ERROR, **OPPOSITE[claim_id]})) == "contradicted"
+
+
+@pytest.mark.parametrize("claim_id", ["S4-06", "S4-09", "S4-13", "S4-16"])
+def test_an_effect_below_the_margin_contradicts_though_it_is_real(claim_id):
+    a, b = {
+        "S4-06": ((1e-3, 5), (5e-4, 5)),
+        "S4-09": ((1e-4, 5), (1e-3, 5)),
+        "S4-13": ((1e-3, 50), (1e-4, 50)),
+        "S4-16": ((1e-3, 5), (1e-4, 50)),
+    }[claim_id]
+    runs = make_runs({**ERROR, a: 0.0120, b: 0.0124 if claim_id != "S4-09" else 0.0116}, noise=1e-4)
+    verdict = claims.verdict(claim_id, runs)
+    assert verdict.outcome == "contradicted"
+    assert verdict.interval.low > 0
+    assert "smaller than that" in verdict.reason
+
+
+def test_noise_larger_than_the_effect_is_inconclusive():
+    runs = make_runs({**ERROR, (5e-4, 5): 0.0135}, noise=0.01, n_seeds=6)
+    verdict = claims.verdict("S4-06", runs)
+    assert verdict.outcome == "inconclusive"
+    assert "leaves open which is ahead" in verdict.reason
+
+
+def test_the_reason_gives_seeds_effect_interval_and_margin():
+    error = {**ERROR, (1e-3, 5): 0.0127, (5e-4, 5): 0.0148}
+    verdict = claims.verdict("S4-06", make_runs(error, n_seeds=5))
+    interval = stats.paired_difference(
+        *(100 * make_runs({key: 0}, n_seeds=5, noise=0).val_acc for key in [(1e-3, 5), (5e-4, 5)])
+    )
+    assert interval.estimate == 0
+    low, high = verdict.interval.low, verdict.interval.high
+    assert verdict.reason == (
+        f"On 5 seeds, after 5 epochs, validation accuracy is {verdict.estimate:.2f} pp higher at "
+        f"lr 1e-3 than at lr 5e-4 (95 % interval of the difference {low:.2f} to {high:.2f}); the "
+        "margin fixed beforehand was 0.10 pp. Interim: 5 of 20 planned seeds."
+    )
+
+
+def test_the_estimate_is_the_mean_paired_difference_in_points(as_reported):
+    arms = [as_reported[(as_reported.lr == lr) & (as_reported.arm_epochs == 5)] for lr in LRS[:2]]
+    by_seed = [arm.set_index("seed").val_acc for arm in arms]
+    verdict = claims.verdict("S4-06", as_reported)
+    assert verdict.estimate == pytest.approx(100 * (by_seed[0] - by_seed[1]).mean())
+    assert (verdict.unit, verdict.n) == ("pp", 20)
+
+
+def test_order_and_index_of_the_rows_do_not_matter(as_reported):
+    shuffled = as_reported.sample(frac=1, random_state=1)
+    shuffled.index = [7] * len(shuffled)
+    expected, got = (claims.verdict("S4-06", runs) for runs in (as_reported, shuffled))
+    assert got.interval == expected.interval
+
+
+def test_without_any_effect_a_claim_is_rarely_supported_and_rarely_contradicted():
+    """With margin 0 and no correction: 2.5 % a side. S4-06's setting, simulated tables."""
+    claim = ledger.load()["S4-06"]
+    test = {**claim.test, "margin": {"value": 0.0, "unit": "pp"}}
+    book = ledger.Ledger([dataclasses.replace(claim, test=test, primary=False)])
+    runs = make_runs({(1e-3, 5): 0.02, (5e-4, 5): 0.02}, n_seeds=5)
+    rng, got = np.random.default_rng(3), []
+    for _ in range(150):
+        runs["val_acc"] = 0.98 + 0.001 * rng.normal(size=len(runs))
+        got.append(claims.verdict("S4-06", runs, ledger=book).outcome)
+    # 2.5 % of 150 draws is 3.75; 11 or more has a chance of 0.002.
+    assert got.count("supported") < 11
+    assert got.count("contradicted") < 11
+
+
+# ------------------------------------------------------------------------------- each type
+
+
+def test_published_numbers_are_supported_only_when_all_of_them_fit():
+    runs = make_runs({(1e-3, 5): 0.0127}, noise=5e-4)
+    runs["train_acc"] += 0.9914 - runs.train_acc.mean()
+    runs["train_loss"] += 0.02794 - runs.train_loss.mean()
+    runs["val_loss"] += 0.04378 - runs.val_loss.mean()
+    verdict = claims.verdict("S4-01", runs)
+    assert verdict.outcome == "supported"
+    assert "98.7" in verdict.reason
+    assert outcome("S4-14", runs) == "supported"
+
+    runs["val_loss"] += 0.02
+    verdict = claims.verdict("S4-01", runs)
+    assert verdict.outcome == "inconclusive"  # the setting is a reconstruction
+    assert "the validation loss lies outside the prediction interval" in verdict.reason
+    assert "the miss may be ours" in verdict.reason
+
+
+def test_a_missed_number_contradicts_when_the_setting_is_known():
+    claim = ledger.load()["S4-14"]
+    known = dataclasses.replace(
+        claim, report=dataclasses.replace(claim.report, reconstructed=False)
+    )
+    runs = make_runs({(1e-3, 5): 0.05})
+    assert outcome("S4-14", runs, ledger=ledger.Ledger([known])) == "contradicted"
+
+
+def test_numbers_that_vary_too_much_settle_nothing():
+    runs = make_runs({(1e-3, 5): 0.0127}, noise=0.004)
+    runs["train_acc"] += 0.9914 - runs.train_acc.mean()
+    verdict = claims.verdict("S4-14", runs)
+    assert verdict.outcome == "inconclusive"
+    assert "varies too much" in verdict.reason
+
+
+def test_a_plateau_is_no_change_over_the_last_fifth(as_reported):
+    flat = claims.verdict("S4-05", as_reported, curves=lambda r: make_curves(r, lambda share: 1))
+    falling = claims.verdict("S4-05", as_reported, curves=make_curves)
+    assert (flat.outcome, flat.estimate) == ("supported", 0.0)
+    assert falling.outcome == "contradicted"
+    assert falling.estimate == pytest.approx(-0.8 * 3.4 * 0.0127, rel=0.02)
+
+
+def test_a_trend_whose_last_step_turns_back_is_contradicted():
+    """The slope over three points is still positive, the claim of an order is wrong."""
+    runs = make_runs({**ERROR, (1e-3, 5): 0.0156})
+    verdict = claims.verdict("S4-07", runs)
+    assert all(part["holds"] for part in verdict.finding.parts)
+    assert verdict.outcome == "contradicted"
+    assert "steps between neighbours go back" in verdict.reason
+
+
+def test_a_ranking_is_supported_contradicted_or_open(as_reported):
+    assert outcome("S4-17", as_reported) == "supported"
+    tie = make_runs({**ERROR, (5e-4, 5): 0.0127})
+    assert outcome("S4-17", tie) == "inconclusive"
+
+
+def test_a_wider_grid_is_reported_and_decides_nothing():
+    verdict = claims.verdict("S4-17", make_runs({**ERROR, (3e-3, 5): 0.010}))
+    assert verdict.outcome == "supported"
+    assert "On the wider grid of 4 values, lr 3e-3 comes first, at the edge" in verdict.reason
+    inner = claims.verdict("S4-17", make_runs({**ERROR, (3e-3, 5): 0.010, (1e-2, 5): 0.05}))
+    assert "lr 3e-3 comes first." in inner.reason
+
+
+def spread_runs(factor):
+    runs = make_runs({(1e-3, 5): 0.02, (1e-4, 5): 0.02}, n_seeds=40, noise=1e-3)
+    wide = runs.lr == 1e-3
+    runs.loc[wide, "val_loss"] = 0.05 + factor * (runs.val_loss[wide] - runs.val_loss[wide].mean())
+    return runs
+
+
+@pytest.mark.parametrize(("factor", "expected"), [(3, "supported"), (1 / 3, "contradicted")])
+def test_a_spread_over_seeds_is_compared_as_a_ratio(factor, expected):
+    verdict = claims.verdict("S4-12", spread_runs(factor))
+    assert verdict.outcome == expected
+    assert verdict.estimate == pytest.approx(factor, rel=0.4)
+    assert verdict.interval.low < verdict.estimate < verdict.interval.high
+
+
+def test_a_spread_needs_spread():
+    runs = spread_runs(1)
+    runs["val_loss"] = 0.05
+    assert "no spread over seeds" in claims.verdict("S4-12", runs).reason
+
+
+def test_lowest_throughout_fails_on_one_crossing(as_reported):
+    curves = make_curves(as_reported)
+    rival = curves.key.str.startswith("mnist-0.0005-5-")
+    curves.loc[rival & (curves.epoch == 2), "train_loss"] = 0.001
+    verdict = claims.verdict("S4-10", as_reported, curves=curves)
+    assert verdict.outcome == "contradicted"
+    assert "is above them in 1" in verdict.reason
+    assert sum(not part["holds"] for part in verdict.finding.parts) == 1
+
+
+def test_rising_fails_on_one_fall(as_reported):
+    assert outcome("S4-15", as_reported) == "supported"
+    curves = make_curves(as_reported)
+    fourth = curves.epoch == 4
+    curves.loc[fourth, "val_acc"] = curves.loc[curves.epoch == 3, "val_acc"].to_numpy()[
+        : fourth.sum()
+    ]
+    curves.loc[fourth, "val_acc"] -= 0.01
+    assert outcome("S4-15", as_reported, curves=curves) == "contradicted"
+
+
+def test_checkpoints_keep_their_share_of_a_stretched_training():
+    """Four times the epochs along the same course: the same differences at the same shares."""
+    plain, long = make_runs(), make_runs(stretch=4)
+    expected = claims.verdict("S4-10", plain, curves=make_curves).finding.parts
+    got = claims.verdict("S4-10", long, curves=make_curves).finding.parts
+    assert len(got) == len(expected) == 10
+    for ours, theirs in zip(got, expected, strict=True):
+        assert ours["interval"].estimate == pytest.approx(theirs["interval"].estimate, rel=1e-6)
+
+
+def test_times_are_in_the_epochs_of_the_report():
+    plain = claims.verdict("S4-18", make_runs(), curves=make_curves)
+    long = claims.verdict("S4-18", make_runs(stretch=4), curves=make_curves)
+    assert plain.unit == "epochs"
+    # 1 - 0.02 is reached when 1 + 4 (1 - share) = 0.02 / error.
+    expected = 5 * (0.02 / 0.0127 - 0.02 / 0.0150) / 4
+    assert plain.estimate == pytest.approx(expected, rel=0.03)
+    assert long.estimate == pytest.approx(expected, rel=0.03)
+
+
+def test_a_threshold_never_reached_is_said_and_proves_no_equality():
+    runs = make_runs({(1e-3, 5): 0.05, (5e-4, 5): 0.05})
+    verdict = claims.verdict("S4-18", runs, curves=make_curves)
+    assert verdict.outcome == "inconclusive"  # all differences are 0: TOST would call them equal
+    assert "In 20 seeds a run passed the threshold in its first epoch or never" in verdict.reason
+
+
+# ------------------------------------------------------------------------------- what is missing
+
+
+def test_too_few_seeds_are_counted(as_reported):
+    verdict = claims.verdict("S4-06", as_reported[as_reported.seed < 2])
+    assert verdict.outcome == "missing"
+    assert verdict.reason == "Only 2 complete seeds; at least 3 are needed."
+    assert verdict.interval is None
+
+
+def test_an_arm_without_runs_is_named(as_reported):
+    verdict = claims.verdict("S4-13", as_reported[as_reported.arm_epochs == 5])
+    assert verdict.outcome == "missing"
+    assert "No runs at lr 1e-3, 50 epochs and lr 1e-4, 50 epochs" in verdict.reason
+
+
+def test_an_empty_table_is_missing_everything(as_reported):
+    for empty in (pd.DataFrame(), as_reported.iloc[:0]):
+        assert claims.verdict("S4-06", empty).outcome == "missing"
+
+
+def test_a_seed_that_one_arm_lacks_is_left_out_and_named(as_reported):
+    gone = (as_reported.lr == 5e-4) & as_reported.seed.isin([3, 7])
+    verdict = claims.verdict("S4-06", as_reported[~gone])
+    assert verdict.n == 18
+    assert "Left out: lr 5e-4 lacks seeds 3 and 7." in verdict.reason
+
+
+def test_runs_without_curves_are_counted(as_reported):
+    curves = make_curves(as_reported)
+    verdict = claims.verdict("S4-15", as_reported, curves=curves[curves.key != "mnist-0.0001-5-0"])
+    assert (verdict.outcome, verdict.reason) == (
+        "missing",
+        "1 of 20 runs have no recorded learning curve.",
+    )
+
+
+def test_one_epoch_shows_no_course():
+    runs = make_runs({(1e-4, 5): 0.02, (1e-3, 5): 0.02}).assign(epochs=1)
+    assert "two or more" in claims.verdict("S4-15", runs, curves=make_curves).reason
+    assert "too short" in claims.verdict("S4-05", runs, curves=make_curves).reason
+
+
+def test_a_column_that_the_claim_needs_is_named(as_reported):
+    verdict = claims.verdict("S4-06", as_reported.drop(columns="schedule"))
+    assert verdict.reason == "The table of runs has no column 'schedule'."
+
+
+def test_another_optimizer_does_not_count(as_reported):
+    assert outcome("S4-06", as_reported.assign(optimizer="sgd")) == "missing"
+
+
+# ------------------------------------------------------------------------------- divergence
+
+
+def test_a_rare_divergence_is_counted_and_left_out_of_the_difference(as_reported):
+    verdict = claims.verdict("S4-06", diverge(as_reported, 1e-3, [4]))
+    assert (verdict.outcome, verdict.n) == ("supported", 19)
+    assert "1 of 20 seeds diverged and cannot be part of a difference." in verdict.reason
+
+
+def test_many_divergences_leave_nothing_to_decide(as_reported):
+    verdict = claims.verdict("S4-06", diverge(as_reported, 1e-3, range(3)))
+    assert verdict.outcome == "inconclusive"
+    assert "3 of 20 seeds diverged" in verdict.reason
+
+
+def test_an_arm_that_always_diverges_is_not_missing(as_reported):
+    verdict = claims.verdict("S4-06", diverge(as_reported, 5e-4, range(20)))
+    assert verdict.outcome == "inconclusive"
+    assert "Only 0 complete seeds; at least 3 are needed; 20 more diverged" in verdict.reason
+
+
+# ------------------------------------------------------------------------------- which runs
+
+
+def test_the_report_s_own_setting_is_a_re_run(as_reported):
+    verdict = claims.verdict("S4-06", as_reported)
+    assert verdict.kind == "re-run"
+    assert verdict.label == "on the paper preset: a re-run at the report's setting"
+
+
+def test_other_data_is_a_stand_in_and_says_so():
+    runs = make_runs(data="digits", stretch=4, n_seeds=5)
+    verdict = claims.verdict("S4-06", runs)
+    assert (verdict.outcome, verdict.kind) == ("supported", "stand-in")
+    assert verdict.label == "on the laptop preset: a small stand-in, not a re-run of the report"
+    assert "after 20 epochs (5 in the report)" in verdict.reason
+    assert "data is digits instead of mnist" in verdict._repr_html_()
+    assert "Interim" not in verdict.reason
+
+
+def test_a_stand_in_is_still_labelled_when_the_table_lost_its_attributes():
+    runs = make_runs(data="digits", stretch=4, n_seeds=5)
+    runs.attrs = {}
+    assert claims.verdict("S4-06", runs).label.startswith("on digits: a small stand-in")
+
+
+def test_fewer_epochs_or_images_are_a_scaled_down_re_run():
+    runs = make_runs(n_seeds=5).assign(n_train=10_000)
+    assert claims.verdict("S4-06", runs).kind == "scaled-down re-run"
+
+
+@pytest.mark.parametrize("claim_id", ["S4-01", "S4-02", "S4-03", "S4-14"])
+def test_the_report_s_numbers_are_missing_on_a_stand_in(claim_id):
+    verdict = claims.verdict(claim_id, make_runs(data="digits", stretch=4))
+    assert verdict.outcome == "missing"
+    assert "data is digits instead of mnist" in verdict.reason
+
+
+def test_the_report_s_own_setting_wins_over_others_in_one_table(as_reported):
+    both = pd.concat(
+        [as_reported, make_runs(data="digits", stretch=4), as_reported.assign(model="mlp")]
+    )
+    verdict = claims.verdict("S4-06", both)
+    assert verdict.kind == "re-run"
+    assert verdict.interval == claims.verdict("S4-06", as_reported).interval
+
+
+def test_arms_of_different_data_are_not_compared(as_reported):
+    digits = make_runs(data="digits", stretch=4)
+    mixed = pd.concat([as_reported[as_reported.arm_epochs == 5], digits[digits.arm_epochs == 50]])
+    assert outcome("S4-16", mixed) == "missing"
+    assert claims.verdict("S4-13", mixed).kind == "stand-in"
+
+
+def test_arms_that_differ_in_something_else_are_not_compared(as_reported):
+    mixed = as_reported.copy()
+    mixed.loc[mixed.lr == 5e-4, "activation"] = "tanh"
+    assert "also differ in activation (relu and tanh)" in claims.verdict("S4-06", mixed).reason
+    wider = as_reported.copy()
+    wider.loc[wider.lr == 5e-4, "hidden"] = 256
+    assert "also differ in hidden (128 and 256)" in claims.verdict("S4-06", wider).reason
+
+
+def test_arms_cut_by_different_factors_are_not_compared(as_reported):
+    cut = as_reported.copy()
+    cut.loc[cut.arm_epochs == 50, "epochs"] = 10
+    assert "scaled by different factors" in claims.verdict("S4-16", cut).reason
+    assert outcome("S4-13", cut) == "supported"
+
+
+def test_two_runs_for_one_seed_are_refused_with_what_they_differ_in(as_reported):
+    two = pd.concat([as_reported, as_reported.assign(activation="tanh")])
+    with pytest.raises(HplabError, match=r"several runs at lr 1e-3 for seed 0: .*activation"):
+        claims.verdict("S4-06", two)
+    with pytest.raises(HplabError, match="the rows are repeated"):
+        claims.verdict("S4-06", pd.concat([as_reported, as_reported]))
+
+
+def test_epochs_serve_where_the_declared_ones_are_not_kept(as_reported):
+    runs = as_reported.drop(columns=["arm_epochs", "arm_data"])
+    expected = claims.verdict("S4-13", as_reported).interval
+    assert claims.verdict("S4-13", runs).interval == expected
+
+
+# ------------------------------------------------------------------------------- Holm
+
+
+def test_primary_claims_are_corrected_together_and_others_are_not(as_reported):
+    found = claims.verdicts(ALL, as_reported, curves=make_curves)
+    primary = [verdict for verdict in found if verdict.claim.primary]
+    assert [verdict.p_holm for verdict in primary] == pytest.approx(
+        stats.holm([verdict.p for verdict in primary])
+    )
+    assert all(v.p_holm is None for v in found if not v.claim.primary)
+    assert {verdict.n_family for verdict in primary} == {6}
+
+
+def test_a_verdict_does_not_depend_on_what_else_is_asked(as_reported):
+    together = {v.claim.id: v for v in claims.verdicts(PRIMARY, as_reported)}
+    for claim_id in PRIMARY:
+        alone = claims.verdict(claim_id, as_reported)
+        assert (alone.outcome, alone.p_holm) == (
+            together[claim_id].outcome,
+            together[claim_id].p_holm,
+        )
+
+
+def test_a_primary_claim_has_to_survive_the_correction():
+    """Only the two arms of S4-06 exist: five members count with p = 1, so p is multiplied by 6."""
+    runs = make_runs({key: ERROR[key] for key in [(1e-3, 5), (5e-4, 5)]}, n_seeds=4, noise=0)
+    noise = np.array([-1.0, 1.0, -1.0, 1.0])
+    runs.loc[runs.lr == 1e-3, "val_acc"] += 0.0010 * noise
+    verdict = claims.verdict("S4-06", runs.assign(acc_gap=0.3 * np.tile(noise, 2)))
+    assert 0.05 / 6 < verdict.p < 0.05
+    assert verdict.p_holm == pytest.approx(6 * verdict.p)
+    assert verdict.outcome == "inconclusive"
+    assert "Alone it would count as supported; over the 6 primary claims" in verdict.reason
+    assert outcome("S4-08", runs) == "supported"  # the same comparison, not primary
+
+
+# ------------------------------------------------------------------------------- on the page
+
+
+class Tags(HTMLParser):
+    """Checks that every tag is closed in order, and keeps the text and classes."""
+
+    def __init__(self, markup):
+        super().__init__()
+        self.open, self.text, self.classes = [], "", []
+        self.feed(markup)
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.open.append(tag)
+        self.classes += (dict(attrs).get("class") or "").split()
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def test_every_verdict_is_sound_html_with_its_word_and_class(as_reported):
+    for verdict in claims.verdicts(ALL, as_reported, curves=make_curves):
+        page = Tags(verdict._repr_html_())
+        assert {"hp-verdict", f"hp-{verdict.outcome}", "hp-verdict-word"} <= set(page.classes)
+        assert verdict.outcome.capitalize() in page.text
+        assert verdict.claim.says in page.text
+        assert verdict.reason in page.text
+        assert verdict.claim.rule in page.text
+
+
+def test_text_from_the_ledger_cannot_break_the_page(as_reported):
+    claim = dataclasses.replace(ledger.load()["S4-06"], says="<b>&", quote='"<i>', note="<script>")
+    verdict = claims.verdict("S4-06", as_reported, ledger=ledger.Ledger([claim]))
+    page = Tags(verdict._repr_html_())
+    assert "<b>&" in page.text
+    assert not re.search("<(b|i|script)>", verdict._repr_html_())
+
+
+def test_a_verdict_shows_itself_as_html_and_as_text(as_reported):
+    verdict = claims.verdict("S4-06", as_reported)
+    bundle = verdict._repr_mimebundle_()
+    assert bundle == {"text/html": verdict._repr_html_(), "text/plain": repr(verdict)}
+    assert repr(verdict).splitlines()[0] == (
+        "S4-06 Supported (on the paper preset: a re-run at the report's setting)"
+    )
+    both = claims.verdicts(["S4-06", "S4-09"], as_reported)
+    assert both._repr_mimebundle_()["text/html"].count("<section") == 2
+    assert both._repr_mimebundle_()["text/plain"].count("Supported") == 2
+
+
+def test_verdicts_make_a_table(as_reported):
+    table = claims.verdicts(ALL, as_reported, curves=make_curves).table()
+    assert table.claim.tolist() == ALL
+    sixth = table.set_index("claim").loc["S4-06"]
+    verdict = claims.verdict("S4-06", as_reported)
+    assert (sixth.outcome, sixth.own_data, sixth.n) == ("supported", "supported", 20)
+    assert (sixth.low, sixth.high) == (verdict.interval.low, verdict.interval.high)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(1e-3, "1e-3"), (5e-4, "5e-4"), (0.01, "0.01"), (64, "64"), (None, "all"), ("cnn", "cnn")],
+)
+def test_values_are_written_as_readers_write_them(value, text):
+    assert cells.short(value) == text
+
+
+# ------------------------------------------------------------------------------- the real runner
+
+
+def test_verdicts_on_runs_as_the_runner_makes_them(store):
+    """Two learning rates on the embedded digits, trained for real on the smoke preset."""
+    trials = grid(Trial(data="mnist", model="cnn", epochs=5), lr=[1e-3, 1e-4], seed=range(3))
+    runs = runner.run(trials, preset="smoke", device="cpu", n_seeds=3, jobs=1, store=store)
+    before = copy.deepcopy(runs)
+    ids = ["S4-01", "S4-09", "S4-13", "S4-15"]
+
+    found = claims.verdicts(ids, runs, curves=lambda table: runner.curves(table, store=store))
+
+    number, loss, later, rising = found
+    by_lr = runs.pivot(index="seed", columns="lr", values="train_loss")
+    assert loss.estimate == pytest.approx((by_lr[1e-4] - by_lr[1e-3]).mean())
+    assert (loss.outcome, loss.kind) == ("supported", "stand-in")
+    assert loss.label.startswith("on the smoke preset: a small stand-in")
+    assert rising.n == 3
+    assert len(rising.finding.parts) == 4
+    assert number.outcome == later.outcome == "missing"
+    pd.testing.assert_frame_equal(runs, before)
