@@ -29,7 +29,6 @@ def write_tar(path, members, kind=None, of=None):
             info.size = len(content)
             if name == of:
                 info.type, info.linkname = kind, "/etc/passwd"
-                info.size = 0 if kind != tarfile.GNUTYPE_SPARSE else len(content)
             tar.addfile(info, io.BytesIO(content))
     return path
 
@@ -76,7 +75,7 @@ def test_wanted_members_are_read_and_all_others_ignored(tmp_path):
 def test_a_wanted_member_that_is_no_plain_file_is_refused(tmp_path, kind, name):
     path = write_tar(tmp_path / "a.tar.gz", list(GOOD.items()), kind=kind, of=name)
 
-    with pytest.raises(HplabError, match=r"a\.tar\.gz"):
+    with pytest.raises(HplabError, match=r"cannot read .*a\.tar\.gz: .*member 'set/"):
         formats.tar_members(path, WANTED)
     assert [p.name for p in tmp_path.rglob("*")] == ["a.tar.gz"]
 
