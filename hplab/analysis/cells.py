@@ -198,7 +198,7 @@ def _scale(metric: str) -> float:
 def _curves(rows: pd.DataFrame, metric: str, curves: Curves) -> list[np.ndarray]:
     """Return one curve a row, in the order of the rows."""
     table = curves(rows.reset_index()) if callable(curves) else curves
-    by_key = dict(iter(table.groupby("key"))) if len(table) else {}
+    by_key = dict(iter(table[table["key"].isin(rows["key"])].groupby("key"))) if len(table) else {}
     absent = [key for key in rows["key"] if key not in by_key]
     if absent:
         raise Missing(f"{len(absent)} of {len(rows)} runs have no recorded learning curve.")
