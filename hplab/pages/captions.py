@@ -11,6 +11,7 @@ import pandas as pd
 
 from hplab.pages import marks, summary, words
 
+PASSED_OVER = "settings that lost a run to divergence are passed over"
 Names = tuple[str, str, str | None]  # x, y, by
 
 
@@ -46,6 +47,7 @@ def axis(
     if top is not None:
         place = at(table.loc[top], [name for name in (x, by) if name])
         clauses[0] += f": the best mean (ringed) is {words.interval(y, table.loc[top])} at {place}"
+        clauses += [PASSED_OVER] if summary.passed_over(table, y) else []
     clauses += [_edge_clause(flags, x, by)] if flags else []
     sizes = table.loc[table["n"] > 0, "n"]
     if not others and len(sizes) and (top is None or sizes.nunique() > 1):
@@ -75,6 +77,8 @@ def isolation(
     if top is not None:
         place = at(table.loc[top], [x, *over])
         clauses.append(f"the best (ringed) is {words.interval(y, table.loc[top])} at {place}")
+    groups = [part for _, part in summary.parts(table, x)]
+    clauses += [PASSED_OVER] if any(summary.passed_over(part, y) for part in groups) else []
     clauses += [_edge_clause([(None, side)], x, None)] if side else []
     if tried.max() > 1:
         clauses.append("picking the best of several on the runs that are shown is optimistic")
@@ -118,7 +122,9 @@ def _edge_clause(flags: Sequence[tuple[Any, str]], x: str, by: str | None) -> st
 
 def at(cell: pd.Series, names: Sequence[str]) -> str:
     """Where a cell is: "learning rate 1e-3 and optimizer adam"."""
-    return words.listed([f"{words.quantity(name)} {words.setting(cell[name])}" for name in names])
+    return words.listed(
+        [f"{words.quantity(name)} {words.setting(cell[name], name)}" for name in names]
+    )
 
 
 def full(clauses: Sequence[str], *, lost: int, total: int, runs: pd.DataFrame) -> str:
@@ -180,7 +186,7 @@ def shown(table: pd.DataFrame, keys: Sequence[str], y: str) -> pd.DataFrame:
     """The cells as readers see them: rounded, in the shown unit, with words as column names."""
     unit = f" ({words.unit(y)})" if words.scale(y) != 1 else ""
     columns: dict[str, list[str]] = {
-        words.quantity(name): [words.setting(value) for value in table[name]] for name in keys
+        words.quantity(name): [words.setting(value, name) for value in table[name]] for name in keys
     }
     half = (table["high"] - table["low"]) / 2
     for name, column in (("mean", "mean"), ("95 % from", "low"), ("to", "high")):

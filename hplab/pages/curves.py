@@ -79,7 +79,10 @@ def _curves_of(runs: pd.DataFrame) -> pd.DataFrame:
         return runs
     from hplab.sweeps.runner import curves  # reads the store; not needed for a table of curves
 
-    return curves(runs)
+    table = curves(
+        runs
+    )  # "lr" is a hyperparameter and a curve: the first, a hyperparameter, counts
+    return table.loc[:, ~table.columns.duplicated()]
 
 
 def _run_ids(table: pd.DataFrame) -> pd.Series:

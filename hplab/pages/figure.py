@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import html
 import re
 from collections.abc import Callable
@@ -79,12 +80,11 @@ class Figure:
     """A figure of a study: theme-aware SVG, a caption made from the table, the data behind it.
 
     Attributes:
-        figure: The matplotlib figure.
+        figure: The matplotlib figure; what is changed before the figure is shown, shows.
         caption: One sentence: what, mean and interval, seeds, preset, data, device, diverged runs.
         alt: The trend in words, for readers who do not see the figure.
         data: What was drawn, in units of the table of runs.
         shown: The same as readers see it behind "Show data".
-        svg: One `<svg>` element whose colours are CSS variables.
     """
 
     def __init__(
@@ -100,11 +100,16 @@ class Figure:
         with mpl.rc_context(svg.settings()):
             self.figure = Canvas(figsize=(6.4, height), layout="constrained")
             draw(self.figure)
-            raw = svg.draw(self.figure)
         self.caption, self.alt, self.data = words.sentence(caption), words.sentence(alt), data
         self.shown = data if shown is None else shown
+
+    @functools.cached_property
+    def svg(self) -> str:
+        """One `<svg>` element whose colours are CSS variables; made when first asked for."""
+        with mpl.rc_context(svg.settings()):
+            raw = svg.draw(self.figure)
         title = self.caption.split(":")[0].rstrip(".")
-        self.svg = svg.theme(raw, title=title, description=self.alt)
+        return svg.theme(raw, title=title, description=self.alt)
 
     @property
     def html(self) -> str:

@@ -94,8 +94,9 @@ def _differs(setting: Mapping[str, Any], runs: pd.DataFrame) -> str:
     for name, theirs in setting.items():
         ours = [] if name not in runs else [v for v in runs[name].unique() if not pd.isna(v)]
         if ours and ours != [theirs]:
-            values = words.listed([words.setting(value) for value in ours])
-            found.append(f"{words.quantity(name)} {values} instead of {words.setting(theirs)}")
+            values = words.listed([words.setting(value, name) for value in ours])
+            told = words.setting(theirs, name)
+            found.append(f"{words.quantity(name)} {values} instead of {told}")
     return words.listed(found) if found else ""
 
 
@@ -167,7 +168,8 @@ def _panel(ax: Axes, table: pd.DataFrame, y: str, by: str, order: Sequence[Any])
     everything = [value for values in table["values"] for value in values]
     ends = [*table["published"], *table["new_low"], *table["new_high"]]
     ends = [value * factor for value in ends if math.isfinite(value)]
-    ax.set_xlim(*scales.frame([*(v * factor for v in everything), *ends], log=False))
+    limits = scales.frame([*(v * factor for v in everything), *ends], log=False)
+    ax.set_xlim(*scales.sensible(limits, y))
     ax.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
     ax.grid(False, axis="y")
     ax.tick_params(axis="y", length=0)

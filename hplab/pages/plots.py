@@ -201,10 +201,8 @@ def _limits(table: pd.DataFrame, y: str, log: bool, *, with_intervals: bool) -> 
     factor = words.scale(y)
     values = [value * factor for cell in table["values"] for value in cell]
     ends = [*(table["low"] * factor), *(table["high"] * factor)] if with_intervals else []
-    low, high = scales.frame(values, ends, log=log)
-    if words.unit(y) == words.PERCENT and not log:
-        low, high = max(low, -2.0), min(high, 100 + 0.04 * (100 - low))
-    return low, high
+    limits = scales.frame(values, ends, log=log)
+    return limits if log else scales.sensible(limits, y)
 
 
 def _shift(i: int, n_groups: int, n_levels: int) -> float:

@@ -94,7 +94,7 @@ def _range_test(result: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]
 def _useful(loss: np.ndarray) -> tuple[float, float]:
     """Limits that show the fall and the turn of the loss, not how far it blew up."""
     finite = loss[np.isfinite(loss)]
-    start, low = finite[: max(1, len(finite) // 20)].max(), finite.min()
+    start, low = finite[: finite.argmin() + 1].max(), finite.min()
     high = min(finite.max(), low + 1.35 * (start - low)) if start > low else finite.max()
     pad = 0.07 * ((high - low) or abs(low) or 1.0)
     return float(low - pad), float(high + pad)

@@ -104,7 +104,7 @@ def show(runs: pd.DataFrame, y: str | Sequence[str] = ("val_acc", "val_loss")) -
     varied = summary.mixed(runs, [])
     tables = [summary.cells(runs, metric, varied) for metric in metrics]
     first = tables[0]
-    columns = {words.quantity(v): [words.setting(x) for x in first[v]] for v in varied}
+    columns = {words.quantity(v): [words.setting(x, v) for x in first[v]] for v in varied}
     for metric, cells in zip(metrics, tables, strict=True):
         means = [words.give_or_take(metric, cell) for _, cell in cells.iterrows()]
         columns[words.label(metric)] = means
@@ -254,8 +254,8 @@ def _terms(known: Mapping[str, Any]) -> dict[str, str]:
         "PyTorch": known.get("torch"),
         "torchvision": known.get("torchvision"),
         "NumPy": known.get("numpy"),
-        "CUDA": known.get("cuda"),
-        "cuDNN": known.get("cudnn"),
+        "CUDA": known.get("cuda") if on_gpu else None,
+        "cuDNN": known.get("cudnn") if on_gpu else None,
         "device": device.get("name") if isinstance(device, Mapping) else device,
         "threads": known.get("threads"),
         "TF32 in matrix products": tf32.get(switches.get("matmul_precision")),

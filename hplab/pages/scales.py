@@ -81,7 +81,7 @@ class Scale:
 
     def text(self, level: Any) -> str:
         """A tick label: powers of ten on a log10 axis, else the value as typed in code."""
-        return words.power(level) if self.kind == "log10" else words.setting(level)
+        return words.power(level) if self.kind == "log10" else words.setting(level, self.name)
 
     def round_ticks(self, ax: Axes) -> None:
         """Ticks at powers of the base, where values were not chosen by hand."""
@@ -136,6 +136,15 @@ def frame(values: Iterable[float], ends: Iterable[float] = (), *, log: bool) -> 
     low, high = max(low, mid_low), min(high, mid_high)
     pad = 0.07 * ((high - low) or reach)
     return (10 ** (low - pad), 10 ** (high + pad)) if log else (low - pad, high + pad)
+
+
+def sensible(limits: tuple[float, float], y: str) -> tuple[float, float]:
+    """The limits without what a percentage cannot be, a little room apart."""
+    low, high = limits
+    if words.unit(y) != words.PERCENT:
+        return low, high
+    low = max(low, -2.0)
+    return low, min(high, 100 + 0.04 * (100 - low))
 
 
 def vertical(ax: Axes, limits: tuple[float, float], *, log: bool) -> None:

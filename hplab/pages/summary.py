@@ -129,6 +129,15 @@ def best(table: pd.DataFrame, y: str) -> Any | None:
     return pool["mean"].idxmax() if sign > 0 else pool["mean"].idxmin()
 
 
+def passed_over(table: pd.DataFrame, y: str) -> bool:
+    """Whether a setting that lost a run to divergence has a better mean than the best."""
+    top = best(table, y)
+    lost = table.loc[table["n_diverged"] > 0, "mean"]
+    if top is None or table.loc[top, "n_diverged"]:
+        return False
+    return bool((words.better(y) * (lost - table.loc[top, "mean"]) > 0).any())
+
+
 def edge(tested: list[Any], chosen: Any) -> str | None:
     """ "lowest" or "highest" if a number was chosen at that end of the tested ones, else None.
 

@@ -157,7 +157,7 @@ def _plain_values(element: ElementTree.Element) -> None:
 def _style(value: str) -> str:
     parts = [part.strip() for part in value.split(";") if part.strip()]
     parts = [part for part in parts if not part.startswith("font-family")]
-    text = "; ".join(parts)
+    text = "; ".join(parts).replace("stroke: #000000; stroke-opacity: 0", "stroke: none")
     for colour, variable in VARIABLES.items():
         text = text.replace(colour, variable)
     return text

@@ -74,10 +74,13 @@ def better(name: str) -> int:
     return -1 if name.endswith("_loss") else 0
 
 
-def setting(value: Any) -> str:
-    """A value of a hyperparameter as it is typed in code: 1e-3, 0.01, 64, adam, none."""
+def setting(value: Any, name: str = "") -> str:
+    """A value of a hyperparameter as it is typed in code: 1e-3, 0.01, 64, adam, none.
+
+    With the name of the column, None of `n_train` is "all".
+    """
     if value is None or (isinstance(value, Real) and math.isnan(value)):
-        return "none"
+        return "all" if name.endswith("n_train") else "none"
     if not isinstance(value, Real) or isinstance(value, (bool, Integral)):
         return str(value)
     number = float(value)
