@@ -1,5 +1,6 @@
 """The runner trains what is missing, once, and tells the truth about the rest."""
 
+import dataclasses
 import subprocess
 import sys
 import textwrap
@@ -7,7 +8,7 @@ import time
 
 import pytest
 
-from hplab.sweeps import executors, runner
+from hplab.sweeps import executors, presets, runner
 from hplab.sweeps.store import Store
 from hplab.trial import HplabError, Trial, grid
 
@@ -127,13 +128,16 @@ def test_cached_mode_never_trains_and_names_what_is_missing(store, count, monkey
     assert "make execute STUDY=01-learning-rate PRESET=smoke" in said
 
 
-def test_recorded_shows_the_biggest_preset(store):
-    runner.run([BASE.replace(n_train=64)], preset="smoke", store=store)
-    digits = BASE.replace(data="digits", n_train=64)
-    runner.run([digits], preset="paper", n_seeds=1, store=store)
+def test_recorded_is_the_biggest_preset_on_the_reports_own_data(store, monkeypatch):
+    halved = dataclasses.replace(presets.PRESETS["reduced"], epochs={"digits": 0.5})
+    monkeypatch.setitem(presets.PRESETS, "reduced", halved)
+    digits = BASE.replace(data="digits", n_train=64, epochs=2)
+    runner.run([digits], preset="smoke", store=store)
+    assert runner.recorded([digits], store=store).empty
 
-    assert runner.recorded([digits], store=store).attrs["preset"] == "paper"
-    assert runner.recorded([BASE], store=store).attrs["preset"] == "smoke"
+    for size in ("reduced", "paper"):
+        runner.run([digits], preset=size, n_seeds=1, store=store)
+        assert runner.recorded([digits], store=store).attrs["preset"] == size
 
 
 def test_nothing_recorded_gives_an_empty_table_with_columns(store):

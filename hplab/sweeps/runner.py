@@ -58,7 +58,9 @@ def run(
     store = store or stores.default_store()
     declared = list(trials)
     if os.environ.get("HPLAB_MODE") == "cached":
-        return _cached(declared, preset, store)
+        presets.preset(preset)
+        smaller = presets.SIZES[: presets.SIZES.index(preset) + 1]
+        return _cached(declared, smaller, store)
     size = presets.preset(preset)
     declared = size.choose(declared, n_seeds)
     scaled = [size.scale(trial) for trial in declared]
@@ -71,11 +73,13 @@ def run(
 
 
 def recorded(trials: Iterable[Trial], *, store: stores.Store | None = None) -> pd.DataFrame:
-    """Return the rows of the biggest preset that has records of these trials; never trains.
+    """Return what is recorded on the report's own data, at the biggest preset; never trains.
 
-    Presets are tried from "paper" down. The table is empty when nothing is recorded.
+    "paper" is tried first, then "reduced"; presets that use stand-in data are not. The table is
+    empty when nothing is recorded.
     """
-    return _cached(list(trials), presets.SIZES[-1], store or stores.default_store())
+    own_data = [name for name in presets.SIZES if not presets.PRESETS[name].stand_in]
+    return _cached(list(trials), own_data, store or stores.default_store())
 
 
 def curves(runs: pd.DataFrame, *, store: stores.Store | None = None) -> pd.DataFrame:
@@ -268,22 +272,21 @@ class _Writer:
 # -------------------------------------------------------------------------------- tables
 
 
-def _cached(declared: list[Trial], preset: str, store: stores.Store) -> pd.DataFrame:
-    """Return what is recorded at this preset, else at the next smaller one, and say what is not."""
-    presets.preset(preset)
-    for name in reversed(presets.SIZES[: presets.SIZES.index(preset) + 1]):
+def _cached(
+    declared: list[Trial], sizes: Sequence[str], store: stores.Store
+) -> pd.DataFrame:
+    """Return what is recorded at the biggest of these presets, and say what is not."""
+    for name in (*reversed(sizes), sizes[-1]):  # nothing at any: speak of the biggest
         size = presets.PRESETS[name]
         kept = size.choose(declared, len(declared))
         scaled = [size.scale(trial) for trial in kept]
         found = [store.find(trial) for trial in scaled]
         if any(found):
             break
-    n_missing = sum(trial is None for trial in found)
-    if n_missing:
-        planned = size.choose(declared)
-        gaps = sum(store.find(size.scale(trial)) is None for trial in planned)
-        if gaps:
-            print(_gap_note(name, gaps, len(planned)))
+    planned = size.choose(declared)
+    gaps = sum(store.find(size.scale(trial)) is None for trial in planned)
+    if gaps:
+        print(_gap_note(name, gaps, len(planned)))
     return _table(kept, scaled, found, name, n_new=0)
 
 
