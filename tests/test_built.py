@@ -131,7 +131,7 @@ def test_search_finds_sections_terms_and_their_words(tmp_path):
 
     rows = json.loads(script.removeprefix("window.hplabSections =").strip().rstrip(";"))
     assert [(row["title"], row["url"], row["text"]) for row in rows] == [
-        ("A page", "page.html", "Some words and a link ."),
+        ("A page", "page.html", "Some words and a link."),
         ("Deeper down", "page.html#deep", "More words."),
         ("seed", "page.html#term-seed", "A number."),
     ]

@@ -95,3 +95,7 @@ def test_without_records_the_tables_say_so(store):
 
 def test_cells_cannot_break_the_table():
     assert facts.table(("a",), [("x|y",)]).splitlines()[-1] == "| x\\|y |"
+
+
+def test_long_times_are_whole_seconds():
+    assert [facts._seconds(value) for value in (0.234, 9.87, 123.4)] == ["0.23 s", "9.9 s", "123 s"]

@@ -108,7 +108,8 @@ function excerpt(text, patterns) {
   const at = Math.max(0, text.search(patterns[0]));
   const from = at < 70 ? 0 : text.indexOf(" ", at - 70) + 1;
   const part = document.createElement("p");
-  const shown = (from ? "… " : "") + text.slice(from, from + 220) + (text.length > from + 220 ? " …" : "");
+  const end = text.length <= from + 220 ? text.length : text.lastIndexOf(" ", from + 220);
+  const shown = (from ? "… " : "") + text.slice(from, end) + (end < text.length ? " …" : "");
   const any = new RegExp(patterns.map((p) => p.source).join("|"), "giu");
   let last = 0;
   for (const hit of shown.matchAll(any)) {

@@ -32,7 +32,8 @@ LOADING = {
     "feimage": ("href", "xlink:href"),
     "use": ("href", "xlink:href"),
 }
-UNSEEN = frozenset(("script", "style", "svg", "pre", "button", "noscript", "mjx-container"))
+UNSEEN = frozenset("script style svg pre button noscript table details".split())
+INLINE = frozenset("a abbr b code em i kbd mark q small span strong sub sup".split())
 ERROR_MARKS = ("papermill-error-cell", "An Exception was encountered at")
 _CSS_ADDRESS = re.compile(r"""(?:url\(\s*|@import\s+)(['"]?)([^'")\s;]+)\1""", re.IGNORECASE)
 _ADDRESS_IN_SCRIPT = re.compile(r"""https?://(?!www\.w3\.org/)[^\s'"`)<>]+""")
@@ -165,13 +166,14 @@ def search_script(pages: Iterable[tuple[str, Page]]) -> str:
     """Return the script that hands all sections of (address, page) pairs to the search page."""
     rows = []
     for address, page in pages:
-        name = page.sections[0].title if page.sections else ""
+        name = " ".join(page.sections[0].title.split()) if page.sections else ""
         for section in page.sections:
             text = " ".join(section.text.split())
-            if section.title and (text or section is page.sections[0]):
+            title = " ".join(section.title.split())
+            if title and (text or section is page.sections[0]):
                 anchor = f"#{section.anchor}" if section.anchor else ""
                 url = address if section is page.sections[0] else address + anchor
-                rows.append({"page": name, "title": section.title, "url": url, "text": text})
+                rows.append({"page": name, "title": title, "url": url, "text": text})
     lines = ",\n".join(json.dumps(row, ensure_ascii=False).replace("<", "\\u003c") for row in rows)
     return f"window.hplabSections = [\n{lines}\n];\n"
 
@@ -203,6 +205,7 @@ class _Reader(HTMLParser):
             self._quiet += 1
             self._open[-1] = f"{tag}!"
         if self._in_article:
+            self._part_words(tag)
             self._note_section(tag, given)
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -213,6 +216,7 @@ class _Reader(HTMLParser):
     def handle_endtag(self, tag: str) -> None:
         if tag not in (name.rstrip("!") for name in self._open):
             return
+        self._part_words(tag)
         while self._open:
             name = self._open.pop()
             self._quiet -= name.endswith("!")
@@ -241,12 +245,17 @@ class _Reader(HTMLParser):
         if self._in_article and not self._quiet and self.page.sections:
             self._note_words(data)
 
+    def _part_words(self, tag: str) -> None:
+        """Keep the words before a block apart from those after it."""
+        if tag not in INLINE and self.page.sections and not self._heading:
+            self.page.sections[-1].text += " "
+
     def _note_words(self, data: str) -> None:
         section = self.page.sections[-1]
         if self._heading:
-            section.title = " ".join(f"{section.title}{data}".split(" ")).strip("\n")
+            section.title += data
         else:
-            section.text += f"{data} "
+            section.text += data
 
     def _note_addresses(self, tag: str, given: dict[str, str]) -> None:
         if tag == "link" and LOADING_RELS & set(given.get("rel", "").lower().split()):
@@ -284,7 +293,8 @@ class _Reader(HTMLParser):
 
     def _note_section(self, tag: str, given: dict[str, str]) -> None:
         is_term = tag == "dt" and given.get("id", "").startswith("term-")
-        if tag == "section" or is_term or (tag == "h1" and not self.page.sections):
+        is_section = tag == "section" and "id" in given
+        if is_section or is_term or (tag == "h1" and not self.page.sections):
             self.page.sections.append(Section(given.get("id", "")))
         if is_term or (re.fullmatch("h[1-6]", tag) and not self.page.sections[-1].title):
             self._heading = tag

@@ -85,7 +85,7 @@ def pages(notebooks: Iterable[Path]) -> str:
                 stamp.get("preset") or given.get("preset"),
                 stamp.get("device") or given.get("device"),
                 _day(stamp.get("started") or run.get("start_time")),
-                None if seconds is None else f"{float(seconds):.0f} s",
+                None if seconds is None else _seconds(float(seconds)),
                 metadata.get("language_info", {}).get("version"),
             )
         )
@@ -126,7 +126,7 @@ def cost(found: Iterable[Record], provenance: Callable[[str], Mapping[str, Any]]
             key = (str(config.get("data")), str(config.get("model")), int(config["epochs"]), device)
             groups[key].append(float(spent))
     rows = [
-        (data, model, epochs, device, len(spent), f"{statistics.median(spent):.2g} s")
+        (data, model, epochs, device, len(spent), _seconds(statistics.median(spent)))
         for (data, model, epochs, device), spent in sorted(groups.items())
     ]
     head = ("data", "model", "epochs", "device", "trials", "training, median")
@@ -189,6 +189,10 @@ def _device(record: Record, origin: Mapping[str, Any]) -> str:
     device = origin.get("device") or {}
     named = device.get("name") if isinstance(device, Mapping) else device
     return str(named or record.get("cost", {}).get("device") or "not noted")
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.2g} s" if value < 10 else f"{value:.0f} s"
 
 
 def _day(moment: Any) -> str:

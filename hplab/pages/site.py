@@ -90,7 +90,9 @@ def stage(
     files: dict[str, bytes] = {
         path.relative_to(book).as_posix(): path.read_bytes()
         for path in sorted(book.rglob("*"))
-        if path.is_file() and path.relative_to(book).parts[0] not in LEFT_OUT
+        if path.is_file()
+        and path.relative_to(book).parts[0] not in LEFT_OUT
+        and path.suffix not in (".yaml", ".yml")
     }
     tables = facts.tables(notebooks, store)
     for name in [name for name in files if name.endswith(".md")]:
