@@ -14,7 +14,7 @@ from hplab.pages import summary, svg, words
 
 MOST_LEVELS = 20  # above this the values were drawn at random, and ticks stand at round numbers
 LABEL_WIDTH = 0.12  # of the axis, for a tick label with the space around it
-PAD = 0.05
+PAD = 0.06  # of the axis, beyond the first and last value
 
 
 class Scale:

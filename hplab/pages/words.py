@@ -197,8 +197,9 @@ def context(runs: pd.DataFrame) -> str:
 
 
 def unbroken(text: str) -> str:
-    """The text with spaces that no line break may take: before a unit, around an equals sign."""
+    """The text without line breaks before a unit, around an equals sign, inside 1e-3."""
     kept = re.sub(r"(?<=\d) (?=%|(?:pp|s|seeds?)\b)", "\u00a0", text)
+    kept = re.sub(r"(?<=\de-)(?=\d)", "\u2060", kept)
     return kept.replace(" = ", "\u00a0=\u00a0")
 
 
