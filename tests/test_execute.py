@@ -162,6 +162,20 @@ def test_the_index_shows_the_end_of_the_traceback(batch):
     assert "good" not in text.replace(str(batch[1]), "")
 
 
+def test_a_long_traceback_is_cut_to_the_cell_and_the_end():
+    library = [f"File library.py:{number}" for number in range(50)]
+    lines = ["Traceback", "Cell In[2], line 3", "----> 3 hp.run(trials)", "", *library, "E: no"]
+    error = pairing.nbformat.v4.new_output(
+        "error", ename="E", evalue="no", traceback=["\x1b[31m" + "\n".join(lines)]
+    )
+    cell = pairing.nbformat.v4.new_code_cell("hp.run(trials)", outputs=[error])
+
+    fault = verify.verify(pairing.nbformat.v4.new_notebook(cells=[cell]))[0]
+
+    assert (fault.cell, fault.what) == (1, "E: no")
+    assert fault.trace.splitlines() == [*lines[1:7], "...", *library[-6:]]
+
+
 MUTANTS = {
     "no count": lambda cell: cell.update(execution_count=None),
     "no reply": lambda cell: cell.metadata["execution"].pop("shell.execute_reply"),

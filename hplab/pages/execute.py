@@ -29,7 +29,7 @@ from nbformat import NotebookNode
 
 from hplab.pages import pairing, papermill_process
 from hplab.pages.verify import TRACE_LINES, Fault, verify
-from hplab.sweeps.records import write_whole
+from hplab.sweeps.records import shown, write_whole
 from hplab.trial import HplabError, unknown
 
 TIMEOUT_S = 3600.0
@@ -180,7 +180,7 @@ def index(outcomes: Sequence[Outcome]) -> str:
         lines.append(f"{outcome.name}{place}: {outcome.fault.what}")
         lines += [f"    {line}" for line in outcome.fault.trace.splitlines()]
         if outcome.kept:
-            lines.append(f"    what ran: {outcome.kept}")
+            lines.append(f"    what ran: {shown(outcome.kept)}")
     return "\n".join(lines)
 
 

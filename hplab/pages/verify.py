@@ -38,13 +38,23 @@ def verify(notebook: NotebookNode) -> list[Fault]:
     return sorted(faults, key=lambda fault: fault.cell is None)
 
 
+def _trace(text: str, what: str) -> str:
+    """Return what a traceback says of the cell, and its last lines, without colours."""
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", text).rstrip().splitlines()
+    if lines and lines[-1].strip() == what:  # said already
+        lines.pop()
+    if len(lines) > TRACE_LINES:
+        first = next((i for i, line in enumerate(lines) if line.startswith("Cell In[")), 0)
+        middle = range(first, min(first + TRACE_LINES // 2, len(lines) - TRACE_LINES // 2))
+        lines = [*(lines[i] for i in middle), "...", *lines[-TRACE_LINES // 2 :]]
+    return "\n".join(lines)
+
+
 def _cell_faults(cell: NotebookNode, number: int) -> Iterator[Fault]:
     for output in cell.outputs:
         if output.output_type == "error":
-            text = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(output.traceback))
             what = f"{output.ename}: {output.evalue}".strip().splitlines()[0]
-            lines = text.rstrip().splitlines()[-TRACE_LINES:]
-            yield Fault(number, what, "\n".join(lines[:-1] if lines[-1:] == [what] else lines))
+            yield Fault(number, what, _trace("\n".join(output.traceback), what))
     if "shell.execute_reply" not in cell.metadata.get("execution", {}):
         yield Fault(number, "did not run to its end")
     elif cell.execution_count is None:
