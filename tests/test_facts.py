@@ -47,6 +47,12 @@ def test_an_unknown_table_is_refused_with_the_nearest():
         facts.fill("% hplab: preset", {"presets": str}, "page")
 
 
+def test_the_clone_commands_take_the_address_they_are_given():
+    text = facts.tables([], repository="https://example.org/group/book")["clone"]()
+
+    assert "$ git clone https://example.org/group/book && cd book\n$ make execute" in text
+
+
 def test_the_preset_table_has_every_preset():
     assert [row[0] for row in rows(facts.presets())[1:]] == [f"`{name}`" for name in PRESETS]
 

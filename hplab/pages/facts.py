@@ -39,20 +39,30 @@ def fill(text: str, tables: Mapping[str, Callable[[], str]], where: str) -> str:
     return MARK.sub(one, text)
 
 
-def tables(notebooks: Sequence[Path], store: Any = None) -> dict[str, Callable[[], str]]:
+def tables(
+    notebooks: Sequence[Path], store: Any = None, *, repository: str = ""
+) -> dict[str, Callable[[], str]]:
     """Return the tables there are, each made when it is asked for.
 
     Args:
         notebooks: Executed notebooks of the studies.
         store: Where records are read from (`hplab.sweeps.store.Store`); None for the default one.
+        repository: Address of the repository, for the commands that clone it.
     """
     return {
+        "clone": lambda: clone(repository),
         "presets": presets,
         "pages": lambda: pages(notebooks),
         "records": lambda: records(_all_records(store), _lookup(store)),
         "cost": lambda: cost(_all_records(store), _lookup(store)),
         "tools": tools,
     }
+
+
+def clone(repository: str) -> str:
+    """The two commands that make this book from nothing."""
+    folder = repository.rstrip("/").rsplit("/", 1)[-1]
+    return f"```console\n$ git clone {repository} && cd {folder}\n$ make execute\n```"
 
 
 def presets() -> str:

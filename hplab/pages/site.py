@@ -94,7 +94,9 @@ def stage(
         and path.relative_to(book).parts[0] not in LEFT_OUT
         and path.suffix not in (".yaml", ".yml")
     }
-    tables = facts.tables(notebooks, store)
+    config = yaml.safe_load((checkout / "_config.yml").read_text(encoding="utf-8"))
+    repository = config.get("repository", {}).get("url", "")
+    tables = facts.tables(notebooks, store, repository=repository)
     for name in [name for name in files if name.endswith(".md")]:
         files[name] = facts.fill(files[name].decode(), tables, f"book/{name}").encode()
     files |= {f"studies/{path.name}": path.read_bytes() for path in notebooks}
