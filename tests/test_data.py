@@ -625,6 +625,7 @@ def test_mnist_written_as_idx_has_the_published_digests():
     assert files.equal_published([a.numpy() for a in arrays], sources.SOURCES["mnist"])
 
 
+@pytest.mark.slow
 @real("cifar10")
 def test_cifar10_that_is_not_bit_exact_is_used_and_said_to_differ():
     with np.load(REAL / "cifar10.npz", allow_pickle=False) as archive:
@@ -636,6 +637,7 @@ def test_cifar10_that_is_not_bit_exact_is_used_and_said_to_differ():
     assert data.is_official(dataset) == exact
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not (REAL / "cifar-100-binary").is_dir(), reason="needs cifar-100-binary in HPLAB_DATA"
 )

@@ -359,14 +359,17 @@ def _digest(tensors: Sequence[Tensor]) -> str:
 
 
 def _channel_stats(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return mean and standard deviation of each channel on the scale 0 to 1, from exact sums."""
-    total = torch.zeros(images.shape[1], dtype=torch.int64)
+    """Return mean and standard deviation of each channel on the scale 0 to 1.
+
+    The sums are of whole numbers below 2**53: exact in float64, whatever the order of addition.
+    """
+    total = torch.zeros(images.shape[1], dtype=torch.float64)
     squares = torch.zeros_like(total)
-    for block in images.split(2048):
-        wide = block.to(torch.int32)
+    for block in images.split(64):  # small enough to stay in the processor's cache
+        wide = block.to(torch.float64)
         total += wide.sum((0, 2, 3))
         squares += wide.square_().sum((0, 2, 3))
     n = images.numel() // images.shape[1]
-    mean = total.double() / n
-    variance = (squares.double() / n - mean.square()).clamp_(min=0)
+    mean = total / n
+    variance = (squares / n - mean.square()).clamp_(min=0)
     return tuple((mean / 255).tolist()), tuple((variance.sqrt() / 255).tolist())
