@@ -154,7 +154,8 @@ def test_curves_are_long_and_match_the_final_metrics(store):
 
     assert len(long) == 4 * 2
     assert last.to_dict() == table.set_index("key")["val_loss"].to_dict()
-    assert "final" not in long.columns
+    assert long.columns.is_unique
+    assert (long["lr_used"] == long["lr"]).all()
 
 
 def test_steps_are_long(store):

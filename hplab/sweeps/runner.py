@@ -87,9 +87,10 @@ def curves(runs: pd.DataFrame, *, store: stores.Store | None = None) -> pd.DataF
 
     Returns:
         One row a trial and epoch: the columns of `runs` without its final metrics, "epoch" counted
-        from 1, and one column for each of `hplab.training.loop.METRICS`.
+        from 1, and one column for each of `hplab.training.loop.METRICS`; the learning rate of the
+        epoch's last step is "lr_used", since "lr" is the trial's own.
     """
-    return _long(runs, store, loop.METRICS, "epoch")
+    return _long(runs, store, loop.METRICS, "epoch").rename(columns={"curve_lr": "lr_used"})
 
 
 def steps(runs: pd.DataFrame, *, store: stores.Store | None = None) -> pd.DataFrame:
@@ -107,15 +108,19 @@ def _long(
 ) -> pd.DataFrame:
     store = store or stores.default_store()
     kept = [name for name in runs.columns if name not in (*FINAL, "acc_gap", "loss_gap")]
+    columns = [f"curve_{name}" if name in kept else name for name in names]
     pieces = []
     for row in runs[kept].to_dict("records"):
         values = store.get(row["key"])["curves"]
-        piece = pd.DataFrame({name: values.get(name, []) for name in names}, dtype=float)
+        piece = pd.DataFrame(
+            {shown: values.get(name, []) for name, shown in zip(names, columns, strict=True)},
+            dtype=float,
+        )
         piece.insert(0, index, range(1, len(piece) + 1))
         pieces.append(piece.assign(**row))
     table = pd.concat(pieces, ignore_index=True) if pieces else pd.DataFrame()
     table.attrs.update(runs.attrs)
-    return table.reindex(columns=[*kept, index, *names])
+    return table.reindex(columns=[*kept, index, *columns])
 
 
 def _missing(trials: list[Trial], digests: dict[str, str], store: stores.Store) -> list[Trial]:
@@ -339,5 +344,6 @@ def _results_of(record: dict[str, Any] | None) -> dict[str, Any]:
         "key": record["key"] if record else None,
         "prov": record["prov"] if record else None,
         "device": record["cost"]["device"] if record else None,
+        "lanes": record["cost"]["lanes"] if record else None,
         "train_s": record["cost"]["train_s"] if record else None,
     }
