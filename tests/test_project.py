@@ -205,6 +205,17 @@ def test_the_citation_names_the_packaged_version():
     assert " AND ".join(citation["license"]) == PYPROJECT["project"]["license"]
 
 
+def test_the_repository_has_one_address():
+    config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
+    address = config["repository"]["url"]
+    assert PYPROJECT["project"]["urls"]["Repository"] == address
+    for name in ("README.md", "CITATION.cff"):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        assert set(re.findall(r"https://github\.com/[\w-]+/hplab\b", text)) == {address}, name
+    for study in (ROOT / "book" / "studies").glob("*.md"):
+        assert f"git+{address}@" in study.read_text(encoding="utf-8"), study.name
+
+
 def test_the_changelog_has_an_entry_for_the_packaged_version():
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert re.search(rf"^## {re.escape(PYPROJECT['project']['version'])}\b", changelog, re.M)
