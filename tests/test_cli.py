@@ -189,7 +189,7 @@ def test_without_book_the_pages_stay(clone, hplab, asked):
 
 
 @pytest.mark.xdist_group("kernels")
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_a_failing_study_is_listed_at_the_end_and_the_other_still_runs(clone, hplab):
     (clone / "book/studies/01-learning-rate.md").write_text(PAGE.format(code="1 / 0"))
 
@@ -207,7 +207,7 @@ def test_a_failing_study_is_listed_at_the_end_and_the_other_still_runs(clone, hp
 
 
 @pytest.mark.xdist_group("kernels")
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_ends_everything_and_says_what_is_kept(clone, how):
     begun = clone / "begun"

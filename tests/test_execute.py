@@ -13,7 +13,7 @@ import pytest
 from hplab.pages import execute, pairing, papermill_process, verify
 from hplab.trial import HplabError
 
-pytestmark = [pytest.mark.xdist_group("kernels"), pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.xdist_group("kernels"), pytest.mark.timeout(300)]
 
 FRONT = """\
 ---
@@ -220,6 +220,18 @@ def test_the_text_counts_where_the_pair_differs(tmp_path):
     prepared = execute.prepare(source.with_suffix(".ipynb"), {})
 
     assert prepared.cells[2].source == "'from the text'"
+
+
+def test_many_short_cells_cannot_outlast_the_limit_together(tmp_path, monkeypatch):
+    monkeypatch.setattr(execute, "_MARGIN_S", 1.0)
+    source = page(tmp_path, "01-topic", *["import time\ntime.sleep(1.5)"] * 30)
+
+    outcome = execute.run(
+        source, tmp_path / "out.ipynb", env={"HPLAB_TEST": str(tmp_path)}, timeout_s=3
+    )
+
+    assert "the notebook took longer than 3 s" in outcome.fault.what
+    assert alive("HPLAB_TEST", str(tmp_path)) == []
 
 
 KILLED_IN_SAVE = """

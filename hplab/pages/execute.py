@@ -34,7 +34,7 @@ from hplab.trial import HplabError, unknown
 
 TIMEOUT_S = 3600.0
 _START_TIMEOUT_S = 120
-_MARGIN_S = 15.0  # papermill notices a timeout first; the runner steps in when it does not
+_MARGIN_S = 120.0  # to start and stop, on top of a limit; papermill ends a slow cell by itself
 _LEFT_BEHIND_S = 3.0  # how long after its kernel a helper process may take to end by itself
 
 Say = Callable[[str], None]
@@ -95,7 +95,8 @@ def run(
         out: Where the verified notebook goes; after a fault this file is left as it was.
         parameters: Values for names of the notebook's `parameters` cell.
         env: Environment variables of the kernel, on top of this process's.
-        timeout_s: Limit for the whole notebook, in seconds; None for no limit.
+        timeout_s: Limit for the whole notebook, in seconds; None for no limit. A cell that runs
+            longer is ended at once, the sum of all is looked at with two minutes to spare.
         cwd: Folder the notebook runs in (default: its own, as in JupyterLab).
         faults: Folder that keeps a faulty notebook, for a look at what ran.
         say: Takes each line of progress.

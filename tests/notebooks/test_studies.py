@@ -32,7 +32,7 @@ def test_a_study_takes_the_parameters_that_the_command_gives(page):
 
 
 @pytest.mark.xdist_group("kernels")
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_a_study_runs_on_the_smoke_preset(page, tmp_path):
     notebook = pairing.fresh(pairing.read(page))
