@@ -619,6 +619,22 @@ def test_primary_claims_are_corrected_together_and_others_are_not(as_reported):
     assert {verdict.n_family for verdict in primary} == {6}
 
 
+def test_the_p_value_is_that_of_the_test_that_decided(as_reported):
+    def gap(runs):
+        return 100 * runs[(runs.lr == 1e-3) & (runs.arm_epochs == 5)].acc_gap
+
+    wide = make_runs({**ERROR, (1e-3, 5): 0.05})
+    p_inside = stats.tost(gap(as_reported), margin=0.5)
+    assert claims.verdict("S4-04", as_reported).p == pytest.approx(p_inside)
+    assert claims.verdict("S4-04", wide).p == pytest.approx(stats.mean_interval(gap(wide)).p)
+
+    close = make_runs({(1e-3, 5): 0.0125, (5e-4, 5): 0.0128}, noise=5e-4)
+    by_lr = 100 * close.pivot(index="seed", columns="lr", values="val_acc")
+    p_small = stats.tost(by_lr[1e-3], margin=0.1, other=by_lr[5e-4])
+    verdict = claims.verdict("S4-08", close)
+    assert (verdict.outcome, verdict.p) == ("contradicted", pytest.approx(p_small))
+
+
 def test_a_verdict_does_not_depend_on_what_else_is_asked(as_reported):
     together = {v.claim.id: v for v in claims.verdicts(PRIMARY, as_reported)}
     for claim_id in PRIMARY:
