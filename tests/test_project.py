@@ -213,7 +213,7 @@ def test_the_repository_has_one_address():
         text = (ROOT / name).read_text(encoding="utf-8")
         assert set(re.findall(r"https://github\.com/[\w-]+/hplab\b", text)) == {address}, name
     for study in (ROOT / "book" / "studies").glob("*.md"):
-        assert f"git+{address}@" in study.read_text(encoding="utf-8"), study.name
+        assert f"git clone -q --depth 1 {address} " in study.read_text(encoding="utf-8"), study.name
 
 
 def test_the_changelog_has_an_entry_for_the_packaged_version():
