@@ -28,7 +28,7 @@ _SURFACE = {
     "provenance": "hplab.pages.report:provenance",
     "cost": "hplab.pages.report:cost",
 }
-__all__ = [*_SURFACE, "__version__"]  # noqa: PLE0604
+__all__ = [*_SURFACE, "__version__"]
 
 
 def __getattr__(name: str) -> _Any:

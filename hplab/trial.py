@@ -205,7 +205,7 @@ class Trial:
         return hash((canonical(self.config()), self.seed))
 
     def argument(self, component: str, name: str) -> Any:
-        """Return one argument of the trial's model, optimizer, schedule or split, or its default."""
+        """Return an argument of the trial's model, optimizer, schedule or split, or its default."""
         defaults = _COMPONENTS[component][getattr(self, component)]
         if name not in defaults:
             raise unknown(f"{component} argument", name, defaults, getattr(self, component))
@@ -244,7 +244,7 @@ class Trial:
         return config
 
     def identity(self) -> str:
-        """Return the canonical text of config and seed: what the trial is, whatever its data files."""
+        """The canonical text of config and seed: what the trial is, whatever its data files."""
         return canonical({"config": self.config(), "seed": self.seed})
 
     def key(self, data_digest: str) -> str:

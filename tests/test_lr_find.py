@@ -13,7 +13,12 @@ LR = np.logspace(-7, 1, 81)
 def steps(loss, *, seeds=1):
     return pd.concat(
         pd.DataFrame(
-            {"seed": s, "step": range(1, len(loss) + 1), "step_lr": LR[: len(loss)], "step_loss": loss}
+            {
+                "seed": s,
+                "step": range(1, len(loss) + 1),
+                "step_lr": LR[: len(loss)],
+                "step_loss": loss,
+            }
         )
         for s in range(seeds)
     )

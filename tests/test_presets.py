@@ -6,7 +6,16 @@ from hplab.sweeps import presets
 from hplab.trial import HplabError, Trial, grid
 
 BASE = Trial(data="mnist", epochs=5)
-QUESTION = ("lr", "batch_size", "optimizer", "schedule", "weight_decay", "activation", "loss", "seed")
+QUESTION = (
+    "lr",
+    "batch_size",
+    "optimizer",
+    "schedule",
+    "weight_decay",
+    "activation",
+    "loss",
+    "seed",
+)
 
 
 @pytest.mark.parametrize("size", presets.SIZES)

@@ -22,9 +22,7 @@ def smoke(trials, store, **options):
 
 def results(store):
     """What trials gave, without cost and provenance."""
-    return {
-        r["key"]: (r["status"], r["final"], r["curves"]) for r in store.records()
-    }
+    return {r["key"]: (r["status"], r["final"], r["curves"]) for r in store.records()}
 
 
 @pytest.fixture

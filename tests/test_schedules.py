@@ -1,5 +1,7 @@
 """Schedules are pure functions of the step."""
 
+import itertools
+
 import pytest
 
 from hplab.training.schedules import lr_at
@@ -23,7 +25,7 @@ def test_constant_is_the_learning_rate_at_every_step():
 def test_range_test_rises_by_one_factor_from_start_to_lr():
     trial = Trial(data="mnist", schedule="range_test", lr=10.0, schedule_args={"start": 1e-6})
     values = [lr_at(trial, step, n_steps=8) for step in range(8)]
-    factors = [b / a for a, b in zip(values, values[1:], strict=False)]
+    factors = [b / a for a, b in itertools.pairwise(values)]
 
     assert values[0] == 1e-6
     assert values[-1] == pytest.approx(10.0)

@@ -139,7 +139,10 @@ def test_grid_is_every_combination_with_the_last_axis_fastest():
 def test_grid_reaches_into_arguments():
     base = Trial(data="mnist", optimizer="sgd")
 
-    momenta = [t.argument("optimizer", "momentum") for t in grid(base, {"optimizer_args.momentum": [0, 0.9]})]
+    momenta = [
+        t.argument("optimizer", "momentum")
+        for t in grid(base, {"optimizer_args.momentum": [0, 0.9]})
+    ]
 
     assert momenta == [0.0, 0.9]
 

@@ -33,7 +33,9 @@ def bar(total: int, what: str) -> Iterator[Callable[[], None]]:
         now = time.monotonic()
         if done == total or now - last >= LINE_EVERY_S:
             left = (now - began) / done * (total - done)
-            print(f"{what}: {done} of {total} trials, {left:.0f} s left", file=sys.stderr, flush=True)
+            print(
+                f"{what}: {done} of {total} trials, {left:.0f} s left", file=sys.stderr, flush=True
+            )
             last = now
 
     yield tick

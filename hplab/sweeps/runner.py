@@ -250,7 +250,7 @@ def _n_steps(trial: Trial) -> int:
 
 
 class _Writer:
-    """Puts finished records in small batches, and whatever is left when the sweep ends or breaks."""
+    """Puts finished records in small batches, and what is left when the sweep ends or breaks."""
 
     def __init__(self, store: stores.Store) -> None:
         self.store, self.waiting, self.n_added = store, [], 0
@@ -277,9 +277,7 @@ class _Writer:
 # -------------------------------------------------------------------------------- tables
 
 
-def _cached(
-    declared: list[Trial], sizes: Sequence[str], store: stores.Store
-) -> pd.DataFrame:
+def _cached(declared: list[Trial], sizes: Sequence[str], store: stores.Store) -> pd.DataFrame:
     """Return what is recorded at the biggest of these presets, and say what is not."""
     for name in (*reversed(sizes), sizes[-1]):  # nothing at any: speak of the biggest
         size = presets.PRESETS[name]
@@ -298,7 +296,9 @@ def _cached(
 def _gap_note(preset: str, gaps: int, planned: int) -> str:
     study = os.environ.get("HPLAB_STUDY")
     command = f"make execute{f' STUDY={study}' if study else ''} PRESET={preset}"
-    return f"{gaps} of {planned} trials of preset {preset!r} are not recorded yet; to run: {command}"
+    return (
+        f"{gaps} of {planned} trials of preset {preset!r} are not recorded yet; to run: {command}"
+    )
 
 
 def _table(
@@ -314,7 +314,8 @@ def _table(
     changed = [
         name
         for name in arms[0]
-        if name == "epochs" or any(arm.get(name) != row.get(name) for arm, row in zip(arms, flat))
+        if name == "epochs"
+        or any(arm.get(name) != row.get(name) for arm, row in zip(arms, flat, strict=True))
     ]
     rows = [
         {**row, **{f"arm_{name}": arm.get(name) for name in changed}, **_results_of(record)}

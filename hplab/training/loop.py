@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -179,7 +178,9 @@ class _Run:
         """Return mean loss and accuracy over a part, example by example, in eval mode."""
         self.model.eval()
         device = part.labels.device
-        total = torch.zeros((), dtype=torch.float64, device="cpu" if device.type == "mps" else device)
+        total = torch.zeros(
+            (), dtype=torch.float64, device="cpu" if device.type == "mps" else device
+        )
         correct = torch.zeros((), dtype=torch.int64, device=device)
         for start in range(0, len(part.labels), EVAL_BATCH):
             labels = part.labels[start : start + EVAL_BATCH]
