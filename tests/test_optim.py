@@ -24,7 +24,7 @@ def path(optimizer, n_steps=5):
 
 def ours(**fields):
     trial = Trial(data="mnist", lr=0.01, **fields)
-    return path(lambda params: optim.build(trial, params))
+    return path(lambda params: optim.build([(trial, params)]))
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -103,4 +103,4 @@ def test_the_fused_form_equals_the_plain_one(name):
         cls = optim._CLASSES[name]
         return cls(params, lr=0.01, weight_decay=0.1, foreach=False, **arguments)
 
-    assert path(lambda p: optim.build(trial, p)) == pytest.approx(path(plain), rel=1e-12)
+    assert path(lambda p: optim.build([(trial, p)])) == pytest.approx(path(plain), rel=1e-12)

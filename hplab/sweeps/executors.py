@@ -7,11 +7,12 @@ result does not depend on which of them ran it.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import multiprocessing
+import multiprocessing.connection
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 
@@ -85,7 +86,7 @@ def open_executor(device: str, workers: int) -> Iterator[Executor]:
         finally:
             torch.set_num_threads(threads)
         return
-    context = multiprocessing.get_context("spawn")
+    context = _workers_context()
     before = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
     try:
@@ -98,10 +99,27 @@ def open_executor(device: str, workers: int) -> Iterator[Executor]:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
+def _workers_context() -> multiprocessing.context.BaseContext:
+    """Return how worker processes are started.
+
+    Importing torch and making its first optimizer takes a process several seconds. On Linux a
+    server process does it once, and every worker of this and later sweeps is forked from it.
+    """
+    if sys.platform != "linux":
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["hplab.training.loop", "torch._dynamo"])
+    return context
+
+
 def _start_worker() -> None:
     """Set up one worker: one thread, deaf to Ctrl-C (the parent decides), gone with its parent."""
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if sys.platform == "linux":
-        set_parent_death_signal = 1
-        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Wait until the process that started this sweep is gone, however it went, and go too."""
+    multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
+    os._exit(1)

@@ -18,7 +18,7 @@ from typing import Any
 
 import pandas as pd
 
-from hplab.sweeps import executors, presets, progress, provenance, records
+from hplab.sweeps import executors, plan, presets, progress, provenance, records
 from hplab.sweeps import store as stores
 from hplab.training import data, loop
 from hplab.trial import TASK, TASK_VERSION, HplabError, Trial
@@ -138,32 +138,35 @@ def _train(
     jobs: int | None,
     store: stores.Store,
 ) -> None:
-    """Compute trials, longest first, and store each as it finishes."""
-    todo = sorted(todo, key=_n_steps, reverse=True)
-    workers = min(executors.n_workers(jobs), len(todo))
-    if sum(map(_n_steps, todo)) < POOL_FROM_STEPS:
+    """Compute trials, longest first, and store each stack of them as it finishes."""
+    workers = executors.n_workers(jobs)
+    if sum(map(plan.n_steps, todo)) < POOL_FROM_STEPS:
         workers = 1
-    prov = store.put_provenance(provenance.collect_provenance(device))
-    writer = _Writer(store)
+    stacks = plan.stacks(todo, device, workers)
+    workers = min(workers, len(stacks))
+    described = provenance.collect_provenance(device)
+    prov = store.put_provenance(described | ({"threads": 1} if device == "cpu" else {}))
     failures: list[str] = []
-    with progress.bar(len(todo), f"training on {device}") as tick, writer:
-        for _ in range(2):  # a killed worker breaks the pool: try what is left once more
-            left = []
+    with progress.bar(len(todo), f"training on {device}") as tick, _Writer(store) as writer:
+        for _ in range(2):  # a killed worker breaks the pool: try what is left once more, alone
+            left: list[list[Trial]] = []
             with executors.open_executor(device, workers) as executor:
-                for trial, result in _results(executor, todo, device):
-                    if isinstance(result, BrokenProcessPool):
-                        left.append(trial)
+                for stack, results in _results(executor, stacks, device):
+                    if isinstance(results, BrokenProcessPool):
+                        left += [[trial] for trial in stack]
                         continue
-                    if isinstance(result, Exception):
-                        failures.append(f"{type(result).__name__}: {result}")
-                        store.log_failure(_failure(trial, digests, result))
-                    else:
-                        writer.add(_record(trial, digests[trial.data], prov, result))
-                    tick()
-            todo, workers = left, 1
-            if not todo:
+                    for trial, result in zip(stack, results, strict=True):
+                        if isinstance(result, Exception):
+                            failures.append(f"{type(result).__name__}: {result}")
+                            store.log_failure(_failure(trial, digests, result))
+                        else:
+                            writer.add(_record(trial, digests[trial.data], prov, result))
+                        tick()
+                    writer.flush_if_due()
+            stacks, workers = left, 1
+            if not stacks:
                 break
-    for trial in todo:
+    for [trial] in stacks:
         failures.append("its worker process was killed twice")
         store.log_failure(_failure(trial, digests, BrokenProcessPool(failures[-1])))
     if failures:
@@ -172,30 +175,55 @@ def _train(
             raise HplabError(f"no trial could be trained: {failures[0]}")
 
 
-def _results(executor: Executor, trials: list[Trial], device: str):
-    """Yield each trial with its result, or with the exception it ended in, as they finish."""
+def _results(executor: Executor, stacks: list[list[Trial]], device: str):
+    """Yield each stack with its results, or with the exception it ended in, as they finish."""
+    calls = [[(t.config(), t.seed) for t in stack] for stack in stacks]
     if isinstance(executor, executors.SerialExecutor):
-        for trial in trials:
-            future = executor.submit(compute, trial.config(), trial.seed, device)
-            yield trial, future.exception() or future.result()
+        for stack, call in zip(stacks, calls, strict=True):
+            yield stack, executor.submit(compute, call, device).result()
         return
-    futures = {executor.submit(compute, t.config(), t.seed, device): t for t in trials}
+    pairs = zip(stacks, calls, strict=True)
+    futures = {executor.submit(compute, call, device): stack for stack, call in pairs}
     for future in as_completed(futures):
-        yield futures[future], future.exception() or future.result()
+        error = future.exception()
+        if error is not None and not isinstance(error, BrokenProcessPool):
+            raise error
+        yield futures[future], error or future.result()
 
 
-def compute(config: dict[str, Any], seed: int, device: str) -> dict[str, Any]:
-    """Train one trial in whatever process this is and return the result part of its record."""
-    trial = Trial.from_config(config, seed)
-    outcome = loop.train(trial, _dataset(trial.data), device=device)
+def compute(
+    trials: list[tuple[dict[str, Any], int]], device: str
+) -> list[dict[str, Any] | Exception]:
+    """Train a stack of trials in whatever process this is.
+
+    If the stack does not fit into memory, or one of its trials fails, its halves are tried: the
+    stack gets smaller, never the batch, and a failure takes nobody with it.
+
+    Returns:
+        For each trial the result part of its record, or the exception it ended in.
+    """
+    lanes = [Trial.from_config(config, seed) for config, seed in trials]
+    try:
+        outcomes = loop.train_lanes(lanes, _dataset(lanes[0].data), device=device)
+    except Exception as error:
+        if len(trials) == 1:
+            error.add_note(traceback.format_exc())  # survives the way back to the driver
+            return [error.with_traceback(None)]
+    else:
+        return [_result(outcome, len(lanes), device) for outcome in outcomes]
+    half = len(trials) // 2
+    return compute(trials[:half], device) + compute(trials[half:], device)
+
+
+def _result(outcome: loop.Outcome, lanes: int, device: str) -> dict[str, Any]:
     return {
         "status": outcome.status,
         "at": outcome.at,
         "final": _shortest(outcome.final),
         "curves": {name: _shortest(values) for name, values in outcome.curves.items()},
         "cost": {
-            **{name: round(seconds, 3) for name, seconds in outcome.seconds.items()},
-            "lanes": 1,
+            **{name: round(seconds, 4) for name, seconds in outcome.seconds.items()},
+            "lanes": lanes,
             "device": device,
             "threads": 1 if device == "cpu" else None,
         },
@@ -241,14 +269,6 @@ def _failure(trial: Trial, digests: dict[str, str], error: Exception) -> dict[st
     }
 
 
-def _n_steps(trial: Trial) -> int:
-    """Return about how many updates a trial makes, to plan with."""
-    n_train = trial.n_train or {"digits": 1437, "cifar10": 50_000, "cifar100": 50_000}.get(
-        trial.data, 60_000
-    )
-    return trial.epochs * -(-n_train // trial.batch_size)
-
-
 class _Writer:
     """Puts finished records in small batches, and what is left when the sweep ends or breaks."""
 
@@ -262,6 +282,8 @@ class _Writer:
     def add(self, record: dict[str, Any]) -> None:
         self.waiting.append(record)
         self.n_added += 1
+
+    def flush_if_due(self) -> None:
         if time.monotonic() - self.last >= PUT_EVERY_S:
             self.flush()
 

@@ -1,15 +1,18 @@
-"""Train one trial and measure it after every epoch."""
+"""Train trials and measure them after every epoch: one alone, or many side by side."""
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import time
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from hplab.training import data, losses, models, optim, schedules
+from hplab.training import data, losses, models, optim, schedules, stack
 from hplab.trial import HplabError, Trial, stream_seed
 
 EVAL_BATCH = 100  # larger ones spill out of the cache: 8k images a second here, 3k at 500
@@ -43,12 +46,8 @@ class Outcome:
         return {name: self.curves[name][-1] for name in METRICS[:4]}
 
 
-@dataclasses.dataclass(frozen=True)
-class Part:
-    """Images and labels on the training device."""
-
-    images: Tensor
-    labels: Tensor
+# What may differ between the lanes of one stack; everything else must be equal.
+LANE_FIELDS = ("seed", "lr", "weight_decay", "optimizer_args", "schedule", "schedule_args")
 
 
 def train(trial: Trial, dataset: data.Dataset | None = None, *, device: str = "cpu") -> Outcome:
@@ -65,129 +64,226 @@ def train(trial: Trial, dataset: data.Dataset | None = None, *, device: str = "c
     Raises:
         HplabError: If the data cannot be had or do not fit the trial.
     """
-    dataset = dataset or data.load(trial.data)
-    split = data.split(dataset, split=trial.split, split_args=trial.split_args, fold=trial.fold)
-    training = _part(split.train_images, split.train_labels, _subset(trial, split), device)
-    validation = _part(split.val_images, split.val_labels, None, device)
-    model = models.build(trial, tuple(dataset.images.shape[1:]), len(dataset.class_names))
-    model = model.to(device, memory_format=torch.channels_last)
-    run = _Run(trial, dataset, model, training, validation)
-    return run.outcome()
+    return train_lanes([trial], dataset, device=device)[0]
+
+
+def train_lanes(
+    trials: Sequence[Trial], dataset: data.Dataset | None = None, *, device: str = "cpu"
+) -> list[Outcome]:
+    """Train trials that differ in `LANE_FIELDS` only, side by side.
+
+    Each trial takes the path it would take alone, up to the rounding of its arithmetic; one that
+    diverges leaves the others as they are.
+
+    Args:
+        trials: What to train; several need a network whose layers can be stacked.
+        dataset: The data, if already loaded; otherwise loaded by name.
+        device: Any torch device.
+
+    Returns:
+        One outcome a trial, in the order given. Seconds are the stack's divided by its lanes.
+
+    Raises:
+        HplabError: If the trials cannot be stacked, or the data do not fit them.
+    """
+    first = trials[0]
+    if len({stack_key(trial) for trial in trials}) > 1:
+        raise HplabError(f"trials of one stack may differ in {', '.join(LANE_FIELDS)} only")
+    dataset = dataset or data.load(first.data)
+    order = sorted(range(len(trials)), key=lambda i: _setting(trials[i]))
+    lanes = [trials[i] for i in order]
+    shape, n_classes = tuple(dataset.images.shape[1:]), len(dataset.class_names)
+    modules = [models.build(trial, shape, n_classes).to(device) for trial in lanes]
+    if len(lanes) > 1 and not stack.stackable(modules[0]):
+        raise HplabError(f"model {first.model!r} has layers that cannot be stacked")
+    run = _Run(lanes, dataset, _network(modules), device)
+    outcomes = dict(zip(order, run.outcomes(), strict=True))
+    return [outcomes[i] for i in range(len(trials))]
+
+
+def stack_key(trial: Trial) -> str:
+    """Return a text that is equal for trials which may share a stack."""
+    return trial.replace(**{name: _LANE_DEFAULTS[name] for name in LANE_FIELDS}).identity()
+
+
+_LANE_DEFAULTS: dict[str, Any] = {
+    "seed": 0,
+    "lr": 1.0,
+    "weight_decay": 0.0,
+    "optimizer_args": {},
+    "schedule": "constant",
+    "schedule_args": {},
+}
+
+
+def _setting(trial: Trial) -> str:
+    return trial.replace(seed=0).identity()
+
+
+def _network(modules: list[nn.Module]) -> stack.Single | stack.Stack:
+    if len(modules) > 1:
+        return stack.Stack(modules)
+    return stack.Single(modules[0].to(memory_format=torch.channels_last))
 
 
 class _Run:
-    """The mutable middle of `train`: one model, one optimizer, one stream of orders."""
+    """The mutable middle of training: a network of lanes, an optimizer, streams of orders."""
 
     def __init__(
-        self, trial: Trial, dataset: data.Dataset, model: nn.Module, training: Part, val: Part
+        self,
+        lanes: list[Trial],
+        dataset: data.Dataset,
+        network: stack.Single | stack.Stack,
+        device: str,
     ) -> None:
-        self.trial, self.dataset, self.model = trial, dataset, model
-        self.training, self.val = training, val
-        self.loss = losses.LOSSES[trial.loss]
-        self.optimizer = optim.build(trial, model.parameters())
-        self.order = torch.Generator().manual_seed(stream_seed(trial.seed, "order"))
-        self.steps_per_epoch = steps_per_epoch(trial, len(training.labels))
+        self.lanes, self.dataset, self.network = lanes, dataset, network
+        first = self.trial = lanes[0]
+        split = data.split(dataset, split=first.split, split_args=first.split_args, fold=first.fold)
+        self.images = split.train_images.to(device)
+        self.labels = split.train_labels.to(device)
+        self.val_images, self.val_labels = split.val_images.to(device), split.val_labels.to(device)
+        self.subset = _subsets(lanes, len(self.labels))
+        self.n_train = first.n_train or len(self.labels)
+        self.loss = losses.LOSSES[first.loss]
+        self.groups = [list(g) for _, g in itertools.groupby(range(len(lanes)), self._group)]
+        self.optimizer = optim.build([(lanes[g[0]], network.rows(g)) for g in self.groups])
+        self.orders = [torch.Generator().manual_seed(stream_seed(t.seed, "order")) for t in lanes]
+        self.steps_per_epoch = steps_per_epoch(first, self.n_train)
         self.step = 0
-        self.curves: dict[str, list[float | None]] = {name: [] for name in METRICS}
-        if "steps" in trial.measure:
-            self.curves |= {"step_loss": [], "step_lr": []}
+        names = (*METRICS, *(("step_loss", "step_lr") if "steps" in first.measure else ()))
+        self.curves = [{name: [] for name in names} for _ in lanes]
+        self.at: list[dict[str, int] | None] = [None] * len(lanes)
         self.seconds = {"train_s": 0.0, "eval_s": 0.0}
 
-    def outcome(self) -> Outcome:
-        at = None
-        for epoch in range(1, self.trial.epochs + 1):
-            at = self._epoch(epoch)
-            if at is not None:
-                break
-        for name in METRICS:
-            missing = self.trial.epochs - len(self.curves[name])
-            self.curves[name] += [None] * missing
-        status = "ok" if at is None else "diverged"
-        return Outcome(status, at, self.curves, self.seconds, self.model)
+    def _group(self, lane: int) -> str:
+        return _setting(self.lanes[lane])
 
-    def _epoch(self, epoch: int) -> dict[str, int] | None:
-        """Train one epoch and measure it; return where it diverged, if it did."""
+    def outcomes(self) -> list[Outcome]:
+        """Train all epochs and return what each lane gave."""
+        for epoch in range(1, self.trial.epochs + 1):
+            self._epoch(epoch)
+            if all(self.at):
+                break
+        seconds = {name: value / len(self.lanes) for name, value in self.seconds.items()}
+        found = []
+        for i, (at, curves) in enumerate(zip(self.at, self.curves, strict=True)):
+            for name in METRICS:
+                curves[name] += [None] * (self.trial.epochs - len(curves[name]))
+            status = "ok" if at is None else "diverged"
+            found.append(Outcome(status, at, curves, seconds, self.network.lane(i)))
+        return found
+
+    def _epoch(self, epoch: int) -> None:
+        """Train one epoch, measure it, and note it for every lane that is still finite."""
         began = time.perf_counter()
-        step_losses, lrs, correct = self._updates()
-        finite = torch.isfinite(step_losses).cpu()
+        step_losses, lrs, correct, sizes = self._updates()
+        finite, whole = torch.isfinite(step_losses).cpu(), self.network.finite().tolist()
+        step_losses, correct = step_losses.cpu(), correct.tolist()
         self.seconds["train_s"] += time.perf_counter() - began
         self._note_steps(step_losses, lrs)
-        if not finite.all() or not losses.all_finite(list(self.model.parameters())):
-            bad = int((~finite).nonzero()[0]) if not finite.all() else len(finite) - 1
-            return {"epoch": epoch, "step": self.step - len(finite) + bad + 1}
+        running = (step_losses.double() * sizes[:, None]).sum(0) / sizes.sum()
         began = time.perf_counter()
-        measured = {
-            "running_loss": float((step_losses.double().cpu() * self.batch_sizes).sum()),
-            "running_acc": float(correct),
-            "lr": lrs[-1],
-        }
-        n_seen = float(self.batch_sizes.sum())
-        measured["running_loss"] /= n_seen
-        measured["running_acc"] /= n_seen
-        for name, part in (("train", self.training), ("val", self.val)):
-            measured[f"{name}_loss"], measured[f"{name}_acc"] = self._evaluate(part)
+        self.network.train(False)
+        train_loss, train_acc = self._evaluate(self.images, self.labels, self.subset)
+        val_loss, val_acc = self._evaluate(self.val_images, self.val_labels, None)
         self.seconds["eval_s"] += time.perf_counter() - began
-        if not all(math.isfinite(value) for value in measured.values()):
-            return {"epoch": epoch, "step": self.step}
-        for name, value in measured.items():
-            self.curves[name].append(value)
-        return None
+        done = self.step - len(finite)
+        for i in range(len(self.lanes)):
+            if self.at[i]:
+                continue
+            if not finite[:, i].all():
+                bad = int((~finite[:, i]).nonzero()[0]) + 1
+                self.at[i] = {"epoch": epoch, "step": done + bad}
+                continue
+            values = (train_loss[i], train_acc[i], val_loss[i], val_acc[i], float(running[i]))
+            if not (whole[i] and all(map(math.isfinite, values))):
+                self.at[i] = {"epoch": epoch, "step": self.step}
+                continue
+            row = (*values, correct[i] / float(sizes.sum()), lrs[-1][i])
+            for name, value in zip(METRICS, row, strict=True):
+                self.curves[i][name].append(value)
 
-    def _updates(self) -> tuple[Tensor, list[float], Tensor]:
+    def _updates(self) -> tuple[Tensor, list[list[float]], Tensor, Tensor]:
         """Make one epoch of optimizer updates, without waiting for the device in between."""
-        trial, images, labels = self.trial, self.training.images, self.training.labels
-        self.model.train()
-        batches = list(self._batches())
-        self.batch_sizes = torch.tensor([len(batch) for batch in batches], dtype=torch.float64)
-        step_losses = torch.empty(len(batches), device=labels.device)
-        correct = torch.zeros((), dtype=torch.int64, device=labels.device)
-        n_steps = self.steps_per_epoch * trial.epochs
+        n_lanes, n_steps = len(self.lanes), self.steps_per_epoch * self.trial.epochs
+        self.network.train(True)
+        batches = self._batches()
+        sizes = torch.tensor([batch.shape[1] for batch in batches], dtype=torch.float64)
+        step_losses = torch.empty(len(batches), n_lanes, device=self.labels.device)
+        correct = torch.zeros(n_lanes, dtype=torch.int64, device=self.labels.device)
         lrs = []
         for i, batch in enumerate(batches):
-            lrs.append(schedules.lr_at(trial, self.step, n_steps=n_steps))
-            for group in self.optimizer.param_groups:
-                group["lr"] = lrs[-1]
-            logits = self.model(self._inputs(images[batch]))
-            loss = self.loss(logits, labels[batch]).mean()
+            lrs.append(self._set_lr(n_steps))
+            labels = self.labels[batch].flatten()
+            logits = self.network(self._inputs(self.images[batch])).flatten(0, 1)
+            loss = self.loss(logits, labels).view(n_lanes, -1).mean(dim=1)
             self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            self.network.zero_grad()
+            loss.sum().backward()
+            self.network.share_gradients()
             self.optimizer.step()
             step_losses[i] = loss.detach()
-            correct += losses.n_correct(logits.detach(), labels[batch])
+            correct += losses.is_correct(logits.detach(), labels).view(n_lanes, -1).sum(dim=1)
             self.step += 1
-        return step_losses, lrs, correct
+        return step_losses, lrs, correct, sizes
 
-    def _batches(self) -> tuple[Tensor, ...]:
-        n = len(self.training.labels)
-        order = torch.randperm(n, generator=self.order) if self.trial.shuffle else torch.arange(n)
-        batches = order.to(self.training.labels.device).split(self.trial.batch_size)
-        return batches[: self.steps_per_epoch]
+    def _set_lr(self, n_steps: int) -> list[float]:
+        """Set the learning rate of this step in every group; return it for every lane."""
+        rates = []
+        for lanes, group in zip(self.groups, self.optimizer.param_groups, strict=True):
+            group["lr"] = schedules.lr_at(self.lanes[lanes[0]], self.step, n_steps=n_steps)
+            rates += [group["lr"]] * len(lanes)
+        return rates
 
-    def _note_steps(self, step_losses: Tensor, lrs: list[float]) -> None:
-        if "steps" in self.trial.measure:
-            kept = [x if math.isfinite(x) else None for x in step_losses.tolist()]
-            self.curves["step_loss"] += kept
-            self.curves["step_lr"] += lrs
+    def _batches(self) -> list[Tensor]:
+        """Return the rows of the training part that each step of an epoch uses, `(M, B)` each."""
+        n = self.n_train
+        if self.trial.shuffle:
+            orders = torch.stack([torch.randperm(n, generator=g) for g in self.orders])
+        else:
+            orders = torch.arange(n).expand(len(self.lanes), n)
+        if self.subset is not None:
+            orders = self.subset.gather(1, orders)
+        batches = orders.to(self.labels.device).split(self.trial.batch_size, dim=1)
+        return list(batches[: self.steps_per_epoch])
+
+    def _note_steps(self, step_losses: Tensor, lrs: list[list[float]]) -> None:
+        if "steps" not in self.trial.measure:
+            return
+        for i, curves in enumerate(self.curves):
+            if not self.at[i]:
+                kept = [x if math.isfinite(x) else None for x in step_losses[:, i].tolist()]
+                curves["step_loss"] += kept
+                curves["step_lr"] += [rates[i] for rates in lrs]
 
     def _inputs(self, images: Tensor) -> Tensor:
-        x = data.normalize(images, self.trial.normalize, self.dataset.mean, self.dataset.std)
-        return x.contiguous(memory_format=torch.channels_last)
+        """Return uint8 images `(M, B, C, H, W)` as the network takes them."""
+        mean, std = self.dataset.mean, self.dataset.std
+        x = data.normalize(images.flatten(0, 1), self.trial.normalize, mean, std)
+        return x.view(images.shape)
 
     @torch.inference_mode()
-    def _evaluate(self, part: Part) -> tuple[float, float]:
-        """Return mean loss and accuracy over a part, example by example, in eval mode."""
-        self.model.eval()
-        device = part.labels.device
-        total = torch.zeros(
-            (), dtype=torch.float64, device="cpu" if device.type == "mps" else device
-        )
-        correct = torch.zeros((), dtype=torch.int64, device=device)
-        for start in range(0, len(part.labels), EVAL_BATCH):
-            labels = part.labels[start : start + EVAL_BATCH]
-            logits = self.model(self._inputs(part.images[start : start + EVAL_BATCH]))
-            total += self.loss(logits, labels).to(total.device).double().sum()
-            correct += losses.n_correct(logits, labels)
-        return float(total) / len(part.labels), float(correct) / len(part.labels)
+    def _evaluate(
+        self, images: Tensor, labels: Tensor, rows: Tensor | None
+    ) -> tuple[list[float], list[float]]:
+        """Return mean loss and accuracy of each lane, example by example, in eval mode."""
+        n_lanes, device = len(self.lanes), labels.device
+        n = len(labels) if rows is None else rows.shape[1]
+        exact = torch.float32 if device.type == "mps" else torch.float64
+        total = torch.zeros(n_lanes, dtype=exact, device=device)
+        correct = torch.zeros(n_lanes, dtype=torch.int64, device=device)
+        for start in range(0, n, EVAL_BATCH):
+            part = slice(start, min(n, start + EVAL_BATCH))
+            if rows is None:
+                x = self._inputs(images[None, part]).expand(n_lanes, -1, -1, -1, -1)
+                wanted = labels[part].repeat(n_lanes)
+            else:
+                chosen = rows[:, part].to(device)
+                x, wanted = self._inputs(images[chosen]), labels[chosen].flatten()
+            logits = self.network(x).flatten(0, 1)
+            total += self.loss(logits, wanted).to(exact).view(n_lanes, -1).sum(dim=1)
+            correct += losses.is_correct(logits, wanted).view(n_lanes, -1).sum(dim=1)
+        return [x / n for x in total.tolist()], [x / n for x in correct.tolist()]
 
 
 def steps_per_epoch(trial: Trial, n_train: int) -> int:
@@ -205,18 +301,12 @@ def steps_per_epoch(trial: Trial, n_train: int) -> int:
     return n_train // trial.batch_size
 
 
-def _subset(trial: Trial, split: data.Split) -> Tensor | None:
-    """Return which training images the trial keeps, or None for all of them."""
-    n = len(split.train_labels)
-    if trial.n_train is None:
+def _subsets(lanes: list[Trial], n: int) -> Tensor | None:
+    """Return which training images each lane keeps, `(M, n_train)`, or None for all of them."""
+    n_train = lanes[0].n_train
+    if n_train is None:
         return None
-    if trial.n_train > n:
-        raise HplabError(f"n_train is {trial.n_train}, but {trial.data!r} has {n} training images")
-    generator = torch.Generator().manual_seed(stream_seed(trial.seed, "subset"))
-    return torch.randperm(n, generator=generator)[: trial.n_train]
-
-
-def _part(images: Tensor, labels: Tensor, keep: Tensor | None, device: str) -> Part:
-    if keep is not None:
-        images, labels = images[keep], labels[keep]
-    return Part(images.to(device), labels.to(device))
+    if n_train > n:
+        raise HplabError(f"n_train is {n_train}, but {lanes[0].data!r} has {n} training images")
+    streams = [torch.Generator().manual_seed(stream_seed(t.seed, "subset")) for t in lanes]
+    return torch.stack([torch.randperm(n, generator=g)[:n_train] for g in streams])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -19,11 +18,6 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 LOSSES: dict[str, LossFunction] = {"cross_entropy": cross_entropy}
 
 
-def n_correct(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return how many examples have their label as the largest logit, as an integer tensor."""
-    return (logits.argmax(dim=1) == labels).sum()
-
-
-def all_finite(tensors: list[Tensor]) -> bool:
-    """Return whether no element of any tensor is infinite or NaN."""
-    return all(bool(torch.isfinite(tensor).all()) for tensor in tensors)
+def is_correct(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return whether the largest logit is the label: `(N, C)` and `(N,)` to `(N,)`."""
+    return logits.argmax(dim=1) == labels

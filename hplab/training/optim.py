@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch.nn import Parameter
@@ -19,16 +19,21 @@ _CLASSES: dict[str, type[torch.optim.Optimizer]] = {
 _FUSED = ("sgd", "adam", "adamw", "adagrad")  # RMSprop has no fused form
 
 
-def build(trial: Trial, parameters: Iterable[Parameter]) -> torch.optim.Optimizer:
-    """Return the torch optimizer the trial names, in its fused form where torch has one.
+def build(groups: Sequence[tuple[Trial, Iterable[Parameter]]]) -> torch.optim.Optimizer:
+    """Return one torch optimizer for several settings, in its fused form where torch has one.
 
     `beta1` and `beta2` become torch's `betas`; every other argument has torch's name and default.
+
+    Args:
+        groups: A trial and the parameters to train with its learning rate, weight decay and
+            optimizer arguments. All trials name the same optimizer.
     """
-    arguments = trial.arguments("optimizer")
-    if "beta1" in arguments:
-        arguments["betas"] = (arguments.pop("beta1"), arguments.pop("beta2"))
-    if trial.optimizer in _FUSED:
-        arguments["fused"] = True
-    return _CLASSES[trial.optimizer](
-        parameters, lr=trial.lr, weight_decay=trial.weight_decay, **arguments
-    )
+    name = groups[0][0].optimizer
+    rows = []
+    for trial, parameters in groups:
+        row = trial.arguments("optimizer")
+        if "beta1" in row:
+            row["betas"] = (row.pop("beta1"), row.pop("beta2"))
+        row |= {"params": list(parameters), "lr": trial.lr, "weight_decay": trial.weight_decay}
+        rows.append(row)
+    return _CLASSES[name](rows, **({"fused": True} if name in _FUSED else {}))

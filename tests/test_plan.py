@@ -1,0 +1,48 @@
+"""Stacks hold every trial once, and only trials that can train together."""
+
+import pytest
+
+from hplab.sweeps import plan
+from hplab.training import loop
+from hplab.trial import Trial, grid
+
+SMALL = Trial(data="digits", model_args={"channels": [4], "hidden": 8}, epochs=3)
+LARGE = Trial(data="digits", model="mlp", model_args={"hidden": [900]}, epochs=3)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3, 7])
+def test_every_trial_is_in_exactly_one_stack(workers):
+    trials = [*grid(SMALL, batch_size=[8, 16], lr=[1e-2, 1e-3], seed=range(9)), LARGE]
+
+    found = plan.stacks(trials, "cpu", workers)
+
+    assert sorted(t.identity() for stack in found for t in stack) == sorted(
+        t.identity() for t in trials
+    )
+    for stack in found:
+        assert len({loop.stack_key(trial) for trial in stack}) == 1
+
+
+def test_small_networks_share_a_stack_and_large_ones_do_not():
+    assert [len(s) for s in plan.stacks(grid(SMALL, seed=range(20)), "cpu", 1)] == [20]
+    assert [len(s) for s in plan.stacks(grid(LARGE, seed=range(3)), "cpu", 1)] == [1, 1, 1]
+
+
+def test_no_stack_is_wider_than_the_rule():
+    assert max(len(s) for s in plan.stacks(grid(SMALL, seed=range(100)), "cpu", 1)) <= 30
+
+
+def test_work_is_spread_over_the_workers():
+    assert [len(s) for s in plan.stacks(grid(SMALL, seed=range(9)), "cpu", 2)] in ([5, 4], [4, 5])
+
+
+def test_the_longest_work_comes_first():
+    trials = [*grid(SMALL, seed=range(2)), *grid(SMALL.replace(epochs=50), seed=range(2))]
+
+    assert [stack[0].epochs for stack in plan.stacks(trials, "cpu", 1)] == [50, 3]
+
+
+def test_steps_and_parameters_are_counted():
+    assert plan.n_steps(SMALL) == 3 * 23  # 1,437 digits in batches of 64
+    assert plan.n_steps(SMALL.replace(n_train=128)) == 3 * 2
+    assert plan.n_parameters(LARGE) == 65 * 900 + 901 * 10
