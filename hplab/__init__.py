@@ -22,6 +22,7 @@ _SURFACE = {
     "claims": "hplab.analysis.claims",
     "plots": "hplab.pages.plots",
     "explore": "hplab.pages.widgets:explore",
+    "claims_table": "hplab.pages.report:claims_table",
     "show": "hplab.pages.report:show",
     "preset_changes": "hplab.pages.report:preset_changes",
     "glue": "hplab.pages.report:glue",

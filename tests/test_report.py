@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from synthetic_runs import make_runs
 
-from hplab.analysis import stats
+from hplab.analysis import claims, stats
 from hplab.pages import report
 from hplab.pages.figure import table
 from hplab.sweeps.store import Store
@@ -335,3 +335,14 @@ def test_everything_shows_as_html_with_plain_text_beside(runs):
         assert set(bundle) == {"text/html", "text/plain"}
         assert "<" not in bundle["text/plain"]
         assert repr(shown) == bundle["text/plain"]
+
+
+def test_claims_table_has_a_row_a_claim_and_counts_outcomes():
+    verdicts = claims.verdicts(["S4-06", "S4-12", "S4-06"], make_runs().iloc[:0])
+    shown = report.claims_table(verdicts)
+    head, *rows = Cells(shown.html).rows
+
+    assert head == ["claim", "what the report says", "its own data", "our re-run", "seeds"]
+    assert [row[0] for row in rows] == ["S4-06 *", "S4-12", "S4-06 *"]
+    assert [row[3] for row in rows] == ["missing"] * 3
+    assert "3 claims: 3 missing" in shown.html

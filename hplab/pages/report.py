@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 
+from hplab.analysis.claims import Verdict
 from hplab.analysis.stats import Interval
 from hplab.pages import summary, words
 from hplab.pages.figure import Html, nothing_recorded, table
@@ -113,6 +114,25 @@ def show(runs: pd.DataFrame, y: str | Sequence[str] = ("val_acc", "val_loss")) -
         columns["diverged"] = [str(n) for n in first["n_diverged"]]
     caption = f"Means \u00b1 half the 95 % interval; {words.context(runs)}".rstrip("; ")
     return _tabulated(pd.DataFrame(columns), caption)
+
+
+def claims_table(verdicts: Iterable[Verdict]) -> Html:
+    """A table of verdicts, a claim a row: what is claimed, and what both kinds of data say.
+
+    Args:
+        verdicts: What `hplab.claims.verdicts` returns; lists of them can be added.
+    """
+    rows = [verdict.row() for verdict in verdicts]
+    columns = {
+        "claim": [row["claim"] + (" *" if row["primary"] else "") for row in rows],
+        "what the report says": [row["says"] for row in rows],
+        "its own data": [row["own_data"] for row in rows],
+        "our re-run": [row["outcome"] for row in rows],
+        "seeds": [str(row["n"] or "") for row in rows],
+    }
+    counts = Counter(row["outcome"] for row in rows)
+    summary_line = ", ".join(f"{n} {outcome}" for outcome, n in counts.most_common())
+    return _tabulated(pd.DataFrame(columns), f"{len(rows)} claims: {summary_line} (* primary)")
 
 
 def _tabulated(rows: pd.DataFrame, caption: str) -> Html:
