@@ -343,6 +343,6 @@ def test_claims_table_has_a_row_a_claim_and_counts_outcomes():
     head, *rows = Cells(shown.html).rows
 
     assert head == ["claim", "what the report says", "its own data", "our re-run", "seeds"]
-    assert [row[0] for row in rows] == ["S4-06 *", "S4-12", "S4-06 *"]
+    assert [row[0] for row in rows] == ["S4-06\u00a0*", "S4-12", "S4-06\u00a0*"]
     assert [row[3] for row in rows] == ["missing"] * 3
     assert "3 claims: 3 missing" in shown.html

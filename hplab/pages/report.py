@@ -124,9 +124,9 @@ def claims_table(verdicts: Iterable[Verdict]) -> Html:
     """
     rows = [verdict.row() for verdict in verdicts]
     columns = {
-        "claim": [row["claim"] + (" *" if row["primary"] else "") for row in rows],
+        "claim": [row["claim"] + ("\u00a0*" if row["primary"] else "") for row in rows],
         "what the report says": [row["says"] for row in rows],
-        "its own data": [row["own_data"] for row in rows],
+        "its own data": [row["own_data"].replace("-", " ") for row in rows],
         "our re-run": [row["outcome"] for row in rows],
         "seeds": [str(row["n"] or "") for row in rows],
     }
