@@ -82,6 +82,7 @@ class Stack:
         pieces = self.flat.split(self.sizes, dim=1)
         weights = [p.view(self.n_lanes, *s) for p, s in zip(pieces, self.shapes, strict=True)]
         x = images.transpose(0, 1).flatten(1, 2)
+        x = x.contiguous(memory_format=torch.channels_last)  # pooling is ten times faster in it
         for n_weights, layer in self.layers:
             x = layer(x, weights[:n_weights])
             weights = weights[n_weights:]
