@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from hplab.training import data, losses, models, optim, schedules, stack
 from hplab.trial import HplabError, Trial, stream_seed
 
-EVAL_BATCH = 100  # larger ones spill out of the cache: 8k images a second here, 3k at 500
+EVAL_BATCH = 100  # enough to fill a core; the activations of more do not stay in its cache
 METRICS = ("train_loss", "train_acc", "val_loss", "val_acc", "running_loss", "running_acc", "lr")
 
 
