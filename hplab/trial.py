@@ -60,9 +60,25 @@ OPTIMIZERS: dict[str, dict[str, Any]] = {
     "rmsprop": {"alpha": 0.99, "eps": 1e-8, "momentum": 0.0, "centered": False},
     "adagrad": {"lr_decay": 0.0, "initial_accumulator_value": 0.0, "eps": 1e-10},
 }
+# Times in schedules are epochs, or below 1 a share of the run. Smooth schedules move with every
+# step; with `every="epoch"` they stay where they are within an epoch, as torch's do when their
+# `step()` is called once an epoch.
 SCHEDULES: dict[str, dict[str, Any]] = {
     "constant": {},
+    "step": {"step_size": 1 / 3, "gamma": 0.1},
+    "multi_step": {"milestones": [0.5, 0.75], "gamma": 0.1},
+    "cosine": {"eta_min": 0.0, "warmup": 0.0, "every": "step"},
+    "warm_restarts": {"T_0": 1 / 7, "T_mult": 2, "eta_min": 0.0, "every": "step"},
+    "one_cycle": {"pct_start": 0.3, "div_factor": 25.0, "final_div_factor": 1e4},
+    "linear": {"end_factor": 0.0, "warmup": 0.0, "every": "step"},
+    "warmup_stable_decay": {"warmup": 0.05, "decay": 0.2},
+    "inverse_sqrt": {"warmup": 0.05},
     "range_test": {"start": 1e-7},  # from `start` up to the trial's lr, exponentially
+}
+# Random changes of the training images, and the strength each has if none is given.
+AUGMENTATIONS: dict[str, Any] = {
+    "crop": 4,  # pixels of black border, from which a window of the image's size is cut
+    "flip": 0.5,  # probability of a left-right flip
 }
 SPLITS: dict[str, dict[str, Any]] = {
     "official": {},
@@ -92,9 +108,22 @@ _POSITIVE = (  # arguments that zero or less would turn into nonsense
     "model_args.channels",
     "optimizer_args.eps",
     "schedule_args.start",
+    "schedule_args.step_size",
+    "schedule_args.milestones",
+    "schedule_args.gamma",
+    "schedule_args.T_0",
+    "schedule_args.T_mult",
+    "schedule_args.div_factor",
+    "schedule_args.final_div_factor",
     "split_args.val",
     "split_args.n_folds",
+    "augment.crop",
+    "augment.flip",
 )
+_SHARES = ("schedule_args.pct_start", "augment.flip")  # at most 1
+# Times of a schedule: from 1 on epochs, below 1 a share of the run.
+TIMES = ("step_size", "milestones", "warmup", "decay", "T_0")
+_WORDS = {"schedule_args.every": ("step", "epoch")}  # arguments that are one of a few words
 # Data sets are known by name here so that a typo is caught before any training starts.
 DATA = ("digits", "mnist", "fashion-mnist", "cifar10", "cifar100")
 
@@ -115,6 +144,8 @@ class Trial:
         split_args: Arguments of the split.
         fold: Which fold, counted from 1; only "kfold" has more than one.
         n_train: Keep this many training images, drawn once a seed; None keeps all.
+        augment: Random changes of the training images: names out of `AUGMENTATIONS`, or a mapping
+            from name to strength.
         normalize: "standard" (mean and standard deviation of the training part), "unit" (divide by
             255) or "imagenet".
         model_args: Arguments of the model.
@@ -144,6 +175,7 @@ class Trial:
     split_args: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     fold: int = 1
     n_train: int | None = None
+    augment: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     normalize: str = "standard"
     model_args: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     activation: str = "relu"
@@ -177,6 +209,7 @@ class Trial:
             self._set("n_train", _number("n_train", self.n_train, int))
         for field in ("drop_last", "shuffle"):
             self._set(field, _number(field, getattr(self, field), bool))
+        self._set("augment", _augmentations(self.augment))
         if isinstance(self.measure, str) or not isinstance(self.measure, Iterable):
             raise HplabError(f"measure must be a list of names, got {self.measure!r}")
         for name in self.measure:
@@ -264,6 +297,7 @@ class Trial:
         Arguments appear under their own name, or as `model.name` where two components share it.
         """
         row = {n: getattr(self, n) for n in _FIELDS if n not in (*_ARGUMENT_FIELDS, "measure")}
+        row["augment"] = ", ".join(f"{n} {x:g}" for n, x in self.augment.items()) or "none"
         nested = [
             (component, name, value)
             for component in _COMPONENTS
@@ -289,7 +323,7 @@ _ALWAYS = ("data", "model", "optimizer", "lr", "batch_size", "epochs")
 _FIELDS = tuple(field.name for field in dataclasses.fields(Trial))
 _ARGUMENT_FIELDS = tuple(name for name in _FIELDS if name.endswith("_args"))
 _OPTIONAL: dict[str, Any] = {
-    field.name: {} if field.name.endswith("_args") else field.default
+    field.name: {} if field.default is dataclasses.MISSING else field.default
     for field in dataclasses.fields(Trial)
     if field.name not in (*_ALWAYS, "seed")
 }
@@ -367,6 +401,20 @@ def _arguments(field: str, name: str, given: Mapping[str, Any]) -> dict[str, Any
     return dict(sorted(out.items()))
 
 
+def _augmentations(given: object) -> dict[str, Any]:
+    """Check a mapping from augmentation to strength, or a list of names."""
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise HplabError(f"augment must be a list of names or a mapping, got {given!r}")
+    pairs = given.items() if isinstance(given, Mapping) else [(name, None) for name in given]
+    out = {}
+    for name, value in sorted(pairs, key=str):
+        if not isinstance(name, str) or name not in AUGMENTATIONS:
+            raise unknown("augmentation", name, AUGMENTATIONS, "Trial")
+        default = AUGMENTATIONS[name]
+        out[name] = default if value is None else _like(f"augment.{name}", value, default)
+    return out
+
+
 def _like(name: str, value: object, default: object) -> Any:
     """Return `value` in the type of `default`."""
     if isinstance(default, list):
@@ -376,12 +424,17 @@ def _like(name: str, value: object, default: object) -> Any:
     if isinstance(default, str):
         if not isinstance(value, str):
             raise HplabError(f"{name} must be text, got {value!r}")
+        if name in _WORDS and value not in _WORDS[name]:
+            raise unknown("value", value, _WORDS[name], name)
         return value
     if name == "split_args.val":  # a share below 1, or a count
         value = _number(name, value, float)
         value = int(value) if value >= 1 else value
     else:
         value = _number(name, value, type(default))
-    if name in _POSITIVE and not value > 0:
-        raise HplabError(f"{name} must be positive, got {value!r}")
+    if value < 0 or (name in _POSITIVE and not value > 0):
+        low = "positive" if name in _POSITIVE else "zero or more"
+        raise HplabError(f"{name} must be {low}, got {value!r}")
+    if name in _SHARES and value > 1:
+        raise HplabError(f"{name} must be at most 1, got {value!r}")
     return value

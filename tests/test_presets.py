@@ -100,3 +100,24 @@ def test_changes_lists_what_differs_and_nothing_else():
     assert (rows["data"]["report"], rows["data"]["preset"]) == ("mnist", "digits")
     assert (rows["epochs"]["report"], rows["epochs"]["preset"]) == ("5", "20")
     assert rows["seeds"]["preset"] == "5"
+
+
+def test_a_schedule_drops_at_the_same_share_of_a_shorter_run():
+    base = Trial(
+        data="cifar10",
+        epochs=100,
+        schedule="multi_step",
+        schedule_args={"milestones": [33, 0.5, 75, 100, 150]},
+    )
+    scale = presets.PRESETS["reduced"].scale
+
+    assert scale(base).schedule_args == {"milestones": [0.33, 0.5, 0.75, 20, 30]}
+    assert presets.PRESETS["paper"].scale(base) == base
+    assert scale(base.replace(schedule="constant", schedule_args={})).schedule_args == {}
+
+
+def test_digits_are_shifted_by_the_same_share_and_never_mirrored():
+    photo = BASE.replace(augment=["crop", "flip"])
+
+    assert presets.PRESETS["laptop"].scale(photo).augment == {"crop": 1}
+    assert presets.PRESETS["reduced"].scale(photo).augment == photo.augment

@@ -13,7 +13,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from hplab.trial import HplabError, Trial, unknown
+from hplab.trial import TIMES, HplabError, Trial, unknown
 
 # The embedded digits stand in for larger sets. Each factor makes the number of optimizer updates
 # of a short run (a few hundred) comparable across reports.
@@ -53,13 +53,16 @@ class Preset:
     def scale(self, trial: Trial) -> Trial:
         """Return the trial as this preset runs it."""
         epochs = max(1, round(trial.epochs * self.epochs.get(trial.data, 1.0)))
+        schedule_args = _same_shares(trial, epochs)
         if not self.stand_in:
-            return trial.replace(epochs=epochs)
+            return trial.replace(epochs=epochs, schedule_args=schedule_args)
         return trial.replace(
             data="digits",
             model_args=_SMALL_MODELS[trial.model],
             epochs=epochs,
+            schedule_args=schedule_args,
             n_train=self.n_train,
+            augment=_on_digits(trial.augment),
         )
 
     def choose(self, trials: Iterable[Trial], n_seeds: int | None = None) -> list[Trial]:
@@ -85,6 +88,29 @@ class Preset:
         if not kept:
             raise HplabError("there are no trials to run")
         return kept
+
+
+def _same_shares(trial: Trial, epochs: int) -> Mapping[str, Any]:
+    """Return the schedule's arguments for a run of another length: each time at the same share."""
+    if epochs == trial.epochs:
+        return trial.schedule_args
+
+    def share(time: Any) -> Any:
+        if isinstance(time, list):
+            return [share(one) for one in time]
+        if time >= trial.epochs:  # at or after the end of the run, where it stays
+            return time * epochs / trial.epochs
+        return time if time < 1 else time / trial.epochs
+
+    return {k: share(v) if k in TIMES else v for k, v in trial.schedule_args.items()}
+
+
+def _on_digits(augment: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the augmentation for digits of 8 by 8 pixels.
+
+    A border of one pixel is the same share of the image as four of 32. A mirrored digit is none.
+    """
+    return {"crop": 1} if "crop" in augment else {}
 
 
 PRESETS: dict[str, Preset] = {
@@ -137,7 +163,7 @@ def changes(trials: Iterable[Trial], name: str) -> list[dict[str, str]]:
     declared = list(trials)
     kept = size.choose(declared)
     rows = []
-    for field in ("data", "channels", "hidden", "epochs", "n_train"):
+    for field in ("data", "channels", "hidden", "epochs", "n_train", "augment"):
         before = _values(declared, field)
         after = _values([size.scale(trial) for trial in kept], field)
         if before != after:

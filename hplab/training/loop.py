@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hplab.training import data, losses, models, optim, schedules, stack
+from hplab.training import augment, data, losses, models, optim, schedules, stack
 from hplab.trial import HplabError, Trial, stream_seed
 
 EVAL_BATCH = 100  # enough to fill a core; the activations of more do not stay in its cache
@@ -148,6 +148,7 @@ class _Run:
         self.groups = [list(g) for _, g in itertools.groupby(range(len(lanes)), self._group)]
         self.optimizer = optim.build([(lanes[g[0]], network.rows(g)) for g in self.groups])
         self.orders = [torch.Generator().manual_seed(stream_seed(t.seed, "order")) for t in lanes]
+        self.changes = augment.streams(lanes)
         self.steps_per_epoch = steps_per_epoch(first, self.n_train)
         self.step = 0
         names = (*METRICS, *(("step_loss", "step_lr") if "steps" in first.measure else ()))
@@ -207,7 +208,7 @@ class _Run:
         """Make one epoch of optimizer updates, without waiting for the device in between."""
         n_lanes, n_steps = len(self.lanes), self.steps_per_epoch * self.trial.epochs
         self.network.train(True)
-        batches = self._batches()
+        batches, changes = self._batches(), self._changes()
         sizes = torch.tensor([batch.shape[1] for batch in batches], dtype=torch.float64)
         step_losses = torch.empty(len(batches), n_lanes, device=self.labels.device)
         correct = torch.zeros(n_lanes, dtype=torch.int64, device=self.labels.device)
@@ -215,7 +216,8 @@ class _Run:
         for i, batch in enumerate(batches):
             lrs.append(self._set_lr(n_steps))
             labels = self.labels[batch].flatten()
-            logits = self.network(self._inputs(self.images[batch])).flatten(0, 1)
+            images = self._changed(self.images[batch], {k: v[i] for k, v in changes.items()})
+            logits = self.network(self._inputs(images)).flatten(0, 1)
             loss = self.loss(logits, labels).view(n_lanes, -1).mean(dim=1)
             self.optimizer.zero_grad(set_to_none=True)
             self.network.zero_grad()
@@ -246,6 +248,19 @@ class _Run:
             orders = self.subset.gather(1, orders)
         batches = orders.to(self.labels.device).split(self.trial.batch_size, dim=1)
         return list(batches[: self.steps_per_epoch])
+
+    def _changes(self) -> dict[str, Sequence[Tensor]]:
+        """Draw the augmentation of an epoch; one tensor `(M, B)` a step for each random number."""
+        if not self.trial.augment:
+            return {}
+        drawn = augment.draw(self.trial.augment, self.n_train, self.changes)
+        device, size = self.labels.device, self.trial.batch_size
+        return {name: values.to(device).split(size, dim=1) for name, values in drawn.items()}
+
+    def _changed(self, images: Tensor, changes: augment.Draws) -> Tensor:
+        """Return uint8 images `(M, B, C, H, W)`, augmented."""
+        flat = {name: values.flatten() for name, values in changes.items()}
+        return augment.apply(images.flatten(0, 1), self.trial.augment, flat).view(images.shape)
 
     def _note_steps(self, step_losses: Tensor, lrs: list[list[float]]) -> None:
         if "steps" not in self.trial.measure:

@@ -1,0 +1,84 @@
+"""Random changes of the training images, drawn from a trial's own stream, made on the device.
+
+What is drawn depends on the trial's seed and on nothing else: not on the batch size, the device or
+the number of lanes. So two settings with the same seed see the same changes, and can be compared
+in pairs. The changes are those of `torchvision.transforms` on the same random numbers; only the
+numbers are drawn for a whole epoch at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hplab.trial import Trial, stream_seed
+
+Draws = dict[str, Tensor]
+
+
+def streams(trials: Sequence[Trial]) -> list[torch.Generator]:
+    """Return the generator of each trial's augmentation."""
+    return [torch.Generator().manual_seed(stream_seed(t.seed, "augment")) for t in trials]
+
+
+def draw(how: Mapping[str, Any], n: int, generators: Sequence[torch.Generator]) -> Draws:
+    """Draw the changes of one epoch.
+
+    Args:
+        how: A trial's `augment`: from name to strength.
+        n: Images in the epoch.
+        generators: One for each of the M lanes.
+
+    Returns:
+        One tensor `(M, n)` a random number: for "crop" the corner of the window, "top" and "left",
+        from 0 to twice the border; for "flip" whether the image is mirrored.
+    """
+    drawn: dict[str, list[Tensor]] = {}
+    for generator in generators:
+        for name in how:  # sorted, so the order of the draws is fixed
+            for key, values in _DRAWS[name](how[name], n, generator).items():
+                drawn.setdefault(key, []).append(values)
+    return {key: torch.stack(values) for key, values in drawn.items()}
+
+
+def apply(images: Tensor, how: Mapping[str, Any], draws: Draws) -> Tensor:
+    """Change images as drawn.
+
+    Args:
+        images: uint8 images `(N, C, H, W)`.
+        how: A trial's `augment`.
+        draws: One value an image, tensors `(N,)` on the device of the images.
+
+    Returns:
+        uint8 images `(N, C, H, W)`, channels last in memory. What a crop takes from outside the
+        image is black (0), as in torchvision, which pads before it normalizes.
+    """
+    if not how:
+        return images
+    n, _, height, width = images.shape
+    rows = torch.arange(height, device=images.device).expand(n, -1)
+    columns = torch.arange(width, device=images.device).expand(n, -1)
+    if "flip" in how:
+        columns = torch.where(draws["flip"][:, None], columns.flip(1), columns)
+    if "crop" in how:
+        border = how["crop"]
+        images = torch.nn.functional.pad(images, (border,) * 4)
+        rows, columns = rows + draws["top"][:, None], columns + draws["left"][:, None]
+    image = torch.arange(n, device=images.device)[:, None, None]
+    picked = images[image, :, rows[:, :, None], columns[:, None, :]]
+    return picked.permute(0, 3, 1, 2)
+
+
+def _crop(border: int, n: int, generator: torch.Generator) -> Draws:
+    corners = torch.randint(2 * border + 1, (2, n), generator=generator)
+    return {"top": corners[0], "left": corners[1]}
+
+
+def _flip(probability: float, n: int, generator: torch.Generator) -> Draws:
+    return {"flip": torch.rand(n, generator=generator) < probability}
+
+
+_DRAWS = {"crop": _crop, "flip": _flip}
