@@ -52,6 +52,7 @@ def stream_seed(seed: int, purpose: str) -> int:
 MODELS: dict[str, dict[str, Any]] = {
     "mlp": {"hidden": [64, 32]},
     "cnn": {"channels": [32, 64], "hidden": 128},
+    "mobilenet": {"width": 1.0, "blocks": list(range(13))},  # blocks with the trial's activation
 }
 OPTIMIZERS: dict[str, dict[str, Any]] = {
     "sgd": {"momentum": 0.0, "nesterov": False, "dampening": 0.0},
@@ -106,6 +107,7 @@ _CHOICES = {
 _POSITIVE = (  # arguments that zero or less would turn into nonsense
     "model_args.hidden",
     "model_args.channels",
+    "model_args.width",
     "optimizer_args.eps",
     "schedule_args.start",
     "schedule_args.step_size",

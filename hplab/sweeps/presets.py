@@ -27,6 +27,7 @@ _DIGITS_EPOCHS = {
 _SMALL_MODELS: dict[str, dict[str, Any]] = {
     "cnn": {"channels": [8, 16], "hidden": 32},
     "mlp": {"hidden": [32, 16]},
+    "mobilenet": {"width": 0.125},
 }
 
 
@@ -58,7 +59,7 @@ class Preset:
             return trial.replace(epochs=epochs, schedule_args=schedule_args)
         return trial.replace(
             data="digits",
-            model_args=_SMALL_MODELS[trial.model],
+            model_args={**trial.model_args, **_SMALL_MODELS[trial.model]},
             epochs=epochs,
             schedule_args=schedule_args,
             n_train=self.n_train,
@@ -163,7 +164,7 @@ def changes(trials: Iterable[Trial], name: str) -> list[dict[str, str]]:
     declared = list(trials)
     kept = size.choose(declared)
     rows = []
-    for field in ("data", "channels", "hidden", "epochs", "n_train", "augment"):
+    for field in ("data", "channels", "hidden", "width", "epochs", "n_train", "augment"):
         before = _values(declared, field)
         after = _values([size.scale(trial) for trial in kept], field)
         if before != after:

@@ -7,6 +7,7 @@ import math
 import torch
 from torch import nn
 
+from hplab.training import mobilenet
 from hplab.trial import HplabError, Trial, stream_seed
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -36,7 +37,7 @@ def build(trial: Trial, in_shape: tuple[int, int, int], n_classes: int) -> nn.Mo
     Raises:
         HplabError: If the images are too small for the model.
     """
-    maker = {"mlp": _mlp, "cnn": _cnn}[trial.model]
+    maker = {"mlp": _mlp, "cnn": _cnn, "mobilenet": _mobilenet}[trial.model]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream_seed(trial.seed, "init"))
         return maker(trial, in_shape, n_classes)
@@ -70,3 +71,15 @@ def _cnn(trial: Trial, in_shape: tuple[int, int, int], n_classes: int) -> nn.Mod
     hidden = trial.argument("model", "hidden")
     layers += [nn.Flatten(), nn.Linear(channels * height * width, hidden), activation()]
     return nn.Sequential(*layers, nn.Linear(hidden, n_classes))
+
+
+def _mobilenet(trial: Trial, in_shape: tuple[int, int, int], n_classes: int) -> nn.Module:
+    blocks = trial.argument("model", "blocks")
+    wrong = [block for block in blocks if block >= len(mobilenet.BLOCKS)]
+    if wrong:
+        last = len(mobilenet.BLOCKS) - 1
+        raise HplabError(f"model_args.blocks must be between 0 and {last}, got {wrong[0]}")
+    activation, width = ACTIVATIONS[trial.activation], trial.argument("model", "width")
+    return mobilenet.build(
+        in_shape[0], n_classes, width=width, activation=activation, blocks=blocks
+    )

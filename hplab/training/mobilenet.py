@@ -1,0 +1,67 @@
+"""MobileNet (Howard et al., 2017) for images of 32 by 32 pixels.
+
+Thirteen blocks, each a 3x3 convolution of every channel by itself ("depthwise") and a 1x1
+convolution that mixes channels ("pointwise"), both followed by batch normalization and an
+activation. Small images are halved four times, not five as on ImageNet: the first convolution and
+the second block keep the size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from torch import nn
+
+# Output channels and stride of each block.
+BLOCKS = (
+    (64, 1),
+    (128, 2),
+    (128, 1),
+    (256, 2),
+    (256, 1),
+    (512, 2),
+    (512, 1),
+    (512, 1),
+    (512, 1),
+    (512, 1),
+    (512, 1),
+    (1024, 2),
+    (1024, 1),
+)
+STEM = 32  # channels of the first convolution
+
+
+def build(
+    in_channels: int,
+    n_classes: int,
+    *,
+    width: float,
+    activation: type[nn.Module],
+    blocks: Collection[int],
+) -> nn.Sequential:
+    """Return a MobileNet from images `(N, C, H, W)` to logits `(N, n_classes)`.
+
+    Args:
+        in_channels: Channels of an image.
+        n_classes: Number of logits.
+        width: Factor on the channels of every layer, at least one channel each.
+        activation: The activation of the chosen blocks.
+        blocks: The chosen blocks, counted from 0; all others have ReLU. The first convolution goes
+            with block 0.
+    """
+
+    def channels(full: int) -> int:
+        return max(1, round(full * width))
+
+    def normalized(conv: nn.Conv2d, block: int) -> list[nn.Module]:
+        kind = activation if block in blocks else nn.ReLU
+        return [conv, nn.BatchNorm2d(conv.out_channels), kind()]
+
+    n = channels(STEM)
+    layers = normalized(nn.Conv2d(in_channels, n, 3, padding=1, bias=False), 0)
+    for block, (full, stride) in enumerate(BLOCKS):
+        depthwise = nn.Conv2d(n, n, 3, stride, padding=1, groups=n, bias=False)
+        pointwise = nn.Conv2d(n, channels(full), 1, bias=False)
+        layers += [*normalized(depthwise, block), *normalized(pointwise, block)]
+        n = channels(full)
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(n, n_classes))
