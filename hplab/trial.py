@@ -50,8 +50,8 @@ def stream_seed(seed: int, purpose: str) -> int:
 # the same tables, so a name known here is a name that works.
 
 MODELS: dict[str, dict[str, Any]] = {
-    "mlp": {"hidden": [64, 32]},
-    "cnn": {"channels": [32, 64], "hidden": 128},
+    "mlp": {"hidden": [64, 32], "dropout": 0.0},
+    "cnn": {"channels": [32, 64], "hidden": 128, "dropout": 0.0},
     "mobilenet": {"width": 1.0, "blocks": list(range(13))},  # blocks with the trial's activation
 }
 OPTIMIZERS: dict[str, dict[str, Any]] = {
@@ -89,7 +89,7 @@ SPLITS: dict[str, dict[str, Any]] = {
 LOSSES: dict[str, dict[str, Any]] = {"cross_entropy": {}}
 ACTIVATIONS = ("relu", "leaky_relu", "gelu", "silu", "sigmoid", "tanh")
 NORMALIZATIONS = ("standard", "unit", "imagenet")
-PRECISIONS = ("fp32",)
+PRECISIONS = ("fp32", "tf32", "bf16")  # see hplab.training.precision
 MEASURES = ("steps",)  # "steps": keep the loss and learning rate of every step
 
 _COMPONENTS = {
@@ -439,4 +439,6 @@ def _like(name: str, value: object, default: object) -> Any:
         raise HplabError(f"{name} must be {low}, got {value!r}")
     if name in _SHARES and value > 1:
         raise HplabError(f"{name} must be at most 1, got {value!r}")
+    if name == "model_args.dropout" and value >= 1:
+        raise HplabError(f"{name} must be below 1, got {value!r}")
     return value

@@ -1,17 +1,24 @@
 """Lanes trained side by side follow the paths they would follow alone."""
 
+import dataclasses
 import itertools
 
 import pytest
 import torch
 from torch import nn
 
-from hplab.training import loop, models, stack
+from hplab.training import data, loop, models, stack
+from hplab.training.dropout import LaneDropout
 from hplab.trial import ACTIVATIONS, OPTIMIZERS, HplabError, Trial
 
 SETTINGS = {
     "mlp": {"model": "mlp", "model_args": {"hidden": [12, 8]}},
     "cnn": {"model": "cnn", "model_args": {"channels": [3, 4], "hidden": 8}},
+    "mlp with dropout": {"model": "mlp", "model_args": {"hidden": [12, 8], "dropout": 0.3}},
+    "cnn with dropout": {
+        "model": "cnn",
+        "model_args": {"channels": [3, 4], "hidden": 8, "dropout": 0.3},
+    },
 }
 
 
@@ -39,8 +46,6 @@ def weights(outcome):
 @pytest.fixture(autouse=True)
 def _images_in_default_dtype(monkeypatch):
     """Let images follow the default dtype, so that whole runs can be compared in float64."""
-    from hplab.training import data
-
     plain = data.normalize
     monkeypatch.setattr(data, "normalize", lambda *args: plain(*args).to(torch.get_default_dtype()))
 
@@ -75,19 +80,56 @@ def test_every_activation_stacks(stripes, activation):
         torch.testing.assert_close(weights(one), weights(other), rtol=1e-12, atol=1e-12)
 
 
+W3 = {
+    "mlp": {"model": "mlp"},
+    "cnn": {"model": "cnn", "model_args": {"channels": [16, 32], "hidden": 64}},
+}
+
+
+def furthest(lanes, dataset):
+    """Return by how many nats the losses of sixty steps differ, stacked against alone, at most."""
+    together = loop.train_lanes(lanes, dataset)
+    alone = [loop.train(t, dataset) for t in lanes]
+    pairs = list(zip(together, alone, strict=True))
+    assert all(len(one.curves["step_loss"]) == 60 for one, _ in pairs)
+    return max(
+        abs(x - y)
+        for one, other in pairs
+        for x, y in zip(one.curves["step_loss"], other.curves["step_loss"], strict=True)
+    )
+
+
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-@pytest.mark.parametrize("model", SETTINGS)
-def test_stacked_equals_single_in_float32_for_sixty_steps(stripes, model, optimizer):
-    lanes = [
-        trial(**SETTINGS[model], optimizer=optimizer, epochs=10, lr=lr, seed=seed)
-        for lr, seed in ((1e-2, 0), (1e-3, 0), (1e-3, 5))
+@pytest.mark.parametrize("model", W3)
+def test_stacked_equals_single_in_float32_for_sixty_steps(model, optimizer):
+    base = Trial(data="digits", **W3[model], optimizer=optimizer, batch_size=16, epochs=1)
+    base = base.replace(n_train=960, measure=("steps",))
+    lanes = [base.replace(lr=lr, seed=seed) for lr, seed in ((1e-2, 0), (1e-3, 0), (1e-3, 5))]
+
+    assert furthest(lanes, data.load("digits")) < 1e-5
+
+
+@pytest.mark.parametrize(("optimizer", "arguments"), [("sgd", {}), ("adam", {"eps": 1e-4})])
+def test_the_network_of_report_004_in_float32_for_sixty_steps(optimizer, arguments):
+    """With its own eps of 1e-8, Adam blows gradients that are nothing but rounding up to full
+    steps, and any two orders of summation drift apart: by 6e-6 on MNIST, by 1e-3 here."""
+    digits = data.load("digits")
+    large = [
+        nn.functional.interpolate(images.float(), size=28, mode="bilinear").to(torch.uint8)
+        for images in (digits.images[:640], digits.test_images[:20])
     ]
+    dataset = dataclasses.replace(
+        digits,
+        images=large[0],
+        labels=digits.labels[:640],
+        test_images=large[1],
+        test_labels=digits.test_labels[:20],
+    )
+    base = Trial(data="mnist", optimizer=optimizer, optimizer_args=arguments, epochs=6)
+    base = base.replace(batch_size=64, measure=("steps",))
+    lanes = [base.replace(lr=lr, seed=seed) for lr, seed in ((1e-3, 0), (3e-4, 1))]
 
-    together = loop.train_lanes(lanes, stripes)
-    alone = [loop.train(t, stripes) for t in lanes]
-
-    for one, other in zip(together, alone, strict=True):
-        assert one.curves["running_loss"] == pytest.approx(other.curves["running_loss"], rel=1e-4)
+    assert furthest(lanes, dataset) < 1e-5
 
 
 def test_schedules_and_steps_are_kept_apart(stripes):
@@ -149,6 +191,51 @@ def test_a_stack_computes_the_logits_of_its_networks():
         torch.testing.assert_close(together[i], net(x[i]), rtol=1e-5, atol=1e-6)
 
 
+def normalised(seed, *, affine=True, tracks=True, momentum=0.1):
+    """A network with every layer that has statistics, a mode or a shape of its own."""
+    norm = {"affine": affine, "track_running_stats": tracks, "momentum": momentum}
+    torch.manual_seed(seed)
+    return nn.Sequential(
+        nn.Conv2d(1, 4, 3, stride=2, padding=1, bias=False),
+        nn.BatchNorm2d(4, **norm),
+        nn.AdaptiveAvgPool2d(2),
+        nn.Flatten(),
+        nn.Linear(16, 6, bias=False),
+        nn.BatchNorm1d(6, **norm),
+        LaneDropout(0.25, seed=seed),
+        nn.Linear(6, 3),
+        nn.LogSoftmax(dim=1),
+    ).double()
+
+
+@pytest.mark.parametrize(
+    "norm", [{}, {"affine": False}, {"tracks": False}, {"momentum": None}, {"momentum": 0.9}]
+)
+def test_normalisation_and_dropout_are_each_lanes_own(norm):
+    """Logits, gradients, running statistics and evaluation mode: as each network alone."""
+    nets = [normalised(seed, **norm) for seed in range(3)]
+    alone = [normalised(seed, **norm) for seed in range(3)]
+    together = stack.Stack(nets)
+    stream = torch.Generator().manual_seed(0)
+    for mode in (True, True, False):
+        x = torch.randn(3, 7, 1, 9, 9, generator=stream, dtype=torch.float64)
+        together.train(mode)
+        together.zero_grad()
+        logits = together(x)
+        logits.square().sum().backward()
+        for i, net in enumerate(alone):
+            net.train(mode).zero_grad()
+            wanted = net(x[i])
+            wanted.square().sum().backward()
+            torch.testing.assert_close(logits[i], wanted, rtol=1e-12, atol=1e-12)
+            gradient = torch.cat([p.grad.flatten() for p in net.parameters()])
+            torch.testing.assert_close(together.flat.grad[i], gradient, rtol=1e-11, atol=1e-11)
+    for i, net in enumerate(alone):
+        state = together.lane(i).state_dict()
+        for name, value in net.state_dict().items():
+            torch.testing.assert_close(state[name], value, rtol=1e-12, atol=1e-12)
+
+
 def test_a_lane_comes_out_as_the_network_it_went_in():
     nets = [models.build(trial(**SETTINGS["cnn"], seed=s), (1, 8, 8), 10) for s in range(3)]
     before = [[p.detach().clone() for p in net.parameters()] for net in nets]
@@ -166,6 +253,8 @@ def test_what_cannot_share_a_stack_is_refused(stripes):
 def test_layers_without_a_batched_form_are_known():
     assert stack.stackable(nn.Sequential(nn.Flatten(), nn.Linear(4, 2)))
     assert not stack.stackable(nn.Sequential(nn.LayerNorm(4)))
+    assert not stack.stackable(nn.Sequential(nn.Conv2d(4, 4, 3, groups=4)))
+    assert not stack.stackable(nn.Sequential(nn.LogSoftmax(dim=0)))
     assert not stack.stackable(nn.Linear(4, 2))
     with pytest.raises(TypeError, match="no batched form for LayerNorm"):
         stack.Stack([nn.Sequential(nn.LayerNorm(4))] * 2)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hplab.training import augment, data, losses, models, optim, schedules, stack
+from hplab.training import augment, data, losses, models, optim, precision, schedules, stack
 from hplab.trial import HplabError, Trial, stream_seed
 
 EVAL_BATCH = 100  # enough to fill a core; the activations of more do not stay in its cache
@@ -97,7 +97,8 @@ def train_lanes(
     if len(lanes) > 1 and not stack.stackable(modules[0]):
         raise HplabError(f"model {first.model!r} has layers that cannot be stacked")
     run = _Run(lanes, dataset, _network(modules), device)
-    outcomes = dict(zip(order, run.outcomes(), strict=True))
+    with precision.matmul(first.precision):
+        outcomes = dict(zip(order, run.outcomes(), strict=True))
     return [outcomes[i] for i in range(len(trials))]
 
 
@@ -217,7 +218,10 @@ class _Run:
             lrs.append(self._set_lr(n_steps))
             labels = self.labels[batch].flatten()
             images = self._changed(self.images[batch], {k: v[i] for k, v in changes.items()})
-            logits = self.network(self._inputs(images)).flatten(0, 1)
+            inputs = self._inputs(images)
+            with precision.autocast(self.trial.precision, inputs.device):
+                logits = self.network(inputs).flatten(0, 1)
+            logits = logits.float() if logits.dtype is torch.bfloat16 else logits
             loss = self.loss(logits, labels).view(n_lanes, -1).mean(dim=1)
             self.optimizer.zero_grad(set_to_none=True)
             self.network.zero_grad()

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from hplab.training import mobilenet
+from hplab.training.dropout import LaneDropout
 from hplab.trial import HplabError, Trial, stream_seed
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -48,7 +49,7 @@ def _mlp(trial: Trial, in_shape: tuple[int, int, int], n_classes: int) -> nn.Mod
     layers: list[nn.Module] = [nn.Flatten()]
     width = math.prod(in_shape)
     for hidden in trial.argument("model", "hidden"):
-        layers += [nn.Linear(width, hidden), activation()]
+        layers += [nn.Linear(width, hidden), activation(), *_dropout(trial, len(layers))]
         width = hidden
     return nn.Sequential(*layers, nn.Linear(width, n_classes))
 
@@ -70,7 +71,14 @@ def _cnn(trial: Trial, in_shape: tuple[int, int, int], n_classes: int) -> nn.Mod
         )
     hidden = trial.argument("model", "hidden")
     layers += [nn.Flatten(), nn.Linear(channels * height * width, hidden), activation()]
-    return nn.Sequential(*layers, nn.Linear(hidden, n_classes))
+    return nn.Sequential(*layers, *_dropout(trial, len(layers)), nn.Linear(hidden, n_classes))
+
+
+def _dropout(trial: Trial, at: int) -> list[nn.Module]:
+    """Return the trial's dropout layer for that place in the network, or nothing."""
+    p = trial.argument("model", "dropout")
+    return [LaneDropout(p, seed=stream_seed(trial.seed, f"dropout {at}"))] if p else []
+
 
 
 def _mobilenet(trial: Trial, in_shape: tuple[int, int, int], n_classes: int) -> nn.Module:

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from hplab.training.dropout import LaneDropout
+
 ELEMENTWISE = (nn.ReLU, nn.LeakyReLU, nn.GELU, nn.SiLU, nn.Sigmoid, nn.Tanh)
 Layer = Callable[[Tensor, list[Tensor]], Tensor]
 
@@ -74,7 +76,7 @@ class Stack:
         self.sizes = [p.numel() for p in modules[0].parameters()]
         vectors = [torch.cat([p.detach().flatten() for p in m.parameters()]) for m in modules]
         self.flat = torch.stack(vectors).requires_grad_()
-        self.layers = [_batched(layer, self.n_lanes) for layer in modules[0]]
+        self.layers = [_batched(layers) for layers in zip(*modules, strict=True)]
         self.slices: list[tuple[slice, nn.Parameter]] = []
 
     def __call__(self, images: Tensor) -> Tensor:
@@ -89,9 +91,12 @@ class Stack:
         return x
 
     def lane(self, i: int) -> nn.Module:
-        """Return network `i` with its present weights."""
+        """Return network `i` with its present weights and running statistics."""
         module = self.modules[i]
         nn.utils.vector_to_parameters(self.flat.detach()[i].clone(), module.parameters())
+        for at, (_, layer) in enumerate(self.layers):
+            if isinstance(layer, _BatchNorm):
+                layer.copy_to(module[at], i)
         return module
 
     def rows(self, lanes: Sequence[int]) -> list[nn.Parameter]:
@@ -118,32 +123,107 @@ class Stack:
         return torch.isfinite(self.flat.detach()).all(dim=1)
 
     def train(self, mode: bool) -> None:
-        """Nothing to do: no layer that can be stacked behaves differently in evaluation."""
+        """Switch between training and evaluation mode."""
+        for module in self.modules:
+            module.train(mode)
 
 
 def stackable(module: nn.Module) -> bool:
     """Return whether every layer of a network has a batched form."""
-    known = (nn.Flatten, nn.Linear, nn.Conv2d, nn.MaxPool2d, *ELEMENTWISE)
-    return isinstance(module, nn.Sequential) and all(type(layer) in known for layer in module)
+    return isinstance(module, nn.Sequential) and all(map(_has_batched_form, module))
 
 
-def _batched(layer: nn.Module, n_lanes: int) -> tuple[int, Layer]:
-    """Return how many weights a layer takes, and the layer for `n_lanes` networks at once.
+_PLAIN = (nn.Flatten, nn.Linear, nn.Conv2d, nn.MaxPool2d, nn.AdaptiveAvgPool2d, *ELEMENTWISE)
+_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+
+
+def _has_batched_form(layer: nn.Module) -> bool:
+    if isinstance(layer, nn.Conv2d) and (layer.groups != 1 or layer.padding_mode != "zeros"):
+        return False
+    if isinstance(layer, nn.LogSoftmax):
+        return layer.dim in (1, -1)
+    return type(layer) in (*_PLAIN, *_NORMS, LaneDropout)
+
+
+def _batched(layers: Sequence[nn.Module]) -> tuple[int, Layer]:
+    """Return how many weights a layer takes, and the layer of all networks at once.
 
     Before the flattening a value has shape `(B, M * C, H, W)`, after it `(M, B, F)`.
     """
+    layer, n_lanes = layers[0], len(layers)
+    if not _has_batched_form(layer):
+        raise TypeError(f"no batched form for {type(layer).__name__}")
+    n_weights = len(list(layer.parameters()))
     if isinstance(layer, nn.Conv2d):
-        padding, stride = layer.padding, layer.stride
-
-        def convolve(x: Tensor, weights: list[Tensor]) -> Tensor:
-            weight, bias = weights[0].flatten(0, 1), weights[1].flatten()
-            return functional.conv2d(x, weight, bias, stride, padding, groups=n_lanes)
-
-        return 2, convolve
+        return n_weights, lambda x, w: _convolve(layer, x, w, n_lanes)
     if isinstance(layer, nn.Flatten):
         return 0, lambda x, _: x.unflatten(1, (n_lanes, -1)).transpose(0, 1).flatten(2)
     if isinstance(layer, nn.Linear):
-        return 2, lambda x, w: torch.baddbmm(w[1].unsqueeze(1), x, w[0].transpose(1, 2))
-    if isinstance(layer, nn.MaxPool2d) or type(layer) in ELEMENTWISE:
-        return 0, lambda x, _: layer(x)
-    raise TypeError(f"no batched form for {type(layer).__name__}")
+        return n_weights, _linear
+    if isinstance(layer, _NORMS):
+        return n_weights, _BatchNorm(layers)
+    if isinstance(layer, LaneDropout):
+        return 0, _dropout(layers)
+    if isinstance(layer, nn.LogSoftmax):
+        return 0, lambda x, _: functional.log_softmax(x, dim=2)
+    return 0, lambda x, _: layer(x)
+
+
+def _convolve(layer: nn.Conv2d, x: Tensor, weights: list[Tensor], n_lanes: int) -> Tensor:
+    weight, *bias = (w.flatten(0, 1) for w in weights)
+    size = layer.stride, layer.padding, layer.dilation
+    return functional.conv2d(x, weight, *(bias or [None]), *size, groups=n_lanes)
+
+
+def _linear(x: Tensor, weights: list[Tensor]) -> Tensor:
+    if len(weights) == 1:
+        return x @ weights[0].transpose(1, 2)
+    return torch.baddbmm(weights[1].unsqueeze(1), x, weights[0].transpose(1, 2))
+
+
+def _dropout(layers: Sequence[nn.Module]) -> Layer:
+    def drop(x: Tensor, _: list[Tensor]) -> Tensor:
+        if not layers[0].training:
+            return x
+        if x.dim() == 3:  # (M, B, F)
+            return x * torch.stack([layer.mask(x[0]) for layer in layers])
+        one = x.unflatten(1, (len(layers), -1))[:, 0]
+        return x * torch.cat([layer.mask(one) for layer in layers], dim=1)
+
+    return drop
+
+
+class _BatchNorm:
+    """Batch normalisation of all lanes: one of `M * C` channels, with everyone's own statistics."""
+
+    def __init__(self, layers: Sequence[nn.Module]) -> None:
+        self.layers = layers
+        self.tracks = layers[0].track_running_stats
+        self.mean = self.var = None
+        if self.tracks:
+            self.mean = torch.cat([layer.running_mean for layer in layers])
+            self.var = torch.cat([layer.running_var for layer in layers])
+            self.n_batches = layers[0].num_batches_tracked.clone()
+
+    def __call__(self, x: Tensor, weights: list[Tensor]) -> Tensor:
+        layer = self.layers[0]
+        batch_statistics = layer.training or not self.tracks
+        momentum = layer.momentum
+        if layer.training and self.tracks:
+            self.n_batches += 1
+            if momentum is None:  # a cumulative mean
+                momentum = 1.0 / float(self.n_batches)
+        scale, shift = (w.flatten() for w in weights) if weights else (None, None)
+        lanes_first = x.dim() == 3
+        flat = x.transpose(0, 1).flatten(1) if lanes_first else x
+        y = functional.batch_norm(
+            flat, self.mean, self.var, scale, shift, batch_statistics, momentum or 0.0, layer.eps
+        )
+        return y.unflatten(1, (len(self.layers), -1)).transpose(0, 1) if lanes_first else y
+
+    def copy_to(self, layer: nn.Module, lane: int) -> None:
+        """Write one lane's running statistics into its own layer."""
+        if self.tracks:
+            for name, values in (("running_mean", self.mean), ("running_var", self.var)):
+                getattr(layer, name).copy_(values.view(len(self.layers), -1)[lane])
+            layer.num_batches_tracked.copy_(self.n_batches)
