@@ -18,6 +18,8 @@ _SURFACE = {
     "recorded": "hplab.sweeps.runner:recorded",
     "curves": "hplab.sweeps.runner:curves",
     "steps": "hplab.sweeps.runner:steps",
+    "ladder": "hplab.sweeps.runner:ladder",
+    "sharpness": "hplab.training.sharpness",
     "lr_find": "hplab.analysis.lr_find:lr_find",
     "claims": "hplab.analysis.claims",
     "plots": "hplab.pages.plots",

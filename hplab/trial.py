@@ -50,7 +50,7 @@ def stream_seed(seed: int, purpose: str) -> int:
 # the same tables, so a name known here is a name that works.
 
 MODELS: dict[str, dict[str, Any]] = {
-    "mlp": {"hidden": [64, 32], "dropout": 0.0},
+    "mlp": {"hidden": [64, 32], "dropout": 0.0, "logit_norm": False},
     "cnn": {"channels": [32, 64], "hidden": 128, "dropout": 0.0},
     "mobilenet": {"width": 1.0, "blocks": list(range(13))},  # blocks with the trial's activation
 }
@@ -86,23 +86,31 @@ SPLITS: dict[str, dict[str, Any]] = {
     "holdout": {"val": 0.2, "seed": 42},
     "kfold": {"n_folds": 3, "seed": 12},
 }
+STOPS: dict[str, dict[str, Any]] = {
+    "epochs": {},  # train all epochs
+    "loss_change": {"tau": 1e-4, "times": 5, "consecutive": False},
+}
 LOSSES: dict[str, dict[str, Any]] = {"cross_entropy": {}}
 ACTIVATIONS = ("relu", "leaky_relu", "gelu", "silu", "sigmoid", "tanh")
 NORMALIZATIONS = ("standard", "unit", "imagenet")
 PRECISIONS = ("fp32", "tf32", "bf16")  # see hplab.training.precision
-MEASURES = ("steps",)  # "steps": keep the loss and learning rate of every step
+SEEDINGS = ("common", "report_002")
+# "steps" keeps the loss and learning rate of every step; the others are in training/measures.py.
+MEASURES = ("steps", "sharpness", "sharpness_path", "curvature")
 
 _COMPONENTS = {
     "model": MODELS,
     "optimizer": OPTIMIZERS,
     "schedule": SCHEDULES,
     "split": SPLITS,
+    "stop": STOPS,
 }
 _CHOICES = {
     "loss": tuple(LOSSES),
     "activation": ACTIVATIONS,
     "normalize": NORMALIZATIONS,
     "precision": PRECISIONS,
+    "seeding": SEEDINGS,
 }
 _POSITIVE = (  # arguments that zero or less would turn into nonsense
     "model_args.hidden",
@@ -121,6 +129,8 @@ _POSITIVE = (  # arguments that zero or less would turn into nonsense
     "split_args.n_folds",
     "augment.crop",
     "augment.flip",
+    "stop_args.tau",
+    "stop_args.times",
 )
 _SHARES = ("schedule_args.pct_start", "augment.flip")  # at most 1
 # Times of a schedule: from 1 on epochs, below 1 a share of the run.
@@ -140,7 +150,7 @@ class Trial:
         optimizer: Optimizer name, one of `OPTIMIZERS` (torch's algorithms).
         lr: Learning rate, positive.
         batch_size: Examples a step.
-        epochs: Passes over the training images.
+        epochs: Passes over the training images; with a stopping rule, at most.
         split: "official" (the published train and test parts), "holdout" (a stratified share of the
             train part kept for validation) or "kfold".
         split_args: Arguments of the split.
@@ -160,6 +170,12 @@ class Trial:
         drop_last: Leave out the last, smaller batch of an epoch.
         shuffle: Draw a new order of the training images every epoch.
         precision: Number format of training, one of `PRECISIONS`.
+        stop: When training ends, one of `STOPS`: after all epochs, or ("loss_change") when the mean
+            loss of an epoch has moved by less than `tau` nats `times` times.
+        stop_args: Arguments of the stopping rule.
+        seeding: Where initial weights come from: "common" (the same for the same seed in every
+            setting) or "report_002" (other weights in every setting, as that report drew them).
+        n_directions: Pairs of opposite directions that the measure "sharpness" draws.
         measure: What to record beyond the epoch curves, out of `MEASURES`.
         seed: Replicate number, a non-negative integer.
 
@@ -189,6 +205,10 @@ class Trial:
     drop_last: bool = False
     shuffle: bool = True
     precision: str = "fp32"
+    stop: str = "epochs"
+    stop_args: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    seeding: str = "common"
+    n_directions: int = 16
     measure: tuple[str, ...] = ()
     seed: int = 0
 
@@ -205,7 +225,7 @@ class Trial:
             self._set(f"{field}_args", _arguments(field, name, getattr(self, f"{field}_args")))
         for field in ("lr", "weight_decay"):
             self._set(field, _number(field, getattr(self, field), float))
-        for field in ("batch_size", "epochs", "fold", "seed"):
+        for field in ("batch_size", "epochs", "fold", "seed", "n_directions"):
             self._set(field, _number(field, getattr(self, field), int))
         if self.n_train is not None:
             self._set("n_train", _number("n_train", self.n_train, int))
@@ -225,6 +245,7 @@ class Trial:
 
     def _check_ranges(self) -> None:
         at_least = {"batch_size": 1, "epochs": 1, "fold": 1, "seed": 0, "weight_decay": 0.0}
+        at_least["n_directions"] = 1
         if self.n_train is not None:
             at_least["n_train"] = 1
         for field, low in at_least.items():
@@ -240,7 +261,7 @@ class Trial:
         return hash((canonical(self.config()), self.seed))
 
     def argument(self, component: str, name: str) -> Any:
-        """Return an argument of the trial's model, optimizer, schedule or split, or its default."""
+        """Return an argument of one of the trial's components, or its default."""
         defaults = _COMPONENTS[component][getattr(self, component)]
         if name not in defaults:
             raise unknown(f"{component} argument", name, defaults, getattr(self, component))

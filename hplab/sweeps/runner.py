@@ -24,8 +24,10 @@ from hplab.training import data, loop
 from hplab.trial import TASK, TASK_VERSION, HplabError, Trial
 
 FINAL = ("val_acc", "val_loss", "train_acc", "train_loss")
+GAPS = ("acc_gap", "loss_gap")
 # Below this many optimizer updates in all, starting worker processes costs more than it saves.
 POOL_FROM_STEPS = 4_000
+LADDER = ("ladder_radius", "ladder_sharpness", "ladder_se")
 PUT_EVERY_S = 2.0  # finished trials reach the disk at least this often
 
 
@@ -87,10 +89,15 @@ def curves(runs: pd.DataFrame, *, store: stores.Store | None = None) -> pd.DataF
 
     Returns:
         One row a trial and epoch: the columns of `runs` without its final metrics, "epoch" counted
-        from 1, and one column for each of `hplab.training.loop.METRICS`; the learning rate of the
-        epoch's last step is "lr_used", since "lr" is the trial's own.
+        from 1, one column for each of `hplab.training.loop.METRICS`, and one for each curve that a
+        measure added; the learning rate of the epoch's last step is "lr_used", since "lr" is the
+        trial's own.
     """
-    return _long(runs, store, loop.METRICS, "epoch").rename(columns={"curve_lr": "lr_used"})
+    store = store or stores.default_store()
+    found = dict.fromkeys(name for key in runs["key"] for name in store.get(key)["curves"])
+    own = {"step_loss", "step_lr", *LADDER}
+    names = [*loop.METRICS, *(n for n in found if n not in {*own, *loop.METRICS})]
+    return _long(runs, store, names, "epoch").rename(columns={"curve_lr": "lr_used"})
 
 
 def steps(runs: pd.DataFrame, *, store: stores.Store | None = None) -> pd.DataFrame:
@@ -103,19 +110,28 @@ def steps(runs: pd.DataFrame, *, store: stores.Store | None = None) -> pd.DataFr
     return _long(runs, store, ("step_loss", "step_lr"), "step")
 
 
+def ladder(runs: pd.DataFrame, *, store: stores.Store | None = None) -> pd.DataFrame:
+    """Return average-direction sharpness by radius, for trials with the measure "sharpness".
+
+    Returns:
+        One row a trial and radius: the columns of `runs`, "rung" counted from 1, "ladder_radius",
+        "ladder_sharpness" and its Monte-Carlo standard error "ladder_se". The last rung is the
+        radius relative to the norm of the weights.
+    """
+    return _long(runs, store, LADDER, "rung")
+
+
 def _long(
     runs: pd.DataFrame, store: stores.Store | None, names: Sequence[str], index: str
 ) -> pd.DataFrame:
     store = store or stores.default_store()
-    kept = [name for name in runs.columns if name not in (*FINAL, "acc_gap", "loss_gap")]
+    kept = [name for name in runs.columns if name not in (*FINAL, *GAPS)]
     columns = [f"curve_{name}" if name in kept else name for name in names]
     pieces = []
     for row in runs[kept].to_dict("records"):
         values = store.get(row["key"])["curves"]
-        piece = pd.DataFrame(
-            {shown: values.get(name, []) for name, shown in zip(names, columns, strict=True)},
-            dtype=float,
-        )
+        series = [pd.Series(values.get(name, []), dtype=float) for name in names]
+        piece = pd.DataFrame(dict(zip(columns, series, strict=True)))
         piece.insert(0, index, range(1, len(piece) + 1))
         pieces.append(piece.assign(**row))
     table = pd.concat(pieces, ignore_index=True) if pieces else pd.DataFrame()
@@ -343,8 +359,10 @@ def _table(
         {**row, **{f"arm_{name}": arm.get(name) for name in changed}, **_results_of(record)}
         for arm, row, record in zip(arms, flat, found, strict=True)
     ]
-    table = pd.DataFrame([row for row in rows if row["status"]], columns=list(rows[0]))
-    table = table.astype(dict.fromkeys((*FINAL, "acc_gap", "loss_gap", "train_s"), float))
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    table = pd.DataFrame([row for row in rows if row["status"]], columns=columns)
+    measured = {name for record in found if record for name in record["final"]}
+    table = table.astype(dict.fromkeys((*FINAL, *GAPS, "train_s", *sorted(measured)), float))
     table.attrs = {
         "preset": preset,
         "data": ", ".join(dict.fromkeys(table["data"])),
@@ -358,12 +376,14 @@ def _table(
 def _results_of(record: dict[str, Any] | None) -> dict[str, Any]:
     final = record["final"] if record else {}
     row = {name: final.get(name) for name in FINAL}
+    more = {name: value for name, value in final.items() if name not in FINAL}
     whole = all(value is not None for value in row.values())
     row["acc_gap"] = row["train_acc"] - row["val_acc"] if whole else None
     row["loss_gap"] = row["val_loss"] - row["train_loss"] if whole else None
     return {
         "status": record["status"] if record else None,
         **row,
+        **more,
         "key": record["key"] if record else None,
         "prov": record["prov"] if record else None,
         "device": record["cost"]["device"] if record else None,

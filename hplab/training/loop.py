@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import itertools
 import math
@@ -12,7 +13,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hplab.training import augment, data, losses, models, optim, precision, schedules, stack
+from hplab.training import (
+    augment,
+    data,
+    losses,
+    measures,
+    models,
+    optim,
+    precision,
+    schedules,
+    stack,
+    stopping,
+)
 from hplab.trial import HplabError, Trial, stream_seed
 
 EVAL_BATCH = 100  # enough to fill a core; the activations of more do not stay in its cache
@@ -30,6 +42,8 @@ class Outcome:
             the measure "steps" also "step_loss" and "step_lr", one value a step. Losses are means
             over examples in nats, accuracies shares between 0 and 1. "running" metrics are taken
             on the training batches as they pass, the others in eval mode at the end of the epoch.
+            A trial that its stopping rule ended has as many values as it trained epochs.
+        extra: Single numbers that the trial's measures found at the end.
         seconds: Time spent training and time spent measuring, "train_s" and "eval_s".
         model: The trained network, on the device it was trained on.
     """
@@ -39,11 +53,14 @@ class Outcome:
     curves: dict[str, list[float | None]]
     seconds: dict[str, float]
     model: nn.Module
+    extra: dict[str, float | None] = dataclasses.field(default_factory=dict)
 
     @property
     def final(self) -> dict[str, float | None]:
-        """The eval-mode metrics after the last epoch; None for each when the trial diverged."""
-        return {name: self.curves[name][-1] for name in METRICS[:4]}
+        """The eval-mode metrics after the last epoch (None for each when the trial diverged), and
+        what the trial's measures found.
+        """
+        return {name: self.curves[name][-1] for name in METRICS[:4]} | self.extra
 
 
 # What may differ between the lanes of one stack; everything else must be equal.
@@ -155,6 +172,8 @@ class _Run:
         names = (*METRICS, *(("step_loss", "step_lr") if "steps" in first.measure else ()))
         self.curves = [{name: [] for name in names} for _ in lanes]
         self.at: list[dict[str, int] | None] = [None] * len(lanes)
+        self.epoch_losses: list[list[float]] = [[] for _ in lanes]
+        self.stopped: list[nn.Module | None] = [None] * len(lanes)
         self.seconds = {"train_s": 0.0, "eval_s": 0.0}
 
     def _group(self, lane: int) -> str:
@@ -164,16 +183,56 @@ class _Run:
         """Train all epochs and return what each lane gave."""
         for epoch in range(1, self.trial.epochs + 1):
             self._epoch(epoch)
-            if all(self.at):
+            if all(map(self._is_over, range(len(self.lanes)))):
                 break
+        extras = [self._extra(i) for i in range(len(self.lanes))]
         seconds = {name: value / len(self.lanes) for name, value in self.seconds.items()}
         found = []
         for i, (at, curves) in enumerate(zip(self.at, self.curves, strict=True)):
-            for name in METRICS:
-                curves[name] += [None] * (self.trial.epochs - len(curves[name]))
+            if at:
+                for name in METRICS:
+                    curves[name] += [None] * (self.trial.epochs - len(curves[name]))
             status = "ok" if at is None else "diverged"
-            found.append(Outcome(status, at, curves, seconds, self.network.lane(i)))
+            model = self.stopped[i] or self.network.lane(i)
+            found.append(Outcome(status, at, curves, seconds, model, extras[i]))
         return found
+
+    def _is_over(self, lane: int) -> bool:
+        return self.at[lane] is not None or self.stopped[lane] is not None
+
+    def _probe(self, lane: int) -> measures.Probe:
+        """Return a lane's network and training images for the trial's measures."""
+
+        def inputs(n: int | None) -> tuple[Tensor, Tensor]:
+            rows = slice(n) if self.subset is None else self.subset[lane, :n].to(self.labels.device)
+            return self._inputs(self.images[rows][None])[0], self.labels[rows]
+
+        model = self.stopped[lane] or self.network.lane(lane)
+        return measures.Probe(self.lanes[lane], model, inputs, len(self.curves[lane]["lr"]))
+
+    def _extra(self, lane: int) -> dict[str, float | None]:
+        """Measure a trained lane; note how far it went if a rule could have stopped it."""
+        if self.at[lane]:
+            return {}
+        began = time.perf_counter()
+        numbers, series = measures.at_end(self._probe(lane))
+        self.curves[lane] |= {name: [*map(_finite, values)] for name, values in series.items()}
+        if self.trial.stop != "epochs":
+            numbers["epochs_run"] = float(len(self.curves[lane]["lr"]))
+            numbers["stopped"] = float(self.stopped[lane] is not None)
+        self.seconds["eval_s"] += time.perf_counter() - began
+        return {name: _finite(value) for name, value in numbers.items()}
+
+    def _after_epoch(self, lane: int, epoch: int) -> None:
+        """Take the trial's measures of an epoch, and stop the lane if its rule says so."""
+        began = time.perf_counter()
+        if any(name in measures.EPOCH for name in self.trial.measure):
+            for name, value in measures.after_epoch(self._probe(lane)).items():
+                curve = self.curves[lane].setdefault(name, [])
+                curve += [None] * (epoch - 1 - len(curve)) + [_finite(value)]
+        if stopping.should_stop(self.trial, self.epoch_losses[lane]):
+            self.stopped[lane] = copy.deepcopy(self.network.lane(lane))
+        self.seconds["eval_s"] += time.perf_counter() - began
 
     def _epoch(self, epoch: int) -> None:
         """Train one epoch, measure it, and note it for every lane that is still finite."""
@@ -191,7 +250,7 @@ class _Run:
         self.seconds["eval_s"] += time.perf_counter() - began
         done = self.step - len(finite)
         for i in range(len(self.lanes)):
-            if self.at[i]:
+            if self._is_over(i):
                 continue
             if not finite[:, i].all():
                 bad = int((~finite[:, i]).nonzero()[0]) + 1
@@ -204,6 +263,8 @@ class _Run:
             row = (*values, correct[i] / float(sizes.sum()), lrs[-1][i])
             for name, value in zip(METRICS, row, strict=True):
                 self.curves[i][name].append(value)
+            self.epoch_losses[i].append(float(step_losses[:, i].double().mean()))
+            self._after_epoch(i, epoch)
 
     def _updates(self) -> tuple[Tensor, list[list[float]], Tensor, Tensor]:
         """Make one epoch of optimizer updates, without waiting for the device in between."""
@@ -270,7 +331,7 @@ class _Run:
         if "steps" not in self.trial.measure:
             return
         for i, curves in enumerate(self.curves):
-            if not self.at[i]:
+            if not self._is_over(i):
                 kept = [x if math.isfinite(x) else None for x in step_losses[:, i].tolist()]
                 curves["step_loss"] += kept
                 curves["step_lr"] += [rates[i] for rates in lrs]
@@ -291,6 +352,7 @@ class _Run:
         exact = torch.float32 if device.type == "mps" else torch.float64
         total = torch.zeros(n_lanes, dtype=exact, device=device)
         correct = torch.zeros(n_lanes, dtype=torch.int64, device=device)
+        waiting = []
         for start in range(0, n, EVAL_BATCH):
             part = slice(start, min(n, start + EVAL_BATCH))
             if rows is None:
@@ -299,7 +361,12 @@ class _Run:
             else:
                 chosen = rows[:, part].to(device)
                 x, wanted = self._inputs(images[chosen]), labels[chosen].flatten()
-            logits = self.network(x).flatten(0, 1)
+            waiting.append((self.network.body(x), wanted.view(n_lanes, -1)))
+            if self.network.head is not None and start + EVAL_BATCH < n:
+                continue  # the head has to see all examples at once
+            logits, wanted = (torch.cat(parts, dim=1) for parts in zip(*waiting, strict=True))
+            logits = logits if self.network.head is None else self.network.head(logits)
+            logits, wanted, waiting = logits.flatten(0, 1), wanted.flatten(), []
             total += self.loss(logits, wanted).to(exact).view(n_lanes, -1).sum(dim=1)
             correct += losses.is_correct(logits, wanted).view(n_lanes, -1).sum(dim=1)
         return [x / n for x in total.tolist()], [x / n for x in correct.tolist()]
@@ -318,6 +385,10 @@ def steps_per_epoch(trial: Trial, n_train: int) -> int:
             f"drop_last leaves no batch: {n_train} training images, batch_size {trial.batch_size}"
         )
     return n_train // trial.batch_size
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
 
 
 def _subsets(lanes: list[Trial], n: int) -> Tensor | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from hplab.training import mobilenet
 from hplab.training.dropout import LaneDropout
@@ -40,8 +41,41 @@ def build(trial: Trial, in_shape: tuple[int, int, int], n_classes: int) -> nn.Mo
     """
     maker = {"mlp": _mlp, "cnn": _cnn, "mobilenet": _mobilenet}[trial.model]
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(stream_seed(trial.seed, "init"))
+        torch.manual_seed(_init_seed(trial))
         return maker(trial, in_shape, n_classes)
+
+
+class StandardizedLogits(nn.Module):
+    """Logits with mean 0 and variance 1 over the examples of a batch, class by class.
+
+    The same numbers as `nn.BatchNorm1d(n_classes, affine=False)` in training mode. Report 002 has
+    it as its last layer and never leaves training mode, so the batch decides in evaluation too.
+
+    Args:
+        eps: Added to the variance, as in `nn.BatchNorm1d`.
+    """
+
+    def __init__(self, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.eps = eps
+
+    def forward(self, logits: Tensor) -> Tensor:
+        """Standardise over the second-last dimension, which counts the examples."""
+        centred = logits - logits.mean(dim=-2, keepdim=True)
+        return centred * torch.rsqrt(centred.square().mean(dim=-2, keepdim=True) + self.eps)
+
+
+def _init_seed(trial: Trial) -> int:
+    """Return the seed of the initial weights.
+
+    Report 002 hashes the name of the file in which it keeps a model, so that no two settings start
+    from the same weights.
+    """
+    if trial.seeding == "common":
+        return stream_seed(trial.seed, "init")
+    optimizer = {"sgd": "SGD", "adagrad": "AdaGrad"}.get(trial.optimizer, trial.optimizer)
+    name = f"models/MLP_1_{trial.lr}_{trial.batch_size}_{optimizer}_{trial.seed}.pt"
+    return int(hashlib.sha1(name.encode()).hexdigest(), 16) % 2**32 + 42
 
 
 def _mlp(trial: Trial, in_shape: tuple[int, int, int], n_classes: int) -> nn.Module:
@@ -51,7 +85,10 @@ def _mlp(trial: Trial, in_shape: tuple[int, int, int], n_classes: int) -> nn.Mod
     for hidden in trial.argument("model", "hidden"):
         layers += [nn.Linear(width, hidden), activation(), *_dropout(trial, len(layers))]
         width = hidden
-    return nn.Sequential(*layers, nn.Linear(width, n_classes))
+    layers.append(nn.Linear(width, n_classes))
+    if trial.argument("model", "logit_norm"):
+        layers.append(StandardizedLogits())
+    return nn.Sequential(*layers)
 
 
 def _cnn(trial: Trial, in_shape: tuple[int, int, int], n_classes: int) -> nn.Module:
@@ -78,7 +115,6 @@ def _dropout(trial: Trial, at: int) -> list[nn.Module]:
     """Return the trial's dropout layer for that place in the network, or nothing."""
     p = trial.argument("model", "dropout")
     return [LaneDropout(p, seed=stream_seed(trial.seed, f"dropout {at}"))] if p else []
-
 
 
 def _mobilenet(trial: Trial, in_shape: tuple[int, int, int], n_classes: int) -> nn.Module:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hplab.training.dropout import LaneDropout
+from hplab.training.models import StandardizedLogits
 
 ELEMENTWISE = (nn.ReLU, nn.LeakyReLU, nn.GELU, nn.SiLU, nn.Sigmoid, nn.Tanh)
 Layer = Callable[[Tensor, list[Tensor]], Tensor]
@@ -31,11 +32,17 @@ class Single:
     def __init__(self, module: nn.Module) -> None:
         self.module, self.n_lanes = module, 1
         self.parameters = list(module.parameters())
+        self.head = batch_head(module)
 
     def __call__(self, images: Tensor) -> Tensor:
         """Return logits `(1, B, n_classes)` for images `(1, B, C, H, W)`."""
         x = images[0].contiguous(memory_format=torch.channels_last)
         return self.module(x)[None]
+
+    def body(self, images: Tensor) -> Tensor:
+        """Return what the head takes, or the logits where there is no head."""
+        x = images[0].contiguous(memory_format=torch.channels_last)
+        return (self.module if self.head is None else self.module[:-1])(x)[None]
 
     def lane(self, i: int) -> nn.Module:
         """Return the network."""
@@ -78,14 +85,20 @@ class Stack:
         self.flat = torch.stack(vectors).requires_grad_()
         self.layers = [_batched(layers) for layers in zip(*modules, strict=True)]
         self.slices: list[tuple[slice, nn.Parameter]] = []
+        self.head = batch_head(modules[0])
 
     def __call__(self, images: Tensor) -> Tensor:
         """Return logits `(M, B, n_classes)` for images `(M, B, C, H, W)`, one batch a lane."""
+        x = self.body(images)
+        return x if self.head is None else self.head(x)
+
+    def body(self, images: Tensor) -> Tensor:
+        """Return what the head takes, or the logits where there is no head."""
         pieces = self.flat.split(self.sizes, dim=1)
         weights = [p.view(self.n_lanes, *s) for p, s in zip(pieces, self.shapes, strict=True)]
         x = images.transpose(0, 1).flatten(1, 2)
         x = x.contiguous(memory_format=torch.channels_last)  # pooling is ten times faster in it
-        for n_weights, layer in self.layers:
+        for n_weights, layer in self.layers[: -1 if self.head else None]:
             x = layer(x, weights[:n_weights])
             weights = weights[n_weights:]
         return x
@@ -128,12 +141,26 @@ class Stack:
             module.train(mode)
 
 
+def batch_head(module: nn.Module) -> StandardizedLogits | None:
+    """Return the last layer if it mixes the examples of a batch: it has to see them all at once."""
+    last = module[-1] if isinstance(module, nn.Sequential) else None
+    return last if isinstance(last, StandardizedLogits) else None
+
+
 def stackable(module: nn.Module) -> bool:
     """Return whether every layer of a network has a batched form."""
     return isinstance(module, nn.Sequential) and all(map(_has_batched_form, module))
 
 
-_PLAIN = (nn.Flatten, nn.Linear, nn.Conv2d, nn.MaxPool2d, nn.AdaptiveAvgPool2d, *ELEMENTWISE)
+_PLAIN = (
+    nn.Flatten,
+    nn.Linear,
+    nn.Conv2d,
+    nn.MaxPool2d,
+    nn.AdaptiveAvgPool2d,
+    StandardizedLogits,
+    *ELEMENTWISE,
+)
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 

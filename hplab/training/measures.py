@@ -1,0 +1,145 @@
+"""What a trial may ask to have measured beside its losses: after every epoch, and at the end.
+
+A measure is a function from a network and its training images to named numbers. It must leave the
+network as it found it. To add one: a name in `hplab.trial.MEASURES` and an entry here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+from torch import Tensor, nn
+
+from hplab.training import losses, sharpness
+from hplab.trial import Trial, stream_seed
+
+Numbers = dict[str, float]
+Series = dict[str, list[float]]
+
+RADIUS = 5.0  # report 002's perturbation, in weight space
+LADDER = (0.1, 0.3, 1.0, 3.0, 5.0)
+RELATIVE = 0.2875  # report 002's radius divided by the norm of its initial weights
+N_LADDER = 8  # pairs of opposite directions for each rung of the ladder,
+N_PATH = 4  # and after an epoch; at the end the trial says how many
+LADDER_EXAMPLES, PATH_EXAMPLES = 5000, 2000  # the first of the training images
+CHECKPOINTS = 12  # epochs at which the path is measured, at most; the first and last are among them
+N_PROBES, N_LANCZOS = 8, 12
+
+
+@dataclasses.dataclass(frozen=True)
+class Probe:
+    """A network and the images it was trained on, as a measure sees them.
+
+    Attributes:
+        trial: The trial.
+        model: Its network, on the device.
+        inputs: Returns the first `n` training images as the network takes them, and their labels;
+            all of them for None.
+        epoch: Epochs done, counted from 1.
+    """
+
+    trial: Trial
+    model: nn.Module
+    inputs: Callable[[int | None], tuple[Tensor, Tensor]]
+    epoch: int
+
+    def objective(self, n: int | None = None) -> sharpness.Objective:
+        """Return the training loss of the first `n` images as a function of the weights."""
+        images, labels = self.inputs(n)
+        loss = losses.LOSSES[self.trial.loss]
+        return sharpness.Objective(self.model, images, labels, loss=loss, batch_norm="batch")
+
+    @property
+    def seed(self) -> int:
+        """Seed of the random directions: the same for a seed in every setting."""
+        return stream_seed(self.trial.seed, "directions")
+
+
+def sharpness_path(probe: Probe) -> Numbers:
+    """Measure average-direction sharpness, weight norm and gradient norm at a few checkpoints."""
+    if probe.epoch not in checkpoints(probe.trial.epochs):
+        return {}
+    objective = probe.objective(PATH_EXAMPLES)
+    found = sharpness.average_direction(objective, RADIUS, n_directions=N_PATH, seed=probe.seed)
+    return {
+        "sharpness_path": found.value,
+        "weight_norm_path": float(objective.vector().double().norm()),
+        "grad_norm_path": float(sharpness.gradient(objective).double().norm()),
+    }
+
+
+def sharpness_at_end(probe: Probe) -> tuple[Numbers, Series]:
+    """Measure average-direction sharpness on all training images, and a ladder of radii on some."""
+    objective = probe.objective()
+    whole = sharpness.average_direction(
+        objective, RADIUS, n_directions=probe.trial.n_directions, seed=probe.seed
+    )
+    norm = float(objective.vector().double().norm())
+    radii = [*LADDER, RELATIVE * norm]
+    ladder = sharpness.average_ladder(
+        probe.objective(LADDER_EXAMPLES), radii, n_directions=N_LADDER, seed=probe.seed
+    )
+    numbers = {
+        "sharpness": whole.value,
+        "sharpness_se": whole.se,
+        "sharpness_direction_sd": whole.direction_sd,
+        "sharpness_relative": ladder[-1].value,
+        "sharpness_relative_se": ladder[-1].se,
+        "weight_norm": norm,
+        "grad_norm": float(sharpness.gradient(probe.objective(LADDER_EXAMPLES)).double().norm()),
+    }
+    return numbers, {
+        "ladder_radius": radii,
+        "ladder_sharpness": [rung.value for rung in ladder],
+        "ladder_se": [rung.se for rung in ladder],
+    }
+
+
+def curvature(probe: Probe) -> tuple[Numbers, Series]:
+    """Measure the trace and the largest eigenvalue of the Hessian on some training images."""
+    objective = probe.objective(PATH_EXAMPLES)
+    trace = sharpness.hessian_trace(objective, n_probes=N_PROBES, seed=probe.seed)
+    top = sharpness.top_eigenvalues(objective, n_steps=N_LANCZOS, seed=probe.seed)
+    return {
+        "hessian_trace": trace.value,
+        "hessian_trace_se": trace.se,
+        "hessian_top": float(top.values[0]),
+        "hessian_top_bound": float(top.bounds[0]),
+    }, {}
+
+
+EPOCH: dict[str, Callable[[Probe], Numbers]] = {"sharpness_path": sharpness_path}
+END: dict[str, Callable[[Probe], tuple[Numbers, Series]]] = {
+    "sharpness": sharpness_at_end,
+    "curvature": curvature,
+}
+
+
+def after_epoch(probe: Probe) -> Numbers:
+    """Return what the trial's measures find after an epoch, by name."""
+    found: Numbers = {}
+    for name in probe.trial.measure:
+        if name in EPOCH:
+            found |= EPOCH[name](probe)
+    return found
+
+
+def at_end(probe: Probe) -> tuple[Numbers, Series]:
+    """Return what the trial's measures find at the end: single numbers, and short series."""
+    numbers: Numbers = {}
+    series: Series = {}
+    for name in probe.trial.measure:
+        if name in END:
+            more_numbers, more_series = END[name](probe)
+            numbers |= more_numbers
+            series |= more_series
+    return numbers, series
+
+
+def checkpoints(epochs: int) -> frozenset[int]:
+    """Return at most `CHECKPOINTS` epochs, denser at the start, the first and last among them."""
+    if epochs <= CHECKPOINTS:
+        return frozenset(range(1, epochs + 1))
+    powers = [i / (CHECKPOINTS - 1) for i in range(CHECKPOINTS)]
+    return frozenset(round(epochs**power) for power in powers)

@@ -1,0 +1,265 @@
+"""The loss of a network on fixed examples as a function of its weights alone."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import math
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn import functional
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from hplab.training.models import StandardizedLogits
+from hplab.trial import HplabError, unknown
+
+LossFunction = Callable[[Tensor, Tensor], Tensor]
+BATCH_NORM = ("running", "batch")
+
+
+def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the cross-entropy in nats of each example."""
+    return functional.cross_entropy(logits, labels, reduction="none")
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimate:
+    """A sampled number.
+
+    Attributes:
+        value: The mean over the samples.
+        se: Its Monte-Carlo standard error; nan for a single sample, which says nothing about it.
+        samples: The independent values it is the mean of, shape `(n,)`.
+    """
+
+    value: float
+    se: float
+    samples: np.ndarray
+
+    @classmethod
+    def of(cls, samples: Sequence[float] | np.ndarray) -> Estimate:
+        """Return the mean of independent samples with its standard error."""
+        samples = np.asarray(samples, dtype=np.float64)
+        n = len(samples)
+        se = samples.std(ddof=1) / math.sqrt(n) if n > 1 else math.nan
+        return cls(float(samples.mean()), float(se), samples)
+
+
+class Objective:
+    """The mean loss of a network on fixed examples.
+
+    Losses are kept example by example in float64, so that two of them can be subtracted before
+    they are averaged: a rise of 0.002 on a loss of 1.9 then keeps its digits. Every evaluation sees
+    the same examples in the same order, without dropout, autocast or TF32.
+
+    Args:
+        model: Any module. Evaluations restore its weights, buffers and modes.
+        inputs: What the module takes, first dimension the examples.
+        targets: What the loss compares with, one row an example.
+        loss: `loss(outputs, targets)` with one value an example.
+        batch_norm: "running" uses the statistics that layers have stored (evaluation mode), "batch"
+            those of all examples at once. There is no default, since the two are different
+            functions of the weights.
+        chunk: Examples a forward pass, where layers do not mix examples.
+
+    Raises:
+        HplabError: If the mode is unknown, or there are no examples or unequally many targets.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        inputs: Tensor,
+        targets: Tensor,
+        *,
+        batch_norm: str,
+        loss: LossFunction = cross_entropy,
+        chunk: int = 2500,
+    ) -> None:
+        if batch_norm not in BATCH_NORM:
+            raise unknown("batch_norm mode", batch_norm, BATCH_NORM, "Objective")
+        if not len(inputs) or len(inputs) != len(targets):
+            raise HplabError(f"Objective: {len(inputs)} inputs and {len(targets)} targets")
+        self.model, self.inputs, self.targets, self.loss = model, inputs, targets, loss
+        self.batch_norm, self.chunk = batch_norm, chunk
+        self.parameters = [p for p in model.parameters() if p.requires_grad]
+        self.names = [n for n, p in model.named_parameters() if p.requires_grad]
+        self.head = _head(model)
+        mixing = [m for m in model.modules() if _mixes(m, batch_norm) and m is not self.head]
+        self.whole = bool(mixing)
+
+    @property
+    def dim(self) -> int:
+        """Number of weights."""
+        return sum(p.numel() for p in self.parameters)
+
+    def vector(self) -> Tensor:
+        """Return a copy of the weights as one vector, shape `(d,)`."""
+        return torch.cat([p.detach().flatten() for p in self.parameters])
+
+    def shaped(self, vector: Tensor) -> list[Tensor]:
+        """Return a vector `(d,)` cut into tensors of the weights' shapes, without a copy."""
+        pieces = vector.split([p.numel() for p in self.parameters])
+        return [v.view_as(p) for v, p in zip(pieces, self.parameters, strict=True)]
+
+    @torch.no_grad()
+    def assign(self, vector: Tensor) -> None:
+        """Write a vector into the weights; use it inside `restored`."""
+        for p, value in zip(self.parameters, self.shaped(vector), strict=True):
+            p.copy_(value)
+
+    def losses(self, vector: Tensor | None = None) -> Tensor:
+        """Return the loss of every example at some weights, float64, shape `(N,)`.
+
+        Args:
+            vector: The weights, shape `(d,)`; None for those the network has.
+        """
+        with restored(self.model), self.measuring(), torch.inference_mode():
+            if vector is not None:
+                self.assign(vector)
+            return torch.cat([part.to(_exact(part)) for part in self._parts()])
+
+    def losses_of(self, vectors: Tensor) -> Tensor:
+        """Return the losses at several weights `(K, d)` in one pass, float64, shape `(K, N)`."""
+        with restored(self.model), self.measuring(), torch.no_grad():
+            stacked = [
+                torch.stack(pieces)
+                for pieces in zip(*(self.shaped(v) for v in vectors), strict=True)
+            ]
+            weights = dict(zip(self.names, stacked, strict=True))
+            size = len(self.inputs) if self.whole or self.head is not None else self.chunk
+            parts = []
+            for inputs, targets in self._pairs(size):
+                parts.append(self._vmapped(weights, inputs, targets))
+            losses = torch.cat(parts, dim=1)
+            return losses.to(_exact(losses))
+
+    def _vmapped(self, weights: dict[str, Tensor], inputs: Tensor, targets: Tensor) -> Tensor:
+        def one(lane: dict[str, Tensor]) -> Tensor:
+            return self.loss(functional_call(self.model, lane, (inputs,)), targets)
+
+        return torch.vmap(one)(weights)
+
+    def rise(self, vector: Tensor, base: Tensor) -> float:
+        """Return the mean over examples of the loss at `vector` minus `base`, in nats."""
+        return float((self.losses(vector) - base).mean())
+
+    def mean_loss(self, vector: Tensor | None = None) -> float:
+        """Return the mean loss in nats."""
+        return float(self.losses(vector).mean())
+
+    def graph(self) -> Iterator[Tensor]:
+        """Yield sums of losses, with a graph for autograd, that add up to the loss of all."""
+        for inputs, targets in self._pairs(self._whole_size()):
+            yield self.loss(self.model(inputs), targets).sum()
+
+    def _whole_size(self) -> int:
+        return len(self.inputs) if self.whole or self.head is not None else self.chunk
+
+    def _pairs(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        yield from zip(self.inputs.split(size), self.targets.split(size), strict=True)
+
+    def _parts(self) -> Iterator[Tensor]:
+        if self.head is None or self.whole:
+            for inputs, targets in self._pairs(self._whole_size()):
+                yield self.loss(self.model(inputs), targets)
+            return
+        body = self.model[:-1]
+        logits = torch.cat([body(inputs) for inputs, _ in self._pairs(self.chunk)])
+        yield self.loss(self.head(logits), self.targets)
+
+    @contextlib.contextmanager
+    def measuring(self) -> Iterator[None]:
+        """Put the network into the objective's mode, with exact arithmetic."""
+        modes = {m: m.training for m in self.model.modules()}
+        momenta = {m: m.momentum for m in self.model.modules() if isinstance(m, _BatchNorm)}
+        self.model.eval()
+        if self.batch_norm == "batch":
+            for layer in momenta:
+                layer.train()
+                layer.momentum = 0.0
+        try:
+            with exact_matmul(self.inputs.device.type):
+                yield
+        finally:
+            for module, mode in modes.items():
+                module.training = mode
+            for layer, momentum in momenta.items():
+                layer.momentum = momentum
+
+
+@contextlib.contextmanager
+def restored(model: nn.Module) -> Iterator[None]:
+    """Give back weights and buffers bit for bit when the body ends, also if it raises.
+
+    The saved numbers are copied back. Subtracting a perturbation would leave rounding errors.
+    """
+    tensors = [*model.parameters(), *model.buffers()]
+    saved = [t.detach().clone() for t in tensors]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for tensor, value in zip(tensors, saved, strict=True):
+                tensor.copy_(value)
+
+
+@contextlib.contextmanager
+def exact_matmul(device: str) -> Iterator[None]:
+    """Compute matrix products in full float32: no TF32, no bfloat16 inside, no autocast."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with (
+            torch.autocast(device, enabled=False),
+            torch.backends.cudnn.flags(
+                torch.backends.cudnn.enabled,
+                torch.backends.cudnn.benchmark,
+                deterministic=True,
+                allow_tf32=False,
+            ),
+        ):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+class NormalizedLogits(nn.Module):
+    """A network whose logits are centred and scaled to length 1, example by example.
+
+    Adaptive sharpness is compared between networks on such logits, since a network can make its
+    loss as flat or as sharp as it likes by the scale of its logits (Andriushchenko et al., 2023).
+
+    Args:
+        model: A module with logits `(N, C)`.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return the normalised logits."""
+        logits = self.model(inputs)
+        centred = logits - logits.mean(dim=-1, keepdim=True)
+        return functional.normalize(centred, dim=-1)
+
+
+def _head(model: nn.Module) -> StandardizedLogits | None:
+    """Return the last layer if it alone has to see all examples at once."""
+    last = model[-1] if isinstance(model, nn.Sequential) and len(model) else None
+    return last if isinstance(last, StandardizedLogits) else None
+
+
+def _mixes(layer: nn.Module, batch_norm: str) -> bool:
+    if isinstance(layer, _BatchNorm):
+        return batch_norm == "batch" or not layer.track_running_stats
+    return isinstance(layer, StandardizedLogits)
+
+
+def _exact(tensor: Tensor) -> torch.dtype:
+    return torch.float32 if tensor.device.type == "mps" else torch.float64
