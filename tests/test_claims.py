@@ -100,12 +100,17 @@ def as_reported():
 # ------------------------------------------------------------------------------- the ledger
 
 
-def test_the_ledger_holds_the_18_claims_of_report_004():
+def test_the_ledger_holds_all_125_claims_of_the_four_reports():
     book = ledger.load()
-    assert [claim.id for claim in book] == ALL
-    assert [claim.id for claim in book if claim.primary] == PRIMARY
+    counts = {"000": ("S0", 45), "001": ("S1", 41), "002": ("S2", 21), "004": ("S4", 18)}
+    expected = [f"{name}-{i:02d}" for name, n in counts.values() for i in range(1, n + 1)]
+    assert [claim.id for claim in book] == expected
+    assert {claim.report.id for claim in book} == set(counts)
+    of_004 = [claim for claim in book if claim.report.id == "004"]
+    assert [claim.id for claim in of_004] == ALL
+    assert [claim.id for claim in of_004 if claim.primary] == PRIMARY
     assert [claim.id for claim in book.family(book["S4-06"])] == PRIMARY
-    assert {claim.study for claim in book} == {"learning-rate"}
+    assert sum(claim.primary for claim in book) == 40
 
 
 def test_an_unknown_claim_is_answered_with_the_nearest(as_reported):
@@ -119,7 +124,8 @@ def changed(tmp_path, change):
     change(content, {claim["id"]: claim for claim in content["claims"]})
     folder = tmp_path / "reference"
     folder.mkdir()
-    (folder / "004.yaml").write_text((LEDGER.parent / "reference" / "004.yaml").read_text())
+    for file in (LEDGER.parent / "reference").glob("*.yaml"):
+        (folder / file.name).write_text(file.read_text())
     path = tmp_path / "claims.yaml"
     path.write_text(yaml.safe_dump(content))
     return path
@@ -141,7 +147,11 @@ def changed(tmp_path, change):
         (lambda c, by: by["S4-10"]["test"].update(form="lowst"), "mean 'lowest'"),
         (lambda c, by: by["S4-01"].update(primary=True), "cannot be primary"),
         (lambda c, by: by["S4-12"]["test"]["margin"].update(value=0.9), "at least 1"),
-        (lambda c, by: by["S4-18"]["test"]["quantity"].pop("epochs_to"), "epochs_to"),
+        (lambda c, by: by["S4-18"]["test"]["quantity"].pop("epochs_to"), "unknown unit .epochs."),
+        (
+            lambda c, by: by["S4-18"]["test"]["quantity"].update(roughness=5),
+            "read in one way, got epochs_to and roughness",
+        ),
         (lambda c, by: by["S4-06"].update(id="S4-05"), "S4-05 stands twice"),
         (lambda c, by: c.update(schema="hplab-claims/9"), "reads hplab-claims/1"),
         (lambda c, by: c["rules"].pop("shape"), "unknown rule 'shape'"),

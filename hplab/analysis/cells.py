@@ -7,17 +7,15 @@ was trained; the runner keeps the declared value in a column "arm_NAME", and arm
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from hplab.analysis import metrics
-from hplab.analysis.ledger import Claim, Report, unit_of
+from hplab.analysis.ledger import Claim, Report
+from hplab.analysis.quantities import Missing
 from hplab.trial import MODELS, OPTIMIZERS, SCHEDULES, SPLITS, HplabError, Trial
-
-Curves = pd.DataFrame | Callable[[pd.DataFrame], pd.DataFrame]
 
 _HYPERPARAMETERS = {
     *(field.name for field in dataclasses.fields(Trial)),
@@ -28,19 +26,26 @@ _HYPERPARAMETERS = {
         for name in one
     ),
 } - {"seed", "measure", "epochs"}
+_OWNERS = {  # which component a column of arguments belongs to
+    name: owner
+    for owner, table in {
+        "model": MODELS,
+        "optimizer": OPTIMIZERS,
+        "schedule": SCHEDULES,
+        "split": SPLITS,
+    }.items()
+    for one in table.values()
+    for name in one
+}
+# An arm is described without these, unless they are what the arms differ in.
+_USUAL = {
+    "schedule": "constant",
+    "loss": "cross_entropy",
+    "fold": 1,
+    "weight_decay": 0,
+    "activation": "relu",
+}
 _NEVER_A_SETTING = ("seed", "key", "prov", "device", "train_s", "status")
-
-
-class Missing(Exception):
-    """Why a claim cannot be judged on these runs, as a sentence.
-
-    Attributes:
-        diverged: Whether the runs are there, but too many of them diverged.
-    """
-
-    def __init__(self, reason: str, *, diverged: bool = False) -> None:
-        super().__init__(reason)
-        self.diverged = diverged
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,8 +95,10 @@ def sample(runs: pd.DataFrame, arms: Sequence[Mapping[str, Any]], claim: Claim) 
     """
     if runs.empty:
         raise Missing("There are no runs.")
-    shared = {name for name in arms[0] if all(arm[name] == arms[0][name] for arm in arms)}
-    hidden = shared if len(arms) > 1 else shared & {"epochs"}
+    shared = {name for name in arms[0] if all(arm.get(name) == arms[0][name] for arm in arms)}
+    hidden = shared
+    if len(arms) == 1:
+        hidden = {name for name in shared if _USUAL.get(name) == arms[0][name]} | {"epochs"}
     words = tuple(
         describe({name: value for name, value in arm.items() if name not in hidden}) for arm in arms
     )
@@ -108,14 +115,14 @@ def sample(runs: pd.DataFrame, arms: Sequence[Mapping[str, Any]], claim: Claim) 
         needed = describe(claim.report.fixed)
         raise Missing(f"No runs at {_join(absent)} that can be compared (with {needed}).")
     _check_comparable(tables, words, varied=set().union(*arms))
-    length = _length(tables, arms[0]["epochs"]) if "epochs" in hidden else ""
+    length = _length(tables, arms[0]["epochs"]) if "epochs" in hidden & set(arms[0]) else ""
     return _complete(tables, words, length, claim)
 
 
 def describe(settings: Mapping[str, Any]) -> str:
     """Return hyperparameters in words: "lr 1e-3, 5 epochs"."""
     return ", ".join(
-        f"{value:g} epochs" if name == "epochs" else f"{name} {short(value)}"
+        f"{value:g} epochs" if name == "epochs" else f"{name.replace('_', ' ')} {short(value)}"
         for name, value in settings.items()
     )
 
@@ -137,72 +144,6 @@ def declared(table: pd.DataFrame, name: str) -> pd.Series:
     if f"arm_{name}" not in table:
         return table[name]
     return table[f"arm_{name}"].where(table[f"arm_{name}"].notna(), table[name])
-
-
-def values_of(
-    rows: pd.DataFrame, quantity: str | Mapping[str, Any], curves: Curves, stretch: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return a quantity, one value a seed in the reader's unit, and which values are cut off.
-
-    Args:
-        rows: One arm of a sample.
-        quantity: A column, or a metric's curve with "epochs_to" or "change_over_last".
-        curves: Learning curves in long form, or what makes them from runs.
-        stretch: Trained epochs per declared epoch; times are given in the report's epochs.
-
-    Returns:
-        The values, and a mask of times cut off: past the threshold in the first epoch, or never
-        (then the last epoch). Both of shape `(n,)`.
-
-    Raises:
-        Missing: If a curve is not recorded or too short.
-    """
-    if isinstance(quantity, str):
-        values = rows[quantity].to_numpy(float) * _scale(quantity)
-        return values, np.zeros(len(values), bool)
-    lines = _curves(rows, quantity["metric"], curves)
-    if "change_over_last" in quantity:
-        share = quantity["change_over_last"]
-        if any(len(line) * (1 - share) < 1 for line in lines):
-            raise Missing(f"The runs are too short to see the last {100 * share:g} % of training.")
-        changes = np.array([metrics.change_over_last(line, share) for line in lines])
-        return changes * _scale(quantity["metric"]), np.zeros(len(changes), bool)
-    times = np.array([metrics.epochs_to(line, quantity["epochs_to"]) for line in lines])
-    reached = np.isfinite(times)
-    ends = np.array([len(line) for line in lines], float)
-    return np.where(reached, times, ends) / stretch, (times <= 1) | ~reached
-
-
-def at_checkpoints(rows: pd.DataFrame, metric: str, points: int, curves: Curves) -> np.ndarray:
-    """Return each seed's curve at the report's epochs, in proportion to what was trained.
-
-    With fewer trained epochs than `points` these are the trained epochs themselves.
-
-    Returns:
-        One row a seed, in the reader's unit. Shape `(n, at most points)`.
-
-    Raises:
-        Missing: If a curve is not recorded.
-    """
-    lines = _curves(rows, metric, curves)
-    n_epochs = min(len(line) for line in lines)
-    points = min(points, n_epochs)
-    at = np.arange(1, points + 1) * n_epochs / points
-    return np.array([metrics.at_epochs(line, at) for line in lines]) * _scale(metric)
-
-
-def _scale(metric: str) -> float:
-    return 100.0 if unit_of(metric) == "pp" else 1.0
-
-
-def _curves(rows: pd.DataFrame, metric: str, curves: Curves) -> list[np.ndarray]:
-    """Return one curve a row, in the order of the rows."""
-    table = curves(rows.reset_index()) if callable(curves) else curves
-    by_key = dict(iter(table[table["key"].isin(rows["key"])].groupby("key"))) if len(table) else {}
-    absent = [key for key in rows["key"] if key not in by_key]
-    if absent:
-        raise Missing(f"{len(absent)} of {len(rows)} runs have no recorded learning curve.")
-    return [by_key[key].sort_values("epoch")[metric].to_numpy(float) for key in rows["key"]]
 
 
 def _matches(table: pd.DataFrame, settings: Mapping[str, Any]) -> np.ndarray:
@@ -258,8 +199,12 @@ def _check_comparable(
     """Refuse arms that differ in more than the claim varies, or that a preset cut unequally."""
     together = pd.concat(tables, ignore_index=True)
     for name in together.columns:
-        setting = name in _HYPERPARAMETERS or name.rpartition(".")[2] in _HYPERPARAMETERS
-        if setting and name not in varied and together[name].nunique(dropna=False) > 1:
+        bare = name.rpartition(".")[2]
+        if name in varied or not {name, bare} & _HYPERPARAMETERS:
+            continue
+        # Two optimizers have different arguments; within one arm there is still only one value.
+        apart = tables if _OWNERS.get(bare) in varied else [together]
+        if any(table[name].nunique(dropna=False) > 1 for table in apart):
             raise Missing(
                 f"The runs at {_join(words)} also differ in {name} ({_values(together[name])}), "
                 "so they cannot be compared."

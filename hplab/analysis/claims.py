@@ -15,18 +15,19 @@ from typing import Any
 import pandas as pd
 
 from hplab.analysis import phrases, rules, stats
-from hplab.analysis.cells import Curves, Missing
+from hplab.analysis.findings import Finding
 from hplab.analysis.ledger import Claim, Ledger, load
-from hplab.analysis.rules import Finding
+from hplab.analysis.quantities import Curves, Missing
 from hplab.analysis.stats import INCONCLUSIVE, Interval
 
-MISSING = "missing"
+MISSING, UNTESTABLE = "missing", "not-testable"
 RERUN, SCALED, STAND_IN = "re-run", "scaled-down re-run", "stand-in"
 _WORDS = {
     "supported": "Supported",
     "contradicted": "Contradicted",
     "inconclusive": "Inconclusive",
     "missing": "Missing",
+    "not-testable": "Not testable",
 }
 
 
@@ -36,7 +37,7 @@ class Verdict:
 
     Attributes:
         claim: The claim, with what the report's own data say.
-        outcome: "supported", "contradicted", "inconclusive" or "missing".
+        outcome: "supported", "contradicted", "inconclusive", "missing" or "not-testable".
         reason: Why, in sentences for readers.
         kind: "re-run" (the report's own setting), "scaled-down re-run" (its data, less of it),
             "stand-in" (other data) or "" when nothing could be evaluated.
@@ -223,6 +224,7 @@ def _judge(
     preset, finding = str(runs.attrs.get("preset", "")), found[claim.id]
     if isinstance(finding, Missing):
         outcome = INCONCLUSIVE if finding.diverged else MISSING
+        outcome = UNTESTABLE if isinstance(finding, rules.Untestable) else outcome
         return Verdict(claim, outcome, str(finding), preset=preset)
     outcome, sentences, p_holm, n_family = finding.outcome, [finding.reason], None, 0
     if claim.primary:
@@ -252,8 +254,12 @@ def _judge(
 
 def _adjusted(name: str, family: list[str], found: Mapping[str, Finding | Missing]) -> float:
     """Return the Holm-adjusted p of one claim; members that could not be tested count as 1."""
-    p = [1.0 if isinstance(found[member], Missing) else found[member].p for member in family]
+    p = [_p_of(found[member]) for member in family]
     return float(stats.holm(p)[family.index(name)])
+
+
+def _p_of(finding: Finding | Missing) -> float:
+    return 1.0 if isinstance(finding, Missing) or finding.p is None else finding.p
 
 
 def _kind(finding: Finding) -> str:
@@ -339,6 +345,8 @@ def _parts_table(verdict: Verdict) -> str:
 
 
 def _part_value(part: Mapping[str, Any]) -> str:
+    if "words" in part:
+        return part["words"]
     if "share" in part:
         return f"first in {100 * part['share']:.1f} %"
     interval, unit = part["interval"], part["unit"]

@@ -15,6 +15,8 @@ from typing import Any
 
 import yaml
 
+from hplab.analysis import forms
+from hplab.analysis.forms import fields
 from hplab.trial import HplabError, unknown
 
 SCHEMA = "hplab-claims/1"
@@ -28,26 +30,6 @@ OWN_VERDICTS = (
     "not-available",
     "not-applicable",
 )
-# What each type of test must say. Types in NO_P give no p value and cannot be primary.
-FIELDS: dict[str, tuple[str, ...]] = {
-    "direction": ("quantity", "first", "second", "margin"),
-    "equivalence": ("quantity", "arm", "margin"),
-    "number": ("arm", "metrics", "tolerance"),
-    "trend": ("x", "levels", "arm", "metrics", "margin"),
-    "ranking": ("quantity", "x", "levels", "best", "arm", "probability"),
-    "variance": ("quantity", "first", "second", "margin"),
-    "shape": ("form", "quantity", "points", "margin"),
-}
-FORMS = {"lowest": ("first", "rivals"), "rising": ("arm",)}
-NO_P = ("number", "ranking")
-UNITS = {
-    "train_acc": "pp",
-    "val_acc": "pp",
-    "acc_gap": "pp",
-    "train_loss": "nats",
-    "val_loss": "nats",
-    "loss_gap": "nats",
-}
 _CLAIM = ("id", "report", "study", "section", "says", "primary", "test", "own_data")
 _CLAIM_OPTIONAL = ("quote", "seeds", "min_seeds", "note")
 
@@ -64,6 +46,7 @@ class Report:
         reconstructed: Whether so much of the setting was inferred that a missed number may be ours.
         published: Its printed numbers, one mapping a run, accuracies as shares.
         source: Where those numbers are printed.
+        seeds: Planned seeds of its claims, where they differ from the ledger's default.
     """
 
     id: str
@@ -74,6 +57,7 @@ class Report:
     reconstructed: bool
     published: tuple[Mapping[str, Any], ...]
     source: str
+    seeds: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,11 +154,11 @@ def load(path: Path | None = None) -> Ledger:
 @functools.lru_cache(maxsize=4)
 def _load(path: Path, _changed: int) -> Ledger:
     content = _mapping(_yaml(path), path.name)
-    _fields(content, ("schema", "defaults", "rules", "reports", "claims"), (), path.name)
+    fields(content, ("schema", "defaults", "rules", "reports", "claims"), (), path.name)
     if content["schema"] != SCHEMA:
         raise HplabError(f"{path.name} has schema {content['schema']!r}; this hplab reads {SCHEMA}")
     defaults = _mapping(content["defaults"], "defaults")
-    _fields(defaults, ("alpha", "seeds", "min_seeds", "max_diverged_share"), (), "defaults")
+    fields(defaults, ("alpha", "seeds", "min_seeds", "max_diverged_share"), (), "defaults")
     reports = {
         str(name): _report(str(name), _mapping(entry, f"report {name}"), path.parent)
         for name, entry in _mapping(content["reports"], "reports").items()
@@ -190,18 +174,6 @@ def _load(path: Path, _changed: int) -> Ledger:
     return Ledger(claims)
 
 
-def unit_of(quantity: str | Mapping[str, Any], where: str = "a test") -> str:
-    """Return the unit of a quantity: "pp", "nats" or "epochs"."""
-    if isinstance(quantity, Mapping):
-        _fields(quantity, ("metric",), ("epochs_to", "change_over_last"), where)
-        if len(quantity) != 2:
-            raise HplabError(f"{where}: a quantity of a curve needs epochs_to or change_over_last")
-        return "epochs" if "epochs_to" in quantity else unit_of(quantity["metric"], where)
-    if quantity not in UNITS:
-        raise unknown("quantity", quantity, UNITS, where)
-    return UNITS[quantity]
-
-
 def _claim(
     entry: Mapping[str, Any],
     reports: Mapping[str, Report],
@@ -209,27 +181,28 @@ def _claim(
     defaults: Mapping[str, Any],
 ) -> Claim:
     where = f"claim {entry.get('id', '?')}"
-    _fields(entry, _CLAIM, _CLAIM_OPTIONAL, where)
+    fields(entry, _CLAIM, _CLAIM_OPTIONAL, where)
     if str(entry["report"]) not in reports:
         raise unknown("report", entry["report"], reports, where)
     own = _mapping(entry["own_data"], where)
-    _fields(own, ("verdict", "why"), (), f"{where}, own_data")
+    fields(own, ("verdict", "why"), (), f"{where}, own_data")
     if own["verdict"] not in OWN_VERDICTS:
         raise unknown("own-data verdict", own["verdict"], OWN_VERDICTS, where)
-    test = _test(_mapping(entry["test"], where), where)
+    test = forms.check(entry["test"], where)
     if test["type"] not in rules:
         raise unknown("rule", test["type"], rules, f"{where}: no rule is written for it")
     if not isinstance(entry["primary"], bool):
         raise HplabError(f"{where}: primary must be true or false, got {entry['primary']!r}")
-    if entry["primary"] and test["type"] in NO_P:
+    if entry["primary"] and not forms.has_p(test):
         raise HplabError(f"{where}: a {test['type']} test has no p value and cannot be primary")
+    report = reports[str(entry["report"])]
     return Claim(
         **{name: entry[name] for name in ("id", "study", "section", "primary")},
-        report=reports[str(entry["report"])],
+        report=report,
         says=entry["says"].strip(),
         test=test,
         rule=rules[test["type"]].strip(),
-        seeds=entry.get("seeds", defaults["seeds"]),
+        seeds=entry.get("seeds", report.seeds or defaults["seeds"]),
         min_seeds=entry.get("min_seeds", defaults["min_seeds"]),
         max_diverged_share=defaults["max_diverged_share"],
         alpha=defaults["alpha"],
@@ -240,43 +213,10 @@ def _claim(
     )
 
 
-def _test(test: Mapping[str, Any], where: str) -> Mapping[str, Any]:
-    kind = test.get("type")
-    if kind not in FIELDS:
-        raise unknown("test type", kind, FIELDS, where)
-    needed = ("type", *FIELDS[kind])
-    if kind == "shape":
-        if test.get("form") not in FORMS:
-            raise unknown("form", test.get("form"), FORMS, where)
-        needed += FORMS[test["form"]]
-    _fields(test, needed, (), f"{where}, test")
-    metrics = test["metrics"] if "metrics" in test else [test["quantity"]]
-    units = {unit_of(metric, where) for metric in metrics}
-    if "margin" in test:
-        own_unit = {"variance": "ratio", "trend": "none"}.get(kind)
-        _size(test["margin"], {own_unit} if own_unit else units, f"{where}, margin")
-    for name, size in test.get("tolerance", {}).items():
-        _size(size, {"pp", "percent"}, f"{where}, tolerance of {name}")
-    if kind == "variance" and test["margin"]["value"] < 1:
-        raise HplabError(f"{where}: a ratio margin must be at least 1")
-    return dict(test)
-
-
-def _size(size: Any, units: Iterable[str], where: str) -> None:
-    size = _mapping(size, where)
-    _fields(size, ("value", "unit"), (), where)
-    if isinstance(size["value"], bool) or not isinstance(size["value"], (int, float)):
-        raise HplabError(f"{where}: value must be a number, got {size['value']!r}")
-    if size["value"] < 0:
-        raise HplabError(f"{where}: value must not be negative, got {size['value']!r}")
-    if size["unit"] not in units:
-        raise unknown("unit", size["unit"], units, where)
-
-
 def _report(name: str, entry: Mapping[str, Any], folder: Path) -> Report:
     where = f"report {name}"
     needed = ("title", "reference", "reconstructed", "fixed", "setting", "caveat")
-    _fields(entry, needed, (), where)
+    fields(entry, needed, ("seeds",), where)
     reference = _mapping(_yaml(folder / entry["reference"]), entry["reference"])
     percent = [k for k, unit in reference["units"].items() if unit == "percent"]
     published = tuple(
@@ -292,6 +232,7 @@ def _report(name: str, entry: Mapping[str, Any], folder: Path) -> Report:
         entry["reconstructed"],
         published,
         reference["source"].strip(),
+        entry.get("seeds"),
     )
 
 
@@ -309,15 +250,3 @@ def _mapping(value: Any, where: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise HplabError(f"{where}: expected fields with values, got {value!r}")
     return value
-
-
-def _fields(
-    value: Mapping[str, Any], needed: Iterable[str], optional: Iterable[str], where: str
-) -> None:
-    needed = tuple(needed)
-    for name in value:
-        if name not in (*needed, *optional):
-            raise unknown("field", name, (*needed, *optional), where)
-    for name in needed:
-        if name not in value:
-            raise HplabError(f"{where}: the field {name!r} is missing")

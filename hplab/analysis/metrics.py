@@ -114,6 +114,68 @@ def roughness(curve: ArrayLike, *, window: int = 5) -> float:
     return float(np.diff(y - trend).std(ddof=1))
 
 
+def fitted_change(curve: ArrayLike, start: float, end: float) -> float:
+    """Return how much the least-squares line through a part of a curve rises from end to end.
+
+    Args:
+        curve: One value an epoch. Shape `(n_epochs,)`.
+        start: Where the part begins, as a share of training; its first epoch is the next one.
+        end: Where it ends, as a share of training, included.
+
+    Returns:
+        Slope times the length of the part (so it can be compared across numbers of epochs); nan if
+        the part has fewer than three epochs.
+
+    Raises:
+        ValueError: If not 0 <= start < end <= 1.
+    """
+    if not 0 <= start < end <= 1:
+        raise ValueError(f"need 0 <= start < end <= 1, got {start} and {end}")
+    y = _curve(curve)
+    first, last = round(start * len(y)), round(end * len(y))
+    if last - first < 3:
+        return math.nan
+    slope = np.polyfit(np.arange(first, last), y[first:last], 1)[0]
+    return float(slope * (last - first))
+
+
+def mean_over(curve: ArrayLike, *, first: float | None = None, last: float | None = None) -> float:
+    """Return the mean of a curve over its first or last epochs: a share of them, at least one.
+
+    Raises:
+        ValueError: If not exactly one of the shares is given, or it is not in (0, 1].
+    """
+    if (first is None) == (last is None):
+        raise ValueError("give either first or last")
+    share = first if last is None else last
+    if not 0 < share <= 1:
+        raise ValueError(f"a share lies in (0, 1], got {share}")
+    y = _curve(curve)
+    n = max(1, round(len(y) * share))
+    return float((y[:n] if last is None else y[-n:]).mean())
+
+
+def rise_from_minimum(curve: ArrayLike) -> float:
+    """Return the last value of a curve minus its lowest."""
+    y = _curve(curve)
+    return float(y[-1] - np.nanmin(y)) if np.isfinite(y).any() else math.nan
+
+
+def where(curve: ArrayLike, other: ArrayLike, level: float) -> float:
+    """Return a curve's value at the time when another first reaches a level.
+
+    Args:
+        curve: One value an epoch. Shape `(n_epochs,)`.
+        other: The rising curve that sets the time, of the same shape.
+        level: What it has to reach.
+
+    Returns:
+        The value, straight between epochs; nan if the level is never reached.
+    """
+    at = epochs_to(other, level)
+    return float(at_epochs(curve, [at])[0]) if math.isfinite(at) else math.nan
+
+
 def epoch_of_minimum(curve: ArrayLike) -> float:
     """Return the epoch, from 1, at which a curve is lowest: the first of equals, nan if none."""
     y = _curve(curve)

@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from hplab.analysis.stats import CONTRADICTED, INCONCLUSIVE, Interval
 
-WORDS = {
-    "val_acc": "validation accuracy",
-    "val_loss": "validation loss",
-    "train_acc": "training accuracy",
-    "train_loss": "training loss",
-    "acc_gap": "the accuracy gap",
-    "loss_gap": "the loss gap",
-}
-_DIGITS = {"pp": 2, "nats": 4, "epochs": 2, "%": 2, "": 2}
-_MINUS = "\N{MINUS SIGN}"
+_DIGITS = {"pp": 2, "nats": 4, "epochs": 2, "%": 2, "s": 2, "share": 3, "tau": 2, "": 2}
+MINUS = "\N{MINUS SIGN}"
 
 
 def number(value: float, unit: str) -> str:
     """Return a value with its unit: "0.21 pp"."""
     text = _text(value, unit)
-    return f"{text} {unit}" if unit else text
+    return text if unit in ("", "ratio", "share", "tau") else f"{text} {unit}"
 
 
 def span(interval: Interval, unit: str) -> str:
@@ -40,58 +31,56 @@ def p_value(p: float) -> str:
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
-def subject(quantity: Any, sign: float = 0.0) -> tuple[str, str]:
-    """Return a quantity in words, and the word for more of it, or less if `sign` is negative."""
-    if isinstance(quantity, str):
-        return WORDS[quantity], "lower" if sign < 0 else "higher"
-    metric = WORDS[quantity["metric"]]
-    if "epochs_to" in quantity:
-        words = f"the time to {100 * quantity['epochs_to']:g} % {metric}"
-        return words, "shorter" if sign < 0 else "longer"
-    share = f"{100 * quantity['change_over_last']:g} %"
-    return f"the change of {metric} over the last {share} of training", ""
+def more(subject: str, sign: float) -> str:
+    """Return the word for more of a quantity, or for less of it if `sign` is negative."""
+    words = ("higher", "lower")
+    if subject.startswith("the time"):
+        words = ("longer", "shorter")
+    elif subject.startswith("the epoch"):
+        words = ("later", "earlier")
+    elif subject.startswith("the change"):
+        words = ("more", "less")
+    return words[sign < 0]
 
 
-def margin(outcome: str, difference: Interval, size: float, unit: str, *, small: bool) -> str:
+def margin(outcome: str, above: bool, size: float, unit: str, *, small: bool) -> str:
     """Return what the margin says about a difference.
 
     Args:
         outcome: What was decided.
-        difference: The effect with its interval.
+        above: Whether the interval of the effect lies on the claimed side.
         size: The margin.
         unit: The unit of both.
         small: Whether TOST found the effect inside the margin.
     """
-    fixed = f"the margin fixed beforehand was {number(size, unit)}"
+    factor = "a factor of " if unit == "ratio" else ""
+    fixed = f"the margin fixed beforehand was {factor}{number(size, unit)}"
     if small:
         return f"{fixed}, and the difference is surely smaller than that."
     if outcome == CONTRADICTED:
         return f"{fixed}, and the claim says the opposite."
-    if outcome == INCONCLUSIVE and difference.low > 0:
+    if outcome == INCONCLUSIVE and above:
         return f"{fixed}, which the estimate does not reach, nor is it surely below."
     if outcome == INCONCLUSIVE:
         return f"{fixed}, and the interval leaves open which is ahead."
     return f"{fixed}."
 
 
-def shape(
-    on: str, arm: str, test: Mapping[str, Any], intervals: Sequence[Interval], unit: str
-) -> str:
+def shape(on: str, what: str, form: str, intervals: Sequence[Interval], unit: str) -> str:
     """Return how many steps or comparisons of learning curves go the claimed way.
 
     Args:
         on: How the sentence begins: on which seeds, and when.
-        arm: The setting the claim is about.
-        test: The claim's test.
+        what: The quantity and the setting the claim is about.
+        form: "lowest" or "rising".
         intervals: Simultaneous intervals, positive on the claimed side.
         unit: Their unit.
     """
     up = sum(interval.low > 0 for interval in intervals)
     down = sum(interval.high < 0 for interval in intervals)
     least = min(interval.estimate for interval in intervals)
-    what = f"{subject(test['quantity'])[0]} at {arm}"
     other = "falls"
-    if test["form"] == "lowest":
+    if form == "lowest":
         other = "is above them"
         what += f" is below its rivals in {up} of {len(intervals)} comparisons"
     else:
@@ -111,5 +100,5 @@ def differences(differs: Mapping[str, tuple[str, str]]) -> str:
 
 
 def _text(value: float, unit: str) -> str:
-    text = f"{value:.{_DIGITS[unit]}f}"
-    return text.replace("-", _MINUS) if float(text) else text.lstrip("-")
+    text = f"{value:.3g}" if unit == "ratio" else f"{value:.{_DIGITS[unit]}f}"
+    return text.replace("-", MINUS) if float(text) else text.lstrip("-")

@@ -13,7 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
-from statsmodels.stats.proportion import proportion_confint
+from statsmodels.stats.proportion import (
+    confint_proportions_2indep,
+    proportion_confint,
+    test_proportions_2indep,
+)
 from statsmodels.stats.weightstats import DescrStatsW
 
 SUPPORTED, CONTRADICTED, INCONCLUSIVE = "supported", "contradicted", "inconclusive"
@@ -296,6 +300,143 @@ def argmax_probability(values: ArrayLike, *, n_boot: int = 10_000, seed: int = 0
     means = counts @ x / n
     first = np.isclose(means, means.max(axis=1, keepdims=True), rtol=1e-12, atol=0)
     return (first / first.sum(axis=1, keepdims=True)).mean(axis=0)
+
+
+def same_winner_probability(values: ArrayLike, *, n_boot: int = 10_000, seed: int = 0) -> float:
+    """Return how often one rival has the highest mean in every group when seeds are resampled.
+
+    Args:
+        values: Shape `(n, groups, rivals)`; seeds are drawn whole.
+        n_boot: Resamples.
+        seed: Seed of the resampling.
+
+    Raises:
+        ValueError: If `values` has another shape, or as `mean_interval`.
+    """
+    x = np.asarray(values, float)
+    if x.ndim != 3:
+        raise ValueError(f"need values of shape (n, groups, rivals), got {x.shape}")
+    _values(np.moveaxis(x, 0, -1), 0.95)
+    n = len(x)
+    counts = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=n_boot)
+    first = np.einsum("bs,sgr->bgr", counts, x).argmax(axis=2)
+    return float((first == first[:, :1]).all(axis=1).mean())
+
+
+def between_share(values: ArrayLike, *, level: float = 0.95) -> Interval:
+    """Return the share of variance between settings (intraclass correlation), with its interval.
+
+    One-way random effects; the interval comes from the F distribution and is exact for normal
+    values of equal variance.
+
+    Args:
+        values: One row a seed, one column a setting. Shape `(n, k)`.
+        level: Nominal coverage.
+
+    Raises:
+        ValueError: If there are fewer than two seeds or settings, or a value is not finite.
+
+    References:
+        Shrout and Fleiss (1979), Intraclass correlations, Psychological Bulletin 86.
+    """
+    x = np.asarray(values, float)
+    if x.ndim != 2 or x.shape[1] < 2:
+        raise ValueError(f"need one row a seed and two settings or more, got shape {x.shape}")
+    _values(x.T, level)
+    n, k = x.shape
+    between = n * x.mean(axis=0).var(ddof=1)
+    within = x.var(axis=0, ddof=1).mean()
+    if within == 0:
+        share = 0.0 if between == 0 else 1.0
+        return Interval(share, share, share, level, n)
+    f, tail = between / within, (1 - level) / 2
+    df = (k - 1, k * (n - 1))
+    limits = [f / stats.f.ppf(1 - tail, *df), f, f / stats.f.ppf(tail, *df)]
+    low, share, high = (max(0.0, (g - 1) / (g + n - 1)) for g in limits)
+    return Interval(share, low, high, level, n)
+
+
+def kendall(x: ArrayLike, y: ArrayLike) -> np.ndarray:
+    """Return Kendall's tau-b of each row of `x` with the same row of `y`.
+
+    Args:
+        x: One row a seed, one column a setting. Shape `(n, k)`.
+        y: The same seeds and settings.
+
+    Raises:
+        ValueError: If the shapes differ.
+    """
+    a, b = np.asarray(x, float), np.asarray(y, float)
+    if a.shape != b.shape or a.ndim != 2:
+        raise ValueError(f"need two tables of one shape, got {a.shape} and {b.shape}")
+    return np.array([stats.kendalltau(*pair).statistic for pair in zip(a, b, strict=True)])
+
+
+def proportion_difference(first: int, second: int, n: int, *, level: float = 0.95) -> Interval:
+    """Return the difference of two shares with Newcombe's interval and Boschloo's exact p value.
+
+    Args:
+        first: Successes of the first sample, out of n.
+        second: Successes of the second, out of n.
+        n: Trials of each sample, at least 1.
+        level: Nominal coverage.
+
+    Raises:
+        ValueError: If a count is outside 0..n.
+
+    References:
+        Newcombe (1998), Statistics in Medicine 17, method 10; Boschloo (1970), Statistica
+        Neerlandica 24.
+    """
+    if n < 1 or not (0 <= first <= n and 0 <= second <= n):
+        raise ValueError(f"need counts of 0 to {n}, got {first} and {second}")
+    low, high = confint_proportions_2indep(
+        first, n, second, n, method="newcomb", compare="diff", alpha=1 - level
+    )
+    table = [[first, second], [n - first, n - second]]
+    p = 1.0 if first == second else float(stats.boschloo_exact(table, n=16).pvalue)
+    return Interval((first - second) / n, float(low), float(high), level, n, min(1.0, p))
+
+
+def proportion_difference_below(first: int, second: int, n: int, *, margin: float) -> float:
+    """Return the p value of "the first share exceeds the second by the margin or more".
+
+    Args:
+        first: Successes of the first sample, out of n.
+        second: Successes of the second, out of n.
+        n: Trials of each sample.
+        margin: As a share, positive.
+
+    References:
+        Miettinen and Nurminen (1985), Statistics in Medicine 4: the score test.
+    """
+    found = test_proportions_2indep(
+        first, n, second, n, value=margin, compare="diff", method="score", alternative="smaller"
+    )
+    return float(found.pvalue)
+
+
+def pooled_width_ratio(
+    means: ArrayLike, errors: ArrayLike, n_draws: int, *, level: float = 0.95
+) -> float:
+    """Return how much wider an interval over models is than one over all their draws pooled.
+
+    Args:
+        means: One mean over draws a model. Shape `(n,)`.
+        errors: The standard error of each mean over its draws.
+        n_draws: Draws a model.
+        level: Nominal coverage of both.
+
+    Raises:
+        ValueError: If the shapes differ, or as `mean_interval`.
+    """
+    m, e = _values(means, level), _values(errors, level)
+    if m.shape != e.shape or m.ndim != 1:
+        raise ValueError(f"need one mean and one error a model, got {m.shape} and {e.shape}")
+    n, total = len(m), len(m) * n_draws
+    squares = (n_draws - 1) * n_draws * (e**2).sum() + n_draws * ((m - m.mean()) ** 2).sum()
+    pooled = stats.t.ppf((1 + level) / 2, total - 1) * math.sqrt(squares / (total - 1) / total)
+    return float(_t_half_width(m, level) / math.sqrt(n) / pooled)
 
 
 def three_way(difference: Interval, *, margin: float, tost_p: float, alpha: float = 0.05) -> str:

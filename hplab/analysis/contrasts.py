@@ -1,0 +1,240 @@
+"""Tests that come down to one effect a seed: a difference, a ratio, or what replaces it.
+
+Each function takes a claim, the runs and their curves, and returns a `Finding`. The decision is in
+`hplab.analysis.findings`; here the effect is computed and put in words.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from hplab.analysis import phrases, quantities, stats
+from hplab.analysis.cells import Sample, sample, short
+from hplab.analysis.findings import (
+    Decision,
+    Finding,
+    claimed_side,
+    comparison,
+    not_same,
+    on,
+    same,
+    shown,
+    size_of,
+)
+from hplab.analysis.ledger import Claim
+from hplab.analysis.quantities import Curves, Missing, Quantity
+from hplab.analysis.stats import CONTRADICTED, INCONCLUSIVE, SUPPORTED
+
+
+def direction(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
+    """First minus second, seed by seed; the claimed side is positive."""
+    test, quantity = claim.test, quantities.parse(claim.test["quantity"])
+    found = sample(runs, [test["first"], test["second"]], claim)
+    (first, cut_a), (second, cut_b) = _values(found, quantity, curves)
+    n_cut = int((cut_a | cut_b).sum())
+    decision = claimed_side(first - second, test["margin"], claim.alpha, cut=bool(n_cut))
+    when = "within" if quantity.unit == "epochs" else "after"
+    said = comparison(quantities.words(quantity), decision, quantity.unit, found.arms)
+    reason = f"{on(found, when)} {said}; {_margin(decision, test)}"
+    if n_cut:
+        reason += f" In {n_cut} seeds a run passed the threshold in its first epoch or never."
+    return _finding(decision, reason, quantity, found, first - second)
+
+
+def interaction(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
+    """The difference of two differences, seed by seed."""
+    test, quantity = claim.test, quantities.parse(claim.test["quantity"])
+    found = sample(runs, [*test["first"], *test["second"]], claim)
+    a, b, c, d = (values for values, _ in _values(found, quantity, curves))
+    decision = claimed_side((a - b) - (c - d), test["margin"], claim.alpha)
+    unit, scale = quantity.unit, stats.mean_interval
+    one, other = (phrases.number(shown(scale(x), unit).estimate, unit) for x in (a - b, c - d))
+    reason = (
+        f"{on(found)} going from {found.arms[1]} to {found.arms[0]} changes "
+        f"{quantities.words(quantity)} by {one}, and going from {found.arms[3]} to "
+        f"{found.arms[2]} by {other} "
+        f"({phrases.limits(decision.interval, unit, 'of what is between them ')}); "
+        f"{_margin(decision, test)}"
+    )
+    return _finding(decision, reason, quantity, found, (a - b) - (c - d))
+
+
+def profile(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
+    """Per seed, one number from all levels of an axis, compared between two sides."""
+    test, quantity = claim.test, quantities.parse(claim.test["quantity"])
+    levels = sorted(test["levels"])
+    sides = [test["first"], test["second"]]
+    found = sample(
+        runs, [{**test["arm"], **side, test["x"]: x} for side in sides for x in levels], claim
+    )
+    # Shape (side, level, seed).
+    values = np.array([v for v, _ in _values(found, quantity, curves)]).reshape(2, len(levels), -1)
+    spread = np.ptp(values, axis=1)
+    if test["form"] == "largest_drop":
+        spread = (-np.diff(values, axis=1)).max(axis=1)
+    decision = claimed_side(spread[0] - spread[1], test["margin"], claim.alpha)
+    what = "the range" if test["form"] == "range" else "the largest drop between neighbours"
+    subject = f"{what} of {quantities.words(quantity)} over {test['x'].replace('_', ' ')}"
+    names = [side["optimizer"] if "optimizer" in side else str(side) for side in sides]
+    said = comparison(subject, decision, quantity.unit, names)
+    reason = f"{on(found)} {said}; {_margin(decision, test)}"
+    return _finding(decision, reason, quantity, found, spread[0] - spread[1])
+
+
+def sign(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
+    """One quantity against 0 in every arm, simultaneously."""
+    test, quantity = claim.test, quantities.parse(claim.test["quantity"])
+    found = sample(runs, test["arms"], claim)
+    turn = 1 if test["way"] == "up" else -1
+    effects = [turn * values for values, _ in _values(found, quantity, curves)]
+    each = [claimed_side(x, test["margin"], claim.alpha / len(effects)) for x in effects]
+    p = [len(effects) * decision.p for decision in each]
+    failed = [i for i, decision in enumerate(each) if decision.outcome == CONTRADICTED]
+    if failed:
+        outcome, p_value = CONTRADICTED, min(p[i] for i in failed)
+    else:
+        holds = all(decision.outcome == SUPPORTED for decision in each)
+        outcome, p_value = SUPPORTED if holds else INCONCLUSIVE, max(p)
+    unit, subject = quantity.unit, quantities.words(quantity)
+    said = "; ".join(
+        f"{turn * d.interval.estimate:+.{2 if unit == 'pp' else 4}f} {unit}"
+        + (f" at {arm}" if arm else "")
+        + f" ({phrases.limits(d.interval.scaled(turn), unit)})"
+        for d, arm in zip(each, found.arms, strict=True)
+    ).replace("-", phrases.MINUS)
+    word = "rise" if test["way"] == "up" else "fall"
+    reason = (
+        f"{on(found)} {subject} is {said}; the claim is a {word} of at least "
+        f"{phrases.number(test['margin']['value'], unit)}{' in each' if len(each) > 1 else ''}."
+    )
+    one = each[0].interval.scaled(turn) if len(each) == 1 else None
+    return Finding(outcome, reason, unit if one else "", found, one, min(1.0, p_value))
+
+
+def equivalence(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
+    """A quantity, or the difference of two arms, inside plus or minus the margin."""
+    test = claim.test
+    found, quantity, values, said = _one_or_two(claim, runs, curves)
+    decision = same(values, test["margin"], claim.alpha)
+    allowed = f"the {_plus_minus(test)} fixed beforehand"
+    end = {
+        SUPPORTED: f"it stays inside {allowed}.",
+        CONTRADICTED: f"it lies outside {allowed}.",
+        INCONCLUSIVE: f"that does not settle whether it stays inside {allowed}.",
+    }[decision.outcome]
+    reason = f"{on(found)} {said(decision)}; {end}"
+    flips = values if "first" in test else None
+    return _finding(decision, reason, quantity, found, flips)
+
+
+def difference(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
+    """A quantity, or the difference of two arms, outside plus or minus the margin."""
+    test = claim.test
+    found, quantity, values, said = _one_or_two(claim, runs, curves)
+    decision = not_same(values, test["margin"], claim.alpha)
+    allowed = f"the {_plus_minus(test)} fixed beforehand"
+    end = {
+        SUPPORTED: f"that lies outside {allowed}.",
+        CONTRADICTED: f"that is surely inside {allowed}.",
+        INCONCLUSIVE: f"that does not settle whether it lies outside {allowed}.",
+    }[decision.outcome]
+    reason = f"{on(found)} {said(decision)}; {end}"
+    return _finding(decision, reason, quantity, found, values if "first" in test else None)
+
+
+def variance(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
+    """The ratio of two standard deviations over seeds, by the jackknife."""
+    test, quantity = claim.test, quantities.parse(claim.test["quantity"])
+    found = sample(runs, [test["first"], test["second"]], claim)
+    first, second = (values for values, _ in _values(found, quantity, curves))
+    pseudo = stats.log_sd_pseudo_values(first, second)
+    if not np.isfinite(pseudo).all():
+        raise Missing("One of the settings has no spread over seeds.")
+    decision = claimed_side(pseudo, test["margin"], claim.alpha)
+    ratio = decision.interval
+    reason = (
+        f"{on(found)} {quantities.words(quantity)} spreads {ratio.estimate:.2f} times as much over "
+        f"seeds at {found.arms[0]} as at {found.arms[1]} ({phrases.limits(ratio, '')}); the ratio "
+        f"fixed beforehand was {test['margin']['value']:g}"
+    )
+    reason += ", and the true one is surely nearer to 1." if decision.small else "."
+    return Finding(decision.outcome, reason, "", found, ratio, decision.p)
+
+
+def correlation(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
+    """Per seed, Kendall's rank correlation of two quantities over the settings."""
+    test = claim.test
+    first, second = (quantities.parse(test[name]) for name in ("quantity", "with"))
+    found = sample(runs, test["cells"], claim)
+    # Shape (seed, cell).
+    x, y = (
+        np.array([values for values, _ in _values(found, quantity, curves)]).T
+        for quantity in (first, second)
+    )
+    taus = stats.kendall(x, y)
+    if not np.isfinite(taus).all():
+        raise Missing("In some seed all settings are equal, so there is nothing to rank.")
+    decision = claimed_side(taus, test["margin"], claim.alpha)
+    reason = (
+        f"On {found.n} seeds and {len(found.arms)} settings, Kendall's rank correlation of "
+        f"{quantities.words(first)} and {quantities.words(second)} is "
+        f"{phrases.number(decision.interval.estimate, 'tau')} "
+        f"({phrases.limits(decision.interval, 'tau')}); {_margin(decision, test)}"
+    )
+    return Finding(decision.outcome, reason, "tau", found, decision.interval, decision.p)
+
+
+def _values(
+    found: Sample, quantity: Quantity, curves: Curves
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return the values and cut-off masks of every arm."""
+    return [quantities.values(rows, quantity, curves, found.stretch) for rows in found.rows]
+
+
+def _one_or_two(claim: Claim, runs: pd.DataFrame, curves: Curves):
+    """Return sample, quantity, effects, and what says them: of one arm, or of two compared."""
+    test, quantity = claim.test, quantities.parse(claim.test["quantity"])
+    subject, unit = quantities.words(quantity), quantity.unit
+    if "first" in test:
+        found = sample(runs, [test["first"], test["second"]], claim)
+        (first, _), (second, _) = _values(found, quantity, curves)
+        said = lambda decision: comparison(subject, decision, unit, found.arms)  # noqa: E731
+        return found, quantity, first - second, said
+    found = sample(runs, [test["arm"]], claim)
+    [(values, _)] = _values(found, quantity, curves)
+    centre = test.get("centre", 0.0)
+
+    def said(decision: Decision) -> str:
+        mean = decision.interval
+        words = f"{phrases.number(mean.estimate, unit)} ({phrases.limits(mean, unit)})"
+        away = f" away from {short(centre)}" if centre else ""
+        return f"{subject} at {found.arms[0]} is {words}{away}"
+
+    return found, quantity, values - centre, said
+
+
+def _finding(
+    decision: Decision,
+    reason: str,
+    quantity: Quantity,
+    found: Sample,
+    effects: np.ndarray | None,
+) -> Finding:
+    flip = None if effects is None else stats.sign_flip(effects)
+    interval = decision.interval
+    return Finding(decision.outcome, reason, quantity.unit, found, interval, decision.p, flip)
+
+
+def _margin(decision: Decision, test) -> str:
+    size, unit = test["margin"]["value"], test["margin"]["unit"]
+    null = 1.0 if unit == "ratio" else 0.0
+    above = decision.interval.low > null
+    return phrases.margin(decision.outcome, above, size, unit, small=decision.small)
+
+
+def _plus_minus(test) -> str:
+    size = test["margin"]
+    if size["unit"] == "ratio":
+        return f"factor of {size['value']:g} either way"
+    return f"plus or minus {phrases.number(size_of(size), size['unit'])}"

@@ -1,0 +1,267 @@
+"""Tests over several settings: trends, curves, who is first, how much lies between settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hplab.analysis import phrases, quantities, stats
+from hplab.analysis.cells import Sample, declared, sample, short
+from hplab.analysis.findings import Finding, all_parts, on, shown, size_of
+from hplab.analysis.ledger import Claim
+from hplab.analysis.quantities import Curves, Missing, Quantity
+from hplab.analysis.stats import CONTRADICTED, INCONCLUSIVE, SUPPORTED, Interval
+
+
+def trend(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
+    """Per seed, the slope over levels of one hyperparameter; the claimed way is turned up."""
+    test = claim.test
+    levels = sorted(test["levels"])
+    groups = test.get("groups", [{}])
+    arms = [{**test["arm"], **group, test["x"]: x} for group in groups for x in levels]
+    found = sample(runs, arms, claim)
+    # Shape (group and metric, seed, level).
+    values = np.array(
+        [
+            (1 if way == "up" else -1) * np.stack([_final(rows, name, test) for rows in part], 1)
+            for part in _split(found.rows, len(groups))
+            for name, way in test["metrics"].items()
+        ]
+    )
+    at = 2.0 ** np.arange(len(levels)) if test.get("scale") == "rank" else levels
+    slopes = stats.simultaneous_intervals(stats.log2_slopes(values, at).T, level=1 - claim.alpha)
+    steps = stats.simultaneous_intervals(np.hstack(np.diff(values, axis=-1)), level=1 - claim.alpha)
+    outcome, p = all_parts(slopes, size_of(test["margin"]))
+    turned = [step for step in steps if step.high < 0]
+    if turned and test.get("steps") != "free":
+        outcome, p = CONTRADICTED, min(1.0, len(steps) * min(step.p for step in turned))
+    return Finding(
+        outcome,
+        f"{on(found)} {_trend_words(test, slopes, len(turned), levels)}",
+        "",
+        found,
+        p=p,
+        parts=_slope_parts(test, groups, slopes),
+    )
+
+
+def _final(rows: pd.DataFrame, name: str, test: Mapping[str, Any]) -> np.ndarray:
+    """Return a metric in the unit of the margin: the table's, the reader's, or its logarithm."""
+    values = quantities.final(rows, name)
+    if test.get("log"):
+        if not (values > 0).all():
+            raise Missing(f"Where {name} is not positive there is no ratio.")
+        return np.log(values)
+    return values * (quantities.scale(test["margin"]["unit"]))
+
+
+def _split(rows: Sequence[pd.DataFrame], n: int) -> list[Sequence[pd.DataFrame]]:
+    each = len(rows) // n
+    return [rows[i * each : (i + 1) * each] for i in range(n)]
+
+
+def _trend_words(
+    test: Mapping[str, Any], slopes: Sequence[Interval], n_turned: int, levels: Sequence[float]
+) -> str:
+    up = sum(slope.low > 0 for slope in slopes)
+    what = "metrics" if len(test["metrics"]) > 1 or len(slopes) == 1 else "trends"
+    words = (
+        f"{up} of {len(slopes)} {what} move in the claimed direction from "
+        f"{test['x'].replace('_', ' ')} {short(levels[0])} to {short(levels[-1])}"
+    )
+    if down := sum(slope.high < 0 for slope in slopes):
+        words += f" and {down} the other way"
+    words += " (slopes whose simultaneous intervals exclude 0)"
+    words += f", but {n_turned} steps between neighbours go back." if n_turned else "."
+    if test["margin"]["value"] and (size := size_of(test["margin"])):
+        short_of = sum(slope.low > 0 and slope.estimate < size for slope in slopes)
+        if short_of:
+            words += f" {short_of} of them are below the margin fixed beforehand."
+    return words
+
+
+def _slope_parts(
+    test: Mapping[str, Any], groups: Sequence[Mapping[str, Any]], slopes: Sequence[Interval]
+) -> tuple[dict, ...]:
+    """Return one row a group and metric: the slope in the metric's own direction and unit."""
+    rows = []
+    step = "one level up in" if test.get("scale") == "rank" else "a doubling of"
+    named = [(group, *metric) for group in groups for metric in test["metrics"].items()]
+    for (group, name, way), slope in zip(named, slopes, strict=True):
+        unit, words = quantities.METRICS[name]
+        turn = 1 if way == "up" else -1
+        if test.get("log"):
+            interval, unit = shown(slope.scaled(turn), "ratio"), "ratio"
+        else:
+            done = test["margin"]["unit"] == unit
+            interval = slope.scaled(turn * (1 if done else quantities.scale(unit)))
+        who = "".join(f"{value}: " for value in group.values())
+        part = f"{who}{words}, {step} {test['x'].replace('_', ' ')}"
+        rows.append({"part": part, "interval": interval, "unit": unit, "holds": slope.low > 0})
+    return tuple(rows)
+
+
+def shape(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
+    """Curves at checkpoints: the lowest of all, or rising."""
+    test, quantity = claim.test, quantities.parse(claim.test["quantity"])
+    lowest = test["form"] == "lowest"
+    arms = [test["first"], *test["rivals"]] if lowest else [test["arm"]]
+    found = sample(runs, arms, claim)
+    points = [
+        quantities.at_checkpoints(rows, quantity, test["points"], curves) for rows in found.rows
+    ]
+    if lowest:
+        pieces = np.concatenate([rival - points[0] for rival in points[1:]], axis=1)
+        names = [
+            f"{arm}, point {i + 1}" for arm in found.arms[1:] for i in range(points[0].shape[1])
+        ]
+    else:
+        pieces = np.diff(points[0], axis=1)
+        names = [f"point {i + 1} to {i + 2}" for i in range(pieces.shape[1])]
+    if not pieces.shape[1]:
+        raise Missing("One epoch shows no course; train for two or more.")
+    unit = quantity.unit
+    intervals = stats.simultaneous_intervals(pieces, level=1 - claim.alpha)
+    outcome, p = all_parts(intervals)
+    what = f"{quantities.words(quantity)} at {found.arms[0]}"
+    reason = phrases.shape(on(found, "over"), what, test["form"], intervals, unit)
+    parts = tuple(
+        {"part": name, "interval": interval, "unit": unit, "holds": interval.low > 0}
+        for name, interval in zip(names, intervals, strict=True)
+    )
+    worst = min(intervals, key=lambda interval: interval.low)
+    return Finding(outcome, reason, unit, found, worst, p, parts=parts)
+
+
+def ranking(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
+    """Which setting has the best mean, by resampling the seeds."""
+    test, quantity = claim.test, quantities.parse(claim.test["quantity"])
+    cells, best = test.get("cells"), test["best"]
+    if cells is None:
+        cells = [{test["x"]: level, **test["arm"]} for level in test["levels"]]
+        best = {test["x"]: best, **test["arm"]}
+    found, values = _matrix(claim, runs, curves, cells, quantity)
+    way = test.get("way", "highest")
+    turned = values if way == "highest" else -values
+    chance, which = stats.argmax_probability(turned), cells.index(best)
+    rivals = np.delete(turned, which, axis=1) - turned[:, [which]]
+    ahead = stats.simultaneous_intervals(rivals, level=1 - claim.alpha)
+    outcome = INCONCLUSIVE
+    if any(rival.low > 0 for rival in ahead):
+        outcome = CONTRADICTED
+    elif chance[which] > test["probability"]:
+        outcome = SUPPORTED
+    reason = (
+        f"{on(found)} {found.arms[which]} has the {way} mean {_bare(quantity)} in "
+        f"{100 * chance[which]:.1f} % of the sets of seeds drawn anew from these; "
+        f"fixed beforehand were more than {100 * test['probability']:g} %."
+    )
+    if outcome == CONTRADICTED:
+        first = found.arms[int(chance.argmax())]
+        reason += f" {first[:1].upper()}{first[1:]} is surely ahead of it."
+    reason += _wider(claim, runs, found) if "levels" in test else ""
+    parts = tuple(
+        {"part": found.arms[i], "share": float(chance[i]), "holds": i == int(chance.argmax())}
+        for i in range(len(cells))
+    )
+    return Finding(outcome, reason, "", found, parts=parts)
+
+
+def winners(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
+    """Whether one rival is first in every group, by resampling the seeds."""
+    test, quantity = claim.test, quantities.parse(claim.test["quantity"])
+    cells = [{**group, **rival} for group in test["groups"] for rival in test["rivals"]]
+    found, values = _matrix(claim, runs, curves, cells, quantity)
+    values = values.reshape(found.n, len(test["groups"]), len(test["rivals"]))
+    chance = stats.same_winner_probability(values)
+    outcome = INCONCLUSIVE
+    if chance > test["probability"]:
+        outcome = CONTRADICTED
+    elif chance < 1 - test["probability"]:
+        outcome = SUPPORTED
+    means = values.mean(axis=0)
+    first = [found.arms[g * means.shape[1] + int(means[g].argmax())] for g in range(len(means))]
+    reason = (
+        f"{on(found)} the highest mean {_bare(quantity)} is that of {'; '.join(first)}. One and "
+        f"the same is first everywhere in {100 * chance:.1f} % of the sets of seeds drawn anew."
+    )
+    return Finding(outcome, reason, "", found)
+
+
+def components(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
+    """The share of the variance over runs that lies between settings, not between seeds."""
+    test, quantity = claim.test, quantities.parse(claim.test["quantity"])
+    found, values = _matrix(claim, runs, curves, test["cells"], quantity)
+    share = stats.between_share(values, level=1 - claim.alpha)
+    outcome = INCONCLUSIVE
+    if share.low > test["share"]:
+        outcome = SUPPORTED
+    elif share.high < test["share"]:
+        outcome = CONTRADICTED
+    percent = share.scaled(100)
+    reason = (
+        f"{on(found)} {percent.estimate:.0f} % of the variance of {quantities.words(quantity)} "
+        f"lies between the {len(found.arms)} settings and the rest between seeds "
+        f"(95 % interval {percent.low:.0f} to {percent.high:.0f} %); the claim asks for more than "
+        f"{100 * test['share']:g} %."
+    )
+    return Finding(outcome, reason, "%", found, percent)
+
+
+def most_cells(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
+    """In how many settings a quantity surely exceeds a limit."""
+    test, quantity = claim.test, quantities.parse(claim.test["quantity"])
+    found, values = _matrix(claim, runs, curves, test["cells"], quantity)
+    limit, unit = size_of(test["above"]), quantity.unit
+    means = [stats.mean_interval(column, level=1 - claim.alpha) for column in values.T]
+    above, below = sum(m.low > limit for m in means), sum(m.high < limit for m in means)
+    outcome = INCONCLUSIVE
+    if max(above, below) > len(means) / 2:
+        outcome = SUPPORTED if above > below else CONTRADICTED
+    reason = (
+        f"{on(found)} {quantities.words(quantity)} surely exceeds "
+        f"{phrases.number(test['above']['value'], unit)} in {above} of {len(means)} settings and "
+        f"surely does not in {below}."
+    )
+    parts = tuple(
+        {"part": arm, "interval": mean, "unit": unit, "holds": mean.low > limit}
+        for arm, mean in zip(found.arms, means, strict=True)
+    )
+    return Finding(outcome, reason, "", found, parts=parts)
+
+
+def _matrix(
+    claim: Claim,
+    runs: pd.DataFrame,
+    curves: Curves,
+    cells: Sequence[Mapping[str, Any]],
+    quantity: Quantity,
+) -> tuple[Sample, np.ndarray]:
+    """Return the sample and its values: one row a seed, one column a setting."""
+    found = sample(runs, cells, claim)
+    columns = [quantities.values(rows, quantity, curves, found.stretch)[0] for rows in found.rows]
+    return found, np.array(columns).T
+
+
+def _bare(quantity: Quantity) -> str:
+    return quantities.words(quantity).removeprefix("the ").removeprefix("mean ")
+
+
+def _wider(claim: Claim, runs: pd.DataFrame, found: Sample) -> str:
+    """Return one sentence on a wider grid, if the runs hold one; it decides nothing."""
+    x, test, means = claim.test["x"], claim.test, {}
+    for level in declared(runs, x).dropna().unique():
+        try:
+            one = sample(runs, [{x: level, **test["arm"]}], claim)
+        except Missing:
+            continue
+        if one.differs == found.differs:
+            means[level] = float(one.rows[0][test["quantity"]].mean())
+    if len(means) <= len(test["levels"]):
+        return ""
+    best = max(means, key=means.get)
+    edge = ", at the edge of the grid" if best in (min(means), max(means)) else ""
+    return f" On the wider grid of {len(means)} values, {x} {short(best)} comes first{edge}."
