@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from hplab.training import models
+from hplab.training import mobilenet, models
 from hplab.trial import HplabError, Trial
 
 SIGMOID_BLOCKS = [4, 5, 6, 7, 8, 9, 10]
@@ -102,3 +102,47 @@ def test_a_narrow_one_takes_digits():
 def test_a_block_that_is_not_there_is_refused():
     with pytest.raises(HplabError, match="blocks must be between 0 and 12, got 13"):
         build(model_args={"blocks": [3, 13]})
+
+
+def test_a_pointwise_layer_in_bf16_rounds_to_eight_bits_and_no_worse():
+    layer = mobilenet.Pointwise(24, 40, 1, bias=False)
+    x = torch.randn(8, 24, 6, 6, generator=torch.Generator().manual_seed(1))
+    x = x.contiguous(memory_format=torch.channels_last).requires_grad_()
+    found = []
+    for autocast in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            y = layer(x)
+        found.append((y, *torch.autograd.grad(y.square().sum(), [x, layer.weight])))
+
+    for exact, rounded in zip(*found, strict=True):
+        assert rounded.dtype is torch.float32
+        assert 0 < float((exact - rounded).detach().norm() / exact.detach().norm()) < 2**-7
+
+
+def test_measuring_a_mixed_network_is_exact():
+    """Precision is for training: what is measured at the end of an epoch is computed in fp32."""
+    fp32 = build(model_args={"width": 0.125}).eval()
+    mixed = build(model_args={"width": 0.125}, precision="bf16").eval()
+    x = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+
+    assert torch.equal(mixed(x), fp32(x))
+
+
+def test_only_the_pointwise_layers_are_bf16(monkeypatch):
+    net = build((1, 8, 8), 10, model_args={"width": 0.125}, precision="bf16")
+    seen = []
+
+    def linear(x, weight, bias=None):
+        y = torch._C._nn.linear(x, weight, bias)
+        seen.append((y.dtype, weight.shape[1]))
+        return y
+
+    monkeypatch.setattr(F, "linear", linear)
+    with torch.autocast("cpu", torch.bfloat16):
+        outputs = []
+        for layer in net:
+            layer.register_forward_hook(lambda _, __, y: outputs.append(y.dtype))
+        net(torch.randn(2, 1, 8, 8))
+
+    assert [dtype for dtype, _ in seen] == [torch.bfloat16] * 14  # 13 blocks and the last layer
+    assert set(outputs[:-1]) == {torch.float32}

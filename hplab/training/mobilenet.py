@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
 
 # Output channels and stride of each block.
 BLOCKS = (
@@ -38,6 +40,7 @@ def build(
     width: float,
     activation: type[nn.Module],
     blocks: Collection[int],
+    mixed: bool = False,
 ) -> nn.Sequential:
     """Return a MobileNet from images `(N, C, H, W)` to logits `(N, n_classes)`.
 
@@ -48,7 +51,9 @@ def build(
         activation: The activation of the chosen blocks.
         blocks: The chosen blocks, counted from 0; all others have ReLU. The first convolution goes
             with block 0.
+        mixed: Whether the layers choose their own number format under autocast on a processor.
     """
+    spatial, mixing = (Fp32Conv, Pointwise) if mixed else (nn.Conv2d, nn.Conv2d)
 
     def channels(full: int) -> int:
         return max(1, round(full * width))
@@ -58,10 +63,35 @@ def build(
         return [conv, nn.BatchNorm2d(conv.out_channels), kind()]
 
     n = channels(STEM)
-    layers = normalized(nn.Conv2d(in_channels, n, 3, padding=1, bias=False), 0)
+    layers = normalized(spatial(in_channels, n, 3, padding=1, bias=False), 0)
     for block, (full, stride) in enumerate(BLOCKS):
-        depthwise = nn.Conv2d(n, n, 3, stride, padding=1, groups=n, bias=False)
-        pointwise = nn.Conv2d(n, channels(full), 1, bias=False)
+        depthwise = spatial(n, n, 3, stride, padding=1, groups=n, bias=False)
+        pointwise = mixing(n, channels(full), 1, bias=False)
         layers += [*normalized(depthwise, block), *normalized(pointwise, block)]
         n = channels(full)
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(n, n_classes))
+
+
+class Fp32Conv(nn.Conv2d):
+    """A convolution that autocast on a processor leaves in fp32, where bf16 makes it slower."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.device.type != "cpu":
+            return super().forward(x)
+        with torch.autocast("cpu", enabled=False):
+            return super().forward(x.float())
+
+
+class Pointwise(nn.Conv2d):
+    """A 1x1 convolution that under autocast on a processor is a matrix product in bf16.
+
+    oneDNN's bf16 convolution has a slow gradient of the weights; the product over channels, which
+    lie next to each other in memory, has not. The result is fp32 again, so that normalization and
+    activation are computed in it.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
+            return super().forward(x)
+        y = functional.linear(x.permute(0, 2, 3, 1), self.weight.flatten(1))
+        return y.permute(0, 3, 1, 2).float()

@@ -123,7 +123,11 @@ def _mobilenet(trial: Trial, in_shape: tuple[int, int, int], n_classes: int) -> 
     if wrong:
         last = len(mobilenet.BLOCKS) - 1
         raise HplabError(f"model_args.blocks must be between 0 and {last}, got {wrong[0]}")
-    activation, width = ACTIVATIONS[trial.activation], trial.argument("model", "width")
     return mobilenet.build(
-        in_shape[0], n_classes, width=width, activation=activation, blocks=blocks
+        in_shape[0],
+        n_classes,
+        width=trial.argument("model", "width"),
+        activation=ACTIVATIONS[trial.activation],
+        blocks=blocks,
+        mixed=trial.precision == "bf16",
     )

@@ -165,7 +165,7 @@ _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 
 def _has_batched_form(layer: nn.Module) -> bool:
-    if isinstance(layer, nn.Conv2d) and (layer.groups != 1 or layer.padding_mode != "zeros"):
+    if isinstance(layer, nn.Conv2d) and layer.padding_mode != "zeros":
         return False
     if isinstance(layer, nn.LogSoftmax):
         return layer.dim in (1, -1)
@@ -199,7 +199,7 @@ def _batched(layers: Sequence[nn.Module]) -> tuple[int, Layer]:
 def _convolve(layer: nn.Conv2d, x: Tensor, weights: list[Tensor], n_lanes: int) -> Tensor:
     weight, *bias = (w.flatten(0, 1) for w in weights)
     size = layer.stride, layer.padding, layer.dilation
-    return functional.conv2d(x, weight, *(bias or [None]), *size, groups=n_lanes)
+    return functional.conv2d(x, weight, *(bias or [None]), *size, groups=n_lanes * layer.groups)
 
 
 def _linear(x: Tensor, weights: list[Tensor]) -> Tensor:
