@@ -51,7 +51,14 @@ def stream_seed(seed: int, purpose: str) -> int:
 
 MODELS: dict[str, dict[str, Any]] = {
     "mlp": {"hidden": [64, 32], "dropout": 0.0, "logit_norm": False},
-    "cnn": {"channels": [32, 64], "hidden": 128, "dropout": 0.0},
+    "cnn": {
+        "channels": [32, 64],
+        "hidden": 128,
+        "dropout": 0.0,
+        "batch_norm": False,  # after every convolution
+        "hidden_batch_norm": False,  # between the hidden layer and its activation
+        "global_pool": False,  # average over the places of a feature map instead of flattening it
+    },
     "mobilenet": {"width": 1.0, "blocks": list(range(13))},  # blocks with the trial's activation
 }
 OPTIMIZERS: dict[str, dict[str, Any]] = {
@@ -80,23 +87,41 @@ SCHEDULES: dict[str, dict[str, Any]] = {
 AUGMENTATIONS: dict[str, Any] = {
     "crop": 4,  # pixels of black border, from which a window of the image's size is cut
     "flip": 0.5,  # probability of a left-right flip
+    "rotate": 15.0,  # largest angle, in degrees to either side
 }
 SPLITS: dict[str, dict[str, Any]] = {
     "official": {},
     "holdout": {"val": 0.2, "seed": 42},
-    "kfold": {"n_folds": 3, "seed": 12},
+    "kfold": {"n_folds": 3, "seed": 12, "grouped": False},  # grouped: near copies stay together
 }
 STOPS: dict[str, dict[str, Any]] = {
     "epochs": {},  # train all epochs
     "loss_change": {"tau": 1e-4, "times": 5, "consecutive": False},
 }
-LOSSES: dict[str, dict[str, Any]] = {"cross_entropy": {}}
+LOSSES = (
+    "cross_entropy",
+    "kl_div",
+    "kl_div_mean",
+    "kl_div_of_softmax",
+    "kl_div_of_logits",
+    "cross_entropy_of_softmax",
+)
 ACTIVATIONS = ("relu", "leaky_relu", "gelu", "silu", "sigmoid", "tanh")
 NORMALIZATIONS = ("standard", "unit", "imagenet")
 PRECISIONS = ("fp32", "tf32", "bf16")  # see hplab.training.precision
 SEEDINGS = ("common", "report_002")
-# "steps" keeps the loss and learning rate of every step; the others are in training/measures.py.
-MEASURES = ("steps", "sharpness", "sharpness_path", "curvature")
+# "steps" keeps the loss and learning rate of every step, "diagnostics" counts live units and
+# predicted classes every epoch, "probes" live units after early steps, "confusion" keeps the
+# confusion matrix; the others are in training/measures.py.
+MEASURES = (
+    "steps",
+    "diagnostics",
+    "probes",
+    "confusion",
+    "sharpness",
+    "sharpness_path",
+    "curvature",
+)
 
 _COMPONENTS = {
     "model": MODELS,
@@ -106,7 +131,7 @@ _COMPONENTS = {
     "stop": STOPS,
 }
 _CHOICES = {
-    "loss": tuple(LOSSES),
+    "loss": LOSSES,
     "activation": ACTIVATIONS,
     "normalize": NORMALIZATIONS,
     "precision": PRECISIONS,
@@ -129,6 +154,7 @@ _POSITIVE = (  # arguments that zero or less would turn into nonsense
     "split_args.n_folds",
     "augment.crop",
     "augment.flip",
+    "augment.rotate",
     "stop_args.tau",
     "stop_args.times",
 )
@@ -137,7 +163,7 @@ _SHARES = ("schedule_args.pct_start", "augment.flip")  # at most 1
 TIMES = ("step_size", "milestones", "warmup", "decay", "T_0")
 _WORDS = {"schedule_args.every": ("step", "epoch")}  # arguments that are one of a few words
 # Data sets are known by name here so that a typo is caught before any training starts.
-DATA = ("digits", "mnist", "fashion-mnist", "cifar10", "cifar100")
+DATA = ("digits", "mnist", "fashion-mnist", "cifar10", "cifar100", "dinosaurs")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -37,6 +37,36 @@ def test_images_are_those_torchvision_makes_from_the_same_draws(how):
         assert torch.equal(got[i], expected)
 
 
+def test_turned_images_are_those_that_pillow_turns():
+    """As torchvision turns photos; Pillow rounds its steps, so a few pixels may differ."""
+    how = {"flip": 0.5, "rotate": 40.0}
+    generator = torch.Generator().manual_seed(1)
+    images = torch.randint(1, 256, (20, 3, 32, 40), generator=generator).byte()
+    drawn = first_lane(draws(how, n=20))
+
+    got = augment.apply(images, how, drawn)
+
+    for i, image in enumerate(images):
+        flipped = tv.to_pil_image(tv.hflip(image) if drawn["flip"][i] else image)
+        expected = tv.pil_to_tensor(tv.rotate(flipped, float(drawn["angle"][i])))
+        assert (got[i] != expected).any(dim=0).double().mean() < 0.003
+    assert (got == 0).any()
+
+
+def test_a_quarter_turn_is_exact_and_no_turn_changes_nothing():
+    square = IMAGES[:2, :, :, :9]
+    got = augment.apply(square, {"rotate": 90.0}, {"angle": torch.tensor([90.0, 0.0])})
+
+    assert torch.equal(got[0], square[0].rot90(1, (1, 2)))
+    assert torch.equal(got[1], square[1])
+
+
+def test_angles_are_uniform_between_the_limits():
+    angles = first_lane(draws({"rotate": 15.0}, n=20_000))["angle"].numpy()
+
+    assert stats.kstest(angles, stats.uniform(-15, 30).cdf).pvalue > 0.001
+
+
 def test_every_corner_is_as_likely_as_any_other_and_the_flip_as_likely_as_asked():
     """torchvision's RandomCrop draws the corner uniformly from 0 to twice the padding."""
     n = 49 * 400
@@ -113,11 +143,11 @@ def test_lanes_train_on_their_own_changes():
 
 
 def test_names_alone_take_the_usual_strengths():
-    named = Trial(data="mnist", augment=["flip", "crop"])
+    named = Trial(data="mnist", augment=["flip", "crop", "rotate"])
 
-    assert named == Trial(data="mnist", augment={"crop": 4, "flip": 0.5})
+    assert named == Trial(data="mnist", augment={"crop": 4, "flip": 0.5, "rotate": 15})
     assert named.augment == AUGMENTATIONS
-    assert named.flat()["augment"] == "crop 4, flip 0.5"
+    assert named.flat()["augment"] == "crop 4, flip 0.5, rotate 15"
     assert Trial(data="mnist").flat()["augment"] == "none"
 
 
@@ -129,6 +159,7 @@ def test_names_alone_take_the_usual_strengths():
         (3, "must be a list of names or a mapping"),
         ({"crop": 0}, "augment.crop must be positive"),
         ({"crop": 1.5}, "augment.crop must be an integer"),
+        ({"rotate": 0}, "augment.rotate must be positive"),
         ({"flip": 1.5}, "augment.flip must be at most 1"),
         ([3, "flip"], "unknown augmentation 3"),
         ([{"crop": 4}], "unknown augmentation {'crop': 4}"),

@@ -13,7 +13,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from hplab.training import data, files, formats, sources
+from hplab.training import data, files, folders, formats, sources
 from hplab.training.fetch import Remote
 from hplab.trial import DATA, HplabError
 
@@ -106,7 +106,7 @@ def test_the_digest_of_digits_is_the_recorded_one(digits):
 
 
 def test_trials_and_loader_know_the_same_data_sets():
-    assert set(DATA) == {"digits", *sources.SOURCES}
+    assert set(DATA) == {"digits", *sources.SOURCES, *folders.PHOTOS}
 
 
 @pytest.mark.parametrize("function", [data.load, data.available])

@@ -16,7 +16,9 @@ from hplab.trial import unknown
 
 # Columns that are no hyperparameter: what a run gave, cost, or who it was.
 RESULTS = {"seed", "status", "key", "prov", "device", "lanes", "threads", "epoch", "step", "at"}
+RESULTS |= {"live_units", "n_predicted", "output_entropy", "collapsed", "top_is_majority", "probe"}
 RESULT_ENDINGS = ("_acc", "_loss", "_gap", "_s")
+RESULT_STARTS = ("arm_", "grad_norm", "batch_grad_norm", "weight_norm", "sharpness", "probe_")
 LOG10 = {"lr", "weight_decay", "eps"}
 LOG2 = {"batch_size", "hidden", "width", "n_train"}
 
@@ -44,7 +46,7 @@ def is_hyperparameter(column: str) -> bool:
     """Whether a column says how a run was made, not what came of it."""
     return (
         column not in RESULTS
-        and not column.startswith("arm_")
+        and not column.startswith(RESULT_STARTS)
         and not column.endswith(RESULT_ENDINGS)
     )
 

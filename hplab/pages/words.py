@@ -24,6 +24,12 @@ LABELS = {
     "train_s": "training time",
     "lr": "learning rate",
     "n_train": "training examples",
+    "live_units": "live units",
+    "probe_live_units": "live units",
+    "probe_step": "step",
+    "n_predicted": "classes predicted",
+    "output_entropy": "entropy of the outputs",
+    "batch_grad_norm": "gradient norm of a batch",
     "hidden": "hidden units",
 }
 PERCENT, POINTS = "%", "pp"
@@ -52,7 +58,9 @@ def unit(name: str, loss: str = "cross_entropy") -> str:
     if name.endswith("_acc"):
         return PERCENT
     if name == "loss_gap" or name.endswith("_loss"):
-        return "nats" if loss == "cross_entropy" else ""
+        return "nats" if loss in ("cross_entropy", "kl_div") else ""
+    if name == "output_entropy":
+        return "nats"
     return "s" if name.endswith("_s") else ""
 
 

@@ -8,6 +8,7 @@ trial. With `HPLAB_MODE=cached` it never trains; it shows what is recorded and n
 from __future__ import annotations
 
 import functools
+import math
 import os
 import time
 import traceback
@@ -95,9 +96,35 @@ def curves(runs: pd.DataFrame, *, store: stores.Store | None = None) -> pd.DataF
     """
     store = store or stores.default_store()
     found = dict.fromkeys(name for key in runs["key"] for name in store.get(key)["curves"])
-    own = {"step_loss", "step_lr", *LADDER}
-    names = [*loop.METRICS, *(n for n in found if n not in {*own, *loop.METRICS})]
+    more = [n for n in found if n not in LADDER and not n.startswith(loop.BY_STEP)]
+    names = list(dict.fromkeys([*loop.METRICS, *more]))
     return _long(runs, store, names, "epoch").rename(columns={"curve_lr": "lr_used"})
+
+
+def probes(runs: pd.DataFrame, *, store: stores.Store | None = None) -> pd.DataFrame:
+    """Return the live units after early steps, for trials with the measure "probes".
+
+    Returns:
+        One row a trial and probe: the columns of `runs` without its final metrics, "probe_step" and
+        "probe_live_units".
+    """
+    return _long(runs, store, ("probe_step", "probe_live_units"), "probe")
+
+
+def confusion(run: pd.Series, *, store: stores.Store | None = None) -> pd.DataFrame:
+    """Return a run's confusion matrix, for trials with the measure "confusion".
+
+    Args:
+        run: One row of a table of runs.
+        store: Where records are; None takes the project's own.
+
+    Returns:
+        Counts of validation images: the true class down, the predicted class across.
+    """
+    counts = (store or stores.default_store()).get(run["key"])["curves"]["confusion"]
+    n_classes = math.isqrt(len(counts))
+    rows = [counts[i * n_classes : (i + 1) * n_classes] for i in range(n_classes)]
+    return pd.DataFrame(rows)
 
 
 def steps(runs: pd.DataFrame, *, store: stores.Store | None = None) -> pd.DataFrame:
@@ -125,7 +152,8 @@ def _long(
     runs: pd.DataFrame, store: stores.Store | None, names: Sequence[str], index: str
 ) -> pd.DataFrame:
     store = store or stores.default_store()
-    kept = [name for name in runs.columns if name not in (*FINAL, *GAPS)]
+    finals = {*FINAL, *GAPS, *runs.attrs.get("measured", ())}
+    kept = [n for n in runs.columns if n not in finals and (n == "lr" or n not in names)]
     columns = [f"curve_{name}" if name in kept else name for name in names]
     pieces = []
     for row in runs[kept].to_dict("records"):
@@ -367,6 +395,7 @@ def _table(
         "preset": preset,
         "data": ", ".join(dict.fromkeys(table["data"])),
         "device": ", ".join(dict.fromkeys(table["device"])),
+        "measured": sorted(measured),
         "n_missing": len(rows) - len(table),
         "n_new": n_new,
     }

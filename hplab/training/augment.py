@@ -34,7 +34,8 @@ def draw(how: Mapping[str, Any], n: int, generators: Sequence[torch.Generator]) 
 
     Returns:
         One tensor `(M, n)` a random number: for "crop" the corner of the window, "top" and "left",
-        from 0 to twice the border; for "flip" whether the image is mirrored.
+        from 0 to twice the border; for "flip" whether the image is mirrored; for "rotate" the
+        "angle" in degrees, counter-clockwise.
     """
     drawn: dict[str, list[Tensor]] = {}
     for generator in generators:
@@ -53,8 +54,9 @@ def apply(images: Tensor, how: Mapping[str, Any], draws: Draws) -> Tensor:
         draws: One value an image, tensors `(N,)` on the device of the images.
 
     Returns:
-        uint8 images `(N, C, H, W)`, channels last in memory. What a crop takes from outside the
-        image is black (0), as in torchvision, which pads before it normalizes.
+        uint8 images `(N, C, H, W)`, channels last in memory. Images are flipped, cropped and then
+        turned about their centre, each pixel taken from the nearest. What a crop or a turn takes
+        from outside the image is black (0), as in torchvision, which pads before it normalizes.
     """
     if not how:
         return images
@@ -68,8 +70,30 @@ def apply(images: Tensor, how: Mapping[str, Any], draws: Draws) -> Tensor:
         images = torch.nn.functional.pad(images, (border,) * 4)
         rows, columns = rows + draws["top"][:, None], columns + draws["left"][:, None]
     image = torch.arange(n, device=images.device)[:, None, None]
-    picked = images[image, :, rows[:, :, None], columns[:, None, :]]
-    return picked.permute(0, 3, 1, 2)
+    if "rotate" not in how:
+        picked = images[image, :, rows[:, :, None], columns[:, None, :]]
+        return picked.permute(0, 3, 1, 2)
+    down, across = _turned(height, width, draws["angle"])
+    inside = (down >= 0) & (down < height) & (across >= 0) & (across < width)
+    down, across = down.clamp_(0, height - 1).flatten(1), across.clamp_(0, width - 1).flatten(1)
+    rows = rows.gather(1, down).view(n, height, width)
+    columns = columns.gather(1, across).view(n, height, width)
+    picked = images[image, :, rows, columns]
+    return (picked * inside[..., None]).permute(0, 3, 1, 2)
+
+
+def _turned(height: int, width: int, angles: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the row and column from which each pixel of turned images comes, `(N, H, W)` each.
+
+    Pixels are squares and the centre of the image is where its halves meet; a result may lie
+    outside the image.
+    """
+    turn = torch.deg2rad(angles.to(torch.float32))[:, None, None]
+    y = torch.arange(height, device=angles.device).view(-1, 1) + 0.5 - height / 2
+    x = torch.arange(width, device=angles.device) + 0.5 - width / 2
+    down = turn.sin() * x + turn.cos() * y + height / 2
+    across = turn.cos() * x - turn.sin() * y + width / 2
+    return down.floor_().long(), across.floor_().long()
 
 
 def _crop(border: int, n: int, generator: torch.Generator) -> Draws:
@@ -81,4 +105,8 @@ def _flip(probability: float, n: int, generator: torch.Generator) -> Draws:
     return {"flip": torch.rand(n, generator=generator) < probability}
 
 
-_DRAWS = {"crop": _crop, "flip": _flip}
+def _rotate(largest: float, n: int, generator: torch.Generator) -> Draws:
+    return {"angle": (2 * torch.rand(n, generator=generator) - 1) * largest}
+
+
+_DRAWS = {"crop": _crop, "flip": _flip, "rotate": _rotate}

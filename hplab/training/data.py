@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hplab.training import files
+from hplab.training import files, folders
 from hplab.training.fetch import fetch
 from hplab.training.sources import DIGESTS, SOURCES, Source
 from hplab.trial import NORMALIZATIONS, SPLITS, HplabError, unknown
@@ -26,7 +26,7 @@ from hplab.trial import NORMALIZATIONS, SPLITS, HplabError, unknown
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
-_KNOWN = ("digits", *SOURCES)
+_KNOWN = ("digits", *SOURCES, *folders.PHOTOS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,9 +40,11 @@ class Dataset:
         test_images: Test images, as `images`.
         test_labels: Test labels, as `labels`.
         class_names: What each label means.
-        digest: SHA-256 over the four arrays with their names, types and shapes, 64 hex digits.
+        digest: SHA-256 over the arrays with their names, types and shapes, 64 hex digits.
         mean: Mean of each channel of the training images, on the scale 0 to 1.
         std: Standard deviation (of the population) of each channel, on the same scale.
+        groups: Number of the group of near copies each training image is in, int64 `(N,)`, or None
+            where they are not known.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Dataset:
     digest: str
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    groups: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +117,8 @@ def load(name: str, *, root: Path | None = None, download: bool = True) -> Datas
     The places are, in this order: the package (`digits` comes with scikit-learn), `NAME.npz` in
     the folder that the environment variable HPLAB_DATA names, the files downloaded earlier to
     HPLAB_CACHE (default `~/.cache/hplab`), and the mirrors in `hplab.training.sources`, unless
-    HPLAB_OFFLINE is set.
+    HPLAB_OFFLINE is set. Photos (`dinosaurs`) are not downloaded: they come as `NAME.npz` or as the
+    folder `NAME`, with one folder a class inside (see `hplab.training.folders`).
 
     Args:
         name: One of `hplab.trial.DATA`.
@@ -129,6 +133,11 @@ def load(name: str, *, root: Path | None = None, download: bool = True) -> Datas
         raise unknown("data set", name, _KNOWN)
     if name == "digits":
         return _digits()
+    if name in folders.PHOTOS:
+        npz, cache = _places(name, root)
+        images, labels, class_names, groups = folders.load(name, npz, cache)
+        none = (np.empty((0, *images.shape[1:]), np.uint8), np.empty(0, np.int64))
+        return _dataset(name, (images, labels, *none), class_names, groups)
     source = SOURCES[name]
     npz, folder = _places(name, root)
     if npz is not None and npz.is_file():
@@ -152,16 +161,21 @@ def available(name: str, *, root: Path | None = None) -> str | None:
     npz, folder = _places(name, root)
     if npz is not None and npz.is_file():
         return "HPLAB_DATA"
+    if name in folders.PHOTOS:
+        return "HPLAB_DATA" if npz is not None and npz.with_suffix("").is_dir() else None
     return "cache" if _is_complete(SOURCES[name], folder) else None
 
 
 def is_official(dataset: Dataset) -> bool:
     """Return whether a data set is, bit for bit, the one its authors published.
 
-    A data set read from an npz file need not be: it is used all the same, under its own digest.
+    Photos are resized here, so no published file is equal to them bit for bit. A data set
+    read from an npz file need not be: it is used all the same, under its own digest.
     """
     if dataset.name in DIGESTS:
         return dataset.digest == DIGESTS[dataset.name]
+    if dataset.name in folders.PHOTOS:
+        return False
     arrays = [tensor.numpy() for tensor in _tensors(dataset)]
     return files.equal_published(arrays, SOURCES[dataset.name])
 
@@ -172,9 +186,10 @@ def split(dataset: Dataset, *, split: str, split_args: Mapping[str, Any], fold: 
     Args:
         dataset: The data set.
         split: "official" (the test part validates), "holdout" (a stratified share of the training
-            part) or "kfold" (stratified folds of the training part).
+            part) or "kfold" (stratified folds of the training part, with all near copies of an
+            image in one fold if `grouped`).
         split_args: For "holdout" `val`, a share below 1 or a count, and `seed`; for "kfold"
-            `n_folds` and `seed`. Missing ones have the defaults of `hplab.trial.SPLITS`.
+            `n_folds`, `seed` and `grouped`. Missing ones have the defaults of `hplab.trial.SPLITS`.
         fold: The fold that validates, counted from 1.
 
     Raises:
@@ -198,6 +213,10 @@ def split(dataset: Dataset, *, split: str, split_args: Mapping[str, Any], fold: 
     if split == "holdout":
         train, val = _holdout(labels, **arguments)
     else:
+        if arguments.pop("grouped"):
+            if dataset.groups is None:
+                raise HplabError(f"near copies in {dataset.name!r} are not known: grouped folds")
+            arguments["groups"] = dataset.groups.numpy()
         train, val = _fold(labels, fold=fold, **arguments)
     for part, index in (("training", train), ("validation", val)):
         _check_every_class(dataset, index, f"the {part} side of split {split!r}")
@@ -257,18 +276,19 @@ def _holdout(labels: np.ndarray, *, val: float, seed: int) -> tuple[np.ndarray, 
 
 
 def _fold(
-    labels: np.ndarray, *, fold: int, n_folds: int, seed: int
+    labels: np.ndarray, *, fold: int, n_folds: int, seed: int, groups: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return training and validation indices of one of several stratified folds."""
-    from sklearn.model_selection import StratifiedKFold  # slow to import
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold  # slow to import
 
     rarest = np.bincount(labels)[np.unique(labels)].min()
     if not 2 <= n_folds <= rarest:
         raise HplabError(
             f"n_folds must be between 2 and {rarest}, the size of the rarest class; got {n_folds}"
         )
-    splitter = StratifiedKFold(n_folds, shuffle=True, random_state=seed)
-    return list(splitter.split(labels, labels))[fold - 1]
+    kind = StratifiedKFold if groups is None else StratifiedGroupKFold
+    splitter = kind(n_folds, shuffle=True, random_state=seed)
+    return list(splitter.split(labels, labels, groups))[fold - 1]
 
 
 def _check_every_class(dataset: Dataset, index: np.ndarray, where: str) -> None:
@@ -331,7 +351,12 @@ def _digits() -> Dataset:
     return _dataset("digits", arrays, tuple("0123456789"))
 
 
-def _dataset(name: str, arrays: Sequence[np.ndarray], class_names: tuple[str, ...]) -> Dataset:
+def _dataset(
+    name: str,
+    arrays: Sequence[np.ndarray],
+    class_names: tuple[str, ...],
+    groups: np.ndarray | None = None,
+) -> Dataset:
     """Return the data set of checked arrays in the order of `files.ARRAYS`."""
     dtypes = (np.uint8, np.int64, np.uint8, np.int64)
     tensors = tuple(
@@ -341,7 +366,11 @@ def _dataset(name: str, arrays: Sequence[np.ndarray], class_names: tuple[str, ..
         for array, dtype in zip(arrays, dtypes, strict=True)
     )
     mean, std = _channel_stats(tensors[0])
-    return Dataset(name, *tensors, class_names, _digest(tensors), mean, std)
+    digest = _digest(tensors)
+    if groups is not None:
+        groups = torch.from_numpy(groups)
+        digest = hashlib.sha256(f"{digest} {groups.tolist()}".encode()).hexdigest()
+    return Dataset(name, *tensors, class_names, digest, mean, std, groups)
 
 
 def _tensors(dataset: Dataset) -> tuple[Tensor, ...]:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from hplab.training import (
     augment,
     data,
+    diagnostics,
     losses,
     measures,
     models,
@@ -28,6 +29,7 @@ from hplab.training import (
 from hplab.trial import HplabError, Trial, stream_seed
 
 EVAL_BATCH = 100  # enough to fill a core; the activations of more do not stay in its cache
+BY_STEP = ("step_", "probe_", "confusion")  # curves that are not one value an epoch
 METRICS = ("train_loss", "train_acc", "val_loss", "val_acc", "running_loss", "running_acc", "lr")
 
 
@@ -174,6 +176,7 @@ class _Run:
         self.at: list[dict[str, int] | None] = [None] * len(lanes)
         self.epoch_losses: list[list[float]] = [[] for _ in lanes]
         self.stopped: list[nn.Module | None] = [None] * len(lanes)
+        self.seen: list[tuple[int, list[int]]] = [(0, [])] * len(lanes)
         self.seconds = {"train_s": 0.0, "eval_s": 0.0}
 
     def _group(self, lane: int) -> str:
@@ -190,7 +193,7 @@ class _Run:
         found = []
         for i, (at, curves) in enumerate(zip(self.at, self.curves, strict=True)):
             if at:
-                for name in METRICS:
+                for name in (n for n in curves if n in (*METRICS, *diagnostics.CURVES)):
                     curves[name] += [None] * (self.trial.epochs - len(curves[name]))
             status = "ok" if at is None else "diverged"
             model = self.stopped[i] or self.network.lane(i)
@@ -216,6 +219,11 @@ class _Run:
             return {}
         began = time.perf_counter()
         numbers, series = measures.at_end(self._probe(lane))
+        top, matrix = self.seen[lane]
+        if "diagnostics" in self.trial.measure:
+            numbers |= diagnostics.at_end(self.curves[lane], top, self.labels)
+        if "confusion" in self.trial.measure:
+            series |= {"confusion": matrix}
         self.curves[lane] |= {name: [*map(_finite, values)] for name, values in series.items()}
         if self.trial.stop != "epochs":
             numbers["epochs_run"] = float(len(self.curves[lane]["lr"]))
@@ -245,8 +253,10 @@ class _Run:
         running = (step_losses.double() * sizes[:, None]).sum(0) / sizes.sum()
         began = time.perf_counter()
         self.network.train(False)
-        train_loss, train_acc = self._evaluate(self.images, self.labels, self.subset)
-        val_loss, val_acc = self._evaluate(self.val_images, self.val_labels, None)
+        on_train, on_val = self._watches()
+        train_loss, train_acc = self._evaluate(self.images, self.labels, self.subset, on_train)
+        val_loss, val_acc = self._evaluate(self.val_images, self.val_labels, None, on_val)
+        diagnosed = self._diagnosed(on_train, on_val)
         self.seconds["eval_s"] += time.perf_counter() - began
         done = self.step - len(finite)
         for i in range(len(self.lanes)):
@@ -263,6 +273,10 @@ class _Run:
             row = (*values, correct[i] / float(sizes.sum()), lrs[-1][i])
             for name, value in zip(METRICS, row, strict=True):
                 self.curves[i][name].append(value)
+            for name, found in diagnosed.items():
+                self.curves[i].setdefault(name, []).append(_finite(found[i]))
+            if on_val is not None:
+                self.seen[i] = on_val.top_class()[i], on_val.matrix()[i]
             self.epoch_losses[i].append(float(step_losses[:, i].double().mean()))
             self._after_epoch(i, epoch)
 
@@ -292,6 +306,8 @@ class _Run:
             step_losses[i] = loss.detach()
             correct += losses.is_correct(logits.detach(), labels).view(n_lanes, -1).sum(dim=1)
             self.step += 1
+            if "probes" in self.trial.measure:
+                self._count_live(last=i + 1 == len(batches))
         return step_losses, lrs, correct, sizes
 
     def _set_lr(self, n_steps: int) -> list[float]:
@@ -336,6 +352,35 @@ class _Run:
                 curves["step_loss"] += kept
                 curves["step_lr"] += [rates[i] for rates in lrs]
 
+    def _watches(self) -> tuple[diagnostics.Watch | None, diagnostics.Watch | None]:
+        """Return who watches the two evaluation passes of an epoch: training and validation."""
+        if not {"diagnostics", "confusion"} & set(self.trial.measure):
+            return None, None
+        return diagnostics.Watch(len(self.lanes)), diagnostics.Watch(len(self.lanes))
+
+    def _diagnosed(
+        self, on_train: diagnostics.Watch | None, on_val: diagnostics.Watch | None
+    ) -> dict[str, list[float]]:
+        """Return what the watches saw in an epoch, one value a lane."""
+        if on_train is None or on_val is None or "diagnostics" not in self.trial.measure:
+            return {}
+        return diagnostics.after_epoch(on_train, on_val, self.network.gradients())
+
+    @torch.inference_mode()
+    def _count_live(self, *, last: bool) -> None:
+        """Count live units on some training images after an early step or an epoch's last."""
+        if not last and self.step not in diagnostics.PROBE_STEPS:
+            return
+        n = len(self.labels)
+        rows = torch.linspace(0, n - 1, min(n, diagnostics.N_PROBE)).long()
+        watch = diagnostics.Watch(len(self.lanes))
+        self.network.train(False)
+        self._evaluate(self.images[rows], self.labels[rows], None, watch)
+        self.network.train(True)
+        for curves, live in zip(self.curves, watch.live_units(), strict=True):
+            curves.setdefault("probe_step", []).append(self.step)
+            curves.setdefault("probe_live_units", []).append(live)
+
     def _inputs(self, images: Tensor) -> Tensor:
         """Return uint8 images `(M, B, C, H, W)` as the network takes them."""
         mean, std = self.dataset.mean, self.dataset.std
@@ -344,7 +389,11 @@ class _Run:
 
     @torch.inference_mode()
     def _evaluate(
-        self, images: Tensor, labels: Tensor, rows: Tensor | None
+        self,
+        images: Tensor,
+        labels: Tensor,
+        rows: Tensor | None,
+        watch: diagnostics.Watch | None = None,
     ) -> tuple[list[float], list[float]]:
         """Return mean loss and accuracy of each lane, example by example, in eval mode."""
         n_lanes, device = len(self.lanes), labels.device
@@ -361,11 +410,14 @@ class _Run:
             else:
                 chosen = rows[:, part].to(device)
                 x, wanted = self._inputs(images[chosen]), labels[chosen].flatten()
-            waiting.append((self.network.body(x), wanted.view(n_lanes, -1)))
+            body = self.network.body(x, watch and watch.see_hidden)
+            waiting.append((body, wanted.view(n_lanes, -1)))
             if self.network.head is not None and start + EVAL_BATCH < n:
                 continue  # the head has to see all examples at once
             logits, wanted = (torch.cat(parts, dim=1) for parts in zip(*waiting, strict=True))
             logits = logits if self.network.head is None else self.network.head(logits)
+            if watch is not None:
+                watch.see_outputs(logits, wanted)
             logits, wanted, waiting = logits.flatten(0, 1), wanted.flatten(), []
             total += self.loss(logits, wanted).to(exact).view(n_lanes, -1).sum(dim=1)
             correct += losses.is_correct(logits, wanted).view(n_lanes, -1).sum(dim=1)

@@ -1,4 +1,4 @@
-"""Training losses, one value an example."""
+"""Training losses, one value an example; the right ones and a gallery of common slips."""
 
 from __future__ import annotations
 
@@ -15,7 +15,57 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     return functional.cross_entropy(logits, labels, reduction="none")
 
 
-LOSSES: dict[str, LossFunction] = {"cross_entropy": cross_entropy}
+def kl_div(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the divergence in nats of the predicted distribution from the one-hot label.
+
+    The mean over examples is `nn.KLDivLoss(reduction="batchmean")` applied to log-softmax outputs
+    and one-hot targets. A one-hot target has no entropy, so it equals `cross_entropy`.
+    """
+    return _kl_div(functional.log_softmax(logits, dim=1), labels).sum(dim=1)
+
+
+def kl_div_mean(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return `kl_div` divided by the number of classes: `reduction="mean"`, torch's default."""
+    return _kl_div(functional.log_softmax(logits, dim=1), labels).mean(dim=1)
+
+
+def kl_div_of_softmax(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the slip of giving probabilities to a loss that wants their logarithm.
+
+    It is minus the probability of the label: never below -1, and flat where the network is sure.
+    """
+    return _kl_div(functional.softmax(logits, dim=1), labels).sum(dim=1)
+
+
+def kl_div_of_logits(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the slip of giving logits to a loss that wants log-probabilities.
+
+    It is minus the logit of the label, which has no lower bound.
+    """
+    return _kl_div(logits, labels).sum(dim=1)
+
+
+def cross_entropy_of_softmax(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the slip of a softmax before a loss that makes its own.
+
+    It cannot fall below `log(1 + (C - 1) / e)` for C classes.
+    """
+    return cross_entropy(functional.softmax(logits, dim=1), labels)
+
+
+def _kl_div(log_probabilities: Tensor, labels: Tensor) -> Tensor:
+    target = functional.one_hot(labels, log_probabilities.shape[1]).to(log_probabilities.dtype)
+    return functional.kl_div(log_probabilities, target, reduction="none")
+
+
+LOSSES: dict[str, LossFunction] = {
+    "cross_entropy": cross_entropy,
+    "kl_div": kl_div,
+    "kl_div_mean": kl_div_mean,
+    "kl_div_of_softmax": kl_div_of_softmax,
+    "kl_div_of_logits": kl_div_of_logits,
+    "cross_entropy_of_softmax": cross_entropy_of_softmax,
+}
 
 
 def is_correct(logits: Tensor, labels: Tensor) -> Tensor:

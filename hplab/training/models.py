@@ -99,7 +99,8 @@ def _cnn(trial: Trial, in_shape: tuple[int, int, int], n_classes: int) -> nn.Mod
         tail = [nn.MaxPool2d(2), activation()]
         if trial.activation not in _RISING:
             tail.reverse()
-        layers += [nn.Conv2d(channels, out_channels, 3, padding=1), *tail]
+        norm = [nn.BatchNorm2d(out_channels)] if trial.argument("model", "batch_norm") else []
+        layers += [nn.Conv2d(channels, out_channels, 3, padding=1), *norm, *tail]
         channels, height, width = out_channels, height // 2, width // 2
     if not height * width:
         raise HplabError(
@@ -107,7 +108,13 @@ def _cnn(trial: Trial, in_shape: tuple[int, int, int], n_classes: int) -> nn.Mod
             f"{len(trial.argument('model', 'channels'))} pooling layers"
         )
     hidden = trial.argument("model", "hidden")
-    layers += [nn.Flatten(), nn.Linear(channels * height * width, hidden), activation()]
+    if trial.argument("model", "global_pool"):
+        layers.append(nn.AdaptiveAvgPool2d(1))
+        height = width = 1
+    layers += [nn.Flatten(), nn.Linear(channels * height * width, hidden)]
+    if trial.argument("model", "hidden_batch_norm"):
+        layers.append(nn.BatchNorm1d(hidden))
+    layers.append(activation())
     return nn.Sequential(*layers, *_dropout(trial, len(layers)), nn.Linear(hidden, n_classes))
 
 

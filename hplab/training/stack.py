@@ -15,11 +15,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from hplab.training.diagnostics import last_linear
 from hplab.training.dropout import LaneDropout
 from hplab.training.models import StandardizedLogits
 
 ELEMENTWISE = (nn.ReLU, nn.LeakyReLU, nn.GELU, nn.SiLU, nn.Sigmoid, nn.Tanh)
 Layer = Callable[[Tensor, list[Tensor]], Tensor]
+Look = Callable[[Tensor], None]
 
 
 class Single:
@@ -39,10 +41,23 @@ class Single:
         x = images[0].contiguous(memory_format=torch.channels_last)
         return self.module(x)[None]
 
-    def body(self, images: Tensor) -> Tensor:
-        """Return what the head takes, or the logits where there is no head."""
+    def body(self, images: Tensor, look: Look | None = None) -> Tensor:
+        """Return what the head takes, or the logits where there is no head.
+
+        On the way `look` is given what the last linear layer is given, `(1, B, H)`.
+        """
         x = images[0].contiguous(memory_format=torch.channels_last)
-        return (self.module if self.head is None else self.module[:-1])(x)[None]
+        body = self.module if self.head is None else self.module[:-1]
+        if look is None:
+            return body(x)[None]
+        cut = last_linear(body)
+        hidden = body[:cut](x)
+        look(hidden[None])
+        return body[cut:](hidden)[None]
+
+    def gradients(self) -> dict[str, Tensor]:
+        """Return the gradient of each named parameter, `(1, ...)`."""
+        return {name: p.grad[None] for name, p in self.module.named_parameters()}
 
     def lane(self, i: int) -> nn.Module:
         """Return the network."""
@@ -92,16 +107,29 @@ class Stack:
         x = self.body(images)
         return x if self.head is None else self.head(x)
 
-    def body(self, images: Tensor) -> Tensor:
-        """Return what the head takes, or the logits where there is no head."""
+    def body(self, images: Tensor, look: Look | None = None) -> Tensor:
+        """Return what the head takes, or the logits where there is no head.
+
+        On the way `look` is given what the last linear layer is given, `(M, B, H)`.
+        """
+        cut = None if look is None else last_linear(self.modules[0])
         pieces = self.flat.split(self.sizes, dim=1)
         weights = [p.view(self.n_lanes, *s) for p, s in zip(pieces, self.shapes, strict=True)]
         x = images.transpose(0, 1).flatten(1, 2)
         x = x.contiguous(memory_format=torch.channels_last)  # pooling is ten times faster in it
-        for n_weights, layer in self.layers[: -1 if self.head else None]:
+        for at, (n_weights, layer) in enumerate(self.layers[: -1 if self.head else None]):
+            if at == cut:
+                look(x)
             x = layer(x, weights[:n_weights])
             weights = weights[n_weights:]
         return x
+
+    def gradients(self) -> dict[str, Tensor]:
+        """Return the gradient of each named parameter, `(M, ...)`."""
+        names = [name for name, _ in self.modules[0].named_parameters()]
+        pieces = zip(self.flat.grad.split(self.sizes, dim=1), self.shapes, strict=True)
+        views = [piece.reshape(self.n_lanes, *shape) for piece, shape in pieces]
+        return dict(zip(names, views, strict=True))
 
     def lane(self, i: int) -> nn.Module:
         """Return network `i` with its present weights and running statistics."""

@@ -1,0 +1,275 @@
+"""Photos in folders: every kind of file is either used as it should be or refused by name."""
+
+import dataclasses
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from hplab.training import data, folders
+from hplab.trial import HplabError
+
+REAL = Path(os.environ.get("HPLAB_DATA", "/nonexistent")) / "dinosaurs.npz"
+
+
+def photo(seed=0, size=(40, 30), mode="RGB"):
+    pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), np.uint8)
+    return Image.fromarray(pixels).convert(mode)
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Two classes of two photos each."""
+    root = tmp_path / "dinosaurs"
+    for i, name in enumerate(["Apato", "Brachio"]):
+        (root / name).mkdir(parents=True)
+        for j in range(2):
+            photo(2 * i + j).save(root / name / f"{j}.png")
+    return root
+
+
+def test_classes_labels_and_order(photos):
+    images, labels, names = folders.read(photos, 16)
+
+    assert names == ("Apato", "Brachio")
+    assert labels.tolist() == [0, 0, 1, 1]
+    assert images.shape == (4, 3, 16, 16)
+    assert images.dtype == np.uint8
+
+
+def test_a_photo_is_squeezed_as_torchvision_squeezes_it(photos):
+    transforms = pytest.importorskip("torchvision.transforms")
+    with Image.open(photos / "Apato" / "0.png") as image:
+        expected = np.asarray(transforms.Resize((16, 16))(image.convert("RGB")))
+
+    assert np.array_equal(folders.decode(photos / "Apato" / "0.png", 16), expected)
+
+
+@pytest.mark.parametrize("mode", ["L", "CMYK", "P", "RGBA", "1", "LA"])
+def test_other_colour_modes_become_rgb(tmp_path, mode):
+    source = photo(size=(64, 64)).resize((8, 8)).resize((64, 64), Image.Resampling.NEAREST)
+    ending = {"CMYK": "tif"}.get(mode, "png")
+    source.convert(mode).save(tmp_path / f"a.{ending}")
+    expected = np.asarray(source.convert(mode).convert("RGB").resize((16, 16), 2))
+
+    assert np.array_equal(folders.decode(tmp_path / f"a.{ending}", 16), expected)
+
+
+def test_sixteen_bits_are_scaled_and_not_clipped(tmp_path):
+    ramp = np.linspace(0, 65535, 32 * 32).astype(np.uint16).reshape(32, 32)
+    Image.fromarray(ramp).save(tmp_path / "a.png")
+    found = folders.decode(tmp_path / "a.png", 32)
+
+    assert np.array_equal(found[..., 0], ramp >> 8)
+
+
+def test_an_image_under_another_images_ending_is_used(photos):
+    photo(9).save(photos / "Apato" / "z.png")
+    (photos / "Apato" / "z.png").rename(photos / "Apato" / "z.JPG")
+
+    assert len(folders.read(photos, 16)[1]) == 5
+
+
+def test_litter_is_passed_over(photos):
+    for name in (".DS_Store", "Thumbs.db"):
+        (photos / "Apato" / name).write_bytes(b"x")
+    (photos / "readme.txt").write_text("beside the classes")
+
+    assert len(folders.read(photos, 16)[1]) == 4
+
+
+def jpeg_cut_short(path):
+    photo(size=(200, 200)).save(path, "JPEG")
+    path.write_bytes(path.read_bytes()[:3000])
+
+
+BAD = {
+    "a.jpg is empty": ("a.jpg", lambda p: p.write_bytes(b"")),
+    "a.jpg is damaged: image file is truncated": ("a.jpg", jpeg_cut_short),
+    "a.jpg is not an image, whatever its name says": ("a.jpg", lambda p: p.write_text("<html>")),
+    "notes.txt is not an image by its name; known endings: .jpg": (
+        "notes.txt",
+        lambda p: p.write_text("x"),
+    ),
+    "deeper is a folder inside a class": ("deeper", Path.mkdir),
+}
+
+
+@pytest.mark.parametrize("message", BAD)
+def test_a_file_that_cannot_be_used_is_named(photos, message):
+    name, make = BAD[message]
+    make(photos / "Brachio" / name)
+
+    with pytest.raises(HplabError) as caught:
+        folders.read(photos, 16)
+    assert f"Brachio/{message}" in str(caught.value).replace(os.sep, "/")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_huge_photo_is_refused_before_it_is_decoded(photos, monkeypatch):
+    monkeypatch.setattr(folders, "MAX_PIXELS", 1000)
+
+    with pytest.raises(HplabError, match="40 x 30 pixels, more than"):
+        folders.decode(photos / "Apato" / "0.png", 16)
+
+
+def test_many_bad_files_are_counted(photos):
+    for i in range(9):
+        (photos / "Apato" / f"{i + 10}.jpg").write_bytes(b"")
+
+    with pytest.raises(HplabError, match=r"14\.jpg is empty; and 4 more: mend or remove them"):
+        folders.read(photos, 16)
+
+
+def test_an_empty_class_and_a_folder_without_classes_are_refused(photos, tmp_path):
+    (photos / "Zanabazar").mkdir()
+    with pytest.raises(HplabError, match="Zanabazar holds no photo"):
+        folders.read(photos, 16)
+    with pytest.raises(HplabError, match="at least two; it has only 'dinosaurs'"):
+        folders.read(tmp_path, 16)
+
+
+def test_the_cache_follows_the_content(photos, tmp_path):
+    cache = tmp_path / "cache"
+    first = folders.read(photos, 16, cache=cache)[0]
+    (kept,) = cache.iterdir()
+    again = folders.read(photos, 16, cache=cache)[0]
+    photo(77).save(photos / "Apato" / "0.png")
+    other = folders.read(photos, 16, cache=cache)[0]
+
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+    assert len(list(cache.iterdir())) == 2
+    assert kept.is_file()
+
+
+def smooth(seed):
+    """A blurred photo: photos are smooth, noise is not."""
+    return np.asarray(photo(seed, (6, 6)).resize((64, 64), Image.Resampling.BICUBIC))
+
+
+def test_near_copies_share_a_group():
+    base = smooth(1)
+    darker = (base * 0.8).astype(np.uint8)
+    grainy = np.clip(base + np.random.default_rng(0).normal(0, 9, base.shape), 0, 255)
+    images = np.stack([base, smooth(2), darker, base[:, ::-1], grainy.astype(np.uint8), smooth(3)])
+
+    groups = folders.near_copies(images.transpose(0, 3, 1, 2))
+    assert groups.tolist() == [0, 1, 0, 0, 0, 2]
+
+
+@pytest.fixture
+def offered(photos, tmp_path, monkeypatch):
+    monkeypatch.setenv("HPLAB_DATA", str(tmp_path))
+    monkeypatch.setenv("HPLAB_CACHE", str(tmp_path / "cache"))
+    return tmp_path
+
+
+def test_the_folder_is_a_data_set(offered):
+    dataset = data.load("dinosaurs")
+
+    assert data.available("dinosaurs") == "HPLAB_DATA"
+    assert dataset.images.shape == (4, 3, 128, 128)
+    assert dataset.class_names == ("Apato", "Brachio")
+    assert len(dataset.test_labels) == 0
+    assert dataset.groups.tolist() == [0, 1, 2, 3]
+    assert not data.is_official(dataset)
+
+
+def test_an_npz_is_the_same_data_set(offered):
+    from_folder = data.load("dinosaurs")
+    np.savez(
+        offered / "dinosaurs.npz",
+        images=from_folder.images.numpy().transpose(0, 2, 3, 1),
+        labels=from_folder.labels.numpy(),
+        class_names=np.array(from_folder.class_names),
+    )
+
+    assert data.load("dinosaurs").digest == from_folder.digest
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"images": np.zeros((4, 64, 64, 3), np.uint8)}, r"expected uint8 \(N, 128, 128, 3\)"),
+        ({"labels": np.array([0, 1, 2, 0])}, "labels run from 0 to 2, expected 0 to 1"),
+        ({"labels": np.zeros((4, 1), np.int64)}, r"labels is int64 \(4, 1\), expected integers"),
+        ({"class_names": np.array(["a", "a"])}, "two or more different names"),
+        ({"group": np.zeros(3, np.int64)}, r"group is int64 \(3,\), expected integers \(4,\)"),
+    ],
+)
+def test_an_npz_that_is_another_thing_is_refused(offered, change, message):
+    arrays = {
+        "images": np.zeros((4, 128, 128, 3), np.uint8),
+        "labels": np.array([0, 0, 1, 1]),
+        "class_names": np.array(["a", "b"]),
+    }
+    np.savez(offered / "dinosaurs.npz", **arrays | change)
+
+    with pytest.raises(HplabError, match=message):
+        data.load("dinosaurs")
+
+
+def test_without_the_photos_the_message_says_what_to_put_where(monkeypatch):
+    monkeypatch.delenv("HPLAB_DATA", raising=False)
+
+    assert data.available("dinosaurs") is None
+    with pytest.raises(HplabError, match="put a folder dinosaurs with one folder a class inside"):
+        data.load("dinosaurs")
+
+
+def grouped_set():
+    """60 one-pixel images of two classes in 20 groups of three."""
+    labels = torch.arange(60) // 3 % 2
+    images = torch.arange(60, dtype=torch.uint8).view(-1, 1, 1, 1)
+    none = (torch.zeros(0, 1, 1, 1, dtype=torch.uint8), torch.zeros(0, dtype=torch.int64))
+    return data.Dataset(
+        "toy", images, labels, *none, ("a", "b"), "0" * 64, (0.5,), (0.25,), torch.arange(60) // 3
+    )
+
+
+def test_grouped_folds_keep_near_copies_together():
+    dataset = grouped_set()
+    plain, grouped = (
+        [
+            data.split(dataset, split="kfold", split_args={"grouped": g}, fold=f).val_index
+            for f in (1, 2, 3)
+        ]
+        for g in (False, True)
+    )
+
+    def divided(folds):
+        return sum(len(set(f.tolist()) & {3 * i, 3 * i + 1, 3 * i + 2}) % 3 > 0
+                   for f in folds for i in range(20))  # fmt: skip
+
+    assert divided(grouped) == 0
+    assert divided(plain) > 0
+    assert sorted(torch.cat(grouped).tolist()) == list(range(60))
+
+
+def test_grouped_folds_need_groups():
+    with pytest.raises(HplabError, match="near copies in 'toy' are not known"):
+        data.split(
+            dataclasses.replace(grouped_set(), groups=None),
+            split="kfold",
+            split_args={"grouped": True},
+            fold=1,
+        )
+
+
+@pytest.mark.skipif(not REAL.is_file(), reason="the photos are not on this machine")
+def test_the_reports_first_fold_is_found_again(monkeypatch):
+    """Row sums of the report's confusion matrix, where one Triceratops is missing."""
+    monkeypatch.setenv("HPLAB_DATA", str(REAL.parent))
+    dataset = data.load("dinosaurs")
+    fold = data.split(dataset, split="kfold", split_args={}, fold=1)
+    counts = dict(zip(dataset.class_names, torch.bincount(fold.val_labels).tolist(), strict=True))
+
+    assert len(dataset.labels) == 2447
+    assert counts["Dilophosaurus"] == 59
+    assert sum(counts.values()) == 816
+    own = folders.near_copies(dataset.images.numpy())
+    assert abs(len(set(own.tolist())) - len(set(dataset.groups.tolist()))) < 10
