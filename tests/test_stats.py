@@ -9,7 +9,7 @@ import scipy.stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import ttost_paired
 
-from hplab.analysis import stats
+from hplab.analysis import resampling, shares, spread, stats
 
 SIMS = 20_000  # binomial error of a coverage of 0.95: 0.0015
 
@@ -79,7 +79,7 @@ def test_log_sd_ratio_covers_the_ratio_of_paired_spreads(rng, sd, correlation):
     shared = rng.normal(size=(SIMS, 20))
     own = rng.normal(size=(2, SIMS, 20))
     mix = math.sqrt(correlation) * shared + math.sqrt(1 - correlation) * own
-    got = stats.mean_interval(stats.log_sd_pseudo_values(sd[0] * mix[0], sd[1] * mix[1]))
+    got = stats.mean_interval(spread.log_sd_pseudo_values(sd[0] * mix[0], sd[1] * mix[1]))
     assert 0.94 < coverage(got, math.log(sd[0] / sd[1])) < 0.96
 
 
@@ -90,13 +90,13 @@ def test_jackknife_agrees_with_leaving_out_each_seed_in_a_loop(rng):
         math.log(np.delete(a, i).std(ddof=1) / np.delete(b, i).std(ddof=1)) for i in range(9)
     ]
     expected = [9 * whole - 8 * value for value in left_out]
-    assert stats.log_sd_pseudo_values(a, b) == pytest.approx(expected)
-    assert stats.log_sd_ratio(a, b).estimate == pytest.approx(np.mean(expected))
+    assert spread.log_sd_pseudo_values(a, b) == pytest.approx(expected)
+    assert spread.log_sd_ratio(a, b).estimate == pytest.approx(np.mean(expected))
 
 
 def test_a_sample_without_spread_has_no_log_sd():
     with pytest.raises(ValueError, match="without spread"):
-        stats.log_sd_ratio([1.0, 1.0, 1.0, 1.0], [1.0, 2.0, 3.0, 4.0])
+        spread.log_sd_ratio([1.0, 1.0, 1.0, 1.0], [1.0, 2.0, 3.0, 4.0])
 
 
 def test_simultaneous_intervals_hold_together(rng):
@@ -109,7 +109,7 @@ def test_simultaneous_intervals_hold_together(rng):
 
 def proportion_coverage(n, method, p):
     counts = np.arange(n + 1)
-    interval = stats.proportion_interval(counts, n, method=method)
+    interval = shares.proportion_interval(counts, n, method=method)
     chance = scipy.stats.binom.pmf(counts[:, None], n, p)
     inside = (interval.low[:, None] <= p) & (p <= interval.high[:, None])
     return (chance * inside).sum(axis=0)
@@ -208,13 +208,13 @@ def test_holm_agrees_with_statsmodels(rng):
 
 def test_argmax_probability_of_two_seeds_has_its_closed_form():
     """Differences +2 and -1: the sum is positive for ++ and the mixed draws, 3 in 4."""
-    got = stats.argmax_probability([[2.0, 0.0], [0.0, 1.0]], n_boot=40_000)
+    got = resampling.argmax_probability([[2.0, 0.0], [0.0, 1.0]], n_boot=40_000)
     assert got.tolist() == pytest.approx([0.75, 0.25], abs=0.01)
 
 
 def test_argmax_probability_splits_ties_and_knows_a_sure_winner():
-    assert stats.argmax_probability(np.ones((5, 4))).tolist() == [0.25] * 4
-    assert stats.argmax_probability([[1, 2, 0], [1, 3, 0], [0, 1, 0]]).tolist() == [0, 1, 0]
+    assert resampling.argmax_probability(np.ones((5, 4))).tolist() == [0.25] * 4
+    assert resampling.argmax_probability([[1, 2, 0], [1, 3, 0], [0, 1, 0]]).tolist() == [0, 1, 0]
 
 
 # ------------------------------------------------------------------------------- decisions
@@ -286,11 +286,11 @@ def test_the_rule_for_no_difference(x, outcome):
         (lambda: stats.tost([1.0, 2.0], margin=-1), "margin must not be negative"),
         (lambda: stats.log2_slopes([[1, 2]], [0, 1]), "levels must be positive"),
         (lambda: stats.log2_slopes([[1, 2]], [1, 2, 4]), "levels of shape"),
-        (lambda: stats.log_sd_pseudo_values([1, 2], [1, 2]), "3 seeds or more"),
+        (lambda: spread.log_sd_pseudo_values([1, 2], [1, 2]), "3 seeds or more"),
         (lambda: stats.simultaneous_intervals([1.0, 2.0]), "one row a seed"),
-        (lambda: stats.argmax_probability([1.0, 2.0]), "one row a seed"),
-        (lambda: stats.proportion_interval(3, 2), "0 <= count <= n"),
-        (lambda: stats.proportion_interval(1, 2, method="wald"), "known: jeffreys, exact, wilson"),
+        (lambda: resampling.argmax_probability([1.0, 2.0]), "one row a seed"),
+        (lambda: shares.proportion_interval(3, 2), "0 <= count <= n"),
+        (lambda: shares.proportion_interval(1, 2, method="wald"), "known: jeffreys, exact, wilson"),
     ],
 )
 def test_impossible_input_is_refused_with_what_was_got(call, words):

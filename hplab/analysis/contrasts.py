@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from hplab.analysis import phrases, quantities, stats
+from hplab.analysis import phrases, quantities, spread, stats
 from hplab.analysis.cells import Sample, sample, short
 from hplab.analysis.findings import (
     Decision,
@@ -148,7 +148,7 @@ def variance(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
     test, quantity = claim.test, quantities.parse(claim.test["quantity"])
     found = sample(runs, [test["first"], test["second"]], claim)
     first, second = (values for values, _ in _values(found, quantity, curves))
-    pseudo = stats.log_sd_pseudo_values(first, second)
+    pseudo = spread.log_sd_pseudo_values(first, second)
     if not np.isfinite(pseudo).all():
         raise Missing("One of the settings has no spread over seeds.")
     decision = claimed_side(pseudo, test["margin"], claim.alpha)

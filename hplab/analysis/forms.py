@@ -42,7 +42,9 @@ FORMS: dict[str, Form] = {
     "number": Form(("arm", "metrics", "tolerance")),
     "value": Form(("quantity", "value", "tolerance"), _ONE_OR_TWO),
     "trend": Form(
-        ("x", "levels", "arm", "metrics", "margin"), (), ("scale", "groups", "log", "steps")
+        ("x", "levels", "arm", "metrics", "margin"),
+        (),
+        ("scale", "groups", "log", "steps", "matched"),
     ),
     "ranking": Form(
         ("quantity", "best", "probability"), (("x", "levels", "arm"), ("cells", "way"))
@@ -61,8 +63,8 @@ FORMS: dict[str, Form] = {
 }
 # These give no p value, so they cannot be primary.
 NO_P = ("number", "value", "ranking", "winners", "components", "most_cells", "coverage", "none")
-# Final columns that an event may name, and what it is in words when it equals the given value.
-EVENTS = ("n_predicted", "live_units", "died", "revived", "predicts_majority")
+# What an event may name: final columns, and what is read off a curve.
+EVENTS = ("collapsed", "top_is_majority", *quantities.EVENTS)
 WORDS: dict[str, tuple[str, ...]] = {
     "form of shape": ("lowest", "rising"),
     "form of profile": ("range", "largest_drop"),
@@ -129,10 +131,12 @@ def needs(test: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     found = quantities_of(test)
     columns = set().union(*(quantity.columns for quantity in found))
     curves = set().union(*(quantity.curves for quantity in found))
-    if test["type"] == "shape":
-        columns, curves = set(), columns
+    if test["type"] == "shape" or "matched" in test:
+        columns, curves = set(), columns | {test["matched"]} if "matched" in test else columns
     for part in test["parts"] if test["type"] == "all" else [test]:
-        columns |= {*part.get("event", ()), *part.get("given", ())}
+        events = {*part.get("event", ()), *part.get("given", ())}
+        columns |= events - set(quantities.EVENTS)
+        curves |= {quantities.EVENTS[name][0] for name in events & set(quantities.EVENTS)}
         columns |= {part["error"]} if "error" in part else set()
     return sorted(columns), sorted(curves)
 

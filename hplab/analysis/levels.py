@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hplab.analysis import phrases, quantities, stats
+from hplab.analysis import phrases, quantities, resampling, spread, stats
 from hplab.analysis.cells import Sample, declared, sample, short
 from hplab.analysis.findings import Finding, all_parts, on, shown, size_of
 from hplab.analysis.ledger import Claim
@@ -26,7 +26,7 @@ def trend(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
     # Shape (group and metric, seed, level).
     values = np.array(
         [
-            (1 if way == "up" else -1) * np.stack([_final(rows, name, test) for rows in part], 1)
+            (1 if way == "up" else -1) * np.stack(_levels(part, name, test, curves), 1)
             for part in _split(found.rows, len(groups))
             for name, way in test["metrics"].items()
         ]
@@ -48,14 +48,19 @@ def trend(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
     )
 
 
-def _final(rows: pd.DataFrame, name: str, test: Mapping[str, Any]) -> np.ndarray:
-    """Return a metric in the unit of the margin: the table's, the reader's, or its logarithm."""
-    values = quantities.final(rows, name)
-    if test.get("log"):
-        if not (values > 0).all():
-            raise Missing(f"Where {name} is not positive there is no ratio.")
-        return np.log(values)
-    return values * (quantities.scale(test["margin"]["unit"]))
+def _levels(
+    tables: Sequence[pd.DataFrame], name: str, test: Mapping[str, Any], curves: Curves
+) -> list[np.ndarray]:
+    """Return a metric at every level, in the unit of the margin or as its logarithm."""
+    if "matched" in test:
+        found = quantities.matched(tables, name, test["matched"], curves)
+    else:
+        found = [quantities.final(rows, name) for rows in tables]
+    if not test.get("log"):
+        return [values * quantities.scale(test["margin"]["unit"]) for values in found]
+    if not all((values > 0).all() for values in found):
+        raise Missing(f"Where {name} is not positive there is no ratio.")
+    return [np.log(values) for values in found]
 
 
 def _split(rows: Sequence[pd.DataFrame], n: int) -> list[Sequence[pd.DataFrame]]:
@@ -146,7 +151,7 @@ def ranking(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
     found, values = _matrix(claim, runs, curves, cells, quantity)
     way = test.get("way", "highest")
     turned = values if way == "highest" else -values
-    chance, which = stats.argmax_probability(turned), cells.index(best)
+    chance, which = resampling.argmax_probability(turned), cells.index(best)
     rivals = np.delete(turned, which, axis=1) - turned[:, [which]]
     ahead = stats.simultaneous_intervals(rivals, level=1 - claim.alpha)
     outcome = INCONCLUSIVE
@@ -176,7 +181,7 @@ def winners(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
     cells = [{**group, **rival} for group in test["groups"] for rival in test["rivals"]]
     found, values = _matrix(claim, runs, curves, cells, quantity)
     values = values.reshape(found.n, len(test["groups"]), len(test["rivals"]))
-    chance = stats.same_winner_probability(values)
+    chance = resampling.same_winner_probability(values)
     outcome = INCONCLUSIVE
     if chance > test["probability"]:
         outcome = CONTRADICTED
@@ -195,7 +200,7 @@ def components(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
     """The share of the variance over runs that lies between settings, not between seeds."""
     test, quantity = claim.test, quantities.parse(claim.test["quantity"])
     found, values = _matrix(claim, runs, curves, test["cells"], quantity)
-    share = stats.between_share(values, level=1 - claim.alpha)
+    share = spread.between_share(values, level=1 - claim.alpha)
     outcome = INCONCLUSIVE
     if share.low > test["share"]:
         outcome = SUPPORTED

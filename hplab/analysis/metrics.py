@@ -176,6 +176,29 @@ def where(curve: ArrayLike, other: ArrayLike, level: float) -> float:
     return float(at_epochs(curve, [at])[0]) if math.isfinite(at) else math.nan
 
 
+def filled(curve: ArrayLike) -> np.ndarray:
+    """Return a curve measured at some epochs only (nan elsewhere), straight in between.
+
+    Before the first and after the last measurement it is level; without any it stays nan.
+    """
+    y = _curve(curve)
+    known = np.flatnonzero(np.isfinite(y))
+    return np.interp(np.arange(len(y)), known, y[known]) if len(known) else y
+
+
+def zeros_from(curve: ArrayLike, *, in_a_row: int = 3) -> int:
+    """Return the index of the first epoch of a row of zeros; the curve's length if there is none.
+
+    Args:
+        curve: One count an epoch.
+        in_a_row: How many zeros make a row.
+    """
+    zero = _curve(curve) == 0
+    runs = np.convolve(zero, np.ones(in_a_row, int), "valid") if len(zero) >= in_a_row else []
+    found = np.flatnonzero(np.asarray(runs) == in_a_row)
+    return int(found[0]) if len(found) else len(zero)
+
+
 def epoch_of_minimum(curve: ArrayLike) -> float:
     """Return the epoch, from 1, at which a curve is lowest: the first of equals, nan if none."""
     y = _curve(curve)

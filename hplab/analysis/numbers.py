@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hplab.analysis import phrases, quantities, stats
+from hplab.analysis import phrases, quantities, spread, stats
 from hplab.analysis.cells import Sample, describe, sample
 from hplab.analysis.findings import Finding, on, shown, size_of
 from hplab.analysis.ledger import Claim
@@ -97,7 +97,7 @@ def _width_ratio(rows: pd.DataFrame, test: Mapping[str, Any], alpha: float) -> f
     """Return the half-width over models divided by the one over all draws pooled."""
     means = quantities.final(rows, test["quantity"])
     errors = quantities.final(rows, test["error"])
-    return stats.pooled_width_ratio(means, errors, test["draws"], level=1 - alpha)
+    return spread.pooled_width_ratio(means, errors, test["draws"], level=1 - alpha)
 
 
 def _at_the_report_s_setting(found: Sample) -> None:

@@ -8,7 +8,7 @@ it off the runs, `words` says it.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,9 +29,9 @@ METRICS: dict[str, tuple[str, str]] = {
     "loss_gap": ("nats", "the loss gap"),
     "train_s": ("s", "training time"),
     "sharpness": ("", "sharpness"),
-    "matched_sharpness": ("", "sharpness at matched training loss"),
+    "sharpness_path": ("", "sharpness on the way"),
+    "sharpness_direction_sd": ("", "the spread of sharpness over directions"),
     "matched_keskar": ("", "Keskar's sharpness at matched training loss"),
-    "sharpness_cv": ("share", "the variation over directions"),
     "sharpness_quadratic": ("share", "sharpness over its quadratic forecast"),
 }
 # Ways to read a curve, with the unit they give; None stands for the unit of the metric.
@@ -46,6 +46,11 @@ READINGS: dict[str, str | None] = {
     "rise_from_minimum": None,
     "roughness": None,  # the window of the local line, in epochs
     "where": None,  # another metric and the share at which it is read
+}
+# What an event reads off a curve; other events are final columns, 1 where they happened.
+EVENTS: dict[str, tuple[str, Callable[[np.ndarray], float]]] = {
+    "died": ("live_units", lambda line: float(metrics.zeros_from(line) < len(line))),
+    "revived": ("live_units", lambda line: float((line[metrics.zeros_from(line) :] > 0).any())),
 }
 _GAPS = {"acc_gap": ("train_acc", "val_acc"), "loss_gap": ("val_loss", "train_loss")}
 
@@ -233,6 +238,49 @@ def curves_of(rows: pd.DataFrame, metric: str, curves: Curves) -> list[np.ndarra
     if absent:
         raise Missing(f"{len(absent)} of {len(rows)} runs have no recorded learning curve.")
     return [by_key[key].sort_values("epoch")[metric].to_numpy(float) for key in rows["key"]]
+
+
+def event(rows: pd.DataFrame, wanted: Mapping[str, float], curves: Curves) -> np.ndarray:
+    """Return in which runs all of `wanted` hold: final columns, or what `EVENTS` reads off curves.
+
+    Raises:
+        Missing: If a column or curve is not recorded.
+    """
+    holds = np.ones(len(rows), bool)
+    for name, value in wanted.items():
+        if name in EVENTS:
+            metric, read = EVENTS[name]
+            found = np.array([read(line) for line in curves_of(rows, metric, curves)], float)
+        else:
+            found = final(rows, name)
+        holds &= found == value
+    return holds
+
+
+def matched(
+    tables: Sequence[pd.DataFrame], metric: str, by: str, curves: Curves
+) -> list[np.ndarray]:
+    """Return a curve's values where another first falls to a level that all settings reach.
+
+    Args:
+        tables: One arm each, the same seeds in the same order.
+        metric: The curve to read; straight between the epochs at which it was measured.
+        by: The falling curve that is matched, such as "train_loss".
+        curves: Learning curves in long form, or what makes them from runs.
+
+    Returns:
+        One array an arm, one value a seed. The level of a seed is the highest of its lowest values.
+
+    Raises:
+        Missing: If a curve is not recorded.
+    """
+    falling = [[-line for line in curves_of(rows, by, curves)] for rows in tables]
+    read = [[metrics.filled(line) for line in curves_of(rows, metric, curves)] for rows in tables]
+    levels = [min(np.nanmax(line) for line in seed) for seed in zip(*falling, strict=True)]
+    return [
+        np.array([metrics.where(*at) for at in zip(arm, fall, levels, strict=True)])
+        for arm, fall in zip(read, falling, strict=True)
+    ]
 
 
 def words(quantity: Quantity) -> str:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from hplab.training import losses, sharpness
 from hplab.trial import Trial, stream_seed
 
-Numbers = dict[str, float]
+Numbers = dict[str, float | None]
 Series = dict[str, list[float]]
 
 RADIUS = 5.0  # report 002's perturbation, in weight space
@@ -84,6 +84,7 @@ def sharpness_at_end(probe: Probe) -> tuple[Numbers, Series]:
         "sharpness": whole.value,
         "sharpness_se": whole.se,
         "sharpness_direction_sd": whole.direction_sd,
+        "sharpness_quadratic": _quadratic(ladder),
         "sharpness_relative": ladder[-1].value,
         "sharpness_relative_se": ladder[-1].se,
         "weight_norm": norm,
@@ -94,6 +95,12 @@ def sharpness_at_end(probe: Probe) -> tuple[Numbers, Series]:
         "ladder_sharpness": [rung.value for rung in ladder],
         "ladder_se": [rung.se for rung in ladder],
     }
+
+
+def _quadratic(ladder: list[sharpness.AverageSharpness]) -> float | None:
+    """Return the sharpness at report 002's radius over that of the parabola through radius 1."""
+    far, near = (ladder[LADDER.index(radius)].value for radius in (RADIUS, 1.0))
+    return far / (RADIUS**2 * near) if near else None
 
 
 def curvature(probe: Probe) -> tuple[Numbers, Series]:

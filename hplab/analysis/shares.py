@@ -1,0 +1,83 @@
+"""Shares of runs: their intervals and their difference."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
+from statsmodels.stats.proportion import (
+    confint_proportions_2indep,
+    proportion_confint,
+    test_proportions_2indep,
+)
+
+from hplab.analysis.stats import Interval, plain
+
+
+def proportion_interval(
+    count: ArrayLike, n: int, *, level: float = 0.95, method: str = "jeffreys"
+) -> Interval:
+    """Return a proportion with its interval.
+
+    Args:
+        count: Successes, 0..n.
+        n: Trials, at least 1.
+        level: Nominal coverage.
+        method: "jeffreys" (right on average), "exact" (Clopper-Pearson, never below nominal) or
+            "wilson".
+
+    Raises:
+        ValueError: If the count is outside 0..n, or the method unknown.
+    """
+    methods = {"jeffreys": "jeffreys", "exact": "beta", "wilson": "wilson"}
+    if method not in methods:
+        raise ValueError(f"unknown method {method!r}; known: {', '.join(methods)}")
+    k = np.asarray(count)
+    if n < 1 or (k < 0).any() or (k > n).any():
+        raise ValueError(f"need 0 <= count <= n and n >= 1, got {count} of {n}")
+    low, high = proportion_confint(k, n, alpha=1 - level, method=methods[method])
+    return Interval(plain(k / n), plain(low), plain(high), level, n)
+
+
+def proportion_difference(first: int, second: int, n: int, *, level: float = 0.95) -> Interval:
+    """Return the difference of two shares with Newcombe's interval and Boschloo's exact p value.
+
+    Args:
+        first: Successes of the first sample, out of n.
+        second: Successes of the second, out of n.
+        n: Trials of each sample, at least 1.
+        level: Nominal coverage.
+
+    Raises:
+        ValueError: If a count is outside 0..n.
+
+    References:
+        Newcombe (1998), Statistics in Medicine 17, method 10; Boschloo (1970), Statistica
+        Neerlandica 24.
+    """
+    if n < 1 or not (0 <= first <= n and 0 <= second <= n):
+        raise ValueError(f"need counts of 0 to {n}, got {first} and {second}")
+    low, high = confint_proportions_2indep(
+        first, n, second, n, method="newcomb", compare="diff", alpha=1 - level
+    )
+    table = [[first, second], [n - first, n - second]]
+    p = 1.0 if first == second else float(stats.boschloo_exact(table, n=16).pvalue)
+    return Interval((first - second) / n, float(low), float(high), level, n, min(1.0, p))
+
+
+def proportion_difference_below(first: int, second: int, n: int, *, margin: float) -> float:
+    """Return the p value of "the first share exceeds the second by the margin or more".
+
+    Args:
+        first: Successes of the first sample, out of n.
+        second: Successes of the second, out of n.
+        n: Trials of each sample.
+        margin: As a share, positive.
+
+    References:
+        Miettinen and Nurminen (1985), Statistics in Medicine 4: the score test.
+    """
+    found = test_proportions_2indep(
+        first, n, second, n, value=margin, compare="diff", method="score", alternative="smaller"
+    )
+    return float(found.pvalue)

@@ -1,0 +1,123 @@
+"""How much runs differ: over seeds, between settings, between models and directions."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
+
+from hplab.analysis.stats import Interval, check_values, mean_interval, t_half_width
+
+
+def log_sd_pseudo_values(first: ArrayLike, second: ArrayLike) -> np.ndarray:
+    """Return jackknife pseudo-values of log(sd(first) / sd(second)), one a seed.
+
+    Their mean is the bias-corrected log ratio and their t interval its interval; leaving out whole
+    seeds keeps the pairing. A value of inf or nan means that a sample has no spread.
+
+    Args:
+        first: One value a seed. Shape `(..., n)` with n at least 3.
+        second: The same seeds in the same order.
+
+    Raises:
+        ValueError: If the shapes differ or there are fewer than three seeds.
+
+    References:
+        Miller (1968), Jackknifing variances, Annals of Mathematical Statistics 39.
+    """
+    a, b = check_values(first, 0.95), check_values(second, 0.95)
+    n = a.shape[-1]
+    if a.shape != b.shape or n < 3:
+        raise ValueError(f"need equal shapes and 3 seeds or more, got {a.shape} and {b.shape}")
+    with np.errstate(divide="ignore", invalid="ignore"):
+        whole = _log_sd(a, n) - _log_sd(b, n)
+        left_out = _log_sd_without_each(a) - _log_sd_without_each(b)
+        return n * whole[..., None] - (n - 1) * left_out
+
+
+def log_sd_ratio(first: ArrayLike, second: ArrayLike, *, level: float = 0.95) -> Interval:
+    """Return log(sd(first) / sd(second)) over seeds with its paired jackknife t interval.
+
+    Args:
+        first: One value a seed. Shape `(n,)`.
+        second: The same seeds in the same order.
+        level: Nominal coverage.
+
+    Raises:
+        ValueError: If a sample has no spread, or as `log_sd_pseudo_values`.
+    """
+    pseudo = log_sd_pseudo_values(first, second)
+    if not np.isfinite(pseudo).all():
+        raise ValueError("a sample without spread has no log standard deviation")
+    return mean_interval(pseudo, level=level)
+
+
+def between_share(values: ArrayLike, *, level: float = 0.95) -> Interval:
+    """Return the share of variance between settings (intraclass correlation), with its interval.
+
+    One-way random effects; the interval comes from the F distribution and is exact for normal
+    values of equal variance.
+
+    Args:
+        values: One row a seed, one column a setting. Shape `(n, k)`.
+        level: Nominal coverage.
+
+    Raises:
+        ValueError: If there are fewer than two seeds or settings, or a value is not finite.
+
+    References:
+        Shrout and Fleiss (1979), Intraclass correlations, Psychological Bulletin 86.
+    """
+    x = np.asarray(values, float)
+    if x.ndim != 2 or x.shape[1] < 2:
+        raise ValueError(f"need one row a seed and two settings or more, got shape {x.shape}")
+    check_values(x.T, level)
+    n, k = x.shape
+    between = n * x.mean(axis=0).var(ddof=1)
+    within = x.var(axis=0, ddof=1).mean()
+    if within == 0:
+        share = 0.0 if between == 0 else 1.0
+        return Interval(share, share, share, level, n)
+    f, tail = between / within, (1 - level) / 2
+    df = (k - 1, k * (n - 1))
+    limits = [f / stats.f.ppf(1 - tail, *df), f, f / stats.f.ppf(tail, *df)]
+    low, share, high = (max(0.0, (g - 1) / (g + n - 1)) for g in limits)
+    return Interval(share, low, high, level, n)
+
+
+def pooled_width_ratio(
+    means: ArrayLike, errors: ArrayLike, n_draws: int, *, level: float = 0.95
+) -> float:
+    """Return how much wider an interval over models is than one over all their draws pooled.
+
+    Args:
+        means: One mean over draws a model. Shape `(n,)`.
+        errors: The standard error of each mean over its draws.
+        n_draws: Draws a model.
+        level: Nominal coverage of both.
+
+    Raises:
+        ValueError: If the shapes differ, or as `mean_interval`.
+    """
+    m, e = check_values(means, level), check_values(errors, level)
+    if m.shape != e.shape or m.ndim != 1:
+        raise ValueError(f"need one mean and one error a model, got {m.shape} and {e.shape}")
+    n, total = len(m), len(m) * n_draws
+    squares = (n_draws - 1) * n_draws * (e**2).sum() + n_draws * ((m - m.mean()) ** 2).sum()
+    pooled = stats.t.ppf((1 + level) / 2, total - 1) * math.sqrt(squares / (total - 1) / total)
+    return float(t_half_width(m, level) / math.sqrt(n) / pooled)
+
+
+def _log_sd(x: np.ndarray, n: int) -> np.ndarray:
+    centred = x - x.mean(-1, keepdims=True)
+    return 0.5 * np.log((centred**2).sum(-1) / (n - 1))
+
+
+def _log_sd_without_each(x: np.ndarray) -> np.ndarray:
+    n = x.shape[-1]
+    centred = x - x.mean(-1, keepdims=True)
+    # Leaving out one value takes n/(n-1) of its squared distance off the sum of squares.
+    rest = (centred**2).sum(-1, keepdims=True) - centred**2 * n / (n - 1)
+    return 0.5 * np.log(np.maximum(rest, 0) / (n - 2))
