@@ -50,7 +50,13 @@ def stream_seed(seed: int, purpose: str) -> int:
 # the same tables, so a name known here is a name that works.
 
 MODELS: dict[str, dict[str, Any]] = {
-    "mlp": {"hidden": [64, 32], "dropout": 0.0, "logit_norm": False},
+    "mlp": {
+        "hidden": [64, 32],
+        "dropout": 0.0,
+        "logit_norm": False,
+        "batch_norm": False,  # before every activation
+        "init": "torch",  # or "matched": scaled to the activation (see hplab.training.init)
+    },
     "cnn": {
         "channels": [32, 64],
         "hidden": 128,
@@ -109,6 +115,7 @@ LOSSES = (
 ACTIVATIONS = ("relu", "leaky_relu", "gelu", "silu", "sigmoid", "tanh")
 NORMALIZATIONS = ("standard", "unit", "imagenet")
 PRECISIONS = ("fp32", "tf32", "bf16")  # see hplab.training.precision
+DECAYED = ("all", "weights")  # "weights" spares biases and batch normalization
 SEEDINGS = ("common", "report_002")
 # "steps" keeps the loss and learning rate of every step, "diagnostics" counts live units and
 # predicted classes every epoch, "probes" live units after early steps, "confusion" keeps the
@@ -121,6 +128,8 @@ MEASURES = (
     "sharpness",
     "sharpness_path",
     "curvature",
+    "norms",
+    "layers",
 )
 
 _COMPONENTS = {
@@ -136,6 +145,7 @@ _CHOICES = {
     "normalize": NORMALIZATIONS,
     "precision": PRECISIONS,
     "seeding": SEEDINGS,
+    "decayed": DECAYED,
 }
 _POSITIVE = (  # arguments that zero or less would turn into nonsense
     "model_args.hidden",
@@ -161,7 +171,10 @@ _POSITIVE = (  # arguments that zero or less would turn into nonsense
 _SHARES = ("schedule_args.pct_start", "augment.flip")  # at most 1
 # Times of a schedule: from 1 on epochs, below 1 a share of the run.
 TIMES = ("step_size", "milestones", "warmup", "decay", "T_0")
-_WORDS = {"schedule_args.every": ("step", "epoch")}  # arguments that are one of a few words
+_WORDS = {  # arguments that are one of a few words
+    "schedule_args.every": ("step", "epoch"),
+    "model_args.init": ("torch", "matched"),
+}
 # Data sets are known by name here so that a typo is caught before any training starts.
 DATA = ("digits", "mnist", "fashion-mnist", "cifar10", "cifar100", "dinosaurs")
 
@@ -193,6 +206,7 @@ class Trial:
         schedule: Learning-rate schedule, one of `SCHEDULES`.
         schedule_args: Arguments of the schedule.
         weight_decay: As the torch optimizer of that name takes it.
+        decayed: Which parameters decay: "all", or "weights" without biases and normalization.
         drop_last: Leave out the last, smaller batch of an epoch.
         shuffle: Draw a new order of the training images every epoch.
         precision: Number format of training, one of `PRECISIONS`.
@@ -228,6 +242,7 @@ class Trial:
     schedule: str = "constant"
     schedule_args: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     weight_decay: float = 0.0
+    decayed: str = "all"
     drop_last: bool = False
     shuffle: bool = True
     precision: str = "fp32"

@@ -104,3 +104,36 @@ def test_the_fused_form_equals_the_plain_one(name):
         return cls(params, lr=0.01, weight_decay=0.1, foreach=False, **arguments)
 
     assert path(lambda p: optim.build([(trial, p)])) == pytest.approx(path(plain), rel=1e-12)
+
+
+def test_only_weights_decay_where_biases_are_spared():
+    """Without a gradient a step of SGD is the decay alone: times 1 - lr * decay."""
+    trial = Trial(
+        data="mnist", optimizer="sgd", lr=0.1, weight_decay=0.5, decayed="weights", model="mlp"
+    )
+    net = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.BatchNorm1d(3))
+    before = [p.detach().clone() for p in net.parameters()]
+    stepper = optim.build([(trial, net.parameters())])
+    for p in net.parameters():
+        p.grad = torch.zeros_like(p)
+    stepper.step()
+
+    factors = [
+        float(p.flatten()[0].detach() / q.flatten()[0])
+        for p, q in zip(net.parameters(), before, strict=True)
+        if q.flatten()[0]
+    ]
+    assert factors == pytest.approx([0.95, 1.0, 1.0])
+    assert [group["setting"] for group in stepper.param_groups] == [0, 0]
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
+def test_weight_decay_follows_torchs_own_optimizer_bit_for_bit(name):
+    """Fifty steps with a changing gradient, and torch's class called as its manual says."""
+    trial = Trial(data="mnist", optimizer=name, lr=0.01, weight_decay=0.1)
+    cls = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[name]
+
+    ours = path(lambda p: optim.build([(trial, p)]), n_steps=50)
+    torchs = path(lambda p: cls(p, lr=0.01, weight_decay=0.1, fused=True), n_steps=50)
+
+    assert ours == torchs

@@ -36,7 +36,7 @@ _OWNERS = {  # which component a column of arguments belongs to
     }.items()
     for one in table.values()
     for name in one
-}
+} | {"blocks": "activation"}  # which blocks of a MobileNet have the trial's activation
 # An arm is described without these, unless they are what the arms differ in.
 _USUAL = {
     "schedule": "constant",

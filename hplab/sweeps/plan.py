@@ -6,6 +6,8 @@ import functools
 import itertools
 import math
 
+from torch import nn
+
 from hplab.training import data, loop, models
 from hplab.trial import Trial
 
@@ -41,16 +43,21 @@ def stacks(trials: list[Trial], device: str, workers: int) -> list[list[Trial]]:
 
 def width(trial: Trial, device: str) -> int:
     """Return how many networks of this trial's kind train together, at most."""
+    if not loop.can_stack(trial, _network(trial)):
+        return 1
     table = CPU_WIDTH if device == "cpu" else GPU_WIDTH
     return next(lanes for limit, lanes in table if n_parameters(trial) < limit)
 
 
 def n_parameters(trial: Trial) -> int:
     """Return the number of weights of the trial's network."""
+    return sum(p.numel() for p in _network(trial).parameters())
+
+
+def _network(trial: Trial) -> nn.Module:
     dataset = _dataset(trial.data)
     shape = tuple(dataset.images.shape[1:])
-    network = models.build(trial, shape, len(dataset.class_names))
-    return sum(p.numel() for p in network.parameters())
+    return models.build(trial, shape, len(dataset.class_names))
 
 
 def n_steps(trial: Trial) -> int:

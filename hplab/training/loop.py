@@ -113,8 +113,8 @@ def train_lanes(
     lanes = [trials[i] for i in order]
     shape, n_classes = tuple(dataset.images.shape[1:]), len(dataset.class_names)
     modules = [models.build(trial, shape, n_classes).to(device) for trial in lanes]
-    if len(lanes) > 1 and not stack.stackable(modules[0]):
-        raise HplabError(f"model {first.model!r} has layers that cannot be stacked")
+    if len(lanes) > 1 and not can_stack(first, modules[0]):
+        raise HplabError(f"trials of model {first.model!r} like these cannot be stacked")
     run = _Run(lanes, dataset, _network(modules), device)
     with precision.matmul(first.precision):
         outcomes = dict(zip(order, run.outcomes(), strict=True))
@@ -124,6 +124,15 @@ def train_lanes(
 def stack_key(trial: Trial) -> str:
     """Return a text that is equal for trials which may share a stack."""
     return trial.replace(**{name: _LANE_DEFAULTS[name] for name in LANE_FIELDS}).identity()
+
+
+def can_stack(trial: Trial, network: nn.Module) -> bool:
+    """Return whether trials of this kind can train as lanes of one stack.
+
+    Every layer needs a batched form, and every parameter the same weight decay: a stack keeps all
+    parameters of a network in one row.
+    """
+    return trial.decayed == "all" and stack.stackable(network)
 
 
 _LANE_DEFAULTS: dict[str, Any] = {
@@ -312,11 +321,13 @@ class _Run:
 
     def _set_lr(self, n_steps: int) -> list[float]:
         """Set the learning rate of this step in every group; return it for every lane."""
-        rates = []
-        for lanes, group in zip(self.groups, self.optimizer.param_groups, strict=True):
-            group["lr"] = schedules.lr_at(self.lanes[lanes[0]], self.step, n_steps=n_steps)
-            rates += [group["lr"]] * len(lanes)
-        return rates
+        rates = [
+            schedules.lr_at(self.lanes[lanes[0]], self.step, n_steps=n_steps)
+            for lanes in self.groups
+        ]
+        for group in self.optimizer.param_groups:
+            group["lr"] = rates[group["setting"]]
+        return [rate for rate, lanes in zip(rates, self.groups, strict=True) for _ in lanes]
 
     def _batches(self) -> list[Tensor]:
         """Return the rows of the training part that each step of an epoch uses, `(M, B)` each."""

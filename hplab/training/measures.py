@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from hplab.training import losses, sharpness
+from hplab.training import layers, losses, models, sharpness
 from hplab.trial import Trial, stream_seed
 
 Numbers = dict[str, float | None]
@@ -116,10 +116,41 @@ def curvature(probe: Probe) -> tuple[Numbers, Series]:
     }, {}
 
 
-EPOCH: dict[str, Callable[[Probe], Numbers]] = {"sharpness_path": sharpness_path}
+def norms(probe: Probe) -> Numbers:
+    """Measure the norm of all weights, and of those that batch normalization makes scale-free."""
+    return layers.norms(probe.model)
+
+
+def layers_after_epoch(probe: Probe) -> Numbers:
+    """Measure how much gradient reaches the first layer, and how many units are dead."""
+    images, labels = probe.inputs(layers.N_PROBE)
+    found = layers.profile(probe.model, images, labels, loss=probe.trial.loss)
+    return {"gradient_ratio": found.gradient_ratio, "dead_share": found.dead_share}
+
+
+def layers_at_end(probe: Probe) -> tuple[Numbers, Series]:
+    """Look at every layer before the first step and after the last."""
+    images, labels = probe.inputs(layers.N_PROBE)
+    n_classes = [m for m in probe.model.modules() if isinstance(m, nn.Linear)][-1].out_features
+    first = models.build(probe.trial, tuple(images.shape[1:]), n_classes).to(images.device)
+    series: Series = {}
+    for when, network in (("start", first), ("end", probe.model)):
+        found = layers.profile(network, images, labels, loss=probe.trial.loss)
+        for name in ("signal", "gradient", "dead"):
+            series[f"layer_{name}_{when}"] = getattr(found, name)
+    return {"gradient_ratio": found.gradient_ratio, "dead_share": found.dead_share}, series
+
+
+EPOCH: dict[str, Callable[[Probe], Numbers]] = {
+    "sharpness_path": sharpness_path,
+    "norms": norms,
+    "layers": layers_after_epoch,
+}
 END: dict[str, Callable[[Probe], tuple[Numbers, Series]]] = {
     "sharpness": sharpness_at_end,
     "curvature": curvature,
+    "norms": lambda probe: (norms(probe), {}),
+    "layers": layers_at_end,
 }
 
 

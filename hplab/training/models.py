@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from hplab.training import mobilenet
+from hplab.training import init, mobilenet
 from hplab.training.dropout import LaneDropout
 from hplab.trial import HplabError, Trial, stream_seed
 
@@ -83,9 +83,13 @@ def _mlp(trial: Trial, in_shape: tuple[int, int, int], n_classes: int) -> nn.Mod
     layers: list[nn.Module] = [nn.Flatten()]
     width = math.prod(in_shape)
     for hidden in trial.argument("model", "hidden"):
-        layers += [nn.Linear(width, hidden), activation(), *_dropout(trial, len(layers))]
+        norm = [nn.BatchNorm1d(hidden)] if trial.argument("model", "batch_norm") else []
+        dropout = _dropout(trial, len(layers))
+        layers += [nn.Linear(width, hidden), *norm, activation(), *dropout]
         width = hidden
     layers.append(nn.Linear(width, n_classes))
+    if trial.argument("model", "init") == "matched":
+        init.matched([x for x in layers if isinstance(x, nn.Linear)], activation())
     if trial.argument("model", "logit_norm"):
         layers.append(StandardizedLogits())
     return nn.Sequential(*layers)

@@ -27,13 +27,29 @@ def build(groups: Sequence[tuple[Trial, Iterable[Parameter]]]) -> torch.optim.Op
     Args:
         groups: A trial and the parameters to train with its learning rate, weight decay and
             optimizer arguments. All trials name the same optimizer.
+
+    Returns:
+        An optimizer whose parameter groups say under "setting" which of `groups` they belong to; a
+        trial that decays weights only has two.
     """
     name = groups[0][0].optimizer
     rows = []
-    for trial, parameters in groups:
+    for setting, (trial, parameters) in enumerate(groups):
         row = trial.arguments("optimizer")
         if "beta1" in row:
             row["betas"] = (row.pop("beta1"), row.pop("beta2"))
-        row |= {"params": list(parameters), "lr": trial.lr, "weight_decay": trial.weight_decay}
-        rows.append(row)
+        row |= {"lr": trial.lr, "setting": setting}
+        rows += [row | some for some in _decayed(trial, list(parameters))]
     return _CLASSES[name](rows, **({"fused": True} if name in _FUSED else {}))
+
+
+def _decayed(trial: Trial, parameters: list[Parameter]) -> list[dict[str, object]]:
+    """Return parameters with the weight decay they get: weights are matrices and more."""
+    if trial.decayed == "all":
+        return [{"params": parameters, "weight_decay": trial.weight_decay}]
+    weights = [p for p in parameters if p.dim() > 1]
+    others = [p for p in parameters if p.dim() <= 1]
+    return [
+        {"params": weights, "weight_decay": trial.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]

@@ -1,0 +1,96 @@
+"""What happens inside a network, layer by layer: signals, gradients, dead units, norms.
+
+Everything is read off copies or by hooks; the network is left as it was.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import itertools
+
+from torch import Tensor, nn
+
+from hplab.training import losses
+
+N_PROBE = 256  # training images that are looked at
+_WITH_WEIGHTS = (nn.Linear, nn.Conv2d)
+_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+_ACTIVATIONS = (nn.ReLU, nn.LeakyReLU, nn.GELU, nn.SiLU, nn.Sigmoid, nn.Tanh)
+
+
+@dataclasses.dataclass(frozen=True)
+class Profile:
+    """One value a layer, from the images to the logits.
+
+    Attributes:
+        signal: Standard deviation over the images of a unit's output after the activation, root
+            mean square over the units; one value a hidden layer.
+        gradient: Root mean square of the gradient of the loss with respect to the weights; one
+            value a layer with weights, the logits' own included.
+        dead: Share of hidden units that give every image the same output (to 1e-6 of the largest
+            spread in their layer, or all of them where there is none); one value a hidden layer.
+    """
+
+    signal: list[float]
+    gradient: list[float]
+    dead: list[float]
+
+    @property
+    def gradient_ratio(self) -> float:
+        """Gradient of the first layer divided by that of the last."""
+        return self.gradient[0] / self.gradient[-1] if self.gradient[-1] else 0.0
+
+    @property
+    def dead_share(self) -> float:
+        """Mean share of dead units over the hidden layers."""
+        return sum(self.dead) / max(1, len(self.dead))
+
+
+def profile(network: nn.Module, images: Tensor, labels: Tensor, *, loss: str) -> Profile:
+    """Send images through a copy of a network in training mode and back, and look at each layer.
+
+    Args:
+        network: The network; it stays as it is.
+        images: Images as the network takes them, `(N, C, H, W)`.
+        labels: Their labels, `(N,)`.
+        loss: A name of `hplab.training.losses.LOSSES`.
+    """
+    network = copy.deepcopy(network).train()
+    signal: list[float] = []
+    dead: list[float] = []
+
+    def look(_module: nn.Module, _inputs: tuple, output: Tensor) -> None:
+        units = output.detach().transpose(0, 1).flatten(1)  # a unit of a convolution is a channel
+        spread = units.amax(dim=1) - units.amin(dim=1)
+        signal.append(float(units.var(dim=1, correction=0).mean().sqrt()))
+        dead.append(float((spread <= 1e-6 * spread.max()).float().mean()))
+
+    for module in network.modules():
+        if isinstance(module, _ACTIVATIONS):
+            module.register_forward_hook(look)
+    losses.LOSSES[loss](network(images), labels).mean().backward()
+    weights = [m.weight for m in network.modules() if isinstance(m, _WITH_WEIGHTS)]
+    gradient = [float(w.grad.square().mean().sqrt()) for w in weights]
+    return Profile(signal, gradient, dead)
+
+
+def norms(network: nn.Module) -> dict[str, float]:
+    """Return Euclidean norms of the weights.
+
+    Returns:
+        "weight_norm" over all parameters, and "scale_free_norm" over the weights whose layer is
+        followed by batch normalization: the network does not change when these are all multiplied
+        by one number. The latter is left out where there are none.
+    """
+    parameters = [p.detach().double().square().sum() for p in network.parameters()]
+    found = {"weight_norm": float(sum(parameters).sqrt())}
+    modules = [m for m in network.modules() if not list(m.children())]
+    scale_free = [
+        first.weight.detach().double().square().sum()
+        for first, second in itertools.pairwise(modules)
+        if isinstance(first, _WITH_WEIGHTS) and isinstance(second, _NORMS)
+    ]
+    if scale_free:
+        found["scale_free_norm"] = float(sum(scale_free).sqrt())
+    return found
