@@ -125,6 +125,24 @@ def test_collapse_is_judged_on_the_last_epochs(live, predicted, expected):
     assert diagnostics.collapsed(live, predicted) is expected
 
 
+@pytest.mark.parametrize(
+    ("live", "died", "revived"),
+    [
+        ([5, 0, 0, 0, 0], 1, 0),
+        ([5, 0, 0, 0, 2, 0], 1, 1),
+        ([5, 0, 0, 1, 0, 0], 0, 0),
+        ([0, 0], 0, 0),
+    ],
+)
+def test_a_run_dies_once_and_may_come_back(live, died, revived):
+    curves = dict.fromkeys(diagnostics.CURVES, [1.0] * len(live)) | {"live_units": live}
+    found = diagnostics.at_end(curves, top=2, labels=torch.tensor([2, 2, 1]))
+
+    assert (found["died"], found["revived"]) == (died, revived)
+    assert found["top_is_majority"] == 1
+    assert found["live_units"] == live[-1]
+
+
 def test_the_entropy_of_equal_and_of_certain_outputs():
     logits = torch.stack([torch.zeros(15), torch.eye(15)[3] * 1e4])
 

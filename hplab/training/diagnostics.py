@@ -6,7 +6,7 @@ next to nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -132,13 +132,30 @@ def at_end(
         labels: Labels of the training images.
 
     Returns:
-        The last value of each of `CURVES`; "collapsed" (1 or 0, see `collapsed`); and whether `top`
-        is the most frequent class of the training images, "top_is_majority".
+        The last value of each of `CURVES`; as 1 or 0, "collapsed" (see `collapsed`), "died" (no
+        live unit after three epochs in a row), "revived" (it had died, and a unit was live after a
+        later epoch) and "top_is_majority" (`top` is the largest class of the training images).
     """
     common = int(torch.bincount(labels.cpu()).argmax())
     dead = collapsed(curves["live_units"], curves["n_predicted"])
-    verdicts = {"collapsed": float(dead), "top_is_majority": float(top == common)}
-    return {name: curves[name][-1] for name in CURVES} | verdicts
+    died = died_after(curves["live_units"])
+    later = curves["live_units"][died:] if died is not None else []
+    verdicts = {
+        "collapsed": dead,
+        "died": died is not None,
+        "revived": any(later),
+        "top_is_majority": top == common,
+    }
+    last = {name: curves[name][-1] for name in CURVES}
+    return last | {name: float(value) for name, value in verdicts.items()}
+
+
+def died_after(live_units: Sequence[float | None], n: int = 3) -> int | None:
+    """Return after which epoch there had been no live unit for `n` epochs in a row, or None."""
+    for epoch in range(n, len(live_units) + 1):
+        if not any(live_units[epoch - n : epoch]):
+            return epoch
+    return None
 
 
 def last_linear(module: nn.Module) -> int:
