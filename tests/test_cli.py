@@ -167,6 +167,13 @@ def test_what_is_not_asked_for_is_left_to_the_notebook(clone, hplab, asked):
     assert asked[0]["timeout_s"] is None
 
 
+@pytest.mark.parametrize(("preset", "limit"), [("laptop", 3600), ("paper", None)])
+def test_a_study_of_full_size_may_take_as_long_as_it_takes(clone, hplab, asked, preset, limit):
+    hplab("run", "01", "--preset", preset)
+
+    assert asked[0]["timeout_s"] == limit
+
+
 def test_the_book_is_made_from_records_at_the_paper_preset(clone, hplab, asked, monkeypatch):
     built = []
     monkeypatch.setattr(site, "build", lambda *args: built.append(args) or clone / "index.html")

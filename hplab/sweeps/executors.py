@@ -75,12 +75,16 @@ def n_workers(jobs: int | None = None) -> int:
 
 
 @contextlib.contextmanager
-def open_executor(device: str, workers: int) -> Iterator[Executor]:
+def open_executor(
+    device: str, workers: int, setup: Callable[[], object] = int
+) -> Iterator[Executor]:
     """Yield an executor for trials on that device, and leave no process behind.
 
     Args:
         device: A resolved torch device; anything but the CPU runs in this process.
         workers: Worker processes on the CPU; 1 runs in this process.
+        setup: Called once in every worker process before its first trial. Tensors it holds in
+            shared memory are not copied.
     """
     if device != "cpu" or workers == 1:
         threads = torch.get_num_threads()
@@ -93,7 +97,7 @@ def open_executor(device: str, workers: int) -> Iterator[Executor]:
         return
     context = _workers_context()
     before = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(setup,))
     try:
         yield pool
     except BaseException:  # Ctrl-C too: do not wait for trials nobody will collect
@@ -117,12 +121,13 @@ def _workers_context() -> multiprocessing.context.BaseContext:
     return context
 
 
-def _start_worker() -> None:
+def _start_worker(setup: Callable[[], object]) -> None:
     """Set up one worker: one thread, deaf to Ctrl-C (the parent decides), gone with its parent."""
     torch.set_num_threads(1)
     _keep_freed_memory()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    setup()
 
 
 def _end_with_parent() -> None:
