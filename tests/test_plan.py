@@ -1,20 +1,23 @@
 """Stacks hold every trial once, and only trials that can train together."""
 
 import pytest
+from torch import nn
 
 from hplab.sweeps import plan
-from hplab.training import loop
+from hplab.training import data, loop, models
 from hplab.trial import Trial, grid
 
 SMALL = Trial(data="digits", model_args={"channels": [4], "hidden": 8}, epochs=3)
 LARGE = Trial(data="digits", model="mlp", model_args={"hidden": [900]}, epochs=3)
+
+DATA = {"digits": data.load("digits")}
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3, 7])
 def test_every_trial_is_in_exactly_one_stack(workers):
     trials = [*grid(SMALL, batch_size=[8, 16], lr=[1e-2, 1e-3], seed=range(9)), LARGE]
 
-    found = plan.stacks(trials, "cpu", workers)
+    found = plan.stacks(trials, "cpu", workers, DATA)
 
     assert sorted(t.identity() for stack in found for t in stack) == sorted(
         t.identity() for t in trials
@@ -24,25 +27,33 @@ def test_every_trial_is_in_exactly_one_stack(workers):
 
 
 def test_small_networks_share_a_stack_and_large_ones_do_not():
-    assert [len(s) for s in plan.stacks(grid(SMALL, seed=range(20)), "cpu", 1)] == [20]
-    assert [len(s) for s in plan.stacks(grid(LARGE, seed=range(3)), "cpu", 1)] == [1, 1, 1]
+    assert [len(s) for s in plan.stacks(grid(SMALL, seed=range(20)), "cpu", 1, DATA)] == [20]
+    assert [len(s) for s in plan.stacks(grid(LARGE, seed=range(3)), "cpu", 1, DATA)] == [1, 1, 1]
 
 
 def test_no_stack_is_wider_than_the_rule():
-    assert max(len(s) for s in plan.stacks(grid(SMALL, seed=range(100)), "cpu", 1)) <= 30
+    assert max(len(s) for s in plan.stacks(grid(SMALL, seed=range(100)), "cpu", 1, DATA)) <= 30
 
 
 def test_work_is_spread_over_the_workers():
-    assert [len(s) for s in plan.stacks(grid(SMALL, seed=range(9)), "cpu", 2)] in ([5, 4], [4, 5])
+    assert [len(s) for s in plan.stacks(grid(SMALL, seed=range(9)), "cpu", 2, DATA)] in (
+        [5, 4],
+        [4, 5],
+    )
 
 
 def test_the_longest_work_comes_first():
     trials = [*grid(SMALL, seed=range(2)), *grid(SMALL.replace(epochs=50), seed=range(2))]
 
-    assert [stack[0].epochs for stack in plan.stacks(trials, "cpu", 1)] == [50, 3]
+    assert [stack[0].epochs for stack in plan.stacks(trials, "cpu", 1, DATA)] == [50, 3]
 
 
-def test_steps_and_parameters_are_counted():
-    assert plan.n_steps(SMALL) == 3 * 23  # 1,437 digits in batches of 64
-    assert plan.n_steps(SMALL.replace(n_train=128)) == 3 * 2
-    assert plan.n_parameters(LARGE) == 65 * 900 + 901 * 10
+def test_steps_are_counted():
+    assert plan.n_steps(SMALL, DATA["digits"]) == 3 * 23  # 1,437 digits in batches of 64
+    assert plan.n_steps(SMALL.replace(n_train=128), DATA["digits"]) == 3 * 2
+
+
+def test_a_network_that_cannot_be_stacked_trains_alone():
+    network = models.build(SMALL, (1, 8, 8), 10)
+    assert plan.width(SMALL, network, "cpu") > 1
+    assert plan.width(SMALL, nn.Sequential(*network, nn.LayerNorm(10)), "cpu") == 1

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -44,7 +45,7 @@ def count(monkeypatch):
     calls = []
     compute = runner.compute
     monkeypatch.setattr(
-        runner, "compute", lambda trials, device: calls.extend(trials) or compute(trials, device)
+        runner, "compute", lambda trials, *rest: calls.extend(trials) or compute(trials, *rest)
     )
     return calls
 
@@ -85,6 +86,21 @@ def test_pool_and_serial_give_the_same_records(tmp_path, monkeypatch):
 
     same_results(*stores)
     assert len(results(stores[0])) == 4
+
+
+def test_workers_map_the_data_where_there_is_room(stripes, monkeypatch):
+    """Overrunning the shared memory of a container kills a process, so it has to be looked at."""
+    room = stripes.images.nbytes
+    monkeypatch.setattr(executors.shutil, "disk_usage", lambda _: SimpleNamespace(free=room))
+    assert executors.share(stripes) is None
+    assert not stripes.images.is_shared()
+
+    room = 100 * room
+    before = stripes.images.clone()
+    assert executors.share(stripes) is stripes
+    assert stripes.images.is_shared()
+    assert stripes.test_labels.is_shared()
+    assert torch.equal(stripes.images, before)
 
 
 def test_results_do_not_depend_on_what_is_trained_beside_them(tmp_path):

@@ -11,6 +11,7 @@ import ctypes
 import multiprocessing
 import multiprocessing.connection
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -19,12 +20,14 @@ from concurrent.futures import Executor, Future, ProcessPoolExecutor
 
 import torch
 
+from hplab.training.data import Dataset
 from hplab.trial import HplabError, unknown
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 # glibc's names for the sizes below which freed memory stays with the process (malloc.h).
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _KEPT = 2**30
+_SHARED = "/dev/shm" if sys.platform == "linux" else "/"
 
 
 class SerialExecutor(Executor):
@@ -75,16 +78,12 @@ def n_workers(jobs: int | None = None) -> int:
 
 
 @contextlib.contextmanager
-def open_executor(
-    device: str, workers: int, setup: Callable[[], object] = int
-) -> Iterator[Executor]:
+def open_executor(device: str, workers: int) -> Iterator[Executor]:
     """Yield an executor for trials on that device, and leave no process behind.
 
     Args:
         device: A resolved torch device; anything but the CPU runs in this process.
         workers: Worker processes on the CPU; 1 runs in this process.
-        setup: Called once in every worker process before its first trial. Tensors it holds in
-            shared memory are not copied.
     """
     if device != "cpu" or workers == 1:
         threads = torch.get_num_threads()
@@ -97,7 +96,7 @@ def open_executor(
         return
     context = _workers_context()
     before = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(setup,))
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
     try:
         yield pool
     except BaseException:  # Ctrl-C too: do not wait for trials nobody will collect
@@ -106,6 +105,22 @@ def open_executor(
         raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def share(dataset: Dataset) -> Dataset | None:
+    """Move a data set's tensors to memory that worker processes map instead of copying.
+
+    Returns:
+        The data set itself, or None where there is too little of such memory: containers often
+        allow 64 MiB, and running over it kills a process without a word.
+    """
+    tensors = (dataset.images, dataset.labels, dataset.test_images, dataset.test_labels)
+    here = all(tensor.is_shared() for tensor in tensors)
+    if not here and shutil.disk_usage(_SHARED).free < 2 * sum(t.nbytes for t in tensors):
+        return None
+    for tensor in tensors:
+        tensor.share_memory_()
+    return dataset
 
 
 def _workers_context() -> multiprocessing.context.BaseContext:
@@ -121,13 +136,12 @@ def _workers_context() -> multiprocessing.context.BaseContext:
     return context
 
 
-def _start_worker(setup: Callable[[], object]) -> None:
+def _start_worker() -> None:
     """Set up one worker: one thread, deaf to Ctrl-C (the parent decides), gone with its parent."""
     torch.set_num_threads(1)
     _keep_freed_memory()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    setup()
 
 
 def _end_with_parent() -> None:

@@ -67,10 +67,11 @@ def run(
     size = presets.preset(preset)
     declared = size.choose(declared, n_seeds)
     scaled = [size.scale(trial) for trial in declared]
-    digests = {name: data.load(name).digest for name in sorted({t.data for t in scaled})}
+    datasets = {name: data.load(name) for name in sorted({t.data for t in scaled})}
+    digests = {name: dataset.digest for name, dataset in datasets.items()}
     todo = _missing(scaled, digests, store)
     if todo:
-        _train(todo, digests, executors.resolve_device(device), jobs, store)
+        _train(todo, datasets, executors.resolve_device(device), jobs, store)
     found = [store.find(trial, digests[trial.data]) for trial in scaled]
     return _table(declared, scaled, found, preset, n_new=len(todo))
 
@@ -177,16 +178,16 @@ def _missing(trials: list[Trial], digests: dict[str, str], store: stores.Store) 
 
 def _train(
     todo: list[Trial],
-    digests: dict[str, str],
+    datasets: dict[str, data.Dataset],
     device: str,
     jobs: int | None,
     store: stores.Store,
 ) -> None:
     """Compute trials, longest first, and store each stack of them as it finishes."""
     workers = executors.n_workers(jobs)
-    if sum(map(plan.n_steps, todo)) < POOL_FROM_STEPS:
+    if sum(plan.n_steps(t, datasets[t.data]) for t in todo) < POOL_FROM_STEPS:
         workers = 1
-    stacks = plan.stacks(todo, device, workers)
+    stacks = plan.stacks(todo, device, workers, datasets)
     workers = min(workers, len(stacks))
     described = provenance.collect_provenance(device)
     prov = store.put_provenance(described | ({"threads": 1} if device == "cpu" else {}))
@@ -195,16 +196,16 @@ def _train(
         for _ in range(2):  # a killed worker breaks the pool: try what is left once more, alone
             left: list[list[Trial]] = []
             with executors.open_executor(device, workers) as executor:
-                for stack, results in _results(executor, stacks, device):
+                for stack, results in _results(executor, stacks, device, datasets):
                     if isinstance(results, BrokenProcessPool):
                         left += [[trial] for trial in stack]
                         continue
                     for trial, result in zip(stack, results, strict=True):
                         if isinstance(result, Exception):
                             failures.append(f"{type(result).__name__}: {result}")
-                            store.log_failure(_failure(trial, digests, result))
+                            store.log_failure(_failure(trial, datasets[trial.data].digest, result))
                         else:
-                            writer.add(_record(trial, digests[trial.data], prov, result))
+                            writer.add(_record(trial, datasets[trial.data].digest, prov, result))
                         tick()
                     writer.flush_if_due()
             stacks, workers = left, 1
@@ -212,22 +213,28 @@ def _train(
                 break
     for [trial] in stacks:
         failures.append("its worker process was killed twice")
-        store.log_failure(_failure(trial, digests, BrokenProcessPool(failures[-1])))
+        digest = datasets[trial.data].digest
+        store.log_failure(_failure(trial, digest, BrokenProcessPool(failures[-1])))
     if failures:
         print(f"{len(failures)} trials failed and can be tried again; the first: {failures[0]}")
         if not writer.n_added:
             raise HplabError(f"no trial could be trained: {failures[0]}")
 
 
-def _results(executor: Executor, stacks: list[list[Trial]], device: str):
+def _results(
+    executor: Executor, stacks: list[list[Trial]], device: str, datasets: dict[str, data.Dataset]
+):
     """Yield each stack with its results, or with the exception it ended in, as they finish."""
     calls = [[(t.config(), t.seed) for t in stack] for stack in stacks]
     if isinstance(executor, executors.SerialExecutor):
         for stack, call in zip(stacks, calls, strict=True):
-            yield stack, executor.submit(compute, call, device).result()
+            yield stack, executor.submit(compute, call, device, datasets[stack[0].data]).result()
         return
-    pairs = zip(stacks, calls, strict=True)
-    futures = {executor.submit(compute, call, device): stack for stack, call in pairs}
+    sources = {name: executors.share(dataset) or name for name, dataset in datasets.items()}
+    futures = {
+        executor.submit(compute, call, device, sources[stack[0].data]): stack
+        for stack, call in zip(stacks, calls, strict=True)
+    }
     for future in as_completed(futures):
         error = future.exception()
         if error is not None and not isinstance(error, BrokenProcessPool):
@@ -236,19 +243,25 @@ def _results(executor: Executor, stacks: list[list[Trial]], device: str):
 
 
 def compute(
-    trials: list[tuple[dict[str, Any], int]], device: str
+    trials: list[tuple[dict[str, Any], int]], device: str, source: data.Dataset | str
 ) -> list[dict[str, Any] | Exception]:
     """Train a stack of trials in whatever process this is.
 
     If the stack does not fit into memory, or one of its trials fails, its halves are tried: the
     stack gets smaller, never the batch, and a failure takes nobody with it.
 
+    Args:
+        trials: Config and seed of each.
+        device: A resolved torch device.
+        source: The data, or the name by which this process loads them itself.
+
     Returns:
         For each trial the result part of its record, or the exception it ended in.
     """
     lanes = [Trial.from_config(config, seed) for config, seed in trials]
     try:
-        outcomes = loop.train_lanes(lanes, _dataset(lanes[0].data), device=device)
+        dataset = _loaded(source) if isinstance(source, str) else source
+        outcomes = loop.train_lanes(lanes, dataset, device=device)
     except Exception as error:
         if len(trials) == 1:
             error.add_note(traceback.format_exc())  # survives the way back to the driver
@@ -256,7 +269,7 @@ def compute(
     else:
         return [_result(outcome, len(lanes), device) for outcome in outcomes]
     half = len(trials) // 2
-    return compute(trials[:half], device) + compute(trials[half:], device)
+    return compute(trials[:half], device, source) + compute(trials[half:], device, source)
 
 
 def _result(outcome: loop.Outcome, lanes: int, device: str) -> dict[str, Any]:
@@ -275,7 +288,7 @@ def _result(outcome: loop.Outcome, lanes: int, device: str) -> dict[str, Any]:
 
 
 @functools.lru_cache(maxsize=1)
-def _dataset(name: str) -> data.Dataset:
+def _loaded(name: str) -> data.Dataset:
     return data.load(name)
 
 
@@ -302,9 +315,9 @@ def _record(trial: Trial, digest: str, prov: str, result: dict[str, Any]) -> dic
     }
 
 
-def _failure(trial: Trial, digests: dict[str, str], error: Exception) -> dict[str, Any]:
+def _failure(trial: Trial, digest: str, error: Exception) -> dict[str, Any]:
     return {
-        "key": trial.key(digests[trial.data]),
+        "key": trial.key(digest),
         "config": trial.config(),
         "seed": trial.seed,
         "error": type(error).__name__,
