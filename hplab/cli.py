@@ -246,7 +246,49 @@ def check() -> int:
     for path in sorted((ROOT / "_build" / "executed").glob("studies/*.ipynb")):
         faults = verify.verify(pairing.read(path))
         problems += [f"{path.name}, cell {fault.cell}: {fault.what}" for fault in faults]
-    return _report(problems, "pages")
+    return _report(problems, "pages") or _check_verdicts()
+
+
+@cli.command()
+@click.argument("ids", nargs=-1, metavar="[CLAIM]...")
+@click.option("--study", help="Only this study's, such as batch-size.")
+@click.option("--report", help="Only this report's: 000, 001, 002 or 004.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@click.option(
+    "--check", is_flag=True, help="Compare with what is committed; 1 if it differs."
+)
+@click.option("--write", is_flag=True, help="Write the committed verdicts, to be committed.")
+def claims(
+    ids: Sequence[str], study: str, report: str, as_json: bool, check: bool, write: bool
+) -> int | None:
+    """Judge the claims of the reports on the committed records; trains nothing."""
+    from hplab.analysis import rerun
+    from hplab.pages import claims_text
+
+    if check:
+        return _check_verdicts()
+    found = rerun.verdicts()
+    if write:
+        path = ROOT / "book" / "verdicts.json"
+        rerun.write(found, path)
+        click.echo(f"wrote {_shown(path)}")
+        return 0
+    chosen = claims_text.choose(found, ids, study=study, report=report)
+    click.echo(claims_text.as_json(chosen) if as_json else claims_text.table(chosen))
+    return 0
+
+
+def _check_verdicts() -> int:
+    """Report committed verdicts that do not follow from the committed records."""
+    from hplab.analysis import rerun
+
+    path = ROOT / "book" / "verdicts.json"
+    if not path.is_file():
+        return _report([], "verdicts")
+    problems = rerun.problems(rerun.verdicts(), rerun.committed(path))
+    if problems:
+        click.echo("the records have changed; `hplab claims --write` writes what they say now")
+    return _report(problems, "verdicts")
 
 
 def _report(problems: Sequence[str], what: str) -> int:
@@ -288,6 +330,13 @@ def pack() -> None:
         click.echo(f"wrote {_shown(path)}")
     if not written:
         click.echo("nothing is pending")
+        return
+    path = ROOT / "book" / "verdicts.json"
+    if path.is_file() and store.default_store().root == path.parent / "results":
+        from hplab.analysis import rerun
+
+        rerun.write(rerun.verdicts(), path)
+        click.echo(f"wrote {_shown(path)}")
 
 
 @cli.group(invoke_without_command=True)

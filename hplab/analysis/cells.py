@@ -103,8 +103,8 @@ def sample(runs: pd.DataFrame, arms: Sequence[Mapping[str, Any]], claim: Claim) 
         describe({name: value for name, value in arm.items() if name not in hidden}) for arm in arms
     )
     runs = runs.reset_index(drop=True)
-    fixed = _matches(runs, claim.report.fixed)
-    of_arms = [fixed & _matches(runs, arm) for arm in arms]
+    fixed = matches(runs, claim.report.fixed)
+    of_arms = [fixed & matches(runs, arm) for arm in arms]
     kept = _prefer(runs, np.logical_or.reduce(of_arms), claim.report)
     tables = [
         _one_run_a_seed(runs[kept & of_arm], name, arm)
@@ -146,17 +146,34 @@ def declared(table: pd.DataFrame, name: str) -> pd.Series:
     return table[f"arm_{name}"].where(table[f"arm_{name}"].notna(), table[name])
 
 
-def _matches(table: pd.DataFrame, settings: Mapping[str, Any]) -> np.ndarray:
-    """Return which rows were declared with these hyperparameters."""
+def settings(table: pd.DataFrame) -> list[str]:
+    """Return the columns of a table of runs that are hyperparameters, without the seed."""
+    return [
+        name for name in table if {name, name.rpartition(".")[2]} & {*_HYPERPARAMETERS, "epochs"}
+    ]
+
+
+def owner(name: str) -> str:
+    """Return which component an argument belongs to ("optimizer" for "momentum"), "" for none."""
+    return _OWNERS.get(name, "")
+
+
+def matches(table: pd.DataFrame, settings: Mapping[str, Any]) -> np.ndarray:
+    """Return which rows were declared with these hyperparameters.
+
+    Raises:
+        Missing: If the table has no such column.
+    """
     rows = np.ones(len(table), bool)
     for name, value in settings.items():
         if name not in table:
             raise Missing(f"The table of runs has no column {name!r}.")
-        rows &= _equal(declared(table, name), value)
+        rows &= equal(declared(table, name), value)
     return rows
 
 
-def _equal(column: pd.Series, value: Any) -> np.ndarray:
+def equal(column: pd.Series, value: Any) -> np.ndarray:
+    """Return which entries of a column equal a value; None stands for no value."""
     if value is None:
         return column.isna().to_numpy()
     if isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -171,7 +188,7 @@ def _prefer(table: pd.DataFrame, rows: np.ndarray, report: Report) -> np.ndarray
         if name not in table:
             continue
         for column in (table[name], declared(table, name)):
-            if (same := rows & _equal(column, value)).any():
+            if (same := rows & equal(column, value)).any():
                 rows = same
                 break
     return rows
@@ -268,7 +285,7 @@ def _differs(table: pd.DataFrame, report: Report) -> dict[str, tuple[str, str]]:
     """Return what was trained otherwise than in the report: name to (trained, report)."""
     found = {}
     for name, value in report.setting.items():
-        if name in table and not _equal(table[name], value).all():
+        if name in table and not equal(table[name], value).all():
             found[name] = (_values(table[name]), short(value))
     for arm in (name for name in table if name.startswith("arm_")):
         name = arm.removeprefix("arm_")

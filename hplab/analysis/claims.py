@@ -198,11 +198,12 @@ def verdicts(
         if claim.primary:
             needed.update((member.id, member) for member in ledger.family(claim))
     curves = _recorded_curves if curves is None else curves
-    found = {name: _evaluate(claim, runs, curves) for name, claim in needed.items()}
-    return Verdicts(_judge(claim, found, ledger, runs) for claim in claims)
+    found = {name: evaluate(claim, runs, curves) for name, claim in needed.items()}
+    return Verdicts(judge(claim, found, ledger, runs) for claim in claims)
 
 
-def _evaluate(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding | Missing:
+def evaluate(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding | Missing:
+    """Return what the runs say about a claim by itself, or why they say nothing."""
     try:
         return rules.evaluate(claim, runs, curves)
     except Missing as reason:
@@ -215,12 +216,20 @@ def _recorded_curves(runs: pd.DataFrame) -> pd.DataFrame:
     return curves(runs)
 
 
-def _judge(
+def judge(
     claim: Claim,
     found: Mapping[str, Finding | Missing],
     ledger: Ledger,
     runs: pd.DataFrame,
 ) -> Verdict:
+    """Return the verdict on a claim, after Holm's correction over its family.
+
+    Args:
+        claim: The claim.
+        found: What `evaluate` gave for it and, if it is primary, for its whole family.
+        ledger: The claims.
+        runs: The runs, for the name of their preset.
+    """
     preset, finding = str(runs.attrs.get("preset", "")), found[claim.id]
     if isinstance(finding, Missing):
         outcome = INCONCLUSIVE if finding.diverged else MISSING
@@ -294,7 +303,7 @@ def _box(verdict: Verdict) -> str:
     label = f' <span class="hp-verdict-label">{say(verdict.label)}</span>' if verdict.label else ""
     quote = f" In its words: <q>{say(claim.quote)}</q>." if claim.quote else ""
     return (
-        f'<section class="hp-verdict hp-{verdict.outcome}" '
+        f'<section class="hp-verdict hp-{verdict.outcome}" id="claim-{say(claim.id)}" '
         f'aria-label="Verdict on claim {say(claim.id)}: {verdict.outcome}">'
         f'<p><span class="hp-verdict-word">{_WORDS[verdict.outcome]}</span>{label}</p>'
         f"<blockquote>{say(claim.says)}</blockquote>"

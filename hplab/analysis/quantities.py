@@ -52,7 +52,7 @@ EVENTS: dict[str, tuple[str, Callable[[np.ndarray], float]]] = {
     "died": ("live_units", lambda line: float(metrics.zeros_from(line) < len(line))),
     "revived": ("live_units", lambda line: float((line[metrics.zeros_from(line) :] > 0).any())),
 }
-_GAPS = {"acc_gap": ("train_acc", "val_acc"), "loss_gap": ("val_loss", "train_loss")}
+GAPS = {"acc_gap": ("train_acc", "val_acc"), "loss_gap": ("val_loss", "train_loss")}
 
 
 class Missing(Exception):
@@ -109,7 +109,7 @@ class Quantity:
         if not self.reading:
             return set()
         names = {self.metric, *(self.argument if self.reading == "where" else ())}
-        return {part for name in names for part in _GAPS.get(name, (name,))}
+        return {part for name in names for part in GAPS.get(name, (name,))}
 
 
 def parse(spec: str | Mapping[str, Any], where: str = "a test") -> Quantity:
@@ -227,8 +227,8 @@ def curves_of(rows: pd.DataFrame, metric: str, curves: Curves) -> list[np.ndarra
     Raises:
         Missing: If a run has no such curve.
     """
-    if metric in _GAPS:
-        first, second = (curves_of(rows, name, curves) for name in _GAPS[metric])
+    if metric in GAPS:
+        first, second = (curves_of(rows, name, curves) for name in GAPS[metric])
         return [a - b for a, b in zip(first, second, strict=True)]
     table = curves(rows.reset_index()) if callable(curves) else curves
     if len(table) and metric not in table:

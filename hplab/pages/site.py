@@ -92,7 +92,7 @@ def stage(
         for path in sorted(book.rglob("*"))
         if path.is_file()
         and path.relative_to(book).parts[0] not in LEFT_OUT
-        and path.suffix not in (".yaml", ".yml")
+        and path.suffix not in (".yaml", ".yml", ".json")
     }
     config = yaml.safe_load((checkout / "_config.yml").read_text(encoding="utf-8"))
     repository = config.get("repository", {}).get("url", "")

@@ -66,6 +66,10 @@ class Preset:
             augment=_on_digits(trial.augment),
         )
 
+    def declared(self, trial: Trial) -> Trial:
+        """Return the trial of the report that this preset scaled to `trial` (not for stand-ins)."""
+        return trial.replace(epochs=max(1, round(trial.epochs / self.epochs.get(trial.data, 1.0))))
+
     def choose(self, trials: Iterable[Trial], n_seeds: int | None = None) -> list[Trial]:
         """Return the declared trials this preset keeps: the first seeds of each setting, once each.
 

@@ -86,6 +86,21 @@ def recorded(trials: Iterable[Trial], *, store: stores.Store | None = None) -> p
     return _cached(list(trials), own_data, store or stores.default_store())
 
 
+def everything(preset: str = "paper", *, store: stores.Store | None = None) -> pd.DataFrame:
+    """Return every record on a report's own data as if a preset had made it; never trains.
+
+    Args:
+        preset: Whose declared values the "arm_" columns give; one that does not use stand-in data.
+        store: Where records are; None takes the project's own.
+    """
+    size, store = presets.preset(preset), store or stores.default_store()
+    found = [record for record in store.records() if record["config"]["data"] != "digits"]
+    if not found:
+        return pd.DataFrame()
+    trials = [Trial.from_config(record["config"], record["seed"]) for record in found]
+    return _table([size.declared(trial) for trial in trials], trials, found, preset, n_new=0)
+
+
 def curves(runs: pd.DataFrame, *, store: stores.Store | None = None) -> pd.DataFrame:
     """Return the learning curves of a table of runs in long form.
 

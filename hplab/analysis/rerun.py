@@ -1,0 +1,177 @@
+"""The verdicts of the whole ledger, from the committed records alone.
+
+A study page judges its claims on the runs of its own grid. Here every record is at hand, and each
+claim takes those that belong to it: runs of its arms, alike in everything else. Where several such
+groups exist (another network, other data preparation), the one nearest to the report's setting is
+taken, and of those the one with most of the arms and seeds.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hplab.analysis import cells, claims, forms, rules
+from hplab.analysis.claims import MISSING, UNTESTABLE, Verdict, Verdicts
+from hplab.analysis.findings import Finding
+from hplab.analysis.ledger import Claim, Ledger, load
+from hplab.analysis.quantities import Missing
+from hplab.sweeps import runner
+from hplab.sweeps.store import Store, default_store
+from hplab.trial import HplabError
+
+SIZES = ("paper", "reduced")  # the presets that use a report's own data, the best first
+KEPT = ("outcome", "kind", "preset", "n", "estimate", "low", "high", "unit", "p", "p_holm")
+_NOT_A_SETTING = {"seed", "measure", "n_directions", "precision"}
+
+
+def verdicts(*, store: Store | None = None, ledger: Ledger | None = None) -> Verdicts:
+    """Return the verdict on every claim of the ledger, in its order.
+
+    Args:
+        store: Where records are; None takes the committed ones of this project.
+        ledger: The claims; None reads the project's own.
+    """
+    store, ledger = store or committed_store(), ledger or load()
+    tables = {size: runner.everything(size, store=store) for size in SIZES}
+    found: dict[str, Finding | Missing] = {}
+    chosen: dict[str, pd.DataFrame] = {}
+    for claim in ledger:
+        found[claim.id], chosen[claim.id] = _evaluate(claim, tables, store)
+    return Verdicts(claims.judge(claim, found, ledger, chosen[claim.id]) for claim in ledger)
+
+
+def committed_store() -> Store:
+    """Return the project's store without what is pending."""
+    root = default_store().root
+    return Store(root, root / "no-pending")
+
+
+def _evaluate(
+    claim: Claim, tables: Mapping[str, pd.DataFrame], store: Store
+) -> tuple[Finding | Missing, pd.DataFrame]:
+    """Return what the best records say about a claim, and those records."""
+    first: tuple[Finding | Missing, pd.DataFrame] | None = None
+    for size in SIZES:
+        for runs in groups(claim, tables[size]):
+            found = claims.evaluate(claim, runs, lambda rows: runner.curves(rows, store=store))
+            if isinstance(found, Finding):
+                return found, runs
+            first = first or (found, runs)
+    return first or (_nothing(claim), pd.DataFrame())
+
+
+def _nothing(claim: Claim) -> Missing:
+    if claim.test["type"] == "none":
+        return rules.Untestable(claim.test["why"])
+    return Missing("None of the runs that would decide this is recorded yet.")
+
+
+def groups(claim: Claim, runs: pd.DataFrame) -> list[pd.DataFrame]:
+    """Return the runs of a claim's arms in groups alike in all else, the most fitting first."""
+    if runs.empty or claim.test["type"] == "none":
+        return []
+    if "data" in claim.report.setting:
+        runs = runs[runs["data"] == claim.report.setting["data"]]
+    if runs.empty:
+        return []
+    arms = forms.arms_of(claim.test)
+    which = np.array([_of_arm(runs, {**claim.report.fixed, **arm}) for arm in arms])
+    runs, which = runs[which.any(axis=0)], which[:, which.any(axis=0)]
+    if runs.empty:
+        return []
+    varied = {name for arm in arms for name in arm}
+    alike = [name for name in cells.settings(runs) if not _is_varied(name, varied)]
+    keys = np.array(["|".join(map(str, row)) for row in runs[alike].to_numpy()])
+    ranked = []
+    for key in dict.fromkeys(keys):
+        rows = keys == key
+        group = runs[rows]
+        fit = sum(_fits(group, name, value) for name, value in claim.report.setting.items())
+        ranked.append((fit, int(which[:, rows].any(axis=1).sum()), len(group), key, group))
+    ranked.sort(key=lambda one: one[:4], reverse=True)
+    return [one[-1] for one in ranked]
+
+
+def _of_arm(runs: pd.DataFrame, arm: Mapping[str, Any]) -> np.ndarray:
+    try:
+        return cells.matches(runs, arm)
+    except Missing:
+        return np.zeros(len(runs), bool)
+
+
+def _is_varied(name: str, varied: set[str]) -> bool:
+    bare = name.rpartition(".")[2]
+    return bool({name, bare, cells.owner(bare)} & (varied | _NOT_A_SETTING))
+
+
+def _fits(group: pd.DataFrame, name: str, value: Any) -> bool:
+    return name in group and bool(cells.equal(group[name], value).all())
+
+
+# ---------------------------------------------------------------------------------------------
+# The committed copy: what the records said when it was written
+
+
+def committed(path: Path) -> dict[str, dict[str, Any]]:
+    """Return the committed verdicts by claim.
+
+    Raises:
+        HplabError: If the file is missing or is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise HplabError(f"cannot read {path}: {error.strerror}") from error
+    except json.JSONDecodeError as error:
+        raise HplabError(f"{path.name} is not valid JSON: {error}") from error
+
+
+def summary(found: Iterable[Verdict]) -> dict[str, dict[str, Any]]:
+    """Return what is committed of verdicts: those that rest on runs."""
+    kept = {}
+    for verdict in found:
+        if verdict.outcome in (MISSING, UNTESTABLE):
+            continue
+        row = {**verdict.row(), "preset": verdict.preset}
+        kept[verdict.claim.id] = {name: _short(row[name]) for name in KEPT}
+    return kept
+
+
+def write(found: Iterable[Verdict], path: Path) -> None:
+    """Write verdicts to the committed copy, one line a claim."""
+    lines = [f"{json.dumps(name)}: {json.dumps(row)}" for name, row in summary(found).items()]
+    path.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+
+
+def problems(found: Iterable[Verdict], before: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return where committed verdicts do not follow from the records any more, in sentences."""
+    now, faults = summary(found), []
+    for name in sorted({*now, *before}):
+        if name not in before:
+            faults.append(f"{name}: the records now decide it ({now[name]['outcome']})")
+        elif name not in now:
+            faults.append(f"{name}: was {before[name].get('outcome')}, and has no records now")
+        else:
+            changed = [field for field in KEPT if not _same(now[name][field], before[name][field])]
+            if changed:
+                field = changed[0]
+                was, is_now = before[name][field], now[name][field]
+                faults.append(f"{name}: {field} was {was}, the records say {is_now}")
+    return faults
+
+
+def _short(value: Any) -> Any:
+    return float(f"{value:.6g}") if isinstance(value, float) and math.isfinite(value) else value
+
+
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, float) and isinstance(b, (int, float)):
+        return math.isclose(a, b, rel_tol=1e-4, abs_tol=1e-9)
+    return a == b
