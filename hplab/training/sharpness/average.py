@@ -43,7 +43,7 @@ class AverageSharpness(Estimate):
 
 
 def directions(n: int, dim: int, seed: int, kind: str = "sphere") -> Iterator[Tensor]:
-    """Yield `n` random directions of length `dim`, float32 on the CPU.
+    """Yield `n` random directions of length `dim`, float64 on the CPU.
 
     They depend on seed and dimension only: networks of one architecture are measured along the
     same directions, whatever they were trained with.
@@ -59,8 +59,8 @@ def directions(n: int, dim: int, seed: int, kind: str = "sphere") -> Iterator[Te
     generator = torch.Generator().manual_seed(seed)
     for _ in range(n):
         z = torch.randn(dim, generator=generator)
-        length = z.double().norm() if kind == "sphere" else dim**0.5
-        yield z / length
+        z = z.double()
+        yield z / (z.norm() if kind == "sphere" else dim**0.5)
 
 
 def average_direction(
@@ -73,9 +73,10 @@ def average_direction(
     kind: str = "sphere",
     scale: str | None = None,
     lanes: int = 1,
+    bf16: bool = False,
 ) -> AverageSharpness:
     """Estimate average-direction sharpness at one radius; see `average_ladder`."""
-    options = {"antithetic": antithetic, "kind": kind, "scale": scale, "lanes": lanes}
+    options = {"antithetic": antithetic, "kind": kind, "scale": scale, "lanes": lanes, "bf16": bf16}
     [found] = average_ladder(objective, [radius], n_directions=n_directions, seed=seed, **options)
     return found
 
@@ -90,6 +91,7 @@ def average_ladder(
     kind: str = "sphere",
     scale: str | None = None,
     lanes: int = 1,
+    bf16: bool = False,
 ) -> list[AverageSharpness]:
     """Estimate average-direction sharpness at several radii, along the same directions.
 
@@ -107,6 +109,9 @@ def average_ladder(
             by |theta|: the adaptive average sharpness, unchanged when layers are rescaled.
             "filter" gives every row or filter the norm of the weights it perturbs.
         lanes: Directions evaluated in one pass; more than 1 pays on a graphics card.
+        bf16: Round the product of images and perturbation to bfloat16, where the network is a
+            chain of linear layers; the error is below 5e-4 of the mean rise. Other networks are
+            measured in float32 all the same.
 
     Returns:
         One estimate a radius. Its standard error counts directions, not networks: it says how well
@@ -123,7 +128,7 @@ def average_ladder(
     signs = (1.0, -1.0) if antithetic else (1.0,)
     steps = [sign * radius for radius in radii for sign in signs]
     if lanes == 1 and factored.applies(objective):
-        rises = factored.rises(objective, drawn, steps)
+        rises = factored.rises(objective, drawn, steps, bf16=bf16)
     else:
         rises = _rises(objective, drawn, steps, lanes)
     table = rises.reshape(n_directions, len(radii), len(signs))

@@ -19,6 +19,7 @@ from torch.nn import functional
 from hplab.training.sharpness.objective import Objective, _exact
 
 GROUP = 4  # directions in one matrix product
+RANK, SAMPLE = 32, 256  # dimensions multiplied in float32; examples they are found on
 _ELEMENTWISE = (nn.ReLU, nn.LeakyReLU, nn.GELU, nn.SiLU, nn.Sigmoid, nn.Tanh)
 
 
@@ -45,7 +46,8 @@ def rises(
     objective: Objective,
     drawn: Iterator[Tensor],
     steps: Sequence[float],
-    dtype: torch.dtype | None = None,
+    *,
+    bf16: bool = False,
 ) -> np.ndarray:
     """Return the mean rise of the loss along each direction at each signed radius.
 
@@ -53,8 +55,9 @@ def rises(
         objective: An objective to which this path `applies`.
         drawn: Directions, each of shape `(d,)`.
         steps: Signed radii.
-        dtype: Number format of the product X G alone; None for that of the weights. In bfloat16 its
-            error is small against the perturbation, which is itself small against X W.
+        bf16: Whether to compute X G, and nothing else, in bfloat16. Images lie close to a space of
+            few dimensions, so their part in it (`RANK` dimensions, found on some of them) is
+            multiplied in float32 and only what is left over is rounded.
 
     Returns:
         Shape `(number of directions, len(steps))`, in nats.
@@ -63,8 +66,12 @@ def rises(
         base = objective.losses()
         found: list[list[float]] = []
         drawn = iter(drawn)
+        chunks = [_Chunk(x.flatten(1)) for x, _ in objective._pairs(objective.chunk)]
+        if bf16:
+            subspace = _subspace(objective.inputs[:SAMPLE].flatten(1))
+            chunks = [_RoundedChunk(chunk.x, subspace) for chunk in chunks]
         while group := list(itertools.islice(drawn, GROUP)):
-            outputs = _outputs(objective, group, steps, dtype)
+            outputs = _outputs(objective, group, steps, chunks)
             for lane in outputs:
                 losses = (objective.loss(_headed(objective, o), objective.targets) for o in lane)
                 found.append([float((x.to(_exact(x)) - base).mean()) for x in losses])
@@ -75,26 +82,57 @@ def _headed(objective: Objective, outputs: Tensor) -> Tensor:
     return outputs if objective.head is None else objective.head(outputs)
 
 
+class _Chunk:
+    """Some examples, and their products with weights of the first layer."""
+
+    def __init__(self, x: Tensor) -> None:
+        self.x = x
+
+    def times(self, weights: Tensor) -> Tensor:
+        """Return x W' for weights `(width, features)`."""
+        return self.x @ weights.T
+
+
+class _RoundedChunk(_Chunk):
+    """Some examples as their part in a subspace and a remainder in bfloat16."""
+
+    def __init__(self, x: Tensor, subspace: Tensor) -> None:
+        super().__init__(x)
+        self.subspace, self.inside = subspace, x @ subspace
+        self.outside = torch.addmm(x, self.inside, subspace.T, alpha=-1).bfloat16()
+
+    def times(self, weights: Tensor) -> Tensor:
+        product = (self.outside @ weights.bfloat16().T).to(weights.dtype)
+        return product.addmm_(self.inside, self.subspace.T @ weights.T)
+
+
+def _subspace(x: Tensor) -> Tensor:
+    """Return an orthonormal basis `(features, r)` of where most of some examples lies."""
+    return torch.linalg.svd(x, full_matrices=False)[2][:RANK].T.contiguous()
+
+
 def _outputs(
-    objective: Objective, group: list[Tensor], steps: Sequence[float], dtype: torch.dtype | None
+    objective: Objective, group: list[Tensor], steps: Sequence[float], chunks: list[_Chunk]
 ) -> list[list[Tensor]]:
     """Return the network's last linear output for each direction and signed radius."""
     weights = [p.detach() for p in objective.parameters]
     moved = [objective.shaped(u) for u in group]
-    first = torch.cat([pieces[0] for pieces in moved]).to(dtype or weights[0].dtype)
-    rest = [[[w + s * g for w, g in zip(weights[2:], pieces[2:], strict=True)] for s in steps]
-            for pieces in moved]  # fmt: skip
+    first = torch.cat([pieces[0] for pieces in moved])
+    rest = [
+        [[torch.add(w, g, alpha=s) for w, g in zip(weights[2:], pieces[2:], strict=True)]
+         for s in steps]
+        for pieces in moved
+    ]  # fmt: skip
     parts: list[list[list[Tensor]]] = [[[] for _ in steps] for _ in group]
-    for inputs, _ in objective._pairs(objective.chunk):
-        x = inputs.flatten(1)
-        at_rest = functional.linear(x, weights[0], weights[1])
-        pushes = (x.to(first.dtype) @ first.T).to(x.dtype).chunk(len(group), dim=1)
+    for chunk in chunks:
+        at_rest = chunk.x @ weights[0].T + weights[1]
+        pushes = chunk.times(first).chunk(len(group), dim=1)
         for k, (push, pieces) in enumerate(zip(pushes, moved, strict=True)):
             push = push + pieces[1]
             for j, s in enumerate(steps):
                 hidden = torch.add(at_rest, push, alpha=s)
                 parts[k][j].append(_tail(objective, hidden, rest[k][j]))
-    return [[torch.cat(chunks) for chunks in lane] for lane in parts]
+    return [[torch.cat(pieces) for pieces in lane] for lane in parts]
 
 
 def _tail(objective: Objective, hidden: Tensor, weights: list[Tensor]) -> Tensor:

@@ -176,20 +176,20 @@ class Objective:
     def measuring(self) -> Iterator[None]:
         """Put the network into the objective's mode, with exact arithmetic."""
         modes = {m: m.training for m in self.model.modules()}
-        momenta = {m: m.momentum for m in self.model.modules() if isinstance(m, _BatchNorm)}
+        tracks = {m: m.track_running_stats for m in modes if isinstance(m, _BatchNorm)}
         self.model.eval()
         if self.batch_norm == "batch":
-            for layer in momenta:
+            for layer in tracks:
                 layer.train()
-                layer.momentum = 0.0
+                layer.track_running_stats = False  # neither used nor updated
         try:
             with exact_matmul(self.inputs.device.type):
                 yield
         finally:
             for module, mode in modes.items():
                 module.training = mode
-            for layer, momentum in momenta.items():
-                layer.momentum = momentum
+            for layer, mode in tracks.items():
+                layer.track_running_stats = mode
 
 
 @contextlib.contextmanager
