@@ -104,7 +104,7 @@ def test_changes_lists_what_differs_and_nothing_else():
 
 def test_a_schedule_drops_at_the_same_share_of_a_shorter_run():
     base = Trial(
-        data="cifar10",
+        data="mnist",
         epochs=100,
         schedule="multi_step",
         schedule_args={"milestones": [33, 0.5, 75, 100, 150]},

@@ -14,6 +14,7 @@ from torch.func import functional_call
 from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from hplab.training import precision
 from hplab.training.models import StandardizedLogits
 from hplab.trial import HplabError, unknown
 
@@ -211,21 +212,14 @@ def restored(model: nn.Module) -> Iterator[None]:
 @contextlib.contextmanager
 def exact_matmul(device: str) -> Iterator[None]:
     """Compute matrix products in full float32: no TF32, no bfloat16 inside, no autocast."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
+    place = torch.backends.mkldnn.matmul  # on a processor, where it may round to bfloat16
+    before = place.fp32_precision
+    place.fp32_precision = "ieee"
     try:
-        with (
-            torch.autocast(device, enabled=False),
-            torch.backends.cudnn.flags(
-                torch.backends.cudnn.enabled,
-                torch.backends.cudnn.benchmark,
-                deterministic=True,
-                allow_tf32=False,
-            ),
-        ):
+        with torch.autocast(device, enabled=False), precision.matmul("fp32"):
             yield
     finally:
-        torch.set_float32_matmul_precision(before)
+        place.fp32_precision = before
 
 
 class NormalizedLogits(nn.Module):
