@@ -18,6 +18,7 @@ _SURFACE = {
     "recorded": "hplab.sweeps.runner:recorded",
     "curves": "hplab.sweeps.runner:curves",
     "steps": "hplab.sweeps.runner:steps",
+    "probes": "hplab.sweeps.runner:probes",
     "ladder": "hplab.sweeps.runner:ladder",
     "sharpness": "hplab.training.sharpness",
     "lr_find": "hplab.analysis.lr_find:lr_find",

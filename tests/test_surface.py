@@ -22,6 +22,7 @@ SURFACE = {
     "lr_find",
     "plots",
     "preset_changes",
+    "probes",
     "provenance",
     "recorded",
     "run",

@@ -1,4 +1,4 @@
-"""The figures of a study: axis, isolation, learning curves, lr range test, ours beside theirs.
+"""The figures of a study: axis, isolation, learning curves, shares, confusion, ours and theirs.
 
 Each function takes a table of runs and returns a `Figure`, which shows itself in a notebook and in
 the book; an empty table gives a note that nothing is recorded yet. Captions are made from the
@@ -18,12 +18,13 @@ from matplotlib.figure import Figure as Canvas
 
 from hplab.pages import captions, marks, scales, summary, svg, words
 from hplab.pages.curves import learning_curves
+from hplab.pages.diagnoses import confusion, shares
 from hplab.pages.figure import Figure, Html, nothing_recorded
 from hplab.pages.forest import compare
 from hplab.pages.range_test import lr_find
 from hplab.trial import HplabError
 
-__all__ = ["axis", "compare", "isolation", "learning_curves", "lr_find"]
+__all__ = ["axis", "compare", "confusion", "isolation", "learning_curves", "lr_find", "shares"]
 
 WIDTH_PT = 390.0  # of the axes, about: what groups side by side share
 

@@ -81,7 +81,8 @@ class Scale:
 
     def text(self, level: Any) -> str:
         """A tick label: powers of ten on a log10 axis, else the value as typed in code."""
-        return words.power(level) if self.kind == "log10" else words.setting(level, self.name)
+        powers = self.kind == "log10" and self.name != "probe_step"  # numbers of steps stay plain
+        return words.power(level) if powers else words.setting(level, self.name)
 
     def round_ticks(self, ax: Axes) -> None:
         """Ticks at powers of the base, where values were not chosen by hand."""
@@ -139,8 +140,10 @@ def frame(values: Iterable[float], ends: Iterable[float] = (), *, log: bool) -> 
 
 
 def sensible(limits: tuple[float, float], y: str) -> tuple[float, float]:
-    """The limits without what a percentage cannot be, a little room apart."""
+    """The limits without what a percentage or a count cannot be, a little room apart."""
     low, high = limits
+    if y.endswith("live_units") or y == "n_predicted":
+        return max(low, -0.03 * high), high
     if words.unit(y) != words.PERCENT:
         return low, high
     low = max(low, -2.0)

@@ -21,8 +21,10 @@ LIVE_VARIABLES = ("JPY_SESSION_NAME", "COLAB_RELEASE_TAG", "VSCODE_PID")
 NO_GROUPS = "nothing"
 
 
-def explore(runs: pd.DataFrame) -> Explorer | Html:
-    """Let the reader choose axes, colours, log scale and seeds of an axis plot.
+def explore(
+    runs: pd.DataFrame, *, pick: str | None = None, x: str = "lr", y: str = "val_acc"
+) -> Explorer | Picker | Html:
+    """Let the reader choose axes, colours, log scale and seeds of an axis plot; or pick one group.
 
     In a live notebook (JupyterLab, Notebook, Colab, VS Code) the output has controls that redraw
     the figure. In an executed notebook and in the book the output is the figure alone: no widget is
@@ -31,12 +33,18 @@ def explore(runs: pd.DataFrame) -> Explorer | Html:
     controls, and a run by `hplab execute` is never live.
 
     Args:
-        runs: One row a trial, as `hplab.run` returns it.
+        runs: One row a trial, as `hplab.run` returns it, or one a trial and step.
+        pick: Column of groups, of which the reader picks one to be drawn by itself; the figure
+            starts with all of them.
+        x: With `pick`, the column that is drawn across.
+        y: With `pick`, the column that is drawn up.
 
     Raises:
         HplabError: If the table has no hyperparameter or no metric to choose from.
     """
-    return nothing_recorded() if runs.empty else Explorer(runs)
+    if runs.empty:
+        return nothing_recorded()
+    return Explorer(runs) if pick is None else Picker(runs, pick, x, y)
 
 
 def is_live() -> bool:
@@ -55,6 +63,52 @@ def _in_kernel() -> bool:
     except ImportError:
         return False
     return getattr(get_ipython(), "kernel", None) is not None
+
+
+class Picker:
+    """A figure of all groups of runs, and where there is a kernel a menu to see one by itself.
+
+    Attributes:
+        figure: What is drawn now.
+        levels: The groups to pick from.
+    """
+
+    def __init__(self, runs: pd.DataFrame, pick: str, x: str, y: str) -> None:
+        summary.require(runs, pick, x, y, what="explore")
+        self.runs, self.pick, self.x, self.y = runs, pick, x, y
+        self.levels = summary.levels(runs[pick])
+        self.figure: Figure | Html = self.draw()
+        self._box: Any = None
+
+    def draw(self, level: Any = None) -> Figure | Html:
+        """Draw one group by itself, or all of them without single runs."""
+        if level is None:
+            return plots.axis(self.runs, self.x, self.y, by=self.pick, log=True, seeds=False)
+        return plots.axis(self.runs[self.runs[self.pick] == level], self.x, self.y, log=True)
+
+    def controls(self) -> Any:
+        """The widgets: a menu above the figure, made once and redrawn on a change."""
+        if self._box is None:
+            import ipywidgets  # here, so that a static page creates no widget
+
+            options = [("all", None), *((words.setting(level), level) for level in self.levels)]
+            menu = ipywidgets.Dropdown(options=options, description=words.quantity(self.pick))
+            panel = ipywidgets.HTML(value=self.figure.html)
+
+            def redraw(change: Any) -> None:
+                self.figure = self.draw(menu.value)
+                panel.value = self.figure.html
+
+            menu.observe(redraw, "value")
+            self._box = ipywidgets.VBox([menu, panel])
+        return self._box
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        still = self.figure._repr_mimebundle_()
+        return {**self.controls()._repr_mimebundle_(), **still} if is_live() else still
+
+    def __repr__(self) -> str:
+        return repr(self.figure)
 
 
 class Explorer:

@@ -1,0 +1,170 @@
+"""Figures of what happened to a network: how often it collapsed, and what it confuses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
+from matplotlib.ticker import MaxNLocator
+
+from hplab.analysis import shares as intervals
+from hplab.pages import captions, marks, scales, summary, svg, words
+from hplab.pages.figure import Figure, Html, nothing_recorded
+from hplab.sweeps import runner
+from hplab.sweeps import store as stores
+from hplab.trial import HplabError
+
+MOST_MATRICES = 3
+
+
+def shares(runs: pd.DataFrame, event: str, x: str) -> Figure | Html:
+    """Draw how often something happened, with Jeffreys' 95 % interval, for each value of a column.
+
+    Args:
+        runs: One row a trial.
+        event: Column that is 1 where it happened and 0 where it did not, such as "collapsed".
+        x: Column of the setting.
+
+    Raises:
+        HplabError: If a column is missing, or the runs of a value differ in more than their seed.
+    """
+    if runs.empty:
+        return nothing_recorded()
+    summary.require(runs, event, x, what="plots.shares")
+    known = runs[runs[event].notna()]
+    if known.empty:
+        return nothing_recorded()
+    if others := summary.mixed(known, [x]):
+        raise HplabError(f"plots.shares: {captions.also(others)}; keep one value of it")
+    table = _counts(known, event, x)
+    scale = scales.Scale(x, summary.levels(known[x]))
+
+    def draw(fig: Canvas) -> None:
+        ax = fig.add_subplot()
+        scale.apply(ax)
+        ax.set_ylim(-3, 103)
+        ax.set_ylabel(f"share of runs that {event} (%)")
+        look = marks.look(0)
+        for _, cell in table.iterrows():
+            shown = {name: 100 * cell[name] for name in ("mean", "low", "high")}
+            marks.mean(ax, scale.at(cell[x]), shown, look)
+
+    lead = f"share of runs that {event} against {words.quantity(x)}, with Jeffreys' 95 % interval"
+    told = ", ".join(
+        f"{c['k']:.0f} of {c['n']:.0f} at {words.setting(c[x])}" for _, c in table.iterrows()
+    )
+    return Figure(
+        draw,
+        caption=captions.full([lead, told], lost=0, total=len(runs), runs=runs),
+        alt=f"Share of runs that {event}: {told}",
+        data=table,
+        shown=_shown(table, event, x),
+        height=3.0,
+    )
+
+
+def _counts(runs: pd.DataFrame, event: str, x: str) -> pd.DataFrame:
+    rows = []
+    for level, part in summary.parts(runs, x):
+        k, n = int(part[event].sum()), len(part)
+        found = intervals.proportion_interval(k, n)
+        rows.append({x: level, "k": k, "n": n, "mean": k / n, "low": found.low, "high": found.high})
+    return pd.DataFrame(rows)
+
+
+def _shown(table: pd.DataFrame, event: str, x: str) -> pd.DataFrame:
+    percent = {name: [f"{100 * v:.1f}" for v in table[name]] for name in ("mean", "low", "high")}
+    return pd.DataFrame(
+        {
+            words.quantity(x): [words.setting(level, x) for level in table[x]],
+            event: table["k"].astype(str),
+            "runs": table["n"].astype(str),
+            "share (%)": percent["mean"],
+            "95 % from (%)": percent["low"],
+            "to (%)": percent["high"],
+        }
+    )
+
+
+def confusion(
+    runs: pd.DataFrame,
+    names: Sequence[str] = (),
+    *,
+    class_names: Sequence[str] = (),
+    store: stores.Store | None = None,
+) -> Figure | Html:
+    """Draw the confusion matrices of up to three runs side by side.
+
+    Args:
+        runs: The runs, trained with the measure "confusion".
+        names: What to call each; its seed where there is none.
+        class_names: Names of the classes; numbers from 1 where there are none.
+        store: Where records are; None takes the project's own.
+
+    Raises:
+        HplabError: If there are more than three runs, or a run has no matrix.
+    """
+    if runs.empty:
+        return nothing_recorded()
+    if len(runs) > MOST_MATRICES:
+        raise HplabError(f"plots.confusion: at most {MOST_MATRICES} runs, got {len(runs)}")
+    names = list(names) or [f"seed {seed}" for seed in runs["seed"]]
+    if len(names) != len(runs):
+        raise HplabError(f"plots.confusion: {len(names)} names for {len(runs)} runs")
+    matrices = [runner.confusion(row, store=store) for _, row in runs.iterrows()]
+    labels = list(class_names) or [str(i + 1) for i in range(len(matrices[0]))]
+
+    def draw(fig: Canvas) -> None:
+        axs = np.atleast_1d(fig.subplots(1, len(matrices), sharey=True))
+        for ax, matrix, name in zip(axs, matrices, names, strict=True):
+            _matrix(ax, matrix, labels, name)
+        axs[0].set_ylabel("true class")
+
+    hit = [np.trace(m.to_numpy()) / m.to_numpy().sum() for m in matrices]
+    used = [int((m.sum() > 0).sum()) for m in matrices]
+    told = "; ".join(
+        f"{name}: {100 * right:.1f} % right, {n} of {len(labels)} classes predicted"
+        for name, right, n in zip(names, hit, used, strict=True)
+    )
+    lead = "validation images by true and predicted class, a darker cell holds more of its row"
+    return Figure(
+        draw,
+        caption=captions.full([lead, told], lost=0, total=len(runs), runs=runs),
+        alt=f"Confusion matrices. {told}",
+        data=pd.concat(matrices, keys=names),
+        shown=_listed(matrices, names, labels),
+        height=6.0 / len(matrices) + 1.0 if len(matrices) > 1 else 4.5,
+    )
+
+
+def _matrix(ax: Axes, matrix: pd.DataFrame, labels: Sequence[str], name: str) -> None:
+    counts = matrix.to_numpy()
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    for i, row in enumerate(share):
+        for j, value in enumerate(row):
+            if value:
+                ax.fill_between([j - 0.5, j + 0.5], i - 0.5, i + 0.5, color=svg.SERIES[0],
+                                alpha=float(value), lw=0)  # fmt: skip
+    n = len(counts)
+    ax.set_xlim(-0.5, n - 0.5)
+    ax.set_ylim(n - 0.5, -0.5)
+    ax.set_aspect("equal")
+    ax.grid(False)
+    ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    ax.set_yticks(range(n), labels)
+    ax.set_xticks(range(0, n, 2), [str(i + 1) for i in range(0, n, 2)])
+    ax.set_xlabel(f"predicted class, {name}")
+
+
+def _listed(
+    matrices: Sequence[pd.DataFrame], names: Sequence[str], labels: Sequence[str]
+) -> pd.DataFrame:
+    """The cells that are not empty, one a row."""
+    rows = []
+    for matrix, name in zip(matrices, names, strict=True):
+        for i, j in np.argwhere(matrix.to_numpy() > 0):
+            rows.append((name, labels[i], labels[j], str(matrix.iat[i, j])))
+    return pd.DataFrame(rows, columns=["run", "true class", "predicted class", "images"])
