@@ -254,9 +254,7 @@ def check() -> int:
 @click.option("--study", help="Only this study's, such as batch-size.")
 @click.option("--report", help="Only this report's: 000, 001, 002 or 004.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-@click.option(
-    "--check", is_flag=True, help="Compare with what is committed; 1 if it differs."
-)
+@click.option("--check", is_flag=True, help="Compare with what is committed; 1 if it differs.")
 @click.option("--write", is_flag=True, help="Write the committed verdicts, to be committed.")
 def claims(
     ids: Sequence[str], study: str, report: str, as_json: bool, check: bool, write: bool

@@ -77,6 +77,7 @@ class Claim:
         max_diverged_share: Share of diverged seeds above which there is no decision.
         alpha: Two-sided level.
         own_verdict, own_why: What the report's own published data say.
+        own_cause: What misled the report, where something other than one run a setting did.
         quote, note: May be empty.
     """
 
@@ -94,6 +95,7 @@ class Claim:
     alpha: float
     own_verdict: str
     own_why: str
+    own_cause: str = ""
     quote: str = ""
     note: str = ""
 
@@ -186,7 +188,7 @@ def _claim(
     if str(entry["report"]) not in reports:
         raise unknown("report", entry["report"], reports, where)
     own = _mapping(entry["own_data"], where)
-    fields(own, ("verdict", "why"), (), f"{where}, own_data")
+    fields(own, ("verdict", "why"), ("cause",), f"{where}, own_data")
     if own["verdict"] not in OWN_VERDICTS:
         raise unknown("own-data verdict", own["verdict"], OWN_VERDICTS, where)
     test = forms.check(entry["test"], where)
@@ -209,6 +211,7 @@ def _claim(
         alpha=defaults["alpha"],
         own_verdict=own["verdict"],
         own_why=own["why"].strip(),
+        own_cause=own.get("cause", ""),
         quote=entry.get("quote", ""),
         note=entry.get("note", "").strip(),
     )

@@ -63,7 +63,8 @@ def value(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
             outcome, end = INCONCLUSIVE, f"{end} The setting is our reconstruction."
     elif new_run.high - new_run.low > 2 * allowed or abs(new_run.estimate - theirs) > allowed:
         outcome, end = INCONCLUSIVE, "It varies too much from run to run to confirm that."
-    unit, interval = quantity.unit, shown(new_run, quantity.unit)
+    unit = quantity.level_unit if len(arms) == 1 else quantity.unit
+    interval = shown(new_run, quantity.unit)
     what = quantities.words(quantity)
     where = f" at {found.arms[0]}" + (f" against {found.arms[1]}" if len(arms) == 2 else "")
     kind = {"ratio": "the ratio of "}.get(unit, "the difference of ") if len(arms) == 2 else ""

@@ -37,7 +37,8 @@ def effect(claim: Claim) -> tuple[float, str] | None:
     total = sum(sign * number for sign, number in zip(signs, found, strict=True))
     if quantity.log:
         return math.exp(total), "ratio"
-    return total * quantities.scale(quantity.unit), quantity.unit
+    unit = quantity.level_unit if len(found) == 1 else quantity.unit
+    return total * quantities.scale(quantity.unit), unit
 
 
 def value(claim: Claim, arm: Mapping[str, Any], quantity: Quantity) -> float | None:

@@ -97,6 +97,12 @@ class Quantity:
         return (READINGS[self.reading] if self.reading else None) or METRICS[self.metric][0]
 
     @property
+    def level_unit(self) -> str:
+        """Unit of the values of one setting: an accuracy is in percent, its changes in points."""
+        whole = self.reading in (None, "mean_over_last", "mean_over_first", "where")
+        return "%" if self.unit == "pp" and whole and self.metric not in GAPS else self.unit
+
+    @property
     def columns(self) -> set[str]:
         """The final columns it needs."""
         if self.reading:

@@ -60,8 +60,13 @@ def effect(verdict: Verdict) -> str:
     """Return the deciding estimate with its interval: "0.58 pp (0.47 to 0.69)"; "" for none."""
     if verdict.interval is None:
         return ""
-    estimate = phrases.number(verdict.interval.estimate, verdict.unit)
+    estimate = number(verdict.interval.estimate, verdict.unit)
     return f"{estimate} ({phrases.span(verdict.interval, verdict.unit)})"
+
+
+def number(value: float, unit: str) -> str:
+    """Return a number that stands by itself; a ratio says that it is one."""
+    return f"{phrases.number(value, unit)}{' times' if unit == 'ratio' else ''}"
 
 
 def as_json(verdicts: Iterable[Verdict]) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 
 from hplab.trial import HplabError, unknown
 
-MARK = re.compile(r"^% hplab: (?P<name>[a-z-]+)[ \t]*$", re.MULTILINE)
+MARK = re.compile(r"^% hplab: (?P<name>[a-z0-9-]+)[ \t]*$", re.MULTILINE)
 TOOLS = ("jupyter-book", "sphinx", "myst-nb", "sphinx-book-theme", "papermill", "jupytext")
 Record = Mapping[str, Any]
 
@@ -49,7 +49,10 @@ def tables(
         store: Where records are read from (`hplab.sweeps.store.Store`); None for the default one.
         repository: Address of the repository, for the commands that clone it.
     """
+    from hplab.pages import ledger_page
+
     return {
+        **ledger_page.tables(notebooks, store),
         "clone": lambda: clone(repository),
         "presets": presets,
         "pages": lambda: pages(notebooks),

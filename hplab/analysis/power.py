@@ -1,0 +1,109 @@
+"""How many seeds a question needs: power of the tests that the verdicts use.
+
+Effects are in units of the standard deviation of the paired differences. All functions take arrays
+and are exact for normal differences.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
+
+_NODES = (np.arange(200) + 0.5) / 200  # quantiles at which a standard deviation is averaged over
+
+
+def paired_power(effect: ArrayLike, n: ArrayLike, *, alpha: float = 0.05) -> np.ndarray:
+    """Return the chance that a paired t test finds an effect on its right side.
+
+    Args:
+        effect: True mean difference over its standard deviation, not negative.
+        n: Seeds, at least 2.
+        alpha: Two-sided level.
+    """
+    d, n = np.broadcast_arrays(np.asarray(effect, float), np.asarray(n, float))
+    critical = stats.t.ppf(1 - alpha / 2, n - 1)
+    return stats.nct.sf(critical, n - 1, d * np.sqrt(n))
+
+
+def equivalence_power(margin: ArrayLike, n: ArrayLike, *, alpha: float = 0.05) -> np.ndarray:
+    """Return the chance that two one-sided tests find "no difference" when there is none.
+
+    Args:
+        margin: Margin over the standard deviation of the differences.
+        n: Seeds, at least 2.
+        alpha: One-sided level of each test.
+    """
+    m, n = np.broadcast_arrays(np.asarray(margin, float), np.asarray(n, float))
+    sd = _sd(n.tobytes()).reshape(*n.shape, -1)
+    reach = m[..., None] * np.sqrt(n[..., None]) - stats.t.ppf(1 - alpha, n[..., None] - 1) * sd
+    return np.maximum(2 * stats.norm.cdf(reach) - 1, 0).mean(axis=-1)
+
+
+@functools.lru_cache(maxsize=32)
+def _sd(n_bytes: bytes) -> np.ndarray:
+    """Return quantiles of the estimated standard deviation (true one 1) for numbers of seeds."""
+    df = np.frombuffer(n_bytes)[:, None] - 1
+    return np.sqrt(stats.chi2.ppf(_NODES, df) / df)
+
+
+def smallest(
+    power: Callable[[np.ndarray, np.ndarray], np.ndarray], n: ArrayLike, *, wanted: float = 0.8
+) -> np.ndarray:
+    """Return the smallest effect (or margin) at which each number of seeds has the wanted power.
+
+    Args:
+        power: `paired_power` or `equivalence_power`, perhaps with another level.
+        n: Numbers of seeds.
+        wanted: The power, between 0 and 1.
+    """
+    n = np.asarray(n, float)
+    low, high = np.zeros_like(n), np.full_like(n, 200.0)
+    for _ in range(36):
+        middle = (low + high) / 2
+        enough = power(middle, n) >= wanted
+        low, high = np.where(enough, low, middle), np.where(enough, middle, high)
+    return high
+
+
+def seeds_for(
+    power: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    effect: float,
+    *,
+    wanted: float = 0.8,
+    most: int = 10_000,
+) -> int | None:
+    """Return the fewest seeds with the wanted power, None if `most` are not enough.
+
+    Args:
+        power: As for `smallest`.
+        effect: The effect or margin, over the standard deviation of the differences.
+        wanted: The power.
+        most: The largest number tried.
+    """
+    low, high = 1, 2  # power grows with n: double, then halve the gap
+    while power(np.array(effect), np.array(high)) < wanted:
+        low, high = high, 2 * high
+        if low >= most:
+            return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        if power(np.array(effect), np.array(middle)) >= wanted:
+            high = middle
+        else:
+            low = middle
+    return high
+
+
+def runs_to_rule_out(share: float, *, alpha: float = 0.05) -> int:
+    """Return how many runs without a single case rule out that it happens in `share` of them.
+
+    Args:
+        share: Between 0 and 1.
+        alpha: One-sided level.
+    """
+    return math.ceil(math.log(alpha) / math.log1p(-share))

@@ -1,0 +1,145 @@
+"""What the page on the number of seeds shows: tables, and the numbers behind its calculator."""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from scipy import stats
+
+from hplab.analysis import phrases, power
+from hplab.analysis.claims import Verdict
+
+EFFECTS = (3, 2, 1.5, 1, 0.75, 0.5, 0.3)
+SHARES = (0.3, 0.2, 0.1, 0.05, 0.02)
+SEEDS = np.arange(2, 201)
+LEVELS = {"1": 0.05, "6": 0.05 / 6, "40": 0.05 / 40}  # by how many claims Holm corrects for
+
+
+def needed() -> str:
+    """Seeds for an effect, for a sample of effects: alone, with more power, and corrected."""
+    rows = []
+    for effect in EFFECTS:
+        alone = functools.partial(power.paired_power, alpha=0.05)
+        worst = functools.partial(power.paired_power, alpha=0.05 / 6)
+        rows.append(
+            (
+                f"{effect:g}",
+                power.seeds_for(alone, effect),
+                power.seeds_for(alone, effect, wanted=0.9),
+                power.seeds_for(worst, effect),
+                power.seeds_for(power.equivalence_power, effect),
+            )
+        )
+    head = (
+        "difference over scatter",
+        "see it, 80 %",
+        "see it, 90 %",
+        "see it, one of six",
+        "show there is none",
+    )
+    return _table(head, rows)
+
+
+def never() -> str:
+    """Runs without a case that rule a share out."""
+    rows = [(f"{100 * share:g} %", power.runs_to_rule_out(share)) for share in SHARES]
+    return _table(
+        ("a share of at least this is ruled out", "by this many runs without a case"), rows
+    )
+
+
+def observed(verdicts: Sequence[Verdict]) -> str:
+    """What our own runs spread, and how many seeds the margin of each claim would need."""
+    rows = []
+    for verdict in verdicts:
+        size = verdict.claim.test.get("margin")
+        plain = size and size["unit"] == verdict.unit and size["value"] > 0
+        if not plain or verdict.interval is None or verdict.claim.test["type"] != "direction":
+            continue
+        interval, n = verdict.interval, verdict.n
+        sd = (interval.high - interval.low) / 2 * math.sqrt(n)
+        sd /= stats.t.ppf((1 + interval.level) / 2, n - 1)
+        if sd == 0:
+            continue
+        seeds = power.seeds_for(power.paired_power, size["value"] / sd)
+        unit = verdict.unit
+        rows.append(
+            (
+                verdict.claim.id,
+                phrases.number(sd, unit),
+                phrases.number(size["value"], unit),
+                n,
+                seeds or "more than 10 000",
+            )
+        )
+    head = ("claim", "scatter", "margin", "seeds so far", "seeds needed")
+    return _table(head, rows) if rows else "No claim of this kind has been run yet."
+
+
+def calculator() -> str:
+    """The calculator: a form for who has scripts, and the exact numbers it looks up."""
+    see = {
+        f"{wanted:g}/{name}": power.smallest(
+            functools.partial(power.paired_power, alpha=alpha), SEEDS, wanted=wanted
+        )
+        for wanted in (0.8, 0.9)
+        for name, alpha in LEVELS.items()
+    }
+    none = {
+        f"{wanted:g}/1": power.smallest(power.equivalence_power, SEEDS, wanted=wanted)
+        for wanted in (0.8, 0.9)
+    }
+    numbers = {
+        "first": int(SEEDS[0]),
+        "see": {name: _short(values) for name, values in see.items()},
+        "none": {name: _short(values) for name, values in none.items()},
+        "t": _short(stats.t.ppf(0.975, SEEDS - 1)),
+    }
+    levels = "".join(
+        f'<option value="{name}">{"one claim alone" if name == "1" else f"one of {name} claims"}'
+        "</option>"
+        for name in LEVELS
+    )
+    return _raw(
+        '<form class="hp-filter" id="hp-seeds" hidden>'
+        '<label>Question <select name="question"><option value="see">see a difference</option>'
+        '<option value="none">show there is none</option></select></label>'
+        '<label>Difference that matters <input name="effect" type="number" min="0" step="any" '
+        'value="0.1"></label>'
+        '<label>Standard deviation <input name="sd" type="number" min="0" step="any" '
+        'value="0.15"></label>'
+        '<label>Power <select name="power"><option value="0.8">80 %</option>'
+        '<option value="0.9">90 %</option></select></label>'
+        f'<label>Correction <select name="claims">{levels}</select></label></form>'
+        '<p class="hp-seeds-answer" id="hp-seeds-answer" aria-live="polite" hidden></p>'
+        f'<script type="application/json" id="hp-seeds-numbers">{json.dumps(numbers)}</script>'
+        '<script defer src="_static/seeds.js"></script>'
+    )
+
+
+def tables(judged: Callable[[], Sequence[Verdict]]) -> dict[str, Callable[[], str]]:
+    """Return this page's tables by the names it asks for."""
+    return {
+        "seeds-needed": needed,
+        "seeds-never": never,
+        "seeds-observed": lambda: observed(judged()),
+        "seeds-calculator": calculator,
+    }
+
+
+def _short(values: np.ndarray) -> list[float]:
+    return [float(f"{value:.4g}") for value in values]
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    from hplab.pages import facts
+
+    return facts.table(head, rows)
+
+
+def _raw(markup: str) -> str:
+    return f"```{{raw}} html\n{markup}\n```"
