@@ -17,6 +17,7 @@ from hplab.training import (
     augment,
     data,
     diagnostics,
+    graphs,
     losses,
     measures,
     models,
@@ -175,7 +176,10 @@ class _Run:
         self.n_train = first.n_train or len(self.labels)
         self.loss = losses.LOSSES[first.loss]
         self.groups = [list(g) for _, g in itertools.groupby(range(len(lanes)), self._group)]
-        self.optimizer = optim.build([(lanes[g[0]], network.rows(g)) for g in self.groups])
+        capture = graphs.can_capture(first.optimizer, network.modules, self.labels.device)
+        groups = [(lanes[g[0]], network.rows(g)) for g in self.groups]
+        self.optimizer = optim.build(groups, capturable=capture)
+        self.update = graphs.Captured(self._update) if capture else self._update
         self.orders = [torch.Generator().manual_seed(stream_seed(t.seed, "order")) for t in lanes]
         self.changes = augment.streams(lanes)
         self.steps_per_epoch = steps_per_epoch(first, self.n_train)
@@ -302,22 +306,32 @@ class _Run:
             lrs.append(self._set_lr(n_steps))
             labels = self.labels[batch].flatten()
             images = self._changed(self.images[batch], {k: v[i] for k, v in changes.items()})
-            inputs = self._inputs(images)
-            with precision.autocast(self.trial.precision, inputs.device):
-                logits = self.network(inputs).flatten(0, 1)
-            logits = logits.float() if logits.dtype is torch.bfloat16 else logits
-            loss = self.loss(logits, labels).view(n_lanes, -1).mean(dim=1)
-            self.optimizer.zero_grad(set_to_none=True)
-            self.network.zero_grad()
-            loss.sum().backward()
-            self.network.share_gradients()
-            self.optimizer.step()
-            step_losses[i] = loss.detach()
-            correct += losses.is_correct(logits.detach(), labels).view(n_lanes, -1).sum(dim=1)
+            step_losses[i], right = self.update(self._inputs(images), labels)
+            correct += right
             self.step += 1
             if "probes" in self.trial.measure:
                 self._count_live(last=i + 1 == len(batches))
         return step_losses, lrs, correct, sizes
+
+    def _update(self, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Make one update; return each lane's loss and number of correct predictions, `(M,)`.
+
+        Args:
+            inputs: One batch a lane, as the networks take them, `(M, B, C, H, W)`.
+            labels: Their labels, `(M * B,)`.
+        """
+        n_lanes = len(self.lanes)
+        with precision.autocast(self.trial.precision, inputs.device):
+            logits = self.network(inputs).flatten(0, 1)
+        logits = logits.float() if logits.dtype is torch.bfloat16 else logits
+        loss = self.loss(logits, labels).view(n_lanes, -1).mean(dim=1)
+        self.optimizer.zero_grad(set_to_none=True)
+        self.network.zero_grad()
+        loss.sum().backward()
+        self.network.share_gradients()
+        self.optimizer.step()
+        correct = losses.is_correct(logits.detach(), labels).view(n_lanes, -1).sum(dim=1)
+        return loss.detach(), correct
 
     def _set_lr(self, n_steps: int) -> list[float]:
         """Set the learning rate of this step in every group; return it for every lane."""
@@ -326,7 +340,7 @@ class _Run:
             for lanes in self.groups
         ]
         for group in self.optimizer.param_groups:
-            group["lr"] = rates[group["setting"]]
+            optim.set_lr(group, rates[group["setting"]])
         return [rate for rate, lanes in zip(rates, self.groups, strict=True) for _ in lanes]
 
     def _batches(self) -> list[Tensor]:

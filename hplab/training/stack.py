@@ -32,7 +32,7 @@ class Single:
     """
 
     def __init__(self, module: nn.Module) -> None:
-        self.module, self.n_lanes = module, 1
+        self.module, self.modules, self.n_lanes = module, [module], 1
         self.parameters = list(module.parameters())
         self.head = batch_head(module)
 
