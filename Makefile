@@ -15,7 +15,7 @@ READY := $(VENV)/hplab-$(shell cat requirements.lock pyproject.toml | cksum | cu
 options = $(if $(STUDY),--study $(STUDY)) $(if $(PRESET),--preset $(PRESET)) \
 	$(if $(DEVICE),--device $(DEVICE)) $(if $(JOBS),--jobs $(JOBS)) $(if $(SEEDS),--seeds $(SEEDS))
 
-.PHONY: help setup execute book serve lab test lint sync status clean clean-env
+.PHONY: help setup execute book serve lab test bench lint sync status clean clean-env
 
 help: ## this table | 0 s
 	@awk -F ':.*## | [|] ' '/^[a-z-]+:.*## / {printf "  make %-10s %-62s %s\n", $$1, $$2, $$3}' Makefile
@@ -55,6 +55,13 @@ lab: $(READY) ## open the studies in JupyterLab, on this machine only | 5 s
 test: $(READY) ## run the tests | 4 min
 	@echo "test: running the tests on $(or $(JOBS),2) cores, in $(VENV)"
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(or $(JOBS),2) --dist loadgroup $(ARGS)
+
+bench: $(READY) ## hplab against other ways to train, into book/results/bench | 20 min
+	@echo "bench: timing hplab, a plain loop, Lightning, skorch and fastai, in $(VENV)-bench; leave the machine alone"
+	@test -x $(VENV)-bench/bin/python || $(BIN)/uv venv -q -p $(BIN)/python $(VENV)-bench
+	@$(BIN)/uv pip install -q -p $(VENV)-bench -c requirements.lock -r benchmarks/requirements.txt -e .
+	@for name in engine scaling overhead; do \
+		$(VENV)-bench/bin/python -W ignore benchmarks/$$name.py --json book/results/bench/$$name.json || exit 1; done
 
 lint: $(READY) ## check code style, pairing and workflows | 5 s
 	@echo "lint: checking style, pairing and workflows, in $(VENV)"

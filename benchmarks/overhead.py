@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+from engine import machine
 
 from hplab.sweeps import runner
 from hplab.sweeps.store import Store
@@ -92,7 +93,8 @@ def main() -> None:
         rows.append({"trials": n_trials, **row})
         print("  ".join(f"{name} {value:.3g}" for name, value in rows[-1].items()), flush=True)
     if options.json:
-        found = {"machine": platform.processor() or platform.machine(), "rows": rows}
+        found = {"machine": machine(), "rows": rows}
+        options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(found, indent=1) + "\n")
 
 

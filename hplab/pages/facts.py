@@ -49,10 +49,11 @@ def tables(
         store: Where records are read from (`hplab.sweeps.store.Store`); None for the default one.
         repository: Address of the repository, for the commands that clone it.
     """
-    from hplab.pages import ledger_page
+    from hplab.pages import bench_page, ledger_page
 
     return {
         **ledger_page.tables(notebooks, store),
+        **bench_page.tables(_bench_folder(store)),
         "clone": lambda: clone(repository),
         "presets": presets,
         "pages": lambda: pages(notebooks),
@@ -174,6 +175,14 @@ def _all_records(store: Any) -> list[Record]:
         return list(_store(store).records())
     except (HplabError, OSError):
         return []
+
+
+def _bench_folder(store: Any) -> Path:
+    """Where the benchmarks' files are: beside the records."""
+    try:
+        return Path(_store(store).root) / "bench"
+    except (HplabError, OSError, AttributeError):
+        return Path("bench")
 
 
 def _lookup(store: Any) -> Callable[[str], Mapping[str, Any]]:

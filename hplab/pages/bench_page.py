@@ -1,0 +1,165 @@
+"""What the page on speed shows: the benchmarks' files as tables and a figure."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure as Canvas
+
+from hplab.pages import marks
+from hplab.pages.figure import Figure, table
+
+PEERS = ("plain loop", "Lightning, lean", "Lightning, default", "skorch", "fastai")
+# What was set out to be reached, by workload: hplab over each of PEERS; None where nothing was.
+TARGETS: Mapping[str, tuple[float | None, ...]] = {
+    "W3 MLP, batch 16": (14, 27, 45, 18, 28),
+    "W3 MLP, batch 64": (10, 17, 28, 13, 18),
+    "W3 CNN, batch 16": (5.5, 7, 10, 6, 7),
+    "W1 batch 32, SGD": (1.4, 1.65, 2.1, 1.5, 2.1),
+    "W1 batch 32, AdaGrad": (1.9, 2.2, None, 2, 2.9),
+    "W1 batch 1024": (1.15, None, None, None, None),
+    "W1 batch 1024, bf16": (2.2, None, None, None, None),
+    "W2": (1.4, 1.4, 1.4, 1.4, 1.45),
+    "W2, bf16": (2.7, 2.7, 2.7, 2.8, 2.8),
+    "W1 beside a busy process": (10, None, None, None, None),
+}
+_NONE = "None of this has been measured in this copy: run `make bench`."
+
+
+def tables(folder: Path) -> dict[str, Callable[[], str]]:
+    """Return the tables of the page on speed by name.
+
+    Args:
+        folder: Where the benchmarks' JSON files are.
+    """
+
+    def shown(name: str, make: Callable[[dict[str, Any]], str]) -> Callable[[], str]:
+        def page() -> str:
+            path = folder / f"{name}.json"
+            return make(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else _NONE
+
+        return page
+
+    return {
+        "bench-machine": shown("engine", machine),
+        "bench-ratios": shown("engine", ratios),
+        "bench-share": shown("engine", share),
+        "bench-lanes": shown("scaling", lanes),
+        "bench-overhead": shown("overhead", overhead),
+    }
+
+
+def machine(found: Mapping[str, Any]) -> str:
+    """Name the machine and what it can do at most."""
+    here = found["machine"]
+    return (
+        f"Measured on {html.escape(here['processor'])} with {here['cores']} cores, torch "
+        f"{here['torch'].split('+')[0]}, Python {here['python']}; {found['rounds']} rounds. In the "
+        f"same run this machine multiplied matrices at {here['matmul_gflops']:.0f} GFLOP/s in "
+        f"single precision and {here['matmul_bf16_gflops']:.0f} GFLOP/s in bfloat16, and copied "
+        f"{here['copy_gb_s']:.0f} GB/s."
+    )
+
+
+def ratios(found: Mapping[str, Any]) -> str:
+    """How many times as fast hplab is, with what was set out to be reached below it."""
+    rows = []
+    for row in found["rows"]:
+        goals = TARGETS.get(row["name"], (None,) * len(PEERS))
+        cells = {"workload": row["name"]}
+        for peer, goal in zip(PEERS, goals, strict=True):
+            cells[peer] = _against(row["ratio"].get(peer), goal)
+        rows.append(cells)
+    return _block(table(pd.DataFrame(rows)))
+
+
+def _against(ratio: float | None, goal: float | None) -> str:
+    if ratio is None:
+        return "none"
+    return f"{ratio:.3g}" if goal is None else f"{ratio:.3g} (goal {goal:g})"
+
+
+def share(found: Mapping[str, Any]) -> str:
+    """Seconds a trial, and the share of the machine's matrix products that they are."""
+    peak = found["machine"]["matmul_gflops"]
+    rows = [
+        {
+            "workload": row["name"],
+            "trials": row["trials"],
+            "hplab, a trial": f"{row['seconds_a_trial']['hplab']:.3g} s",
+            "plain loop, a trial": f"{row['seconds_a_trial']['plain loop']:.3g} s",
+            "of the matmul peak": f"{100 * row['gflops'] / peak:.0f} %",
+        }
+        for row in found["rows"]
+    ]
+    return _block(table(pd.DataFrame(rows)))
+
+
+def lanes(found: Mapping[str, Any]) -> str:
+    """A figure: what a trial costs against how many train side by side."""
+    data = pd.DataFrame(found["rows"])
+    networks = list(dict.fromkeys(data["network"]))
+
+    def draw(fig: Canvas) -> None:
+        ax = fig.add_subplot()
+        for i, network in enumerate(networks):
+            one, look = data[data["network"] == network], marks.look(i)
+            ax.plot(
+                one["lanes"],
+                1e3 * one["seconds"],
+                color=look.colour,
+                marker=look.marker,
+                ls=look.line,
+                ms=5,
+                label=network,
+            )
+        ax.set_xscale("log", base=2)
+        ax.set_yscale("log")
+        ticks = sorted(set(data["lanes"]))[::2]
+        ax.set_xticks(ticks, [str(tick) for tick in ticks])
+        ax.set_xlabel("networks trained side by side (lanes)")
+        ax.set_ylabel("milliseconds a trial and epoch")
+        fig.legend(loc="outside lower center", ncols=1, handlelength=2.6)
+
+    first = data.groupby("network", sort=False)["seconds"]
+    gain = (first.first() / first.min()).round(1)
+    alt = "; ".join(f"{name}: at best {value:g} times as fast" for name, value in gain.items())
+    wide = data.assign(seconds=(1e3 * data["seconds"]).round(2))
+    wide = wide.pivot(index="lanes", columns="network", values="seconds")[networks].reset_index()
+    caption = (
+        "Cost of a trial by the width of its stack: processor time of one thread for one epoch "
+        f"over 1,437 digits and its measuring, median of {found['rounds']} rounds"
+    )
+    figure = Figure(
+        draw,
+        caption=caption,
+        alt=alt,
+        data=data,
+        shown=wide.astype(object).where(wide.notna(), "none"),
+        height=4.6,
+    )
+    return _block(figure.html)
+
+
+def overhead(found: Mapping[str, Any]) -> str:
+    """What the store and the runner cost a trial, without any training."""
+    rows = [
+        {
+            "trials": f"{row['trials']:,}",
+            "put, a trial": f"{1e3 * row['put_s'] / row['trials']:.2g} ms",
+            "read back, a trial": f"{1e3 * row['load_s'] / row['trials']:.2g} ms",
+            "a sweep with nothing left to train": f"{row['cached_sweep_s']:.2g} s",
+        }
+        for row in found["rows"]
+    ]
+    return _block(table(pd.DataFrame(rows)))
+
+
+def _block(markup: str) -> str:
+    """Markup as a page of the book takes it."""
+    return f"```{{raw}} html\n{markup}\n```"

@@ -1,0 +1,119 @@
+"""The page on speed shows what the benchmarks wrote, and says so where they wrote nothing."""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from hplab.pages import bench_page
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+MACHINE = {
+    "processor": "A <small> chip",
+    "cores": 2,
+    "torch": "2.15.0+cpu",
+    "python": "3.12.1",
+    "matmul_gflops": 100.0,
+    "matmul_bf16_gflops": 200.0,
+    "copy_gb_s": 10.0,
+}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    row = {
+        "name": "W2",
+        "trials": 4,
+        "seconds_a_trial": {"hplab": 0.5, "plain loop": 1.0},
+        "ratio": {"plain loop": 2.0},
+        "gflops": 25.0,
+    }
+    files = {
+        "engine": {"machine": MACHINE, "rounds": 3, "rows": [row]},
+        "scaling": {
+            "rounds": 3,
+            "rows": [
+                {"network": "MLP", "lanes": lanes, "seconds": 0.08 / lanes} for lanes in (1, 2, 4)
+            ],
+        },
+        "overhead": {
+            "rows": [{"trials": 1000, "put_s": 2.0, "load_s": 0.5, "cached_sweep_s": 0.25}]
+        },
+    }
+    for name, content in files.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+    return tmp_path
+
+
+def test_ratios_stand_beside_their_goals(folder):
+    assert "2 (goal 1.4)" in bench_page.tables(folder)["bench-ratios"]()
+
+
+def test_the_share_of_the_peak_is_a_share(folder):
+    assert "<td>25 %</td>" in bench_page.tables(folder)["bench-share"]().replace(
+        ' class="hp-num"', ""
+    )
+
+
+def test_the_machine_is_named_and_escaped(folder):
+    text = bench_page.tables(folder)["bench-machine"]()
+    assert "A &lt;small&gt; chip with 2 cores" in text
+    assert "at 100 GFLOP/s" in text
+
+
+def test_the_figure_says_what_stacking_gains(folder):
+    assert "MLP: at best 4 times as fast" in bench_page.tables(folder)["bench-lanes"]()
+
+
+def test_overhead_is_a_trials(folder):
+    table = bench_page.tables(folder)["bench-overhead"]()
+    assert "2 ms" in table
+    assert "0.25 s" in table
+
+
+def test_what_was_not_measured_is_said(tmp_path):
+    for make in bench_page.tables(tmp_path).values():
+        assert "run `make bench`" in make()
+
+
+@pytest.fixture
+def engine(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    for name in ("engine", "peers"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    spec = importlib.util.spec_from_file_location("engine", BENCHMARKS / "engine.py")
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "engine", module)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_goal_belongs_to_a_workload(engine):
+    names = {workload.name for workload in engine.WORKLOADS}
+    assert set(bench_page.TARGETS) <= names
+    assert {peer for workload in engine.WORKLOADS for peer in workload.against} == set(
+        bench_page.PEERS
+    )
+
+
+def test_the_plain_loop_ends_where_hplab_ends(engine):
+    """The peer that needs no package: same weights, same order, same losses."""
+    workload = engine.Workload(
+        "tiny", engine.DIGITS.replace(epochs=2, batch_size=48), 2, ("plain loop",)
+    )
+    _, losses = engine.ours(workload)
+    _, loss = engine.theirs(workload, "plain loop")
+    assert loss == pytest.approx(losses[0], rel=1e-4)
+
+
+def test_operations_of_a_trial_are_counted(engine):
+    """Two operations a weight forwards, four backwards, two for measuring; biases are not counted.
+
+    The first layer needs no gradient of its input.
+    """
+    trial = engine.DIGITS.replace(epochs=1)
+    weights, first, n, n_val = 64 * 64 + 64 * 32 + 32 * 10, 64 * 64, 1437, 360
+    wanted = n * (6 * weights - 2 * first) + (n + n_val) * 2 * weights
+    assert engine.flops_per_trial(trial) == pytest.approx(wanted)
