@@ -17,26 +17,15 @@ from hplab.analysis.ledger import Claim, Report
 from hplab.analysis.quantities import Missing
 from hplab.trial import MODELS, OPTIMIZERS, SCHEDULES, SPLITS, HplabError, Trial
 
-_HYPERPARAMETERS = {
-    *(field.name for field in dataclasses.fields(Trial)),
-    *(
-        name
-        for table in (MODELS, OPTIMIZERS, SCHEDULES, SPLITS)
-        for one in table.values()
-        for name in one
-    ),
-} - {"seed", "measure", "epochs"}
+COMPONENTS = {"model": MODELS, "optimizer": OPTIMIZERS, "schedule": SCHEDULES, "split": SPLITS}
 _OWNERS = {  # which component a column of arguments belongs to
-    name: owner
-    for owner, table in {
-        "model": MODELS,
-        "optimizer": OPTIMIZERS,
-        "schedule": SCHEDULES,
-        "split": SPLITS,
-    }.items()
-    for one in table.values()
-    for name in one
+    name: owner for owner, table in COMPONENTS.items() for one in table.values() for name in one
 } | {"blocks": "activation"}  # which blocks of a MobileNet have the trial's activation
+_HYPERPARAMETERS = {*(field.name for field in dataclasses.fields(Trial)), *_OWNERS} - {
+    "seed",
+    "measure",
+    "epochs",
+}
 # An arm is described without these, unless they are what the arms differ in.
 _USUAL = {
     "schedule": "constant",
@@ -112,8 +101,9 @@ def sample(runs: pd.DataFrame, arms: Sequence[Mapping[str, Any]], claim: Claim) 
     ]
     absent = [describe(arm) for arm, table in zip(arms, tables, strict=True) if table.empty]
     if absent:
-        needed = describe(claim.report.fixed)
-        raise Missing(f"No runs at {_join(absent)} that can be compared (with {needed}).")
+        fixed = describe(claim.report.fixed)
+        needed = f" (with {fixed})" if fixed else ""
+        raise Missing(f"No runs at {_join(absent)} that can be compared{needed}.")
     _check_comparable(tables, words, varied=set().union(*arms))
     length = _length(tables, arms[0]["epochs"]) if "epochs" in hidden & set(arms[0]) else ""
     return _complete(tables, words, length, claim)

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from hplab.analysis import phrases, quantities, shares
-from hplab.analysis.cells import sample
+from hplab.analysis.cells import Sample, sample
 from hplab.analysis.findings import Finding, on
 from hplab.analysis.ledger import Claim
 from hplab.analysis.quantities import Curves, Missing
@@ -26,6 +26,7 @@ def proportion(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
     """A share of runs against a bound, by its Clopper-Pearson interval."""
     test = claim.test
     found = sample(runs, [test["arm"]], claim)
+    _long_enough(found)
     rows = found.rows[0]
     happened = quantities.event(rows, test["event"], curves)
     given = quantities.event(rows, test.get("given", {}), curves)
@@ -48,6 +49,7 @@ def proportions(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
     """The difference of two shares of runs."""
     test = claim.test
     found = sample(runs, [test["first"], test["second"]], claim)
+    _long_enough(found)
     counts = [int(quantities.event(rows, test["event"], curves).sum()) for rows in found.rows]
     margin = test["margin"]["value"]
     difference = shares.proportion_difference(*counts, found.n, level=1 - claim.alpha)
@@ -67,6 +69,13 @@ def proportions(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
         f"was {phrases.number(margin, 'pp')}."
     )
     return Finding(outcome, reason, "pp", found, percent, p)
+
+
+def _long_enough(found: Sample) -> None:
+    """Refuse runs of the report's data that were cut short: what has not happened yet still may."""
+    if "epochs" in found.differs and "data" not in found.differs:
+        ours, theirs = found.differs["epochs"]
+        raise Missing(f"It is judged after {theirs} epochs; the recorded runs have {ours}.")
 
 
 def _said(event: Mapping[str, Any]) -> str:

@@ -137,6 +137,8 @@ def on(found: Sample, when: str = "after") -> str:
 def comparison(subject: str, decision: Decision, unit: str, arms: Sequence[str]) -> str:
     """Return a difference of two arms in words, with its interval."""
     interval = decision.interval
+    if unit != "ratio" and interval.low == interval.high == 0:
+        return f"{subject} is exactly the same at {arms[0]} and {arms[1]}, seed by seed"
     if unit == "ratio":
         limits = phrases.limits(interval, unit, "of the ratio ")
         ratio = phrases.number(interval.estimate, "ratio")

@@ -101,10 +101,15 @@ class Claim:
 
 
 class Ledger:
-    """All claims by id, in the order of the file."""
+    """All claims by id, in the order of the file.
 
-    def __init__(self, claims: Iterable[Claim]) -> None:
+    Attributes:
+        changes: What was changed after it was fixed: "date", "what" and "why" of each.
+    """
+
+    def __init__(self, claims: Iterable[Claim], changes: Iterable[Mapping[str, Any]] = ()) -> None:
         self._claims = {claim.id: claim for claim in claims}
+        self.changes = tuple(changes)
 
     def __iter__(self):
         return iter(self._claims.values())
@@ -157,7 +162,7 @@ def load(path: Path | None = None) -> Ledger:
 @functools.lru_cache(maxsize=4)
 def _load(path: Path, _changed: int) -> Ledger:
     content = _mapping(_yaml(path), path.name)
-    fields(content, ("schema", "defaults", "rules", "reports", "claims"), (), path.name)
+    fields(content, ("schema", "defaults", "rules", "reports", "claims"), ("changes",), path.name)
     if content["schema"] != SCHEMA:
         raise HplabError(f"{path.name} has schema {content['schema']!r}; this hplab reads {SCHEMA}")
     defaults = _mapping(content["defaults"], "defaults")
@@ -174,7 +179,10 @@ def _load(path: Path, _changed: int) -> Ledger:
             raise HplabError(f"claim {claim.id} stands twice in the ledger")
         seen.add(claim.id)
         claims.append(claim)
-    return Ledger(claims)
+    changes = [_mapping(change, "a change") for change in content.get("changes", ())]
+    for change in changes:
+        fields(change, ("date", "what", "why"), (), "a change of the ledger")
+    return Ledger(claims, changes)
 
 
 def _claim(

@@ -86,8 +86,15 @@ def groups(claim: Claim, runs: pd.DataFrame) -> list[pd.DataFrame]:
     runs, which = runs[which.any(axis=0)], which[:, which.any(axis=0)]
     if runs.empty:
         return []
-    varied = {name for arm in arms for name in arm}
-    alike = [name for name in cells.settings(runs) if not _is_varied(name, varied)]
+    named = {name for arm in arms for name in arm} | _NOT_A_SETTING
+    varied = {name for name in named if len({str(arm.get(name)) for arm in arms}) > 1}
+    usual = _usual(runs, varied, claim)
+    runs, which = runs[usual], which[:, usual]
+    alike = [
+        name
+        for name in cells.settings(runs)
+        if not {name, name.rpartition(".")[2]} & named and cells.owner(name) not in varied
+    ]
     keys = np.array(["|".join(map(str, row)) for row in runs[alike].to_numpy()])
     ranked = []
     for key in dict.fromkeys(keys):
@@ -106,9 +113,25 @@ def _of_arm(runs: pd.DataFrame, arm: Mapping[str, Any]) -> np.ndarray:
         return np.zeros(len(runs), bool)
 
 
-def _is_varied(name: str, varied: set[str]) -> bool:
-    bare = name.rpartition(".")[2]
-    return bool({name, bare, cells.owner(bare)} & (varied | _NOT_A_SETTING))
+def _usual(runs: pd.DataFrame, varied: set[str], claim: Claim) -> np.ndarray:
+    """Return the runs in which a component that the arms vary has the arguments it should have.
+
+    Two optimizers have different arguments, so their runs cannot be alike in them: each has those
+    of the report's setting, else its defaults, as far as there are such runs.
+    """
+    rows = np.ones(len(runs), bool)
+    for owner in varied & set(cells.COMPONENTS):
+        for kind, defaults in cells.COMPONENTS[owner].items():
+            mine = (runs[owner] == kind).to_numpy()
+            for name, default in defaults.items():
+                if name not in runs or name in varied:
+                    continue
+                wanted = claim.report.setting.get(name, default)
+                wanted = "-".join(map(str, wanted)) if isinstance(wanted, list) else wanted
+                right = cells.equal(runs[name], wanted)
+                if (mine & right).any():
+                    rows &= ~mine | right
+    return rows
 
 
 def _fits(group: pd.DataFrame, name: str, value: Any) -> bool:

@@ -62,6 +62,7 @@ def tables(notebooks: Sequence[Path], store: Any = None) -> dict[str, Callable[[
         "claim-counts": lambda: counts(judged()),
         "ledger": lambda: whole(judged(), places(notebooks)),
         "rules": rules,
+        "changes": changes,
         **{
             f"original-{report}": functools.partial(_original, judged, report, notebooks)
             for report in ("000", "001", "002", "004")
@@ -141,6 +142,13 @@ def rules() -> str:
         for kind, rule in sorted(shown.items())
     )
     return _raw(f'<dl class="hp-rules">{items}</dl>')
+
+
+def changes() -> str:
+    """What was changed in the ledger after it was fixed, with date and reason."""
+    made = load().changes
+    lines = [f"- {one['date']}: {one['what'].strip()} {one['why'].strip()}" for one in made]
+    return "\n".join(lines) or "Nothing."
 
 
 def original(verdicts: Sequence[Verdict], report: str, where: Mapping[str, str]) -> str:
