@@ -1,0 +1,464 @@
+"""Every type of test: as claimed supports, the opposite contradicts, noise decides nothing.
+
+Tables of runs are made up: one row a run of some settings, values drawn around a stated mean.
+"""
+
+import dataclasses
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hplab.analysis import claims, forms, ledger, quantities, rules
+from hplab.trial import HplabError, Trial
+
+BOOK = ledger.load()
+N = 12
+
+
+def judged(test, runs, *, curves=None, **changes):
+    """What a test of report 001 says about runs, without Holm's correction."""
+    test = forms.check({"common": {"epochs": 10}, **test}, "a test")
+    claim = dataclasses.replace(BOOK["S1-01"], test=test, primary=False, min_seeds=3, **changes)
+    empty = pd.DataFrame({"key": [], "epoch": []})
+    return rules.evaluate(claim, runs, empty if curves is None else curves)
+
+
+def made(cells, *, n=N, noise=0.1, metric="val_loss", seed=0, **columns):
+    """Rows for settings: a mapping from (name, value) pairs to the mean of one metric."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for setting, mean in cells.items():
+        options = dict(setting)
+        for number in range(n):
+            trial = Trial("cifar100", "mobilenet", "sgd", epochs=10, seed=number)
+            row = trial.replace(**options).flat()
+            value = mean + noise * rng.normal()
+            rows.append(
+                {**row, "status": "ok", metric: value, "key": f"{setting}{number}", **columns}
+            )
+    return pd.DataFrame(rows)
+
+
+def by(name, values):
+    return {((name, level),): mean for level, mean in values.items()}
+
+
+A, B = {"lr": 0.1}, {"lr": 0.2}
+DIRECTION = {
+    "type": "direction",
+    "quantity": "val_loss",
+    "first": A,
+    "second": B,
+    "margin": {"value": 0.2, "unit": "nats"},
+}
+CELLS = {"lr": [0.1, 0.2, 0.3]}
+FOUR = {
+    (("lr", lr), ("weight_decay", wd)): 0.0 for lr, wd in itertools.product((0.1, 0.2), (0.0, 1e-3))
+}
+
+
+def four(*means):
+    return made(dict(zip(FOUR, means, strict=True)))
+
+
+def interaction(margin=0.2):
+    return {
+        "type": "interaction",
+        "quantity": "val_loss",
+        "first": [{"lr": 0.1, "weight_decay": 0.0}, {"lr": 0.1, "weight_decay": 1e-3}],
+        "second": [{"lr": 0.2, "weight_decay": 0.0}, {"lr": 0.2, "weight_decay": 1e-3}],
+        "margin": {"value": margin, "unit": "nats"},
+    }
+
+
+TESTS = {
+    "direction": (DIRECTION, {0.1: 2.0, 0.2: 1.0}, {0.1: 1.0, 0.2: 2.0}),
+    "ratio": (
+        {
+            **DIRECTION,
+            "quantity": {"metric": "val_loss", "log": True},
+            "margin": {"value": 1.5, "unit": "ratio"},
+        },
+        {0.1: 4.0, 0.2: 2.0},
+        {0.1: 2.0, 0.2: 4.0},
+    ),
+    "equivalence": (
+        {**DIRECTION, "type": "equivalence"},
+        {0.1: 1.0, 0.2: 1.0},
+        {0.1: 1.0, 0.2: 2.0},
+    ),
+    "difference": (
+        {**DIRECTION, "type": "difference"},
+        {0.1: 1.0, 0.2: 2.0},
+        {0.1: 1.0, 0.2: 1.0},
+    ),
+    "centred": (
+        {
+            "type": "equivalence",
+            "quantity": "val_loss",
+            "centre": 3.0,
+            "arm": A,
+            "margin": {"value": 0.2, "unit": "nats"},
+        },
+        {0.1: 3.0},
+        {0.1: 3.5},
+    ),
+    "sign": (
+        {
+            "type": "sign",
+            "quantity": "val_loss",
+            "arms": [A, B],
+            "way": "down",
+            "margin": {"value": 0.2, "unit": "nats"},
+        },
+        {0.1: -1.0, 0.2: -2.0},
+        {0.1: -1.0, 0.2: 1.0},
+    ),
+    "value": (
+        {
+            "type": "value",
+            "quantity": "val_loss",
+            "arm": A,
+            "value": {"value": 3, "unit": "nats"},
+            "tolerance": {"value": 0.5, "unit": "nats"},
+        },
+        {0.1: 3.0},
+        {0.1: 5.0},
+    ),
+    "trend": (
+        {
+            "type": "trend",
+            "x": "lr",
+            "levels": [0.1, 0.2, 0.4],
+            "arm": {},
+            "metrics": {"val_loss": "down"},
+            "margin": {"value": 0.2, "unit": "nats"},
+        },
+        {0.1: 3.0, 0.2: 2.0, 0.4: 1.0},
+        {0.1: 3.0, 0.2: 1.0, 0.4: 2.0},
+    ),
+    "lowest of three": (
+        {
+            "type": "ranking",
+            "quantity": "val_loss",
+            "cells": CELLS,
+            "best": {"lr": 0.2},
+            "way": "lowest",
+            "probability": 0.95,
+        },
+        {0.1: 2.0, 0.2: 1.0, 0.3: 2.0},
+        {0.1: 1.0, 0.2: 2.0, 0.3: 2.0},
+    ),
+    "most cells": (
+        {
+            "type": "most_cells",
+            "quantity": "val_loss",
+            "cells": CELLS,
+            "above": {"value": 2, "unit": "nats"},
+        },
+        {0.1: 3.0, 0.2: 3.0, 0.3: 1.0},
+        {0.1: 1.0, 0.2: 1.0, 0.3: 3.0},
+    ),
+    "components": (
+        {"type": "components", "quantity": "val_loss", "cells": CELLS, "share": 0.5},
+        {0.1: 1.0, 0.2: 5.0, 0.3: 9.0},
+        None,
+    ),
+    "all": (
+        {
+            "type": "all",
+            "parts": [
+                {**DIRECTION, "common": {"epochs": 10}},
+                {**DIRECTION, "common": {"epochs": 10}, "first": {"lr": 0.3}},
+            ],
+        },
+        {0.1: 2.0, 0.2: 1.0, 0.3: 2.0},
+        {0.1: 2.0, 0.2: 1.0, 0.3: 0.5},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TESTS)
+def test_as_claimed_supports_and_the_opposite_contradicts(name):
+    test, as_claimed, opposite = TESTS[name]
+    at_setting = {"weight_decay": 0.0, "momentum": 0.9, "batch_size": 128}
+    options = dict.fromkeys(("val_acc",), 0.5) | at_setting
+    supported = judged(test, made(by("lr", as_claimed), **options))
+    assert supported.outcome == "supported", supported.reason
+    if opposite:
+        contradicted = judged(test, made(by("lr", opposite), **options))
+        assert contradicted.outcome == "contradicted", contradicted.reason
+
+
+PLAIN = ("direction", "equivalence", "difference", "centred", "sign", "value", "trend")
+
+
+@pytest.mark.parametrize("name", [n for n in TESTS if n in PLAIN])
+def test_much_noise_decides_nothing(name):
+    test, as_claimed, _ = TESTS[name]
+    middle = {level: 6.0 + 0.05 * i for i, level in enumerate(as_claimed)}
+    centre = {"centred": 3.2, "value": 3.0, "sign": -0.1}.get(name)
+    if centre is not None:
+        middle = dict.fromkeys(as_claimed, centre)
+    runs = made(by("lr", middle), n=4, noise=1.0, momentum=0.9, batch_size=128)
+    assert judged(test, runs).outcome == "inconclusive"
+
+
+def test_half_the_seeds_widen_the_interval():
+    runs = made(by("lr", {0.1: 2.0, 0.2: 1.0}), n=40)
+    whole, half = judged(DIRECTION, runs), judged(DIRECTION, runs[runs.seed < 20])
+    widths = [found.interval.high - found.interval.low for found in (whole, half)]
+    assert 1.1 < widths[1] / widths[0] < 2
+    assert (whole.sample.n, half.sample.n) == (40, 20)
+
+
+def test_an_interaction_is_the_difference_of_two_differences():
+    runs = four(3.0, 1.0, 2.0, 1.0)  # lr 0.1: +2, lr 0.2: +1
+    found = judged(interaction(), runs)
+    assert found.outcome == "supported"
+    values = runs.val_loss.to_numpy().reshape(4, N)
+    expected = (values[0] - values[1] - values[2] + values[3]).mean()
+    assert found.interval.estimate == pytest.approx(expected)
+    assert judged(interaction(), four(1.0, 1.0, 3.0, 1.0)).outcome == "contradicted"
+    assert judged(interaction(2.0), four(3.0, 1.0, 3.0, 1.0)).outcome == "contradicted"
+
+
+def test_a_profile_compares_ranges_and_largest_drops():
+    cells = {
+        (("lr", lr), ("weight_decay", wd)): 0.0 for wd in (0.0, 1e-3) for lr in (0.1, 0.2, 0.4)
+    }
+    runs = made(dict(zip(cells, (9.0, 5.0, 4.0, 6.0, 5.0, 4.0), strict=True)))
+    test = {
+        "type": "profile",
+        "quantity": "val_loss",
+        "form": "range",
+        "x": "lr",
+        "levels": [0.1, 0.2, 0.4],
+        "arm": {},
+        "first": {"weight_decay": 0.0},
+        "second": {"weight_decay": 1e-3},
+        "margin": {"value": 0.5, "unit": "nats"},
+    }
+    spread = judged(test, runs)
+    drop = judged({**test, "form": "largest_drop"}, runs)
+    turned = judged({**test, "first": test["second"], "second": test["first"]}, runs)
+    assert (spread.outcome, drop.outcome, turned.outcome) == (
+        "supported",
+        "supported",
+        "contradicted",
+    )
+    assert spread.interval.estimate == pytest.approx(3.0, abs=0.2)
+    assert drop.interval.estimate == pytest.approx(2.9, abs=0.3)
+
+
+def test_winners_are_looked_for_in_every_group():
+    test = {
+        "type": "winners",
+        "quantity": "val_loss",
+        "groups": {"weight_decay": [0.0, 1e-3]},
+        "rivals": {"lr": [0.1, 0.2]},
+        "probability": 0.95,
+    }
+    assert judged(test, four(2.0, 1.0, 1.0, 2.0)).outcome == "supported"
+    assert judged(test, four(2.0, 2.0, 1.0, 1.0)).outcome == "contradicted"
+
+
+def counted(first, second, n=40):
+    runs = made(by("lr", {0.1: 1.0, 0.2: 1.0}), n=n)
+    runs["collapsed"] = [float(i < k) for k in (first, second) for i in range(n)]
+    return runs
+
+
+@pytest.mark.parametrize(
+    ("bound", "count", "outcome"),
+    [
+        ({"exists": True}, 1, "supported"),
+        ({"exists": True}, 0, "contradicted"),
+        ({"above": 0.5}, 30, "supported"),
+        ({"above": 0.5}, 10, "contradicted"),
+        ({"above": 0.5}, 20, "inconclusive"),
+        ({"below": 0.2}, 1, "supported"),
+        ({"below": 0.2}, 20, "contradicted"),
+    ],
+)
+def test_a_share_of_runs_against_a_bound(bound, count, outcome):
+    test = {"type": "proportion", "event": {"collapsed": 1}, "arm": A, "bound": bound}
+    assert judged(test, counted(count, 0), seeds=40).outcome == outcome
+
+
+def test_no_case_in_fewer_runs_than_planned_is_open():
+    test = {"type": "proportion", "event": {"collapsed": 1}, "arm": A, "bound": {"exists": True}}
+    assert judged(test, counted(0, 0, n=10), seeds=40).outcome == "inconclusive"
+
+
+@pytest.mark.parametrize(
+    ("counts", "outcome"),
+    [
+        ((30, 5), "supported"),
+        ((5, 30), "contradicted"),
+        ((1, 0), "contradicted"),
+        ((9, 4), "inconclusive"),
+    ],
+)
+def test_the_difference_of_two_shares(counts, outcome):
+    test = {
+        "type": "proportions",
+        "event": {"collapsed": 1},
+        "first": A,
+        "second": B,
+        "margin": {"value": 15, "unit": "pp"},
+    }
+    found = judged(test, counted(*counts))
+    assert found.outcome == outcome, found.reason
+    assert found.interval.estimate == pytest.approx(100 * (counts[0] - counts[1]) / 40)
+
+
+def test_a_conditional_share_counts_only_the_given_runs():
+    runs = counted(10, 0)
+    runs["top_is_majority"] = runs["collapsed"]
+    test = {
+        "type": "proportion",
+        "event": {"top_is_majority": 1},
+        "given": {"collapsed": 1},
+        "arm": A,
+        "bound": {"above": 0.5},
+    }
+    assert judged(test, runs).interval.estimate == 100
+    with pytest.raises(quantities.Missing, match="so the claim has no case"):
+        judged(test, counted(0, 0).assign(top_is_majority=0.0))
+
+
+def test_shares_of_shortened_runs_of_the_report_s_data_decide_nothing():
+    runs = counted(0, 0).assign(arm_epochs=10, epochs=2)
+    test = {"type": "proportion", "event": {"collapsed": 1}, "arm": A, "bound": {"above": 0.5}}
+    with pytest.raises(quantities.Missing, match="after 10 epochs; the recorded runs have 2"):
+        judged(test, runs)
+
+
+def test_a_rank_correlation_is_taken_within_each_seed():
+    runs = made(by("lr", {0.1: 1.0, 0.2: 2.0, 0.3: 3.0, 0.4: 4.0}))
+    runs["sharpness"] = runs["val_loss"] ** 3  # the same ranks
+    test = {
+        "type": "correlation",
+        "quantity": "sharpness",
+        "with": "val_loss",
+        "cells": {"lr": [0.1, 0.2, 0.3, 0.4]},
+        "margin": {"value": 0.2, "unit": "tau"},
+    }
+    assert judged(test, runs).interval.estimate == pytest.approx(1.0)
+    assert judged(test, runs.assign(sharpness=-runs.sharpness)).outcome == "contradicted"
+
+
+def test_pooled_directions_are_found_out():
+    runs = made(by("lr", {0.1: 1.0, 0.2: 2.0, 0.3: 3.0}), metric="sharpness", n=6)
+    test = {
+        "type": "coverage",
+        "quantity": "sharpness",
+        "error": "sharpness_se",
+        "draws": 49,
+        "cells": CELLS,
+        "margin": {"value": 1.25, "unit": "ratio"},
+    }
+    assert judged(test, runs.assign(sharpness_se=0.001)).outcome == "contradicted"
+    # Models that differ by no more than their directions say: the pooled interval is right.
+    assert judged(test, runs.assign(sharpness_se=0.2)).outcome == "supported"
+
+
+def test_what_no_run_can_decide_is_said():
+    verdict = claims.verdict("S0-06", pd.DataFrame())
+    assert verdict.outcome == "not-testable"
+    assert "one laptop" in verdict.reason
+
+
+# ---------------------------------------------------------------- quantities read off curves
+
+
+def lines(runs, course):
+    rows = [
+        {"key": run.key, "epoch": epoch, **course(run, epoch / 10)}
+        for run in runs.itertuples()
+        for epoch in range(1, 11)
+    ]
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize(
+    ("quantity", "expected"),
+    [
+        ({"metric": "train_acc", "epochs_to": 0.55}, 5.5),
+        ({"metric": "train_acc", "epochs_to_own": 0.75}, 7.5),
+        ({"metric": "train_acc", "mean_over_first": 1}, 55.0),
+        ({"metric": "train_acc", "mean_over_last": 0.2}, 95.0),
+        ({"metric": "train_acc", "fitted_change": [0.5, 1.0]}, 50.0),
+        ({"metric": "train_acc", "change_over_last": 0.2}, 20.0),
+        ({"metric": "acc_gap", "where": {"train_acc": 0.65}}, 32.5),
+        ({"metric": "val_loss", "rise_from_minimum": True}, 0.49),
+        ({"metric": "val_loss", "epoch_of_minimum": True}, 3.0),
+    ],
+)
+def test_readings_of_a_curve_in_closed_form(quantity, expected):
+    """Training accuracy is the share of training done, validation accuracy half of it."""
+    runs = made(by("lr", {0.1: 1.0}), n=3)
+    course = lambda run, x: {  # noqa: E731
+        "train_acc": x,
+        "val_acc": x / 2,
+        "val_loss": 1 + (x - 0.3) ** 2,
+    }
+    found, _ = quantities.values(runs, quantities.parse(quantity), lines(runs, course), 1.0)
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+
+
+def test_death_and_revival_are_read_off_the_live_units():
+    runs = made(by("lr", {0.1: 1.0}), n=3)
+    live = {
+        0: [3, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        1: [3, 0, 0, 0, 2, 0, 0, 0, 0, 0],
+        2: [3, 0, 0, 1] * 3,
+    }
+    course = lambda run, x: {"live_units": live[run.seed][round(10 * x) - 1]}  # noqa: E731
+    curves = lines(runs, course)
+    assert quantities.event(runs, {"died": 1}, curves).tolist() == [True, True, False]
+    assert quantities.event(runs, {"revived": 1}, curves).tolist() == [False, True, False]
+
+
+def test_matched_values_are_read_at_the_loss_that_all_reach():
+    fast, slow = (made(by("lr", {lr: 1.0}), n=3) for lr in (0.1, 0.2))
+    speed = {0.1: 2.0, 0.2: 1.0}
+    course = lambda run, x: {  # noqa: E731
+        "train_loss": 3 - speed[run.lr] * x,
+        "sharpness_path": 10 * x if round(10 * x) % 2 else np.nan,
+    }
+    curves = lines(pd.concat([fast, slow]), course)
+    # Both reach 2.0: the fast one after half of training, the slow one at its end.
+    quick, late = quantities.matched([fast, slow], "sharpness_path", "train_loss", curves)
+    np.testing.assert_allclose(quick, 5.0)
+    np.testing.assert_allclose(late, 9.0)  # measured at odd epochs only: level after the ninth
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"quantity": {"metric": "val_los"}}, "mean 'val_loss'"),
+        ({"quantity": {"metric": "val_loss", "rougness": 5}}, "mean 'roughness'"),
+        ({"margin": {"value": 0.5, "unit": "ratio"}}, "unknown unit 'ratio'"),
+        ({"first": None}, None),
+    ],
+)
+def test_a_mistake_in_a_test_is_named(change, words):
+    test = {**DIRECTION, **change}
+    if words is None:
+        del test["first"]
+        words = "'first' is missing"
+    with pytest.raises(HplabError, match=words):
+        forms.check(test, "claim X")
+
+
+def test_every_claim_says_what_it_needs():
+    for claim in BOOK:
+        columns, curves = forms.needs(claim.test)
+        assert columns or curves or claim.test["type"] in ("none", "number"), claim.id
+        assert forms.arms_of(claim.test) or claim.test["type"] == "none", claim.id
+    assert forms.needs(BOOK["S0-26"].test) == ([], ["live_units"])
+    assert forms.needs(BOOK["S2-03"].test) == ([], ["sharpness_path", "train_loss"])
