@@ -20,6 +20,7 @@ _SURFACE = {
     "steps": "hplab.sweeps.runner:steps",
     "probes": "hplab.sweeps.runner:probes",
     "ladder": "hplab.sweeps.runner:ladder",
+    "layers": "hplab.sweeps.runner:layers",
     "sharpness": "hplab.training.sharpness",
     "lr_find": "hplab.analysis.lr_find:lr_find",
     "claims": "hplab.analysis.claims",

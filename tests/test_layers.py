@@ -108,11 +108,10 @@ def test_a_trial_records_them():
     outcome = loop.train(trial)
 
     assert len(outcome.curves["scale_free_norm"]) == 2
-    assert len(outcome.curves["gradient_ratio"]) == 2
     assert len(outcome.curves["layer_signal_start"]) == 2
     assert len(outcome.curves["layer_gradient_end"]) == 3
     assert outcome.final["weight_norm"] == outcome.curves["weight_norm"][-1]
-    assert outcome.final["dead_share"] == outcome.curves["dead_share"][-1]
+    assert outcome.final["dead_share"] == pytest.approx(sum(outcome.curves["layer_dead_end"]) / 2)
     assert loop.train(trial.replace(measure=())).curves["val_loss"] == outcome.curves["val_loss"]
 
 

@@ -19,6 +19,7 @@ SURFACE = {
     "glue",
     "grid",
     "ladder",
+    "layers",
     "lr_find",
     "plots",
     "preset_changes",

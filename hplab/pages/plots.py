@@ -21,10 +21,23 @@ from hplab.pages.curves import learning_curves
 from hplab.pages.diagnoses import confusion, shares
 from hplab.pages.figure import Figure, Html, nothing_recorded
 from hplab.pages.forest import compare
+from hplab.pages.heatmap import heatmap
+from hplab.pages.inside import layers, schedules
 from hplab.pages.range_test import lr_find
 from hplab.trial import HplabError
 
-__all__ = ["axis", "compare", "confusion", "isolation", "learning_curves", "lr_find", "shares"]
+__all__ = [
+    "axis",
+    "compare",
+    "confusion",
+    "heatmap",
+    "isolation",
+    "layers",
+    "learning_curves",
+    "lr_find",
+    "schedules",
+    "shares",
+]
 
 WIDTH_PT = 390.0  # of the axes, about: what groups side by side share
 

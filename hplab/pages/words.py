@@ -31,6 +31,11 @@ LABELS = {
     "output_entropy": "entropy of the outputs",
     "batch_grad_norm": "gradient norm of a batch",
     "hidden": "hidden units",
+    "weight_norm": "norm of all weights",
+    "scale_free_norm": "norm of the scale-free weights",
+    "effective_lr": "effective learning rate",
+    "gradient_ratio": "gradient of the first layer over the last",
+    "dead_share": "share of dead units",
 }
 PERCENT, POINTS = "%", "pp"
 MINUS, TIMES = "\u2212", "\u00d7"

@@ -31,7 +31,7 @@ _WIDE = {"channels": [256], "hidden": 32}
 _SMALL_MODELS: dict[str, dict[str, Any]] = {
     "cnn": {"channels": [8, 16], "hidden": 32},
     "mlp": {"hidden": [32, 16]},
-    "mobilenet": {"width": 0.125},
+    "mobilenet": {"width": 0.09375},
 }
 
 
@@ -106,7 +106,9 @@ class Preset:
 
 
 def _small(trial: Trial) -> dict[str, Any]:
-    """Return the arguments that make the trial's model small."""
+    """Return the arguments that make the trial's model small; a deep mlp stays as deep."""
+    if trial.model == "mlp" and len(trial.argument("model", "hidden")) > 3:
+        return {"hidden": [min(32, width) for width in trial.argument("model", "hidden")]}
     wide = trial.data == "dinosaurs" and trial.model == "cnn"
     return _WIDE if wide else _SMALL_MODELS[trial.model]
 

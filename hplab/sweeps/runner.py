@@ -28,6 +28,9 @@ FINAL = ("val_acc", "val_loss", "train_acc", "train_loss")
 GAPS = ("acc_gap", "loss_gap")
 # Below this many optimizer updates in all, starting worker processes costs more than it saves.
 POOL_FROM_STEPS = 4_000
+LAYERS = tuple(
+    f"layer_{what}_{when}" for what in ("signal", "gradient", "dead") for when in ("start", "end")
+)
 LADDER = ("ladder_radius", "ladder_sharpness", "ladder_se")
 PUT_EVERY_S = 2.0  # finished trials reach the disk at least this often
 
@@ -112,7 +115,7 @@ def curves(runs: pd.DataFrame, *, store: stores.Store | None = None) -> pd.DataF
     """
     store = store or stores.default_store()
     found = dict.fromkeys(name for key in runs["key"] for name in store.get(key)["curves"])
-    more = [n for n in found if n not in LADDER and not n.startswith(loop.BY_STEP)]
+    more = [n for n in found if n not in (*LADDER, *LAYERS) and not n.startswith(loop.BY_STEP)]
     names = list(dict.fromkeys([*loop.METRICS, *more]))
     return _long(runs, store, names, "epoch").rename(columns={"curve_lr": "lr_used"})
 
@@ -162,6 +165,18 @@ def ladder(runs: pd.DataFrame, *, store: stores.Store | None = None) -> pd.DataF
         radius relative to the norm of the weights.
     """
     return _long(runs, store, LADDER, "rung")
+
+
+def layers(runs: pd.DataFrame, *, store: stores.Store | None = None) -> pd.DataFrame:
+    """Return what happens layer by layer, for trials with the measure "layers".
+
+    Returns:
+        One row a trial and layer: the columns of `runs`, "layer" counted from 1 at the images, and
+        "signal", "gradient" and "dead" (see `hplab.training.layers.Profile`), each followed by
+        "_start" (before the first step) or "_end".
+    """
+    table = _long(runs, store, LAYERS, "layer")
+    return table.rename(columns={name: name.removeprefix("layer_") for name in LAYERS})
 
 
 def _long(

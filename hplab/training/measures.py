@@ -121,13 +121,6 @@ def norms(probe: Probe) -> Numbers:
     return layers.norms(probe.model)
 
 
-def layers_after_epoch(probe: Probe) -> Numbers:
-    """Measure how much gradient reaches the first layer, and how many units are dead."""
-    images, labels = probe.inputs(layers.N_PROBE)
-    found = layers.profile(probe.model, images, labels, loss=probe.trial.loss)
-    return {"gradient_ratio": found.gradient_ratio, "dead_share": found.dead_share}
-
-
 def layers_at_end(probe: Probe) -> tuple[Numbers, Series]:
     """Look at every layer before the first step and after the last."""
     images, labels = probe.inputs(layers.N_PROBE)
@@ -144,7 +137,6 @@ def layers_at_end(probe: Probe) -> tuple[Numbers, Series]:
 EPOCH: dict[str, Callable[[Probe], Numbers]] = {
     "sharpness_path": sharpness_path,
     "norms": norms,
-    "layers": layers_after_epoch,
 }
 END: dict[str, Callable[[Probe], tuple[Numbers, Series]]] = {
     "sharpness": sharpness_at_end,

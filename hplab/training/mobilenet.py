@@ -2,19 +2,20 @@
 
 Thirteen blocks, each a 3x3 convolution of every channel by itself ("depthwise") and a 1x1
 convolution that mixes channels ("pointwise"), both followed by batch normalization and an
-activation. Small images are halved four times, not five as on ImageNet: the first convolution and
-the second block keep the size.
+activation. Images of 32 by 32 pixels are halved four times, to 2 by 2; smaller ones less often, to
+no less than that.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-# Output channels and stride of each block.
+# Output channels of each block, and 2 where it halves the image.
 BLOCKS = (
     (64, 1),
     (128, 2),
@@ -31,10 +32,11 @@ BLOCKS = (
     (1024, 1),
 )
 STEM = 32  # channels of the first convolution
+SMALLEST = 2  # height and width of a feature map, in pixels
 
 
 def build(
-    in_channels: int,
+    in_shape: tuple[int, int, int],
     n_classes: int,
     *,
     width: float,
@@ -45,7 +47,7 @@ def build(
     """Return a MobileNet from images `(N, C, H, W)` to logits `(N, n_classes)`.
 
     Args:
-        in_channels: Channels of an image.
+        in_shape: Channels, height and width of one image.
         n_classes: Number of logits.
         width: Factor on the channels of every layer, at least one channel each.
         activation: The activation of the chosen blocks.
@@ -62,9 +64,11 @@ def build(
         kind = activation if block in blocks else nn.ReLU
         return [conv, nn.BatchNorm2d(conv.out_channels), kind()]
 
-    n = channels(STEM)
-    layers = normalized(spatial(in_channels, n, 3, padding=1, bias=False), 0)
-    for block, (full, stride) in enumerate(BLOCKS):
+    n, size = channels(STEM), min(in_shape[1:])
+    layers = normalized(spatial(in_shape[0], n, 3, padding=1, bias=False), 0)
+    for block, (full, halving) in enumerate(BLOCKS):
+        stride = halving if size >= 2 * SMALLEST else 1
+        size = math.ceil(size / stride)
         depthwise = spatial(n, n, 3, stride, padding=1, groups=n, bias=False)
         pointwise = mixing(n, channels(full), 1, bias=False)
         layers += [*normalized(depthwise, block), *normalized(pointwise, block)]

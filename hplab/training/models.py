@@ -135,7 +135,7 @@ def _mobilenet(trial: Trial, in_shape: tuple[int, int, int], n_classes: int) -> 
         last = len(mobilenet.BLOCKS) - 1
         raise HplabError(f"model_args.blocks must be between 0 and {last}, got {wrong[0]}")
     return mobilenet.build(
-        in_shape[0],
+        in_shape,
         n_classes,
         width=trial.argument("model", "width"),
         activation=ACTIVATIONS[trial.activation],
