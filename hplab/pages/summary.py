@@ -18,6 +18,7 @@ from hplab.trial import unknown
 RESULTS = {"seed", "status", "key", "prov", "device", "lanes", "threads", "epoch", "step", "at"}
 RESULTS |= {"live_units", "n_predicted", "output_entropy", "collapsed", "died", "revived"}
 RESULTS |= {"top_is_majority", "probe", "scale_free_norm", "gradient_ratio", "dead_share", "layer"}
+RESULTS |= {"lr_used", "effective_lr"}
 RESULT_ENDINGS = ("_acc", "_loss", "_gap", "_s", "_start", "_end")
 RESULT_STARTS = ("arm_", "grad_norm", "batch_grad_norm", "weight_norm", "sharpness", "probe_")
 LOG10 = {"lr", "weight_decay", "eps"}
