@@ -10,7 +10,7 @@ from torch import nn
 
 from hplab.training import data, loop, models, stack
 from hplab.training.dropout import LaneDropout
-from hplab.trial import ACTIVATIONS, OPTIMIZERS, HplabError, Trial
+from hplab.trial import ACTIVATIONS, LOSSES, OPTIMIZERS, SCHEDULES, HplabError, Trial
 
 SETTINGS = {
     "mlp": {"model": "mlp", "model_args": {"hidden": [12, 8]}},
@@ -19,6 +19,20 @@ SETTINGS = {
     "cnn with dropout": {
         "model": "cnn",
         "model_args": {"channels": [3, 4], "hidden": 8, "dropout": 0.3},
+    },
+    "mlp with batch norm": {
+        "model": "mlp",
+        "model_args": {"hidden": [12, 8], "batch_norm": True, "logit_norm": True},
+    },
+    "cnn with batch norm": {
+        "model": "cnn",
+        "model_args": {
+            "channels": [3, 4],
+            "hidden": 8,
+            "batch_norm": True,
+            "hidden_batch_norm": True,
+            "global_pool": True,
+        },
     },
 }
 
@@ -44,6 +58,22 @@ def weights(outcome):
     return torch.cat([p.detach().flatten() for p in outcome.model.parameters()])
 
 
+def assert_same(together, alone, *, normalised):
+    """Assert equality to 1e-12 of the weights and all curves.
+
+    A bias before a batch normalisation has a gradient that is all rounding, which adaptive
+    optimizers turn into full steps. Training does not see it, but running statistics lag behind
+    it; so there only the losses in training are compared, to 1e-10.
+    """
+    for one, other in zip(together, alone, strict=True):
+        if not normalised:
+            torch.testing.assert_close(weights(one), weights(other), rtol=1e-12, atol=1e-12)
+        for name in ("running_loss", "running_acc", "lr") if normalised else one.curves:
+            close = 1e-10 if normalised else 1e-12
+            wanted = pytest.approx(other.curves[name], rel=close, abs=close)
+            assert one.curves[name] == wanted, name
+
+
 @pytest.fixture(autouse=True)
 def _images_in_default_dtype(monkeypatch):
     """Let images follow the default dtype, so that whole runs can be compared in float64."""
@@ -64,10 +94,21 @@ def test_stacked_equals_single_in_float64(stripes, model, optimizer):
     together = exact(lanes, stripes, together=True)
     alone = exact(lanes, stripes, together=False)
 
-    for one, other in zip(together, alone, strict=True):
-        torch.testing.assert_close(weights(one), weights(other), rtol=1e-12, atol=1e-12)
-        for name, values in one.curves.items():
-            assert values == pytest.approx(other.curves[name], rel=1e-12), name
+    assert_same(together, alone, normalised="batch norm" in model)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("model", ["mlp with batch norm", "cnn"])
+def test_every_schedule_and_loss_with_every_optimizer(stripes, model, loss, optimizer):
+    """One stack with a lane for each schedule: equal to 1e-12 in float64."""
+    base = trial(**SETTINGS[model], optimizer=optimizer, loss=loss, n_train=72, lr=3e-3)
+    lanes = [base.replace(schedule=schedule, seed=i) for i, schedule in enumerate(SCHEDULES)]
+
+    together = exact(lanes, stripes, together=True)
+    alone = exact(lanes, stripes, together=False)
+
+    assert_same(together, alone, normalised="batch norm" in model)
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
@@ -159,7 +200,7 @@ def test_subsets_are_each_lanes_own(stripes):
 def test_a_diverged_lane_leaves_its_neighbours_bit_for_bit_alone(stripes, model):
     healthy = [trial(**SETTINGS[model], seed=seed, lr=0.01) for seed in range(3)]
     wild = trial(**SETTINGS[model], seed=7, lr=1e30)
-    tame = wild.replace(lr=1e-3)
+    tame = wild.replace(lr=0.02)  # in the same place of the stack: see the order test
 
     beside_wild = loop.train_lanes([*healthy, wild], stripes)
     beside_tame = loop.train_lanes([*healthy, tame], stripes)
