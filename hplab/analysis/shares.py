@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import ArrayLike
 from scipy import stats
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
-from hplab.analysis.stats import Interval, plain
+from hplab.analysis.stats import Interval, mean_interval, plain
 
 
 def proportion_interval(
@@ -35,6 +36,41 @@ def proportion_interval(
         raise ValueError(f"need 0 <= count <= n and n >= 1, got {count} of {n}")
     low, high = proportion_confint(k, n, alpha=1 - level, method=methods[method])
     return Interval(plain(k / n), plain(low), plain(high), level, n)
+
+
+@dataclasses.dataclass(frozen=True)
+class TwoPart:
+    """A setting in which some runs collapse, in two parts: a mean over both describes neither.
+
+    Attributes:
+        collapsed: The share of runs that collapse, with its Jeffreys interval.
+        survivors: The mean of the others with its t interval; None if fewer than two survive.
+        median: The median of all runs.
+    """
+
+    collapsed: Interval
+    survivors: Interval | None
+    median: float
+
+
+def two_part(values: ArrayLike, collapsed: ArrayLike, *, level: float = 0.95) -> TwoPart:
+    """Return the share of collapsed runs, and the mean of those that did not collapse.
+
+    Args:
+        values: One value a run. Shape `(n,)`.
+        collapsed: Which runs collapsed. Shape `(n,)`.
+        level: Nominal coverage of each interval.
+
+    Raises:
+        ValueError: If the shapes differ or there are no runs.
+    """
+    x, gone = np.asarray(values, float), np.asarray(collapsed, bool)
+    if x.shape != gone.shape or x.ndim != 1:
+        raise ValueError(f"need one value and one mark a run, got {x.shape} and {gone.shape}")
+    share = proportion_interval(int(gone.sum()), len(x), level=level)
+    alive = x[~gone]
+    mean = mean_interval(alive, level=level) if len(alive) > 1 else None
+    return TwoPart(share, mean, float(np.median(x)))
 
 
 def proportion_difference(first: int, second: int, n: int, *, level: float = 0.95) -> Interval:

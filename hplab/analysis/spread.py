@@ -87,6 +87,34 @@ def between_share(values: ArrayLike, *, level: float = 0.95) -> Interval:
     return Interval(share, low, high, level, n)
 
 
+def variance_components(values: ArrayLike) -> dict[str, float]:
+    """Return how much of the variance comes from each of two crossed sources of luck.
+
+    Every combination is run once, such as initial weights (rows) with data orders (columns). The
+    estimates are unbiased and may be negative when a source contributes nothing.
+
+    Args:
+        values: One run a cell. Shape `(rows, columns)`, at least 2 by 2.
+
+    Returns:
+        The variances "rows", "columns" and "rest" (their interaction and everything else).
+
+    Raises:
+        ValueError: If there are fewer than two rows or columns.
+    """
+    x = np.asarray(values, float)
+    if x.ndim != 2 or min(x.shape) < 2:
+        raise ValueError(f"need two rows and columns or more, got shape {x.shape}")
+    n_rows, n_columns = x.shape
+    rows, columns = x.mean(axis=1, keepdims=True), x.mean(axis=0, keepdims=True)
+    rest = ((x - rows - columns + x.mean()) ** 2).sum() / ((n_rows - 1) * (n_columns - 1))
+    return {
+        "rows": float(rows.var(ddof=1) - rest / n_columns),
+        "columns": float(columns.var(ddof=1) - rest / n_rows),
+        "rest": float(rest),
+    }
+
+
 def pooled_width_ratio(
     means: ArrayLike, errors: ArrayLike, n_draws: int, *, level: float = 0.95
 ) -> float:

@@ -88,6 +88,24 @@ def paired_difference(first: ArrayLike, second: ArrayLike, *, level: float = 0.9
     return mean_interval(a - b, level=level)
 
 
+def independent_difference(first: ArrayLike, second: ArrayLike, *, level: float = 0.95) -> Interval:
+    """Return the difference of two means of unpaired runs with Welch's interval and p value.
+
+    Args:
+        first: One value a run, at least two.
+        second: One value a run of the other setting; other seeds, perhaps another number of them.
+        level: Nominal coverage.
+    """
+    a, b = check_values(first, level), check_values(second, level)
+    found = stats.ttest_ind(a, b, equal_var=False, axis=-1)
+    limits = found.confidence_interval(level)
+    difference = plain(a.mean(-1) - b.mean(-1))
+    n = min(a.shape[-1], b.shape[-1])
+    return Interval(
+        difference, plain(limits.low), plain(limits.high), level, n, plain(found.pvalue)
+    )
+
+
 def prediction_interval(values: ArrayLike, *, level: float = 0.95) -> Interval:
     """Return the interval that should hold one new run, from `n` runs alike: mean, low, high.
 

@@ -1,0 +1,178 @@
+"""Intervals cover what they promise, and the rarer statistics agree with slow obvious versions."""
+
+import functools
+import math
+
+import numpy as np
+import pytest
+from scipy import stats as scipy_stats
+from statsmodels.stats.power import TTestPower
+
+from hplab.analysis import power, resampling, shares, spread, stats
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(20261122)
+
+
+def share_of(hits):
+    return np.mean(list(hits))
+
+
+def test_welch_covers_the_difference_of_unequal_spreads(rng):
+    a, b = rng.normal(3, 1, (20_000, 8)), rng.normal(1, 4, (20_000, 12))
+    found = stats.independent_difference(a, b)
+    assert 0.94 < ((found.low <= 2) & (found.high >= 2)).mean() < 0.96
+
+
+def test_the_share_between_settings_covers_the_true_share(rng):
+    """Settings drawn with variance 1, seeds with variance 1: half lies between."""
+    draws = rng.normal(size=(4000, 1, 8)) + rng.normal(size=(4000, 10, 8))
+    found = [spread.between_share(x) for x in draws]
+    assert 0.94 < share_of(0.5 in interval for interval in found) < 0.96
+
+
+def test_settings_that_differ_in_nothing_have_no_share(rng):
+    draws = rng.normal(size=(2000, 10, 6))
+    assert share_of(spread.between_share(x).low == 0 for x in draws) > 0.965
+
+
+def test_a_band_holds_whole_curves(rng):
+    """Random walks: neighbouring points move together, as epochs do."""
+    hits = []
+    for i in range(1200):
+        curves = rng.normal(size=(15, 12)).cumsum(axis=1)
+        band = resampling.simultaneous_band(curves, n_draws=400, seed=i)
+        hits.append(((band.low <= 0) & (band.high >= 0)).all())
+    assert 0.935 < np.mean(hits) < 0.965
+
+
+def test_a_band_is_wider_than_an_interval_and_narrower_than_bonferroni(rng):
+    curves = rng.normal(size=(10, 20)).cumsum(axis=1)
+    band = resampling.simultaneous_band(curves)
+    alone = stats.mean_interval(curves.T)
+    bonferroni = stats.simultaneous_intervals(curves)
+    assert (band.high - band.low > alone.high - alone.low).all()
+    assert band.high[-1] - band.low[-1] < bonferroni[-1].high - bonferroni[-1].low
+
+
+def test_the_chance_of_winning_is_covered(rng):
+    truth = scipy_stats.norm.cdf(1 / math.sqrt(2))
+    found = [
+        resampling.superiority(a, b)
+        for a, b in zip(rng.normal(1, 1, (3000, 20)), rng.normal(0, 1, (3000, 20)), strict=True)
+    ]
+    assert 0.935 < share_of(truth in interval for interval in found) < 0.965
+
+
+def test_the_chance_of_winning_counts_pairs_and_halves_ties():
+    found = resampling.superiority([1, 2, 3], [2, 0, 5])
+    pairs = [(a > b) + 0.5 * (a == b) for a in (1, 2, 3) for b in (2, 0, 5)]
+    assert found.estimate == pytest.approx(np.mean(pairs))
+    assert resampling.superiority([3, 4], [1, 2]).low == 1
+
+
+def test_the_difference_of_shares_is_covered(rng):
+    n = 40
+    hits = []
+    for p, q in [(0.3, 0.1), (0.5, 0.5), (0.7, 0.2)]:
+        a, b = rng.binomial(n, p, 3000), rng.binomial(n, q, 3000)
+        low, high = shares.confint_proportions_2indep(a, n, b, n, method="newcomb")
+        hits.append(((low <= p - q) & (p - q <= high)).mean())
+    assert 0.94 < np.mean(hits) < 0.965
+    one = shares.proportion_difference(12, 4, n)
+    low, high = shares.confint_proportions_2indep(12, n, 4, n, method="newcomb", compare="diff")
+    assert (one.low, one.high) == pytest.approx((low, high))
+
+
+def test_the_p_value_of_shares_is_exact():
+    table = [[9, 2], [11, 18]]
+    expected = scipy_stats.boschloo_exact(table, n=16).pvalue
+    assert shares.proportion_difference(9, 2, 20).p == pytest.approx(expected)
+    assert shares.proportion_difference(3, 3, 20).p == 1
+
+
+@pytest.mark.parametrize(("first", "second"), [(1, 0), (5, 4), (0, 0), (3, 6)])
+def test_the_upper_limit_of_a_difference_meets_the_margin_at_its_p_value(first, second):
+    p = shares.proportion_difference_below(first, second, 40, margin=0.2)
+    limit = shares.proportion_difference(first, second, 40, level=1 - 2 * p).high
+    assert limit == pytest.approx(0.2, abs=1e-6)
+    assert shares.proportion_difference_below(20, 5, 40, margin=0.2) == 1.0
+
+
+def test_two_parts_keep_the_collapsed_apart(rng):
+    values = np.append(rng.normal(90, 1, 15), np.full(5, 7.2304))
+    found = shares.two_part(values, values < 10)
+    assert found.collapsed.estimate == 0.25
+    assert found.survivors == stats.mean_interval(values[:15])
+    assert found.median == np.median(values)
+    assert shares.two_part([7.2, 7.2], [True, True]).survivors is None
+
+
+def test_crossed_sources_of_luck_are_told_apart(rng):
+    """Unbiased: the mean over many tables is the truth, 4, 1 and 0.25."""
+    found = [
+        spread.variance_components(
+            2 * rng.normal(size=(6, 1)) + rng.normal(size=(1, 8)) + 0.5 * rng.normal(size=(6, 8))
+        )
+        for _ in range(2000)
+    ]
+    means = {name: np.mean([one[name] for one in found]) for name in found[0]}
+    assert means == pytest.approx({"rows": 4, "columns": 1, "rest": 0.25}, rel=0.06)
+
+
+def test_pooling_draws_is_what_the_ratio_compares_with(rng):
+    """The slow version: every draw by itself, pooled into one t interval."""
+    draws = rng.normal(size=(6, 49)) + rng.normal(size=(6, 1))
+    pooled = stats.mean_interval(draws.ravel())
+    honest = stats.mean_interval(draws.mean(axis=1))
+    errors = draws.std(axis=1, ddof=1) / 7
+    got = spread.pooled_width_ratio(draws.mean(axis=1), errors, 49)
+    assert got == pytest.approx((honest.high - honest.low) / (pooled.high - pooled.low))
+
+
+def test_one_winner_in_every_group():
+    values = np.zeros((4, 2, 2))
+    values[:, :, 0] = 1
+    assert resampling.same_winner_probability(values) == 1
+    values[:, 1] = values[:, 1, ::-1]
+    assert resampling.same_winner_probability(values) == 0
+
+
+def test_rank_correlations_are_those_of_scipy(rng):
+    x, y = rng.normal(size=(2, 5, 7))
+    expected = [scipy_stats.kendalltau(a, b).statistic for a, b in zip(x, y, strict=True)]
+    np.testing.assert_allclose(stats.kendall(x, y), expected)
+
+
+@pytest.mark.parametrize(
+    ("d", "n80", "n90"), [(3, 4, 4), (2, 5, 5), (1.5, 6, 7), (1, 10, 13), (0.5, 34, 44)]
+)
+def test_seeds_needed_agree_with_statsmodels(d, n80, n90):
+    assert power.seeds_for(power.paired_power, d) == n80
+    assert power.seeds_for(power.paired_power, d, wanted=0.9) == n90
+    # statsmodels counts both tails; the wrong one hardly matters.
+    assert power.paired_power(d, n80) == pytest.approx(TTestPower().power(d, n80, 0.05), abs=1e-4)
+
+
+def test_power_of_equivalence_is_what_simulation_finds(rng):
+    draws = rng.normal(size=(4000, 11))
+    half = scipy_stats.t.ppf(0.95, 10) * draws.std(axis=1, ddof=1) / math.sqrt(11)
+    found = (np.abs(draws.mean(axis=1)) + half < 1).mean()
+    assert power.equivalence_power(1.0, 11) == pytest.approx(found, abs=0.02)
+    assert [power.seeds_for(power.equivalence_power, m) for m in (2, 1.5, 1, 0.5)] == [4, 6, 11, 36]
+
+
+def test_the_calculator_s_numbers_invert_the_power():
+    seeds = np.array([4, 10, 34])
+    for wanted in (0.8, 0.9):
+        least = power.smallest(
+            functools.partial(power.paired_power, alpha=0.01), seeds, wanted=wanted
+        )
+        np.testing.assert_allclose(power.paired_power(least, seeds, alpha=0.01), wanted, atol=1e-6)
+
+
+def test_runs_without_a_case():
+    assert [power.runs_to_rule_out(p) for p in (0.1, 0.05)] == [29, 59]
+    assert 0.9**29 < 0.05 < 0.9**28

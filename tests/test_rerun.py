@@ -1,0 +1,139 @@
+"""The whole ledger judged from records: the right runs are taken, and a stale copy is named."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from hplab.analysis import ledger, rerun
+from hplab.pages import claims_text, facts, ledger_page
+from hplab.sweeps import store as stores
+from hplab.trial import HplabError, Trial
+
+DIGEST = "0" * 64
+
+
+def record(trial, error):
+    """A finished record of a trial that ends at some validation error."""
+    final = {
+        "val_acc": 1 - error,
+        "val_loss": 3 * error,
+        "train_acc": 1 - error,
+        "train_loss": error,
+    }
+    return {
+        "v": 1,
+        "key": trial.key(DIGEST),
+        "task": "classify",
+        "task_version": 1,
+        "data": DIGEST,
+        "config": trial.config(),
+        "seed": trial.seed,
+        "prov": "0123456789ab",
+        "status": "ok",
+        "at": None,
+        "final": final,
+        "curves": {name: [value] * trial.epochs for name, value in final.items()},
+        "cost": {"train_s": 1.0, "lanes": 1, "device": "cpu", "threads": 1},
+    }
+
+
+@pytest.fixture
+def mnist(tmp_path):
+    """Report 004's two faster settings, right way round, and the same with another network."""
+    made = stores.Store(tmp_path / "results", tmp_path / "pending")
+    made.put_provenance({"device": "cpu"})
+    records = []
+    for lr, error in ((1e-3, 0.01), (5e-4, 0.02)):
+        for seed in range(5):
+            luck = 1e-4 * (seed - 2) * (1 if lr == 1e-3 else 2)
+            plain = Trial("mnist", "cnn", lr=lr, epochs=5, seed=seed)
+            records.append(record(plain, error + luck))
+            other = plain.replace(model="mlp")
+            records.append(record(other, 0.03 - error + luck))
+    made.put(records)
+    return made
+
+
+def test_the_runs_nearest_to_the_report_s_setting_are_taken(mnist):
+    found = {verdict.claim.id: verdict for verdict in rerun.verdicts(store=mnist)}
+    sixth = found["S4-08"]  # the same comparison as S4-06, without Holm's correction
+    assert (sixth.outcome, sixth.n, sixth.kind, sixth.preset) == ("supported", 5, "re-run", "paper")
+    assert sixth.estimate == pytest.approx(1.0)
+    assert found["S4-13"].outcome == "missing"
+    assert found["S1-02"].reason.startswith("None of the runs")
+    assert len(found) == 125
+
+
+def test_groups_are_alike_in_all_that_the_claim_does_not_vary(mnist):
+    runs = rerun.runner.everything(store=mnist)
+    groups = rerun.groups(ledger.load()["S4-06"], runs)
+    assert [set(group["model"]) for group in groups] == [{"cnn"}, {"mlp"}]
+    assert all(len(group) == 10 for group in groups)
+    assert rerun.groups(ledger.load()["S0-06"], runs) == []
+
+
+def test_a_committed_verdict_that_no_longer_follows_is_named(mnist, tmp_path):
+    path = tmp_path / "verdicts.json"
+    found = rerun.verdicts(store=mnist)
+    rerun.write(found, path)
+    kept = rerun.committed(path)
+    assert rerun.problems(found, kept) == []
+    kept["S4-08"]["outcome"] = "contradicted"
+    kept["S4-04"]["estimate"] = 1.0
+    kept["S4-13"] = kept.pop("S4-06")
+    faults = rerun.problems(found, kept)
+    assert [fault[:5] for fault in faults] == ["S4-04", "S4-06", "S4-08", "S4-13"]
+    assert faults[0].startswith("S4-04: estimate was 1.0, the records say ")
+    assert faults[2] == "S4-08: outcome was contradicted, the records say supported"
+    path.write_text("{")
+    with pytest.raises(HplabError, match="not valid JSON"):
+        rerun.committed(path)
+
+
+def test_an_empty_store_has_no_verdicts(tmp_path):
+    empty = stores.Store(tmp_path / "results", tmp_path / "pending")
+    found = rerun.verdicts(store=empty)
+    assert {verdict.outcome for verdict in found} == {"missing", "not-testable"}
+    assert rerun.summary(found) == {}
+    assert isinstance(rerun.runner.everything(store=empty), pd.DataFrame)
+
+
+def test_verdicts_are_chosen_and_printed(mnist):
+    found = rerun.verdicts(store=mnist)
+    chosen = claims_text.choose(found, report="004", study="learning-rate")
+    assert len(chosen) == 18
+    text = claims_text.table(claims_text.choose(found, ["S4-08"]))
+    assert "1.00 pp (" in text
+    assert text.endswith("1 claims: 1 supported")
+    assert json.loads(claims_text.as_json(chosen))[7]["claim"] == "S4-08"
+    with pytest.raises(HplabError, match="mean 'batch-size'"):
+        claims_text.choose(found, study="batchsize")
+
+
+def test_the_pages_hold_every_claim_once(mnist):
+    tables = ledger_page.tables([], mnist)
+    page = tables["ledger"]()
+    for claim in ledger.load():
+        assert page.count(f'<tr id="{claim.id}"') == 1
+    assert page.count("## ") == 7
+    pairs = [tables[f"original-{report}"]() for report in ("000", "001", "002", "004")]
+    assert sum(text.count('<th scope="row">') for text in pairs) == 125
+    assert "0.11 pp" in pairs[3]  # report 004's own difference, beside our 1.00 pp
+    assert "1.00 pp" in pairs[3]
+    assert all(f'id="rule-{claim.test["type"]}"' in tables["rules"]() for claim in ledger.load())
+    assert "2026-11-22" in tables["changes"]()
+    assert '<td class="hp-num">125</td>' in tables["claim-counts"]()
+
+
+def test_pages_find_their_tables_by_name(mnist):
+    tables = facts.tables([], mnist)
+    filled = facts.fill("% hplab: original-004\n\n% hplab: seeds-needed", tables, "a page")
+    assert "S4-18" in filled
+    assert "| 0.5 | 34 | 44 | 52 | 36 |" in filled
+
+
+def test_a_claim_leads_to_the_box_that_decides_it(tmp_path):
+    notebook = tmp_path / "01-learning-rate.ipynb"
+    notebook.write_text(r'{"html": "<section id=\"claim-S4-06\">"}')
+    assert ledger_page.places([notebook]) == {"S4-06": "studies/01-learning-rate.html#claim-S4-06"}
