@@ -24,19 +24,23 @@ from hplab.pages.forest import compare
 from hplab.pages.heatmap import heatmap
 from hplab.pages.inside import layers, schedules
 from hplab.pages.range_test import lr_find
+from hplab.pages.sharpness_plots import descent, published_sharpness, stability
 from hplab.trial import HplabError
 
 __all__ = [
     "axis",
     "compare",
     "confusion",
+    "descent",
     "heatmap",
     "isolation",
     "layers",
     "learning_curves",
     "lr_find",
+    "published_sharpness",
     "schedules",
     "shares",
+    "stability",
 ]
 
 WIDTH_PT = 390.0  # of the axes, about: what groups side by side share

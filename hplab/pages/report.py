@@ -141,13 +141,17 @@ def _tabulated(rows: pd.DataFrame, caption: str) -> Html:
 
 
 def preset_changes(
-    preset: str | pd.DataFrame | Iterable[Mapping[str, str]], trials: Iterable[Trial] | None = None
+    preset: str | pd.DataFrame | Iterable[Mapping[str, str]],
+    trials: Iterable[Trial] | None = None,
+    *,
+    n_report: int = 1,
 ) -> Html:
     """A table of what a preset changes, beside the report's own values.
 
     Args:
         preset: A table of runs, a preset's name, or rows as `hplab.sweeps.presets.changes` returns.
         trials: The trials as the study declares them; not needed with rows.
+        n_report: Networks that the report trained for a setting.
 
     Raises:
         HplabError: If the preset is unknown, or the trials are needed and missing.
@@ -155,7 +159,11 @@ def preset_changes(
     name = preset.attrs.get("preset") if isinstance(preset, pd.DataFrame) else preset
     if name is None or (isinstance(name, str) and trials is None):
         raise HplabError("preset_changes needs a preset (or runs that know theirs) and the trials")
-    rows = presets.changes(trials, name) if isinstance(name, str) else [dict(row) for row in name]
+    rows = (
+        presets.changes(trials, name, n_report)
+        if isinstance(name, str)
+        else [dict(row) for row in name]
+    )
     if isinstance(preset, pd.DataFrame) and "seed" in preset:
         for row in rows:
             if row["field"] == "seeds":

@@ -21,7 +21,8 @@ RESULTS |= {"top_is_majority", "probe", "scale_free_norm", "gradient_ratio", "de
 RESULTS |= {"lr_used", "effective_lr"}
 RESULT_ENDINGS = ("_acc", "_loss", "_gap", "_s", "_start", "_end")
 RESULT_STARTS = ("arm_", "grad_norm", "batch_grad_norm", "weight_norm", "sharpness", "probe_")
-LOG10 = {"lr", "weight_decay", "eps"}
+RESULT_STARTS += ("hessian_", "ladder_s", "rung", "epochs_run", "stopped")
+LOG10 = {"lr", "weight_decay", "eps", "ladder_radius"}
 LOG2 = {"batch_size", "hidden", "width", "n_train"}
 
 

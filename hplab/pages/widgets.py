@@ -15,7 +15,17 @@ from hplab.pages import plots, summary, words
 from hplab.pages.figure import Figure, Html, nothing_recorded
 from hplab.trial import HplabError
 
-METRICS = ("val_acc", "val_loss", "train_acc", "train_loss", "acc_gap", "loss_gap", "train_s")
+METRICS = (
+    "ladder_sharpness",
+    "val_acc",
+    "val_loss",
+    "train_acc",
+    "train_loss",
+    "acc_gap",
+    "loss_gap",
+    "train_s",
+)
+METRICS += ("sharpness", "sharpness_relative", "hessian_top")
 # Set by Jupyter's server in the kernel of a notebook, by Colab, by VS Code.
 LIVE_VARIABLES = ("JPY_SESSION_NAME", "COLAB_RELEASE_TAG", "VSCODE_PID")
 NO_GROUPS = "nothing"
@@ -130,7 +140,8 @@ class Explorer:
     ) -> Figure | Html:
         """Draw the axis plot of these columns."""
         by = None if by in (NO_GROUPS, x) else by
-        return plots.axis(self.runs, x=x, y=y, by=by, log=log, seeds=seeds)
+        log_y = y == "ladder_sharpness" and bool((self.runs[y] > 0).all())
+        return plots.axis(self.runs, x=x, y=y, by=by, log=log, log_y=log_y, seeds=seeds)
 
     def controls(self) -> Any:
         """The widgets: a box of controls above the figure, made once and redrawn on a change."""
@@ -181,7 +192,8 @@ def _choices(runs: pd.DataFrame) -> dict[str, list[str]]:
     metrics = [name for name in METRICS if name in runs and runs[name].notna().any()]
     varied = summary.mixed(runs, [])
     known = [name for name in ("lr", "batch_size", "optimizer") if name in runs]
-    across = list(dict.fromkeys([*sorted(varied, key=lambda name: name != "lr"), *known[:1]]))
+    first = {"ladder_radius": 0, "lr": 1}
+    across = list(dict.fromkeys([*sorted(varied, key=lambda n: first.get(n, 2)), *known[:1]]))
     if not across or not metrics:
         raise HplabError("explore: the table has no hyperparameter or no metric to choose from")
     return {"x": across, "y": metrics, "by": [NO_GROUPS, *varied]}

@@ -36,7 +36,18 @@ LABELS = {
     "effective_lr": "effective learning rate",
     "gradient_ratio": "gradient of the first layer over the last",
     "dead_share": "share of dead units",
+    "sharpness": "sharpness",
+    "sharpness_path": "sharpness",
+    "sharpness_relative": "sharpness at a relative radius",
+    "ladder_sharpness": "sharpness",
+    "ladder_radius": "radius \u03b5",
+    "grad_norm": "gradient norm",
+    "hessian_top": "largest eigenvalue of the Hessian",
+    "hessian_top_lr": "largest eigenvalue times learning rate",
+    "hessian_trace": "trace of the Hessian",
+    "epochs_run": "epochs until the stop",
 }
+SHARPNESS = ("sharpness", "sharpness_relative", "sharpness_path", "ladder_sharpness")
 PERCENT, POINTS = "%", "pp"
 MINUS, TIMES = "\u2212", "\u00d7"
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -64,7 +75,7 @@ def unit(name: str, loss: str = "cross_entropy") -> str:
         return PERCENT
     if name == "loss_gap" or name.endswith("_loss"):
         return "nats" if loss in ("cross_entropy", "kl_div") else ""
-    if name == "output_entropy":
+    if name == "output_entropy" or name in SHARPNESS:
         return "nats"
     return "s" if name.endswith("_s") else ""
 

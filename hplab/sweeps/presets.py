@@ -182,10 +182,11 @@ def preset(name: str) -> Preset:
     return PRESETS[name]
 
 
-def changes(trials: Iterable[Trial], name: str) -> list[dict[str, str]]:
+def changes(trials: Iterable[Trial], name: str, n_report: int = 1) -> list[dict[str, str]]:
     """Return what a preset changes, one row a field: field, in the report, in this preset.
 
-    Ratios are kept for epochs, so a field with several values lists them in order.
+    Ratios are kept for epochs, so a field with several values lists them in order. `n_report` is
+    how many networks the report trained for a setting.
     """
     size = preset(name)
     declared = list(trials)
@@ -207,7 +208,7 @@ def changes(trials: Iterable[Trial], name: str) -> list[dict[str, str]]:
         if before != after:
             rows.append({"field": field, "report": before, "preset": after})
     seeds = {trial.seed for trial in kept}
-    rows.append({"field": "seeds", "report": "1", "preset": str(len(seeds))})
+    rows.append({"field": "seeds", "report": str(n_report), "preset": str(len(seeds))})
     return rows
 
 
