@@ -30,7 +30,6 @@ SETTINGS = {
             "channels": [3, 4],
             "hidden": 8,
             "batch_norm": True,
-            "hidden_batch_norm": True,
             "global_pool": True,
         },
     },
