@@ -29,6 +29,8 @@ CANARIES = {
     "holdout": Trial(**SMALL, **CNN, split="holdout", activation="gelu", normalize="unit"),
     "kfold": Trial(**SMALL, **MLP, split="kfold", fold=2, shuffle=False),
     "range": Trial(**SMALL, **MLP, schedule="range_test", lr=1.0),
+    "augmented": Trial(**SMALL, **CNN, schedule="cosine", augment={"crop": 1, "flip": 0.5}),
+    "spared": Trial(**SMALL, **MLP, weight_decay=0.1, decayed="weights", schedule="one_cycle"),
 }
 NAMES = ("train_loss", "train_acc", "val_loss", "val_acc", "running_loss", "lr")
 RTOL = 1e-4  # another build of torch moves the last digits; a change of method moves the first
@@ -66,6 +68,7 @@ MUTANTS = {  # each is a mistake somebody has made; a canary must notice it
     "another fold": ("kfold", {"fold": 1}),
     "another normalization": ("holdout", {"normalize": "standard"}),
     "a constant rate": ("range", {"schedule": "constant"}),
+    "no augmentation": ("augmented", {"augment": {}}),
 }
 
 
