@@ -125,6 +125,7 @@ MEASURES = (
     "diagnostics",
     "probes",
     "confusion",
+    "gradient_noise",
     "sharpness",
     "sharpness_path",
     "curvature",

@@ -9,9 +9,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
 
-from hplab.training import layers, losses, models, sharpness
+from hplab.training import layers, losses, models, noise, sharpness
 from hplab.trial import Trial, stream_seed
 
 Numbers = dict[str, float | None]
@@ -134,6 +135,22 @@ def layers_at_end(probe: Probe) -> tuple[Numbers, Series]:
     return {"gradient_ratio": found.gradient_ratio, "dead_share": found.dead_share}, series
 
 
+def gradient_noise(probe: Probe) -> tuple[Numbers, Series]:
+    """Measure the gradient noise scale on some training images; note the steps of an epoch."""
+    images, labels = probe.inputs(None)
+    n = len(labels)
+    draw = torch.Generator().manual_seed(probe.seed)
+    rows = torch.randperm(n, generator=draw)[: noise.BIG].to(labels.device)
+    trial = probe.trial
+    small, big = noise.squared_norms(probe.model, images[rows], labels[rows], loss=trial.loss)
+    n_big = len(rows) // noise.SMALL * noise.SMALL
+    steps = n // trial.batch_size if trial.drop_last else -(-n // trial.batch_size)
+    return {
+        "noise_scale": noise.noise_scale(small, big, b_small=noise.SMALL, b_big=n_big),
+        "steps_per_epoch": float(steps),
+    }, {}
+
+
 EPOCH: dict[str, Callable[[Probe], Numbers]] = {
     "sharpness_path": sharpness_path,
     "norms": norms,
@@ -141,6 +158,7 @@ EPOCH: dict[str, Callable[[Probe], Numbers]] = {
 END: dict[str, Callable[[Probe], tuple[Numbers, Series]]] = {
     "sharpness": sharpness_at_end,
     "curvature": curvature,
+    "gradient_noise": gradient_noise,
     "norms": lambda probe: (norms(probe), {}),
     "layers": layers_at_end,
 }

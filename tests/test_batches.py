@@ -1,0 +1,58 @@
+"""Steps to a target are read off the curves, and each batch size gets its own best rate."""
+
+import math
+
+import pandas as pd
+
+from hplab.analysis import batches
+
+
+def table():
+    rows = [
+        {"key": f"{b}-{lr}-{s}", "batch_size": b, "lr": lr, "seed": s, "steps_per_epoch": 64 // b}
+        for b in (8, 16)
+        for lr in (0.1, 0.2)
+        for s in (0, 1)
+    ]
+    return pd.DataFrame(rows)
+
+
+def curves(reached):
+    """Curves that climb by a tenth an epoch and reach 0.5 after so many epochs (0: never)."""
+    rows = []
+    for key, epoch in reached.items():
+        for e in range(1, 7):
+            rows.append(
+                {"key": key, "epoch": e, "val_acc": 0.5 + 0.1 * (e - epoch) if epoch else 0}
+            )
+    return pd.DataFrame(rows)
+
+
+def test_steps_and_examples_follow_from_the_epoch():
+    runs = table()
+    found = batches.to_target(runs, curves(dict.fromkeys(runs["key"], 4)), 0.5)
+
+    assert found["steps_to_target"].tolist() == [32] * 4 + [16] * 4
+    assert found["examples_to_target"].tolist() == [256] * 8
+
+
+def test_who_never_gets_there_needs_infinitely_many():
+    runs = table()[:2]
+    found = batches.to_target(runs, curves({runs["key"][0]: 4, runs["key"][1]: 0}), 0.5)
+
+    assert found["steps_to_target"].tolist() == [32, math.inf]
+
+
+def test_the_best_rate_is_chosen_for_each_batch_size_by_its_mean():
+    runs = table().assign(y=[1, 9, 4, 4, 7, 8, 9, math.inf])
+    best = batches.tuned(runs, "y", by="batch_size", over=["lr"])
+
+    assert [(r.batch_size, r.lr) for r in best.itertuples()] == [(8, 0.2)] * 2 + [(16, 0.1)] * 2
+
+
+def test_a_batch_size_that_never_gets_there_is_left_out():
+    runs = table().assign(y=[1, 2, 3, 4, math.inf, 1, 1, math.inf])
+    best = batches.tuned(runs, "y", by="batch_size", over=["lr"])
+
+    assert best["batch_size"].unique().tolist() == [8]
+    assert batches.tuned(runs[:0], "y", by="batch_size", over=["lr"]).empty
