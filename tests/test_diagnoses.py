@@ -46,6 +46,12 @@ def test_runs_without_the_measure_are_no_runs_without_the_event():
     assert "Nothing to show" in plots.shares(table[1:2], "collapsed", "batch_size").text
 
 
+def test_runs_too_short_to_be_judged_have_no_share():
+    short = runs().drop(columns="collapsed")
+
+    assert "Nothing to show" in plots.shares(short, "collapsed", "seed").text
+
+
 def test_shares_of_mixed_settings_are_refused():
     table = runs().assign(lr=[0.1, 0.2, 0.1, 0.2])
 

@@ -173,12 +173,17 @@ def equal(column: pd.Series, value: Any) -> np.ndarray:
 
 
 def _prefer(table: pd.DataFrame, rows: np.ndarray, report: Report) -> np.ndarray:
-    """Return the rows nearest to the report's setting: as trained, else as declared."""
+    """Return the rows nearest to the report's setting: as trained, else as declared.
+
+    A row without the argument (SGD has no eps) cannot be far from it.
+    """
     for name, value in report.setting.items():
         if name not in table:
             continue
         for column in (table[name], declared(table, name)):
+            without = column.isna().to_numpy() & (value is not None)
             if (same := rows & equal(column, value)).any():
+                same |= rows & without
                 rows = same
                 break
     return rows

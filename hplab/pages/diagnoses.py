@@ -33,7 +33,9 @@ def shares(runs: pd.DataFrame, event: str, x: str) -> Figure | Html:
     """
     if runs.empty:
         return nothing_recorded()
-    summary.require(runs, event, x, what="plots.shares")
+    summary.require(runs, x, what="plots.shares")
+    if event not in runs:  # no run was measured, or long enough
+        return nothing_recorded()
     known = runs[runs[event].notna()]
     if known.empty:
         return nothing_recorded()

@@ -21,7 +21,7 @@ import pandas as pd
 
 from hplab.sweeps import executors, plan, presets, progress, provenance, records
 from hplab.sweeps import store as stores
-from hplab.training import data, loop
+from hplab.training import data, diagnostics, loop
 from hplab.trial import TASK, TASK_VERSION, HplabError, Trial
 
 FINAL = ("val_acc", "val_loss", "train_acc", "train_loss")
@@ -432,7 +432,7 @@ def _table(
     ]
     columns = list(dict.fromkeys(name for row in rows for name in row))
     table = pd.DataFrame([row for row in rows if row["status"]], columns=columns)
-    measured = {name for record in found if record for name in record["final"]}
+    measured = {name for record in found if record for name in record["final"]} & set(table)
     table = table.astype(dict.fromkeys((*FINAL, *GAPS, "train_s", *sorted(measured)), float))
     table.attrs = {
         "preset": preset,
@@ -447,6 +447,8 @@ def _table(
 
 def _results_of(record: dict[str, Any] | None) -> dict[str, Any]:
     final = record["final"] if record else {}
+    if record and record["config"]["epochs"] < diagnostics.N_JUDGED:  # too short to have collapsed
+        final = {name: value for name, value in final.items() if name not in diagnostics.JUDGED}
     row = {name: final.get(name) for name in FINAL}
     more = {name: value for name, value in final.items() if name not in FINAL}
     whole = all(value is not None for value in row.values())

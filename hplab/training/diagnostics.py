@@ -15,6 +15,8 @@ from hplab.trial import HplabError
 
 # Recorded once an epoch with the measure "diagnostics"; "batch_grad_norm_1", ... come on top.
 CURVES = ("live_units", "n_predicted", "output_entropy", "batch_grad_norm")
+N_JUDGED = 3  # epochs in a row on which a collapse is judged
+JUDGED = ("collapsed", "died", "revived")  # mean nothing of a run that is shorter
 PROBE_STEPS = (1, 2, 5, 10, 20, 50)  # early updates after which live units are counted
 N_PROBE = 400  # training images, evenly spread, on which they are counted
 
@@ -150,7 +152,7 @@ def at_end(
     return last | {name: float(value) for name, value in verdicts.items()}
 
 
-def died_after(live_units: Sequence[float | None], n: int = 3) -> int | None:
+def died_after(live_units: Sequence[float | None], n: int = N_JUDGED) -> int | None:
     """Return after which epoch there had been no live unit for `n` epochs in a row, or None."""
     for epoch in range(n, len(live_units) + 1):
         if not any(live_units[epoch - n : epoch]):
