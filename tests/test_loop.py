@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from hplab.training import data, loop, models
+from hplab.training import batches, data, evaluation, loop, models
 from hplab.trial import HplabError, Trial, stream_seed
 
 SMALL = {"channels": [4], "hidden": 8}
@@ -73,7 +73,7 @@ def test_metrics_are_means_over_examples(stripes):
 
     expected = functional.cross_entropy(logits, stripes.labels)
     correct = (logits.argmax(1) == stripes.labels).double().mean()
-    assert len(stripes.labels) % loop.EVAL_BATCH
+    assert len(stripes.labels) % evaluation.EVAL_BATCH
     assert outcome.final["train_loss"] == pytest.approx(float(expected), rel=1e-5)
     assert outcome.final["train_acc"] == float(correct)
 
@@ -135,7 +135,7 @@ def test_without_shuffling_images_come_in_their_own_order(stripes):
     ("drop_last", "n_train", "expected"), [(False, 100, 5), (True, 100, 4), (True, 96, 4)]
 )
 def test_steps_per_epoch(drop_last, n_train, expected):
-    assert loop.steps_per_epoch(trial(drop_last=drop_last), n_train) == expected
+    assert batches.steps_per_epoch(trial(drop_last=drop_last), n_train) == expected
 
 
 def test_dropping_the_only_batch_is_refused(stripes):

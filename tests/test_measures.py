@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from hplab.sweeps import runner
-from hplab.training import data, loop, measures, models, stopping
+from hplab.training import data, evaluation, loop, measures, models, stopping
 from hplab.training import sharpness as sh
-from hplab.trial import HplabError, Trial, grid
+from hplab.trial import HplabError, Trial, grid, stream_seed
 
 NET = {"hidden": [8], "logit_norm": True}
 
@@ -79,12 +79,12 @@ def test_a_lane_that_stops_keeps_its_weights_while_others_go_on(lanes):
 def test_the_recorded_sharpness_is_that_of_the_trained_network(lanes):
     _, (_, moving) = lanes
     dataset = data.load("digits")
-    order = torch.Generator().manual_seed(loop.stream_seed(0, "subset"))
+    order = torch.Generator().manual_seed(stream_seed(0, "subset"))
     rows = torch.randperm(len(dataset.labels), generator=order)[:96]
     images, labels = dataset.images[rows].float() / 255, dataset.labels[rows]
     objective = sh.Objective(moving.model, images, labels, batch_norm="batch")
 
-    found = sh.average_direction(objective, 5.0, seed=loop.stream_seed(0, "directions"))
+    found = sh.average_direction(objective, 5.0, seed=stream_seed(0, "directions"))
 
     assert moving.final["sharpness"] == pytest.approx(found.value, rel=1e-5)
     assert moving.final["sharpness_se"] == pytest.approx(found.se, rel=1e-4)
@@ -104,7 +104,7 @@ def test_evaluation_standardises_over_all_examples_at_once():
     logits = found.model(dataset.test_images.float() / 255).detach()
     exact = float(nn.functional.cross_entropy(logits, dataset.test_labels))
 
-    assert len(dataset.test_labels) > loop.EVAL_BATCH
+    assert len(dataset.test_labels) > evaluation.EVAL_BATCH
     assert found.final["val_loss"] == pytest.approx(exact, rel=1e-6)
     assert found.final["val_acc"] == pytest.approx(
         float((logits.argmax(1) == dataset.test_labels).float().mean())

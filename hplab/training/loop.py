@@ -14,9 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from hplab.training import (
-    augment,
+    batches,
     data,
     diagnostics,
+    evaluation,
     graphs,
     losses,
     measures,
@@ -27,9 +28,8 @@ from hplab.training import (
     stack,
     stopping,
 )
-from hplab.trial import HplabError, Trial, stream_seed
+from hplab.trial import HplabError, Trial
 
-EVAL_BATCH = 100  # enough to fill a core; the activations of more do not stay in its cache
 BY_STEP = ("step_", "probe_", "confusion")  # curves that are not one value an epoch
 METRICS = ("train_loss", "train_acc", "val_loss", "val_acc", "running_loss", "running_acc", "lr")
 
@@ -172,17 +172,13 @@ class _Run:
         self.images = split.train_images.to(device)
         self.labels = split.train_labels.to(device)
         self.val_images, self.val_labels = split.val_images.to(device), split.val_labels.to(device)
-        self.subset = _subsets(lanes, len(self.labels))
-        self.n_train = first.n_train or len(self.labels)
+        self.batches = batches.Batches(lanes, len(self.labels), self.labels.device)
         self.loss = losses.LOSSES[first.loss]
         self.groups = [list(g) for _, g in itertools.groupby(range(len(lanes)), self._group)]
         capture = graphs.can_capture(first.optimizer, network.modules, self.labels.device)
         groups = [(lanes[g[0]], network.rows(g)) for g in self.groups]
         self.optimizer = optim.build(groups, capturable=capture)
         self.update = graphs.Captured(self._update) if capture else self._update
-        self.orders = [torch.Generator().manual_seed(stream_seed(t.seed, "order")) for t in lanes]
-        self.changes = augment.streams(lanes)
-        self.steps_per_epoch = steps_per_epoch(first, self.n_train)
         self.step = 0
         names = (*METRICS, *(("step_loss", "step_lr") if "steps" in first.measure else ()))
         self.curves = [{name: [] for name in names} for _ in lanes]
@@ -220,7 +216,8 @@ class _Run:
         """Return a lane's network and training images for the trial's measures."""
 
         def inputs(n: int | None) -> tuple[Tensor, Tensor]:
-            rows = slice(n) if self.subset is None else self.subset[lane, :n].to(self.labels.device)
+            kept = self.batches.subset
+            rows = slice(n) if kept is None else kept[lane, :n].to(self.labels.device)
             return self._inputs(self.images[rows][None])[0], self.labels[rows]
 
         model = self.stopped[lane] or self.network.lane(lane)
@@ -267,7 +264,8 @@ class _Run:
         began = time.perf_counter()
         self.network.train(False)
         on_train, on_val = self._watches()
-        train_loss, train_acc = self._evaluate(self.images, self.labels, self.subset, on_train)
+        kept = self.batches.subset
+        train_loss, train_acc = self._evaluate(self.images, self.labels, kept, on_train)
         val_loss, val_acc = self._evaluate(self.val_images, self.val_labels, None, on_val)
         diagnosed = self._diagnosed(on_train, on_val)
         self.seconds["eval_s"] += time.perf_counter() - began
@@ -295,22 +293,23 @@ class _Run:
 
     def _updates(self) -> tuple[Tensor, list[list[float]], Tensor, Tensor]:
         """Make one epoch of optimizer updates, without waiting for the device in between."""
-        n_lanes, n_steps = len(self.lanes), self.steps_per_epoch * self.trial.epochs
+        n_lanes, n_steps = len(self.lanes), self.batches.steps_per_epoch * self.trial.epochs
         self.network.train(True)
-        batches, changes = self._batches(), self._changes()
-        sizes = torch.tensor([batch.shape[1] for batch in batches], dtype=torch.float64)
-        step_losses = torch.empty(len(batches), n_lanes, device=self.labels.device)
+        rows, changes = self.batches.rows(), self.batches.changes()
+        sizes = torch.tensor([batch.shape[1] for batch in rows], dtype=torch.float64)
+        step_losses = torch.empty(len(rows), n_lanes, device=self.labels.device)
         correct = torch.zeros(n_lanes, dtype=torch.int64, device=self.labels.device)
         lrs = []
-        for i, batch in enumerate(batches):
+        for i, batch in enumerate(rows):
             lrs.append(self._set_lr(n_steps))
             labels = self.labels[batch].flatten()
-            images = self._changed(self.images[batch], {k: v[i] for k, v in changes.items()})
+            drawn = {name: values[i] for name, values in changes.items()}
+            images = self.batches.augmented(self.images[batch], drawn)
             step_losses[i], right = self.update(self._inputs(images), labels)
             correct += right
             self.step += 1
             if "probes" in self.trial.measure:
-                self._count_live(last=i + 1 == len(batches))
+                self._count_live(last=i + 1 == len(rows))
         return step_losses, lrs, correct, sizes
 
     def _update(self, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -342,31 +341,6 @@ class _Run:
         for group in self.optimizer.param_groups:
             optim.set_lr(group, rates[group["setting"]])
         return [rate for rate, lanes in zip(rates, self.groups, strict=True) for _ in lanes]
-
-    def _batches(self) -> list[Tensor]:
-        """Return the rows of the training part that each step of an epoch uses, `(M, B)` each."""
-        n = self.n_train
-        if self.trial.shuffle:
-            orders = torch.stack([torch.randperm(n, generator=g) for g in self.orders])
-        else:
-            orders = torch.arange(n).expand(len(self.lanes), n)
-        if self.subset is not None:
-            orders = self.subset.gather(1, orders)
-        batches = orders.to(self.labels.device).split(self.trial.batch_size, dim=1)
-        return list(batches[: self.steps_per_epoch])
-
-    def _changes(self) -> dict[str, Sequence[Tensor]]:
-        """Draw the augmentation of an epoch; one tensor `(M, B)` a step for each random number."""
-        if not self.trial.augment:
-            return {}
-        drawn = augment.draw(self.trial.augment, self.n_train, self.changes)
-        device, size = self.labels.device, self.trial.batch_size
-        return {name: values.to(device).split(size, dim=1) for name, values in drawn.items()}
-
-    def _changed(self, images: Tensor, changes: augment.Draws) -> Tensor:
-        """Return uint8 images `(M, B, C, H, W)`, augmented."""
-        flat = {name: values.flatten() for name, values in changes.items()}
-        return augment.apply(images.flatten(0, 1), self.trial.augment, flat).view(images.shape)
 
     def _note_steps(self, step_losses: Tensor, lrs: list[list[float]]) -> None:
         if "steps" not in self.trial.measure:
@@ -412,7 +386,6 @@ class _Run:
         x = data.normalize(images.flatten(0, 1), self.trial.normalize, mean, std)
         return x.view(images.shape)
 
-    @torch.inference_mode()
     def _evaluate(
         self,
         images: Tensor,
@@ -420,60 +393,10 @@ class _Run:
         rows: Tensor | None,
         watch: diagnostics.Watch | None = None,
     ) -> tuple[list[float], list[float]]:
-        """Return mean loss and accuracy of each lane, example by example, in eval mode."""
-        n_lanes, device = len(self.lanes), labels.device
-        n = len(labels) if rows is None else rows.shape[1]
-        exact = torch.float32 if device.type == "mps" else torch.float64
-        total = torch.zeros(n_lanes, dtype=exact, device=device)
-        correct = torch.zeros(n_lanes, dtype=torch.int64, device=device)
-        waiting = []
-        for start in range(0, n, EVAL_BATCH):
-            part = slice(start, min(n, start + EVAL_BATCH))
-            if rows is None:
-                x = self._inputs(images[None, part]).expand(n_lanes, -1, -1, -1, -1)
-                wanted = labels[part].repeat(n_lanes)
-            else:
-                chosen = rows[:, part].to(device)
-                x, wanted = self._inputs(images[chosen]), labels[chosen].flatten()
-            body = self.network.body(x, watch and watch.see_hidden)
-            waiting.append((body, wanted.view(n_lanes, -1)))
-            if self.network.head is not None and start + EVAL_BATCH < n:
-                continue  # the head has to see all examples at once
-            logits, wanted = (torch.cat(parts, dim=1) for parts in zip(*waiting, strict=True))
-            logits = logits if self.network.head is None else self.network.head(logits)
-            if watch is not None:
-                watch.see_outputs(logits, wanted)
-            logits, wanted, waiting = logits.flatten(0, 1), wanted.flatten(), []
-            total += self.loss(logits, wanted).to(exact).view(n_lanes, -1).sum(dim=1)
-            correct += losses.is_correct(logits, wanted).view(n_lanes, -1).sum(dim=1)
-        return [x / n for x in total.tolist()], [x / n for x in correct.tolist()]
-
-
-def steps_per_epoch(trial: Trial, n_train: int) -> int:
-    """Return how many updates one epoch over `n_train` images makes.
-
-    Raises:
-        HplabError: If dropping the last batch leaves none.
-    """
-    if not trial.drop_last:
-        return math.ceil(n_train / trial.batch_size)
-    if n_train < trial.batch_size:
-        raise HplabError(
-            f"drop_last leaves no batch: {n_train} training images, batch_size {trial.batch_size}"
+        return evaluation.evaluate(
+            self.network, self.loss, self._inputs, images, labels, rows=rows, watch=watch
         )
-    return n_train // trial.batch_size
 
 
 def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
-
-
-def _subsets(lanes: list[Trial], n: int) -> Tensor | None:
-    """Return which training images each lane keeps, `(M, n_train)`, or None for all of them."""
-    n_train = lanes[0].n_train
-    if n_train is None:
-        return None
-    if n_train > n:
-        raise HplabError(f"n_train is {n_train}, but {lanes[0].data!r} has {n} training images")
-    streams = [torch.Generator().manual_seed(stream_seed(t.seed, "subset")) for t in lanes]
-    return torch.stack([torch.randperm(n, generator=g)[:n_train] for g in streams])

@@ -1,0 +1,67 @@
+"""Measuring networks on whole parts of a data set, example by example."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from hplab.training import diagnostics, losses, stack
+
+EVAL_BATCH = 100  # enough to fill a core; the activations of more do not stay in its cache
+
+
+@torch.inference_mode()
+def evaluate(
+    network: stack.Single | stack.Stack,
+    loss: losses.LossFunction,
+    prepare: Callable[[Tensor], Tensor],
+    images: Tensor,
+    labels: Tensor,
+    *,
+    rows: Tensor | None = None,
+    watch: diagnostics.Watch | None = None,
+) -> tuple[list[float], list[float]]:
+    """Return mean loss and accuracy of each lane, in whatever mode the network is.
+
+    Args:
+        network: The networks, `M` lanes.
+        loss: Gives one value an example.
+        prepare: Makes uint8 images `(M, B, C, H, W)` what the networks take.
+        images: uint8 `(N, C, H, W)`.
+        labels: int64 `(N,)`.
+        rows: Which images each lane is measured on, `(M, n)`; None for all, the same for every
+            lane.
+        watch: Sees hidden values and outputs as they pass.
+
+    Returns:
+        Means in nats and shares between 0 and 1, one a lane, summed in float64 where the device
+        has it.
+    """
+    n_lanes, device = network.n_lanes, labels.device
+    n = len(labels) if rows is None else rows.shape[1]
+    exact = torch.float32 if device.type == "mps" else torch.float64
+    total = torch.zeros(n_lanes, dtype=exact, device=device)
+    correct = torch.zeros(n_lanes, dtype=torch.int64, device=device)
+    waiting = []
+    for start in range(0, n, EVAL_BATCH):
+        part = slice(start, min(n, start + EVAL_BATCH))
+        if rows is None:
+            x = prepare(images[None, part]).expand(n_lanes, -1, -1, -1, -1)
+            wanted = labels[part].repeat(n_lanes)
+        else:
+            chosen = rows[:, part].to(device)
+            x, wanted = prepare(images[chosen]), labels[chosen].flatten()
+        body = network.body(x, watch and watch.see_hidden)
+        waiting.append((body, wanted.view(n_lanes, -1)))
+        if network.head is not None and start + EVAL_BATCH < n:
+            continue  # the head has to see all examples at once
+        logits, wanted = (torch.cat(parts, dim=1) for parts in zip(*waiting, strict=True))
+        logits = logits if network.head is None else network.head(logits)
+        if watch is not None:
+            watch.see_outputs(logits, wanted)
+        logits, wanted, waiting = logits.flatten(0, 1), wanted.flatten(), []
+        total += loss(logits, wanted).to(exact).view(n_lanes, -1).sum(dim=1)
+        correct += losses.is_correct(logits, wanted).view(n_lanes, -1).sum(dim=1)
+    return [x / n for x in total.tolist()], [x / n for x in correct.tolist()]
