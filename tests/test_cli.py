@@ -221,7 +221,9 @@ def test_an_interrupt_ends_everything_and_says_what_is_kept(clone, how):
     code = f"import time\nopen({str(begun)!r}, 'w').close()\ntime.sleep(300)"
     (clone / "book/studies/01-learning-rate.md").write_text(PAGE.format(code=code))
     script = (
-        "import pathlib, sys; from hplab import cli;"
+        "import pathlib, signal, sys; from hplab import cli;"
+        # a shell that starts the tests in the background has told its children to ignore Ctrl-C
+        "signal.signal(signal.SIGINT, signal.default_int_handler);"
         "cli.ROOT = pathlib.Path(sys.argv[1]); cli.main(['run', '01'])"
     )
     command = subprocess.Popen(
