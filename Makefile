@@ -37,11 +37,11 @@ $(READY): # redone when the lock or pyproject.toml change, or when it was interr
 setup: $(READY) ## make or update the environment in .venv | 1 to 3 min, then 0 s
 	@echo "setup: $(VENV) is ready ($$($(BIN)/python --version))"
 
-execute: $(READY) ## train what is missing, run the notebooks, build the pages | 1 min a study
+execute: $(READY) ## train what is missing, run the notebooks, build the pages | 1.5 min a study
 	@echo "execute: training what is missing, running the notebooks and building the pages, in $(VENV)"
 	@$(BIN)/hplab execute $(options)
 
-book: $(READY) ## build the pages from the recorded results, train nothing | 30 s
+book: $(READY) ## build the pages from the recorded results, train nothing | 1.6 min
 	@echo "book: building the pages from the recorded results, in $(VENV)"
 	@$(BIN)/hplab book
 
@@ -52,7 +52,7 @@ serve: $(READY) ## show the built pages at http://127.0.0.1:8000 (PORT=) | at on
 lab: $(READY) ## open the studies in JupyterLab, on this machine only | 5 s
 	@$(BIN)/jupyter lab --ServerApp.ip=127.0.0.1 --LabApp.default_url=/lab/tree/book/studies
 
-test: $(READY) ## run the tests | 4 min
+test: $(READY) ## run the tests | 4.5 min
 	@echo "test: running the tests on $(or $(JOBS),2) cores, in $(VENV)"
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(or $(JOBS),2) --dist loadgroup $(ARGS)
 
