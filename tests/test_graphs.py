@@ -81,13 +81,11 @@ def test_what_needs_the_host_is_not_recorded():
     assert not graphs.can_capture("adam", [nn.Sequential(*net, LaneDropout(0.5, seed=0))], cuda)
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw", "rmsprop"])
-def test_a_learning_rate_on_the_device_is_the_same_learning_rate(optimizer):
-    trial = TRIAL.replace(optimizer=optimizer, lr=0.25)
+def test_a_learning_rate_in_a_tensor_is_the_same_learning_rate():
+    """The others take a tensor on a graphics card only: see the test there."""
+    trial = TRIAL.replace(optimizer="sgd", lr=0.25)
     results = []
     for capturable in (False, True):
-        if capturable and optimizer in ("adam", "adamw", "rmsprop"):
-            continue  # torch takes a capturable count of steps on a graphics card only
         weight = nn.Parameter(torch.tensor([1.0, -2.0], dtype=torch.float64))
         built = optim.build([(trial, [weight])], capturable=capturable)
         for lr in (0.5, 0.125):
@@ -95,7 +93,7 @@ def test_a_learning_rate_on_the_device_is_the_same_learning_rate(optimizer):
             weight.grad = torch.tensor([0.5, 0.25], dtype=torch.float64)
             built.step()
         results.append(weight.detach().clone())
-    assert all(torch.equal(results[0], other) for other in results)
+    assert torch.equal(*results)
     assert not torch.equal(results[0], torch.tensor([1.0, -2.0], dtype=torch.float64))
 
 

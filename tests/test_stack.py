@@ -199,7 +199,9 @@ def test_subsets_are_each_lanes_own(stripes):
 def test_a_diverged_lane_leaves_its_neighbours_bit_for_bit_alone(stripes, model):
     healthy = [trial(**SETTINGS[model], seed=seed, lr=0.01) for seed in range(3)]
     wild = trial(**SETTINGS[model], seed=7, lr=1e30)
-    tame = wild.replace(lr=0.02)  # in the same place of the stack: see the order test
+    # Batch normalisation rounds by a lane's place in the stack, and lanes are sorted by setting:
+    # 0.02 sorts after 0.01 as the wild rate does.
+    tame = wild.replace(lr=0.02 if "batch norm" in model else 1e-3)
 
     beside_wild = loop.train_lanes([*healthy, wild], stripes)
     beside_tame = loop.train_lanes([*healthy, tame], stripes)

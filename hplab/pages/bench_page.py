@@ -133,7 +133,7 @@ def lanes(found: Mapping[str, Any]) -> str:
     wide = wide.pivot(index="lanes", columns="network", values="seconds")[networks].reset_index()
     caption = (
         "Cost of a trial by the width of its stack: processor time of one thread for one epoch "
-        f"over 1,437 digits and its measuring, median of {found['rounds']} rounds"
+        f"over 1,437 digits and its measuring, {_rounds(found['rounds'])}"
     )
     figure = Figure(
         draw,
@@ -144,6 +144,10 @@ def lanes(found: Mapping[str, Any]) -> str:
         height=4.6,
     )
     return _block(figure.html)
+
+
+def _rounds(n: int) -> str:
+    return "measured once" if n == 1 else f"median of {n} rounds"
 
 
 def overhead(found: Mapping[str, Any]) -> str:
