@@ -27,8 +27,8 @@ def number(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
     published = _published(claim)
     parts = [_compare(claim, found, metric, published[metric]) for metric in test["metrics"]]
     outcome, end = SUPPORTED, "Each published value is one that a new run could give."
-    if missed := [part["why"] for part in parts if not part["holds"]]:
-        outcome, end = INCONCLUSIVE, f"Not all of it is met: {', '.join(missed)}."
+    if not all(part["holds"] for part in parts):
+        outcome, end = INCONCLUSIVE, f"Not all of it is met: {_missed(parts)}."
         if any(part["outside"] for part in parts):
             if claim.report.reconstructed:
                 end += " The setting is our reconstruction, so the miss may be ours."
@@ -109,6 +109,20 @@ def _at_the_report_s_setting(found: Sample) -> None:
         )
 
 
+def _missed(parts: list[dict[str, Any]]) -> str:
+    """Return which published values a new run would not give, or cannot be trusted to give."""
+    outside = [f"the {part['part']}" for part in parts if part["outside"]]
+    wide = [f"the {part['part']}" for part in parts if not (part["holds"] or part["outside"])]
+    said = []
+    if outside:
+        verb = "lies" if len(outside) == 1 else "lie"
+        said.append(f"{phrases.listed(outside)} {verb} outside the prediction interval")
+    if wide:
+        verb = "varies" if len(wide) == 1 else "vary"
+        said.append(f"{phrases.listed(wide)} {verb} too much from run to run")
+    return "; ".join(said)
+
+
 def _compare(claim: Claim, found: Sample, metric: str, value: float) -> dict[str, Any]:
     """Compare one published value with the prediction interval for a new run."""
     unit, scale = ("%", 100) if metric.endswith("acc") else ("nats", 1)
@@ -120,18 +134,12 @@ def _compare(claim: Claim, found: Sample, metric: str, value: float) -> dict[str
     new_run, theirs = stats.prediction_interval(ours, level=1 - claim.alpha), value * scale
     # Inside an interval no wider than twice the tolerance, they are within it of the mean.
     outside, words = theirs not in new_run, METRICS[metric][1]
-    why = ""
-    if outside:
-        why = f"the {words} lies outside the prediction interval"
-    elif new_run.high - new_run.low > 2 * allowed:
-        why = f"the {words} varies too much from run to run"
     return {
         "part": words,
         "report": theirs,
         "interval": new_run,
         "unit": unit,
-        "holds": not why,
-        "why": why,
+        "holds": not outside and new_run.high - new_run.low <= 2 * allowed,
         "outside": outside,
         "words": (
             f"{words} {phrases.number(new_run.estimate, unit)}, theirs "

@@ -92,6 +92,11 @@ def shape(on: str, what: str, form: str, intervals: Sequence[Interval], unit: st
     )
 
 
+def listed(words: Sequence[str]) -> str:
+    """Return words as a list in a sentence: "a, b and c"."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
 def differences(differs: Mapping[str, tuple[str, str]]) -> str:
     """Return what was trained otherwise than in the report, in words."""
     return ", ".join(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hplab.analysis import published
-from hplab.analysis.claims import MISSING, UNTESTABLE, Verdict
+from hplab.analysis.claims import MISSING, SCALED, UNTESTABLE, Verdict
 from hplab.analysis.ledger import Claim, load
 from hplab.pages import claims_text, seeds_page
 
@@ -236,6 +236,10 @@ def _why_apart(verdict: Verdict) -> str:
     if claim.own_cause:
         return claim.own_cause
     if verdict.outcome == "inconclusive":
+        if any(part.get("outside") for part in verdict.finding.parts):
+            return "The report's setting had to be reconstructed, so the miss may be ours."
+        if verdict.kind == SCALED:
+            return "Few runs, and shorter than the report's, do not settle it."
         return "More seeds are needed to tell."
     return "Its verdict rests on one run a setting, ours on several."
 
