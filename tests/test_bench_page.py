@@ -29,6 +29,7 @@ def folder(tmp_path):
         "seconds_a_trial": {"hplab": 0.5, "plain loop": 1.0},
         "ratio": {"plain loop": 2.0},
         "gflops": 25.0,
+        "peak_gflops": 100.0,
     }
     files = {
         "engine": {"machine": MACHINE, "rounds": 3, "rows": [row]},

@@ -48,9 +48,20 @@ def test_the_longest_work_comes_first():
     assert [stack[0].epochs for stack in plan.stacks(trials, "cpu", 1, DATA)] == [50, 3]
 
 
-def test_steps_are_counted():
-    assert plan.n_steps(SMALL, DATA["digits"]) == 3 * 23  # 1,437 digits in batches of 64
-    assert plan.n_steps(SMALL.replace(n_train=128), DATA["digits"]) == 3 * 2
+def test_the_time_of_a_sweep_is_that_of_its_trials():
+    one = plan.seconds([SMALL], DATA)
+
+    assert plan.seconds(grid(SMALL, seed=range(7)), DATA) == pytest.approx(7 * one)
+    assert plan.seconds([SMALL.replace(epochs=30)], DATA) == pytest.approx(10 * one)
+    assert plan.seconds([SMALL, LARGE], DATA) == pytest.approx(one + plan.seconds([LARGE], DATA))
+
+
+def test_a_sweep_of_few_updates_is_long_if_each_is_large():
+    few = SMALL.replace(batch_size=1437, model="mlp", model_args={"hidden": [4000, 4000]})
+    many = SMALL.replace(batch_size=16, model="mlp", model_args={"hidden": [16]})
+
+    assert plan.seconds([few], DATA) > 10 * plan.seconds([many], DATA)
+    assert plan.seconds([many], DATA) > 2 * plan.seconds([many.replace(batch_size=64)], DATA)
 
 
 def test_a_network_that_cannot_be_stacked_trains_alone():

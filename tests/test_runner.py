@@ -79,7 +79,7 @@ def test_more_seeds_train_only_the_new_ones(store, count):
 
 
 def test_pool_and_serial_give_the_same_records(tmp_path, monkeypatch):
-    monkeypatch.setattr(runner, "POOL_FROM_STEPS", 0)
+    monkeypatch.setattr(runner, "POOL_FROM_S", 0)
     stores = [Store(tmp_path / name / "results", tmp_path / name / "pending") for name in "ab"]
     smoke(TRIALS, stores[0], jobs=1)
     smoke(TRIALS, stores[1], jobs=2)
@@ -235,7 +235,7 @@ SWEEP = """
     from hplab.sweeps import runner, store
     from hplab.trial import Trial, grid
     if __name__ == "__main__":
-        runner.POOL_FROM_STEPS, runner.PUT_EVERY_S = 0, 0.0
+        runner.POOL_FROM_S, runner.PUT_EVERY_S = 0, 0.0
         here = store.Store(Path(sys.argv[1]) / "results", Path(sys.argv[1]) / "pending")
         trials = grid(Trial(data="mnist", epochs=60), batch_size=range(60, 72))  # no two stack
         runner.run(trials, preset="smoke", jobs=2, store=here)

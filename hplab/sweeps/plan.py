@@ -6,7 +6,9 @@ import itertools
 import math
 from collections.abc import Mapping
 
+import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from hplab.training import data, loop, models
 from hplab.trial import Trial
@@ -16,6 +18,9 @@ from hplab.trial import Trial
 # graphics card is mostly idle even then.
 CPU_WIDTH = ((50_000, 30), (math.inf, 1))
 GPU_WIDTH = ((50_000, 512), (500_000, 64), (math.inf, 1))
+# What one core of a laptop roughly does, to tell a short sweep from a long one: seconds of an
+# update beside its arithmetic, and multiplications and additions a second.
+_UPDATE_S, _FLOPS = 4e-4, 4e10
 
 
 def stacks(
@@ -33,17 +38,28 @@ def stacks(
         The same trials, each in one stack. The trials of a stack differ only in what the lanes of
         a stack may differ in.
     """
-    groups: dict[str, list[Trial]] = {}
-    for trial in trials:
-        groups.setdefault(loop.stack_key(trial), []).append(trial)
-    found = []
-    for group in groups.values():
+    found: list[tuple[float, list[Trial]]] = []
+    for group in _groups(trials):
         dataset = datasets[group[0].data]
         lanes = width(group[0], _network(group[0], dataset), device)
         n_stacks = max(math.ceil(len(group) / lanes), min(workers, len(group)))
         bounds = [round(i * len(group) / n_stacks) for i in range(n_stacks + 1)]
-        found += [group[a:b] for a, b in itertools.pairwise(bounds)]
-    return sorted(found, key=lambda some: _work(some, datasets), reverse=True)
+        each = _seconds(group[0], dataset)
+        found += [(each * (b - a), group[a:b]) for a, b in itertools.pairwise(bounds)]
+    return [stack for _, stack in sorted(found, key=lambda some: some[0], reverse=True)]
+
+
+def seconds(trials: list[Trial], datasets: Mapping[str, data.Dataset]) -> float:
+    """Return roughly how long one core would train the trials one after another, in seconds."""
+    return sum(len(group) * _seconds(group[0], datasets[group[0].data]) for group in _groups(trials))
+
+
+def _groups(trials: list[Trial]) -> list[list[Trial]]:
+    """Return the trials, those together that may share a stack."""
+    groups: dict[str, list[Trial]] = {}
+    for trial in trials:
+        groups.setdefault(loop.stack_key(trial), []).append(trial)
+    return list(groups.values())
 
 
 def width(trial: Trial, network: nn.Module, device: str) -> int:
@@ -55,13 +71,15 @@ def width(trial: Trial, network: nn.Module, device: str) -> int:
     return next(lanes for limit, lanes in table if n_parameters < limit)
 
 
-def n_steps(trial: Trial, dataset: data.Dataset) -> int:
-    """Return how many updates a trial makes; folds and held-out images are not taken off."""
-    return trial.epochs * math.ceil((trial.n_train or len(dataset.labels)) / trial.batch_size)
-
-
-def _work(trials: list[Trial], datasets: Mapping[str, data.Dataset]) -> int:
-    return len(trials) * n_steps(trials[0], datasets[trials[0].data])
+def _seconds(trial: Trial, dataset: data.Dataset) -> float:
+    """Return roughly how long one core trains a trial; folds and held-out images stay in."""
+    n_images = trial.n_train or len(dataset.labels)
+    n_updates = math.ceil(n_images / trial.batch_size)
+    network = _network(trial, dataset).eval()
+    with torch.no_grad(), FlopCounterMode(display=False) as counted:
+        network(torch.zeros(1, *dataset.images.shape[1:]))
+    passes = 4 * n_images * counted.get_total_flops()  # forward, twice that back, and measuring
+    return trial.epochs * (n_updates * _UPDATE_S + passes / _FLOPS)
 
 
 def _network(trial: Trial, dataset: data.Dataset) -> nn.Module:

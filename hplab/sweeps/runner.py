@@ -26,8 +26,8 @@ from hplab.trial import TASK, TASK_VERSION, HplabError, Trial
 
 FINAL = ("val_acc", "val_loss", "train_acc", "train_loss")
 GAPS = ("acc_gap", "loss_gap")
-# Below this many optimizer updates in all, starting worker processes costs more than it saves.
-POOL_FROM_STEPS = 4_000
+# Below this much work for one core in all, starting worker processes costs more than it saves.
+POOL_FROM_S = 1.5
 LAYERS = tuple(
     f"layer_{what}_{when}" for what in ("signal", "gradient", "dead") for when in ("start", "end")
 )
@@ -215,7 +215,7 @@ def _train(
 ) -> None:
     """Compute trials, longest first, and store each stack of them as it finishes."""
     workers = executors.n_workers(jobs)
-    if sum(plan.n_steps(t, datasets[t.data]) for t in todo) < POOL_FROM_STEPS:
+    if plan.seconds(todo, datasets) < POOL_FROM_S:
         workers = 1
     stacks = plan.stacks(todo, device, workers, datasets)
     workers = min(workers, len(stacks))
