@@ -128,7 +128,7 @@ def main() -> None:
     plain = peer(dataset)
     cpu_seconds(plain)
     rates = {"peer": [options.images / cpu_seconds(plain) for _ in range(options.rounds)]}
-    executors._keep_freed_memory()
+    executors.keep_freed_memory()
     epochs = {"peer, memory kept": plain, "fp32": ours(dataset, "fp32")}
     epochs["mixed bf16"] = ours(dataset, "bf16")
     for epoch in epochs.values():

@@ -8,6 +8,7 @@ trials costs nothing.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import difflib
 import hashlib
 import itertools
@@ -300,7 +301,7 @@ class Trial:
             raise HplabError(f"fold must be between 1 and {n_folds}, got {self.fold}")
 
     def __hash__(self) -> int:
-        return hash((canonical(self.config()), self.seed))
+        return hash((self.setting, self.seed))
 
     def argument(self, component: str, name: str) -> Any:
         """Return an argument of one of the trial's components, or its default."""
@@ -341,20 +342,20 @@ class Trial:
                 config[name] = _plain(value)
         return config
 
+    @functools.cached_property
+    def setting(self) -> str:
+        """The canonical text of `config`: equal for trials that differ in nothing but the seed."""
+        return canonical(self.config())
+
     def identity(self) -> str:
         """The canonical text of config and seed: what the trial is, whatever its data files."""
-        return canonical({"config": self.config(), "seed": self.seed})
+        return f'{{"config":{self.setting},"seed":{self.seed}}}'
 
     def key(self, data_digest: str) -> str:
         """Return the 32 hex digits that name this trial's result on data with that digest."""
-        parts = {
-            "task": TASK,
-            "task_version": TASK_VERSION,
-            "data": data_digest,
-            "config": self.config(),
-            "seed": self.seed,
-        }
-        return hashlib.sha256(canonical(parts).encode()).hexdigest()[:32]
+        rest = {"data": data_digest, "seed": self.seed, "task": TASK, "task_version": TASK_VERSION}
+        text = f'{{"config":{self.setting},{canonical(rest)[1:]}'  # names in order: config is first
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
 
     def flat(self) -> dict[str, Any]:
         """Return every hyperparameter as a plain scalar, for one row of a table.

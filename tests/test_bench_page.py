@@ -43,6 +43,7 @@ def folder(tmp_path):
             "rows": [{"trials": 1000, "put_s": 2.0, "load_s": 0.5, "cached_sweep_s": 0.25}]
         },
     }
+    files["tried"] = {"rows": [{"tried": "a change", "network": "W2", "ratio": 1.234}]}
     for name, content in files.items():
         (tmp_path / f"{name}.json").write_text(json.dumps(content))
     return tmp_path
@@ -72,6 +73,12 @@ def test_overhead_is_a_trials(folder):
     table = bench_page.tables(folder)["bench-overhead"]()
     assert "2 ms" in table
     assert "0.25 s" in table
+
+
+def test_a_change_stands_beside_what_it_gains(folder):
+    table = bench_page.tables(folder)["bench-tried"]()
+    assert "a change" in table
+    assert "1.23" in table
 
 
 def test_what_was_not_measured_is_said(tmp_path):

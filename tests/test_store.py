@@ -61,6 +61,15 @@ def test_what_is_put_is_found_by_its_trial_before_and_after_packing(place):
     assert list(place().pending.glob("*")) == []
 
 
+def test_a_summary_is_the_record_without_its_curves(place):
+    record = make_record(3)
+    place().put([record])
+    whole = {name: value for name, value in seal(record).items() if name != "curves"}
+    assert place().summary(trial_of(record), DATA) == whole
+    assert place().summary(trial_of(record)) == whole
+    assert place().summary(trial_of(record).replace(seed=4)) is None
+
+
 def test_nothing_is_found_for_another_seed_setting_or_data(place):
     place().put([make_record(0)])
     reader, trial = place(), trial_of(make_record(0))

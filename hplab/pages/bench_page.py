@@ -51,6 +51,7 @@ def tables(folder: Path) -> dict[str, Callable[[], str]]:
         "bench-share": shown("engine", share),
         "bench-lanes": shown("scaling", lanes),
         "bench-overhead": shown("overhead", overhead),
+        "bench-tried": shown("tried", tried),
     }
 
 
@@ -158,6 +159,15 @@ def overhead(found: Mapping[str, Any]) -> str:
             "read back, a trial": f"{1e3 * row['load_s'] / row['trials']:.2g} ms",
             "a sweep with nothing left to train": f"{row['cached_sweep_s']:.2g} s",
         }
+        for row in found["rows"]
+    ]
+    return _block(table(pd.DataFrame(rows)))
+
+
+def tried(found: Mapping[str, Any]) -> str:
+    """What single changes do to the cost of a step."""
+    rows = [
+        {"change": row["tried"], "on": row["network"], "times as fast": f"{row['ratio']:.2f}"}
         for row in found["rows"]
     ]
     return _block(table(pd.DataFrame(rows)))

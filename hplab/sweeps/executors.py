@@ -88,7 +88,7 @@ def open_executor(device: str, workers: int) -> Iterator[Executor]:
     if device != "cpu" or workers == 1:
         threads = torch.get_num_threads()
         torch.set_num_threads(1 if device == "cpu" else threads)
-        _keep_freed_memory()
+        keep_freed_memory()
         try:
             yield SerialExecutor()
         finally:
@@ -139,7 +139,7 @@ def _workers_context() -> multiprocessing.context.BaseContext:
 def _start_worker() -> None:
     """Set up one worker: one thread, deaf to Ctrl-C (the parent decides), gone with its parent."""
     torch.set_num_threads(1)
-    _keep_freed_memory()
+    keep_freed_memory()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
@@ -150,7 +150,7 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _keep_freed_memory() -> None:
+def keep_freed_memory() -> None:
     """Ask the C library to reuse large blocks instead of giving them back after every step.
 
     By default glibc returns each freed activation to the kernel, which clears the same pages anew

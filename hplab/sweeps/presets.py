@@ -63,6 +63,8 @@ class Preset:
             trial = trial.replace(n_directions=min(trial.n_directions, self.n_directions))
         epochs = max(1, round(trial.epochs * self.epochs.get(trial.data, 1.0)))
         schedule_args = _same_shares(trial, epochs)
+        if not self.stand_in and epochs == trial.epochs:
+            return trial
         if not self.stand_in:
             return trial.replace(epochs=epochs, schedule_args=schedule_args)
         return trial.replace(
@@ -94,12 +96,11 @@ class Preset:
         if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
             raise HplabError(f"n_seeds must be a positive integer or None, got {n_seeds!r}")
         kept: list[Trial] = []
-        seen: dict[Trial, int] = {}
+        seen: dict[str, int] = {}
         for trial in {trial.identity(): trial for trial in trials}.values():
-            setting = trial.replace(seed=0)
-            if seen.get(setting, 0) < limit:
+            if seen.get(trial.setting, 0) < limit:
                 kept.append(trial)
-            seen[setting] = seen.get(setting, 0) + 1
+            seen[trial.setting] = seen.get(trial.setting, 0) + 1
         if not kept:
             raise HplabError("there are no trials to run")
         return kept

@@ -75,7 +75,7 @@ def run(
     todo = _missing(scaled, digests, store)
     if todo:
         _train(todo, datasets, executors.resolve_device(device), jobs, store)
-    found = [store.find(trial, digests[trial.data]) for trial in scaled]
+    found = [store.summary(trial, digests[trial.data]) for trial in scaled]
     return _table(declared, scaled, found, preset, n_new=len(todo))
 
 
@@ -200,7 +200,7 @@ def _long(
 
 def _missing(trials: list[Trial], digests: dict[str, str], store: stores.Store) -> list[Trial]:
     unique = {trial.identity(): trial for trial in trials}.values()
-    return [trial for trial in unique if store.find(trial, digests[trial.data]) is None]
+    return [trial for trial in unique if store.summary(trial, digests[trial.data]) is None]
 
 
 # -------------------------------------------------------------------------------- training
@@ -392,11 +392,11 @@ def _cached(declared: list[Trial], sizes: Sequence[str], store: stores.Store) ->
         size = presets.PRESETS[name]
         kept = size.choose(declared, len(declared))
         scaled = [size.scale(trial) for trial in kept]
-        found = [store.find(trial) for trial in scaled]
+        found = [store.summary(trial) for trial in scaled]
         if any(found):
             break
     planned = size.choose(declared)
-    gaps = sum(store.find(size.scale(trial)) is None for trial in planned)
+    gaps = sum(store.summary(size.scale(trial)) is None for trial in planned)
     if gaps:
         print(_gap_note(name, gaps, len(planned)))
     return _table(kept, scaled, found, name, n_new=0)
@@ -419,7 +419,8 @@ def _table(
     n_new: int,
 ) -> pd.DataFrame:
     arms = [arm.flat() for arm in declared]
-    flat = [trial.flat() for trial in scaled]
+    pairs = zip(declared, scaled, arms, strict=True)
+    flat = [row if trial is arm else trial.flat() for arm, trial, row in pairs]
     changed = [
         name
         for name in arms[0]
