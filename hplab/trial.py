@@ -8,8 +8,8 @@ trials costs nothing.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import difflib
+import functools
 import hashlib
 import itertools
 import json

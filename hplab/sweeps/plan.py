@@ -51,7 +51,9 @@ def stacks(
 
 def seconds(trials: list[Trial], datasets: Mapping[str, data.Dataset]) -> float:
     """Return roughly how long one core would train the trials one after another, in seconds."""
-    return sum(len(group) * _seconds(group[0], datasets[group[0].data]) for group in _groups(trials))
+    return sum(
+        len(group) * _seconds(group[0], datasets[group[0].data]) for group in _groups(trials)
+    )
 
 
 def _groups(trials: list[Trial]) -> list[list[Trial]]:

@@ -54,46 +54,51 @@ def apply(images: Tensor, how: Mapping[str, Any], draws: Draws) -> Tensor:
         draws: One value an image, tensors `(N,)` on the device of the images.
 
     Returns:
-        uint8 images `(N, C, H, W)`, channels last in memory. Images are flipped, cropped and then
-        turned about their centre, each pixel taken from the nearest. What a crop or a turn takes
-        from outside the image is black (0), as in torchvision, which pads before it normalizes.
+        uint8 images `(N, C, H, W)`. Images are flipped, cropped and then turned about their centre,
+        each pixel taken from the nearest. What a crop or a turn takes from outside the image is
+        black (0), as in torchvision, which pads before it normalizes.
     """
     if not how:
         return images
-    n, _, height, width = images.shape
-    rows = torch.arange(height, device=images.device).expand(n, -1)
-    columns = torch.arange(width, device=images.device).expand(n, -1)
+    n, n_channels, height, width = images.shape
+    device, exact = images.device, torch.float32 if height * width <= 2**24 else torch.float64
+    row = torch.arange(height, dtype=exact, device=device).view(1, -1, 1)
+    column = torch.arange(width, dtype=exact, device=device).view(1, 1, -1)
+    outside = []  # how far a pixel's source lies outside, which is seldom
+    if "rotate" in how:
+        row, column = _turned(height, width, draws["angle"])
+        row, column = _kept(row, height, outside), _kept(column, width, outside)
     if "flip" in how:
-        columns = torch.where(draws["flip"][:, None], columns.flip(1), columns)
+        flip = draws["flip"].to(exact).view(-1, 1, 1)
+        column = column * (1 - 2 * flip) + (width - 1) * flip
     if "crop" in how:
-        border = how["crop"]
-        images = torch.nn.functional.pad(images, (border,) * 4)
-        rows, columns = rows + draws["top"][:, None], columns + draws["left"][:, None]
-    image = torch.arange(n, device=images.device)[:, None, None]
-    if "rotate" not in how:
-        picked = images[image, :, rows[:, :, None], columns[:, None, :]]
-        return picked.permute(0, 3, 1, 2)
-    down, across = _turned(height, width, draws["angle"])
-    inside = (down >= 0) & (down < height) & (across >= 0) & (across < width)
-    down, across = down.clamp_(0, height - 1).flatten(1), across.clamp_(0, width - 1).flatten(1)
-    rows = rows.gather(1, down).view(n, height, width)
-    columns = columns.gather(1, across).view(n, height, width)
-    picked = images[image, :, rows, columns]
-    return (picked * inside[..., None]).permute(0, 3, 1, 2)
+        down, across = (draws[name].view(-1, 1, 1) - how["crop"] for name in ("top", "left"))
+        row, column = _kept(row + down, height, outside), _kept(column + across, width, outside)
+    source = (row * width + column).expand(n, -1, -1).long().flatten(1)
+    picked = images.flatten(2).gather(2, source[:, None].expand(-1, n_channels, -1))
+    picked = picked.view(images.shape)
+    return picked.mul_((sum(outside) == 0)[:, None]) if outside else picked
+
+
+def _kept(place: Tensor, size: int, outside: list[Tensor]) -> Tensor:
+    """Return rows or columns moved into the image; append by how much each was moved."""
+    kept = place.clamp(0, size - 1)
+    outside.append((place - kept).abs_())
+    return kept
 
 
 def _turned(height: int, width: int, angles: Tensor) -> tuple[Tensor, Tensor]:
     """Return the row and column from which each pixel of turned images comes, `(N, H, W)` each.
 
-    Pixels are squares and the centre of the image is where its halves meet; a result may lie
-    outside the image.
+    Pixels are squares and the centre of the image is where its halves meet; a result is a whole
+    number and may lie outside the image.
     """
     turn = torch.deg2rad(angles.to(torch.float32))[:, None, None]
     y = torch.arange(height, device=angles.device).view(-1, 1) + 0.5 - height / 2
     x = torch.arange(width, device=angles.device) + 0.5 - width / 2
-    down = turn.sin() * x + turn.cos() * y + height / 2
-    across = turn.cos() * x - turn.sin() * y + width / 2
-    return down.floor_().long(), across.floor_().long()
+    down = (turn.sin() * x + turn.cos() * y).add_(height / 2)
+    across = (turn.cos() * x - turn.sin() * y).add_(width / 2)
+    return down.floor_(), across.floor_()
 
 
 def _crop(border: int, n: int, generator: torch.Generator) -> Draws:

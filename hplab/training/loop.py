@@ -304,13 +304,19 @@ class _Run:
             lrs.append(self._set_lr(n_steps))
             labels = self.labels[batch].flatten()
             drawn = {name: values[i] for name, values in changes.items()}
-            images = self.batches.augmented(self.images[batch], drawn)
+            images = self.batches.augmented(self._rows(batch), drawn)
             step_losses[i], right = self.update(self._inputs(images), labels)
             correct += right
             self.step += 1
             if "probes" in self.trial.measure:
                 self._count_live(last=i + 1 == len(rows))
         return step_losses, lrs, correct, sizes
+
+    def _rows(self, batch: Tensor) -> Tensor:
+        """Return images by their rows `(M, B)`: uint8 `(M, B, C, H, W)`, whole rows at a time."""
+        return self.images.index_select(0, batch.flatten()).view(
+            *batch.shape, *self.images.shape[1:]
+        )
 
     def _update(self, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Make one update; return each lane's loss and number of correct predictions, `(M,)`.
