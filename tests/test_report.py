@@ -1,10 +1,13 @@
 """What a page says beside its figures: glued numbers, tables, cost, provenance."""
 
 import ast
-import builtins
+import importlib.util
 import math
 from html.parser import HTMLParser
 
+import IPython.core.formatters
+import IPython.display
+import myst_nb.ext.glue
 import numpy as np
 import pandas as pd
 import pytest
@@ -52,16 +55,10 @@ def runs():
 @pytest.fixture
 def displayed(monkeypatch):
     """What glue hands to the notebook: (bundle, metadata) of each display."""
-    import IPython.core.formatters
-    import IPython.display
-    import myst_nb.ext.glue as glue
-
     seen = []
-    formatter = IPython.core.formatters.DisplayFormatter()
     monkeypatch.setattr(
-        glue, "ipy_display", lambda data, raw, metadata: seen.append((data, metadata))
+        IPython.display, "display", lambda data, raw, metadata: seen.append((data, metadata))
     )
-    monkeypatch.setattr(IPython.core.formatters, "format_display_data", formatter.format)
     return seen
 
 
@@ -114,6 +111,21 @@ def test_glue_keeps_the_text_for_the_page_and_shows_nothing(displayed):
     assert ast.literal_eval(bundle["application/papermill.record/text/plain"]) == "0.0440"
 
 
+def test_glue_writes_what_myst_nb_writes(displayed, monkeypatch):
+    class Text:
+        def _repr_mimebundle_(self, include=None, exclude=None):
+            return {"text/plain": repr("98.73\u00a0%"), "text/html": "98.73\u00a0%"}
+
+    formatter = IPython.core.formatters.DisplayFormatter()
+    monkeypatch.setattr(IPython.core.formatters, "format_display_data", formatter.format)
+    monkeypatch.setattr(myst_nb.ext.glue, "ipy_display", IPython.display.display)
+    myst_nb.glue("best", Text(), display=False)
+    report.glue("best", 0.9873, "%")
+
+    theirs, ours = displayed
+    assert ours == theirs
+
+
 def test_glued_text_is_escaped_and_its_units_do_not_wrap(displayed):
     report.glue("a", f"{EVIL} 98.73 %")
 
@@ -123,14 +135,7 @@ def test_glued_text_is_escaped_and_its_units_do_not_wrap(displayed):
 
 
 def test_without_myst_nb_name_and_value_are_printed(monkeypatch, capsys):
-    real = builtins.__import__
-
-    def refuse(name, *arguments, **options):
-        if name == "myst_nb":
-            raise ImportError(name)
-        return real(name, *arguments, **options)
-
-    monkeypatch.setattr(builtins, "__import__", refuse)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
 
     report.glue("best", 0.9873, "%")
 

@@ -7,6 +7,7 @@ text that comes from data is escaped.
 from __future__ import annotations
 
 import html
+import importlib.util
 import statistics
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,6 +23,7 @@ from hplab.sweeps import presets
 from hplab.sweeps import store as stores
 from hplab.trial import HplabError, Trial
 
+_GLUED = "application/papermill.record/"  # a kind of output that pages take up and do not show
 UNITS = {"%": "val_acc", "pp": "acc_gap", "s": "train_s", None: "val_loss"}  # a metric shown so
 
 
@@ -44,12 +46,17 @@ def glue(name: str, value: Any, fmt: str | Callable[[Any], str] | None = None) -
         HplabError: If the format does not fit the value.
     """
     text = formatted(value, fmt)
-    try:
-        from myst_nb import glue as paste
-    except ImportError:
+    if importlib.util.find_spec("myst_nb") is None:
         print(f"{name}: {text}")
         return
-    paste(name, _Glued(words.unbroken(text)), display=False)
+    from IPython.display import display
+
+    # What `myst_nb.glue` writes; importing that takes a kernel several seconds.
+    glued = words.unbroken(text)
+    shown = {"text/plain": repr(glued), "text/html": html.escape(glued)}  # a literal is read back
+    bundle = {f"{_GLUED}{kind}": value for kind, value in shown.items()}
+    scrap = {"name": name, "mime_prefix": _GLUED}
+    display(bundle, raw=True, metadata={"scrapbook": scrap})
 
 
 def formatted(value: Any, fmt: str | Callable[[Any], str] | None = None) -> str:
@@ -72,17 +79,6 @@ def formatted(value: Any, fmt: str | Callable[[Any], str] | None = None) -> str:
         return words.number(UNITS[fmt], float(value))
     except (TypeError, ValueError) as error:
         raise HplabError(f"glue: cannot format {value!r} with {fmt!r}: {error}") from error
-
-
-class _Glued:
-    """Text that is pasted without quotes, and keeps trailing zeros."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        # The text role evaluates the plain text as a literal, so a string has to be quoted.
-        return {"text/plain": repr(self.text), "text/html": html.escape(self.text)}
 
 
 # ------------------------------------------------------------------------------- the results
