@@ -225,15 +225,25 @@ def machine() -> dict[str, Any]:
 
 
 def save(found: dict[str, Any], path: Path) -> None:
-    """Write what was measured; workloads that were not keep the rows the file has for them."""
+    """Write what was measured; workloads that were not keep the rows the file has for them.
+
+    Rows that another machine or another torch made are dropped.
+    """
     rows = {row["name"]: row for row in found["rows"]}
     if path.exists():
         old = json.loads(path.read_text(encoding="utf-8"))
-        rows = {row["name"]: row for row in old["rows"]} | rows
+        if _circumstances(old) == _circumstances(found):
+            rows = {row["name"]: row for row in old["rows"]} | rows
     order = [workload.name for workload in WORKLOADS]
-    found = found | {"rows": sorted(rows.values(), key=lambda row: order.index(row["name"]))}
+    found = found | {"rows": [rows[name] for name in order if name in rows]}
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+def _circumstances(found: dict[str, Any]) -> list[Any]:
+    """What has to be equal for rows of two runs to stand in one table."""
+    names = ("processor", "cores", "threads", "torch", "python")
+    return [found["rounds"], *(found["machine"][name] for name in names)]
 
 
 def _processor() -> str:

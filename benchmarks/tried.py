@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -35,6 +36,7 @@ LR = 1e-3
 LARGE = "MLP with 1.7 million weights, batch 32, SGD"
 CNN = "report 004's network, batch 64, Adam"
 SMALL = "30 MLPs 64-64-32-10, batch 16"
+N_BATCHES = 20
 FREED = "freed memory is kept"  # decided once for a process, so each side is one of its own
 
 
@@ -50,11 +52,11 @@ def large(n_lanes: int = 1) -> list[nn.Sequential]:
     return found
 
 
-def batches(shape: tuple[int, ...], size: int, n: int = 40) -> list[tuple[Tensor, Tensor]]:
+def batches(shape: tuple[int, ...], size: int) -> list[tuple[Tensor, Tensor]]:
     """Return batches of noise with labels."""
     stream = torch.Generator().manual_seed(0)
-    images = torch.rand(n, size, *shape, generator=stream)
-    return list(zip(images, torch.randint(10, (n, size), generator=stream), strict=True))
+    images = torch.rand(N_BATCHES, size, *shape, generator=stream)
+    return list(zip(images, torch.randint(10, (N_BATCHES, size), generator=stream), strict=True))
 
 
 def plainly(network: nn.Module, data: list, optimizer: torch.optim.Optimizer) -> Run:
@@ -147,7 +149,7 @@ def vmapped(modules: list[nn.Sequential], data: list) -> Run:
 def report_004(*, channels_last: bool = True) -> Run:
     """Update report 004's network on batches of MNIST's shape."""
     network = models.build(Trial(data="mnist"), (1, 28, 28), 10)
-    data = batches((1, 28, 28), 64, n=20)
+    data = batches((1, 28, 28), 64)
     if channels_last:
         network = network.to(memory_format=torch.channels_last)
         data = [(x.contiguous(memory_format=torch.channels_last), y) for x, y in data]
@@ -178,20 +180,28 @@ def cpu_seconds(run: Run) -> float:
     return time.process_time() - began
 
 
-def compare(first: Run, second: Run, networks: int, rounds: int) -> float:
-    """Return how many times as long the first takes for a network, the median over rounds."""
-    found = [cpu_seconds(first) / cpu_seconds(second) * networks for _ in range(rounds + 1)]
-    return statistics.median(found[1:])
+def compare(
+    first: Callable[[], float], second: Callable[[], float], networks: int, rounds: int
+) -> dict[str, float]:
+    """Return how many times as long the first takes for a network, and its time for an update.
+
+    Args:
+        first: Gives the seconds of the usual way, for one network.
+        second: Gives the seconds of the other way.
+        networks: How many networks the second trains.
+        rounds: How often both take their turn, after one to warm up.
+    """
+    found = [(first(), second()) for _ in range(rounds + 1)][1:]
+    return {
+        "ratio": statistics.median(networks * a / b for a, b in found),
+        "usual_ms": 1e3 * statistics.median(a for a, _ in found) / N_BATCHES,
+    }
 
 
-def freed_memory(rounds: int) -> float:
-    """Return what keeping freed memory gives report 004's network, from processes of their own."""
-
-    def seconds(keep: str) -> float:
-        call = [sys.executable, "-W", "ignore", __file__, "--memory", keep]
-        return float(subprocess.run(call, check=True, capture_output=True, text=True).stdout)
-
-    return statistics.median(seconds("free") / seconds("keep") for _ in range(max(1, rounds // 2)))
+def in_process(keep: str) -> float:
+    """Return the seconds of report 004's updates in a process that keeps freed memory, or not."""
+    call = [sys.executable, "-W", "ignore", __file__, "--memory", keep]
+    return float(subprocess.run(call, check=True, capture_output=True, text=True).stdout)
 
 
 def main() -> None:
@@ -208,12 +218,13 @@ def main() -> None:
         print([cpu_seconds(run) for _ in range(4)][-1])
         return
     executors.keep_freed_memory()
-    rows = [{"tried": FREED, "network": CNN, "ratio": freed_memory(options.rounds)}]
+    apart = partial(in_process, "free"), partial(in_process, "keep"), 1
+    rows = [{"tried": FREED, "network": CNN, **compare(*apart, options.rounds)}]
     for name, network, usual, other, n_networks in pairs():
-        ratio = compare(usual, other, n_networks, options.rounds)
-        rows.append({"tried": name, "network": network, "ratio": ratio})
+        sides = partial(cpu_seconds, usual), partial(cpu_seconds, other), n_networks
+        rows.append({"tried": name, "network": network, **compare(*sides, options.rounds)})
     for row in rows:
-        print(f"{row['ratio']:6.2f} x  {row['tried']}: {row['network']}")
+        print(f"{row['ratio']:6.2f} x  {row['tried']}: {row['network']} ({row['usual_ms']:.2f} ms)")
     if options.json:
         found = {"machine": machine(), "rounds": options.rounds, "rows": rows}
         options.json.parent.mkdir(parents=True, exist_ok=True)

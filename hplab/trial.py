@@ -344,7 +344,10 @@ class Trial:
 
     @functools.cached_property
     def setting(self) -> str:
-        """The canonical text of `config`: equal for trials that differ in nothing but the seed."""
+        """The canonical text of `config`: equal for trials that differ in nothing but the seed.
+
+        Made once: a trial's arguments must not be changed in place.
+        """
         return canonical(self.config())
 
     def identity(self) -> str:

@@ -43,7 +43,9 @@ def folder(tmp_path):
             "rows": [{"trials": 1000, "put_s": 2.0, "load_s": 0.5, "cached_sweep_s": 0.25}]
         },
     }
-    files["tried"] = {"rows": [{"tried": "a change", "network": "W2", "ratio": 1.234}]}
+    files["tried"] = {
+        "rows": [{"tried": "a change", "network": "W2", "ratio": 1.234, "usual_ms": 5}]
+    }
     for name, content in files.items():
         (tmp_path / f"{name}.json").write_text(json.dumps(content))
     return tmp_path

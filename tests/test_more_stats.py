@@ -61,7 +61,7 @@ def test_the_chance_of_winning_is_covered(rng):
     truth = scipy_stats.norm.cdf(1 / math.sqrt(2))
     found = [
         resampling.superiority(a, b)
-        for a, b in zip(rng.normal(1, 1, (9000, 40)), rng.normal(0, 1, (9000, 40)), strict=True)
+        for a, b in zip(rng.normal(1, 1, (9000, 20)), rng.normal(0, 1, (9000, 20)), strict=True)
     ]
     assert 0.94 < share_of(truth in interval for interval in found) < 0.96
 

@@ -1,6 +1,7 @@
 """The whole ledger judged from records: the right runs are taken, and a stale copy is named."""
 
 import json
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -137,3 +138,28 @@ def test_a_claim_leads_to_the_box_that_decides_it(tmp_path):
     notebook = tmp_path / "01-learning-rate.ipynb"
     notebook.write_text(r'{"html": "<section id=\"claim-S4-06\">"}')
     assert ledger_page.places([notebook]) == {"S4-06": "studies/01-learning-rate.html#claim-S4-06"}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"outcome": "supported"}, ""),
+        ({"outcome": "missing"}, ""),
+        ({}, "More seeds are needed"),
+        ({"parts": ({"outside": True},)}, "had to be reconstructed"),
+        ({"kind": "scaled-down re-run"}, "Scaled-down runs"),
+        ({"outcome": "contradicted"}, "rests on one run"),
+        ({"outcome": "contradicted", "cause": "A typo."}, "A typo."),
+    ],
+)
+def test_why_two_verdicts_differ_is_said(change, said):
+    given = {"outcome": "inconclusive", "kind": "re-run", "parts": (), "cause": "", **change}
+    verdict = SimpleNamespace(
+        claim=SimpleNamespace(own_verdict="supported", own_cause=given["cause"]),
+        outcome=given["outcome"],
+        kind=given["kind"],
+        finding=SimpleNamespace(parts=given["parts"]),
+    )
+    found = ledger_page._why_apart(verdict)
+    assert said in found
+    assert bool(found) == bool(said)

@@ -12,7 +12,7 @@ import torch
 
 from hplab.sweeps import executors, presets, runner
 from hplab.sweeps.store import Store
-from hplab.training import loop
+from hplab.training import data, loop
 from hplab.trial import HplabError, Trial, grid
 
 BASE = Trial(data="mnist", epochs=1)
@@ -86,6 +86,22 @@ def test_pool_and_serial_give_the_same_records(tmp_path, monkeypatch):
 
     same_results(*stores)
     assert len(results(stores[0])) == 4
+
+
+def test_a_graphics_card_gets_whole_stacks_whatever_the_cores(store, monkeypatch):
+    """There is one of it: a stack split over sixteen workers would run in sixteen parts."""
+    asked = []
+
+    def planned(trials, device, workers, datasets):
+        asked.append((device, workers))
+        raise HplabError("enough")
+
+    monkeypatch.setattr(runner.plan, "stacks", planned)
+    datasets = {"mnist": data.load("digits")}
+    for device, jobs in (("cuda", 16), ("cpu", 1)):
+        with pytest.raises(HplabError, match="enough"):
+            runner._train(TRIALS, datasets, device, jobs, store)
+    assert asked == [("cuda", 1), ("cpu", 1)]
 
 
 def test_workers_map_the_data_where_there_is_room(stripes, monkeypatch):

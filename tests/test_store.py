@@ -70,6 +70,33 @@ def test_a_summary_is_the_record_without_its_curves(place):
     assert place().summary(trial_of(record).replace(seed=4)) is None
 
 
+def test_an_interrupted_look_by_identity_loses_nothing(place, monkeypatch):
+    put = [make_record(seed) for seed in range(5)]
+    place().put(put)
+    reader, calls = place(), []
+
+    def interrupted(value):
+        calls.append(value)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return records.canonical(value)
+
+    monkeypatch.setattr(store, "canonical", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        reader.find(trial_of(put[0]))
+    assert all(reader.summary(trial_of(record)) for record in put)
+
+
+def test_a_record_whose_file_is_gone_is_not_found_after_a_refresh(place):
+    record = make_record()
+    path = place().put([record])
+    reader = place()
+    assert reader.find(trial_of(record))
+    path.unlink()
+    reader.refresh()
+    assert reader.find(trial_of(record)) is None
+
+
 def test_nothing_is_found_for_another_seed_setting_or_data(place):
     place().put([make_record(0)])
     reader, trial = place(), trial_of(make_record(0))

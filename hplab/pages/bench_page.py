@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure as Canvas
 
-from hplab.pages import marks
+from hplab.pages import marks, words
 from hplab.pages.figure import Figure, table
 
 PEERS = ("plain loop", "Lightning, lean", "Lightning, default", "skorch", "fastai")
@@ -61,10 +61,15 @@ def machine(found: Mapping[str, Any]) -> str:
     return (
         f"Measured on {html.escape(here['processor'])} with {here['cores']} cores, torch "
         f"{here['torch'].split('+')[0]}, Python {here['python']}; {found['rounds']} rounds. In the "
-        f"same run this machine multiplied matrices at {here['matmul_gflops']:.0f} GFLOP/s in "
-        f"single precision and {here['matmul_bf16_gflops']:.0f} GFLOP/s in bfloat16, and copied "
-        f"{here['copy_gb_s']:.0f} GB/s."
+        f"same runs this machine multiplied matrices at {_peaks(found['rows'])} GFLOP/s in "
+        f"single precision, {here['matmul_bf16_gflops']:.0f} GFLOP/s in bfloat16, and copied "
+        f"{here['copy_gb_s']:.0f} GB/s, all cores together."
     )
+
+
+def _peaks(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the speed of matrix products in the runs that made the rows."""
+    return words.span(round(row["peak_gflops"]) for row in rows)
 
 
 def ratios(found: Mapping[str, Any]) -> str:
@@ -167,7 +172,12 @@ def overhead(found: Mapping[str, Any]) -> str:
 def tried(found: Mapping[str, Any]) -> str:
     """What single changes do to the cost of a step."""
     rows = [
-        {"change": row["tried"], "on": row["network"], "times as fast": f"{row['ratio']:.2f}"}
+        {
+            "change": row["tried"],
+            "on": row["network"],
+            "an update without it": f"{row['usual_ms']:.2g} ms",
+            "times as fast": f"{row['ratio']:.2f}",
+        }
         for row in found["rows"]
     ]
     return _block(table(pd.DataFrame(rows)))

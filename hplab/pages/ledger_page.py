@@ -239,7 +239,7 @@ def _why_apart(verdict: Verdict) -> str:
         if any(part.get("outside") for part in verdict.finding.parts):
             return "The report's setting had to be reconstructed, so the miss may be ours."
         if verdict.kind == SCALED:
-            return "Few runs, and shorter than the report's, do not settle it."
+            return "Scaled-down runs, and few of them, may not settle it."
         return "More seeds are needed to tell."
     return "Its verdict rests on one run a setting, ours on several."
 

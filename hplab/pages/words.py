@@ -10,6 +10,8 @@ from typing import Any
 
 import pandas as pd
 
+from hplab.analysis import phrases
+
 LABELS = {
     "val_acc": "validation accuracy",
     "val_loss": "validation loss",
@@ -207,7 +209,7 @@ def listed(words: Iterable[str], most: int = 6) -> str:
     words = list(words)
     if len(words) > most:
         words = [*words[: most - 1], f"{len(words) - most + 1} more"]
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+    return phrases.listed(words)
 
 
 def context(runs: pd.DataFrame) -> str:

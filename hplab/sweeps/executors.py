@@ -154,8 +154,8 @@ def keep_freed_memory() -> None:
     """Ask the C library to reuse large blocks instead of giving them back after every step.
 
     By default glibc returns each freed activation to the kernel, which clears the same pages anew
-    for the next step: a third of the time of a small convolutional network. Elsewhere than on
-    Linux with glibc there is nothing to do.
+    for the next step: on a busy machine a third of the time of a small convolutional network
+    (`benchmarks/tried.py`). Elsewhere than on Linux with glibc there is nothing to do.
     """
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from hplab.training import data, loop, models
 from hplab.trial import Trial
@@ -75,6 +74,8 @@ def width(trial: Trial, network: nn.Module, device: str) -> int:
 
 def _seconds(trial: Trial, dataset: data.Dataset) -> float:
     """Return roughly how long one core trains a trial; folds and held-out images stay in."""
+    from torch.utils.flop_counter import FlopCounterMode  # slow to import, not always needed
+
     n_images = trial.n_train or len(dataset.labels)
     n_updates = math.ceil(n_images / trial.batch_size)
     network = _network(trial, dataset).eval()

@@ -62,9 +62,9 @@ class Preset:
         if self.n_directions and "sharpness" in trial.measure:
             trial = trial.replace(n_directions=min(trial.n_directions, self.n_directions))
         epochs = max(1, round(trial.epochs * self.epochs.get(trial.data, 1.0)))
-        schedule_args = _same_shares(trial, epochs)
         if not self.stand_in and epochs == trial.epochs:
             return trial
+        schedule_args = _same_shares(trial, epochs)
         if not self.stand_in:
             return trial.replace(epochs=epochs, schedule_args=schedule_args)
         return trial.replace(

@@ -214,8 +214,8 @@ def _train(
     store: stores.Store,
 ) -> None:
     """Compute trials, longest first, and store each stack of them as it finishes."""
-    workers = executors.n_workers(jobs)
-    if plan.seconds(todo, datasets) < POOL_FROM_S:
+    workers = executors.n_workers(jobs) if device == "cpu" else 1
+    if workers > 1 and plan.seconds(todo, datasets) < POOL_FROM_S:
         workers = 1
     stacks = plan.stacks(todo, device, workers, datasets)
     workers = min(workers, len(stacks))

@@ -61,7 +61,7 @@ class Store:
     """Records of finished trials, in a committed folder and a pending one.
 
     The store is read on first use and then answered from memory; `refresh` looks for what others
-    have written since. Every record that comes out is a new copy.
+    have written since. Every whole record that comes out is a new copy.
 
     Args:
         root: Folder of committed results.
@@ -157,7 +157,7 @@ class Store:
         pending = self._load(sorted(self.pending.glob("*.jsonl")), known)
         committed = self._load(sorted(self.root.glob("*/*.jsonl")), known)
         self._batches = {**committed, **pending}
-        self._by_key, self._conflicts = {}, []
+        self._by_key, self._by_identity, self._conflicts = {}, None, []
         for lines in self._batches.values():
             self._index(lines)
 
@@ -294,11 +294,12 @@ class Store:
         if digest is not None:
             return self._by_key.get(trial.key(digest))
         if self._by_identity is None:
-            self._by_identity = {}
+            found: dict[str, Line] = {}
             for line in self._by_key.values():
                 if _is_current(line.head):
                     parts = {"config": line.head["config"], "seed": line.head["seed"]}
-                    self._by_identity.setdefault(canonical(parts), line)
+                    found.setdefault(canonical(parts), line)
+            self._by_identity = found  # whole or not at all
         return self._by_identity.get(trial.identity())
 
     def _index(self, lines: list[Line]) -> None:

@@ -54,27 +54,26 @@ def apply(images: Tensor, how: Mapping[str, Any], draws: Draws) -> Tensor:
         draws: One value an image, tensors `(N,)` on the device of the images.
 
     Returns:
-        uint8 images `(N, C, H, W)`. Images are flipped, cropped and then turned about their centre,
+        uint8 images `(N, C, H, W)`. Images are cropped, flipped and then turned about their centre,
         each pixel taken from the nearest. What a crop or a turn takes from outside the image is
         black (0), as in torchvision, which pads before it normalizes.
     """
     if not how:
         return images
     n, n_channels, height, width = images.shape
-    device, exact = images.device, torch.float32 if height * width <= 2**24 else torch.float64
-    row = torch.arange(height, dtype=exact, device=device).view(1, -1, 1)
-    column = torch.arange(width, dtype=exact, device=device).view(1, 1, -1)
+    row = torch.arange(height, dtype=torch.float32, device=images.device).view(1, -1, 1)
+    column = torch.arange(width, dtype=torch.float32, device=images.device).view(1, 1, -1)
     outside = []  # how far a pixel's source lies outside, which is seldom
     if "rotate" in how:
         row, column = _turned(height, width, draws["angle"])
         row, column = _kept(row, height, outside), _kept(column, width, outside)
     if "flip" in how:
-        flip = draws["flip"].to(exact).view(-1, 1, 1)
+        flip = draws["flip"].float().view(-1, 1, 1)
         column = column * (1 - 2 * flip) + (width - 1) * flip
     if "crop" in how:
         down, across = (draws[name].view(-1, 1, 1) - how["crop"] for name in ("top", "left"))
         row, column = _kept(row + down, height, outside), _kept(column + across, width, outside)
-    source = (row * width + column).expand(n, -1, -1).long().flatten(1)
+    source = (row * width + column).expand(n, -1, -1).long().flatten(1)  # exact below 2**24
     picked = images.flatten(2).gather(2, source[:, None].expand(-1, n_channels, -1))
     picked = picked.view(images.shape)
     return picked.mul_((sum(outside) == 0)[:, None]) if outside else picked
