@@ -1,5 +1,6 @@
 """The whole ledger judged from records: the right runs are taken, and a stale copy is named."""
 
+import functools
 import json
 from types import SimpleNamespace
 
@@ -7,11 +8,13 @@ import pandas as pd
 import pytest
 
 from hplab.analysis import ledger, rerun
-from hplab.pages import claims_text, facts, ledger_page
+from hplab.pages import claims_text, facts, ledger_page, report
 from hplab.sweeps import store as stores
 from hplab.trial import HplabError, Trial
 
 DIGEST = "0" * 64
+IN_TABLE = ("S0-22", "S0-23")
+ROW = {"says": "S0-22 too.", "own_data": "supported", "outcome": "missing", "n": 0, "primary": True}
 
 
 def record(trial, error):
@@ -138,6 +141,18 @@ def test_a_claim_leads_to_the_box_that_decides_it(tmp_path):
     notebook = tmp_path / "01-learning-rate.ipynb"
     notebook.write_text(r'{"html": "<section id=\"claim-S4-06\">"}')
     assert ledger_page.places([notebook]) == {"S4-06": "studies/01-learning-rate.html#claim-S4-06"}
+
+
+def test_a_claim_without_a_box_leads_to_its_row(tmp_path):
+    verdicts = [SimpleNamespace(row=functools.partial(dict, ROW, claim=name)) for name in IN_TABLE]
+    notebook = tmp_path / "03-schedules.ipynb"
+    notebook.write_text(json.dumps({"html": report.claims_table(verdicts).html}))
+    boxed = tmp_path / "06-kl-plateau.ipynb"
+    boxed.write_text(json.dumps({"html": '<section id="claim-S0-23">'}))
+    assert ledger_page.places([notebook, boxed]) == {
+        "S0-22": "studies/03-schedules.html#row-S0-22",
+        "S0-23": "studies/06-kl-plateau.html#claim-S0-23",
+    }
 
 
 @pytest.mark.parametrize(

@@ -71,14 +71,15 @@ def tables(notebooks: Sequence[Path], store: Any = None) -> dict[str, Callable[[
 
 
 def places(notebooks: Iterable[Path]) -> dict[str, str]:
-    """Return the address of each claim's box in the studies, where a study shows one."""
+    """Return the address of each claim in the studies: its box, or else its row of a table."""
     found: dict[str, str] = {}
     ids = [claim.id for claim in load()]
-    for path in sorted(notebooks):
-        text = path.read_text(encoding="utf-8")
-        for name in ids:
-            if f'claim-{name}\\"' in text:
-                found.setdefault(name, f"studies/{path.stem}.html#claim-{name}")
+    pages = [(path.stem, path.read_text(encoding="utf-8")) for path in sorted(notebooks)]
+    for kind in ("claim", "row"):
+        for stem, text in pages:
+            for name in ids:
+                if f'id=\\"{kind}-{name}\\"' in text:
+                    found.setdefault(name, f"studies/{stem}.html#{kind}-{name}")
     return found
 
 

@@ -128,7 +128,11 @@ def claims_table(verdicts: Iterable[Verdict]) -> Html:
     }
     counts = Counter(row["outcome"] for row in rows)
     summary_line = ", ".join(f"{n} {outcome}" for outcome, n in counts.most_common())
-    return _tabulated(pd.DataFrame(columns), f"{len(rows)} claims: {summary_line} (* primary)")
+    shown = _tabulated(pd.DataFrame(columns), f"{len(rows)} claims: {summary_line} (* primary)")
+    markup = shown.html
+    for row in rows:  # the ledger leads here
+        markup = markup.replace(f">{row['claim']}", f' id="row-{row["claim"]}">{row["claim"]}', 1)
+    return Html(markup, shown.text)
 
 
 def _tabulated(rows: pd.DataFrame, caption: str) -> Html:
