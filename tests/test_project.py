@@ -290,5 +290,6 @@ def test_ci_runs_the_same_script_as_everyone():
     text = (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert "bash .ci/run" in text
-    for command in ("make lint", "make test", "make execute PRESET=smoke", "make book"):
-        assert f"step {command}\n" in script
+    steps = [line.split("#")[0].strip() for line in script.splitlines() if line.startswith("step ")]
+    for command in ("make lint", "make test", "make book", "make execute PRESET=smoke"):
+        assert f"step {command}" in steps
