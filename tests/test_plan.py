@@ -42,6 +42,12 @@ def test_work_is_spread_over_the_workers():
     )
 
 
+def test_a_group_that_is_little_of_the_work_stays_together():
+    trials = grid(SMALL, activation=["relu", "tanh", "sigmoid", "silu", "gelu"], seed=range(5))
+
+    assert [len(stack) for stack in plan.stacks(trials, "cpu", 2, DATA)] == [5] * 5
+
+
 def test_the_longest_work_comes_first():
     trials = [*grid(SMALL, seed=range(2)), *grid(SMALL.replace(epochs=50), seed=range(2))]
 

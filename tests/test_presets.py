@@ -116,8 +116,8 @@ def test_a_schedule_drops_at_the_same_share_of_a_shorter_run():
     assert scale(base.replace(schedule="constant", schedule_args={})).schedule_args == {}
 
 
-def test_digits_are_shifted_by_the_same_share_and_never_mirrored():
-    photo = BASE.replace(augment=["crop", "flip"])
+def test_digits_are_turned_but_never_mirrored_or_shifted():
+    photo = BASE.replace(augment={"crop": 4, "flip": 0.5, "rotate": 15})
 
-    assert presets.PRESETS["laptop"].scale(photo).augment == {"crop": 1}
+    assert presets.PRESETS["laptop"].scale(photo).augment == {"rotate": 15}
     assert presets.PRESETS["reduced"].scale(photo).augment == photo.augment

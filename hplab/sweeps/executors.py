@@ -27,6 +27,8 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 # glibc's names for the sizes below which freed memory stays with the process (malloc.h).
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _KEPT = 2**30
+# What a worker would import: the function it is sent, the first optimizer, the first split.
+_PRELOADED = ["hplab.sweeps.runner", "torch._dynamo", "sklearn.model_selection"]
 _SHARED = "/dev/shm" if sys.platform == "linux" else "/"
 
 
@@ -123,16 +125,24 @@ def share(dataset: Dataset) -> Dataset | None:
     return dataset
 
 
+def get_ready() -> None:
+    """Start the server that workers are forked from: it imports while this process plans."""
+    if _workers_context().get_start_method() == "forkserver":
+        from multiprocessing import forkserver  # not to be had everywhere
+
+        forkserver.ensure_running()
+
+
 def _workers_context() -> multiprocessing.context.BaseContext:
     """Return how worker processes are started.
 
-    Importing torch and making its first optimizer takes a process several seconds. On Linux a
-    server process does it once, and every worker of this and later sweeps is forked from it.
+    Importing what training needs takes a process several seconds. On Linux a server process does it
+    once, and every worker of this and later sweeps is forked from it.
     """
     if sys.platform != "linux":
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["hplab.training.loop", "torch._dynamo"])
+    context.set_forkserver_preload(_PRELOADED)
     return context
 
 

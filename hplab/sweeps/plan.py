@@ -30,20 +30,22 @@ def stacks(
     Args:
         trials: Different trials.
         device: A resolved torch device.
-        workers: Processes that will share the work; a group of trials is spread over them.
+        workers: Processes that will share the work. A group of trials that is much of the work is
+            spread over them; a small one stays together, since wide stacks cost less a trial.
         datasets: The data of every trial, by name.
 
     Returns:
         The same trials, each in one stack. The trials of a stack differ only in what the lanes of
         a stack may differ in.
     """
+    groups = [(group, _seconds(group[0], datasets[group[0].data])) for group in _groups(trials)]
+    in_all = sum(len(group) * each for group, each in groups)
     found: list[tuple[float, list[Trial]]] = []
-    for group in _groups(trials):
-        dataset = datasets[group[0].data]
-        lanes = width(group[0], _network(group[0], dataset), device)
-        n_stacks = max(math.ceil(len(group) / lanes), min(workers, len(group)))
+    for group, each in groups:
+        lanes = width(group[0], _network(group[0], datasets[group[0].data]), device)
+        shares = math.ceil(2 * workers * len(group) * each / in_all)  # of half a worker's work
+        n_stacks = max(math.ceil(len(group) / lanes), min(workers, len(group), shares))
         bounds = [round(i * len(group) / n_stacks) for i in range(n_stacks + 1)]
-        each = _seconds(group[0], dataset)
         found += [(each * (b - a), group[a:b]) for a, b in itertools.pairwise(bounds)]
     return [stack for _, stack in sorted(found, key=lambda some: some[0], reverse=True)]
 

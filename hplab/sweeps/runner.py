@@ -217,6 +217,8 @@ def _train(
     workers = executors.n_workers(jobs) if device == "cpu" else 1
     if workers > 1 and plan.seconds(todo, datasets) < POOL_FROM_S:
         workers = 1
+    if workers > 1:
+        executors.get_ready()
     stacks = plan.stacks(todo, device, workers, datasets)
     workers = min(workers, len(stacks))
     described = provenance.collect_provenance(device)
