@@ -13,13 +13,14 @@ PYTHON = $(shell for p in $(BIN)/python python3 python3.13 python3.12 python3.11
 READY := $(VENV)/hplab-$(shell cat requirements.lock pyproject.toml | cksum | cut -d' ' -f1)
 
 options = $(if $(STUDY),--study $(STUDY)) $(if $(PRESET),--preset $(PRESET)) \
-	$(if $(DEVICE),--device $(DEVICE)) $(if $(JOBS),--jobs $(JOBS)) $(if $(SEEDS),--seeds $(SEEDS))
+	$(if $(DEVICE),--device $(DEVICE)) $(if $(JOBS),--jobs $(JOBS)) $(if $(SEEDS),--seeds $(SEEDS)) \
+	$(if $(AFRESH),--afresh)
 
 .PHONY: help setup execute book serve lab test bench lint sync status clean clean-env
 
 help: ## this table | 0 s
 	@awk -F ':.*## | [|] ' '/^[a-z-]+:.*## / {printf "  make %-10s %-62s %s\n", $$1, $$2, $$3}' Makefile
-	@echo "  for execute: STUDY=01-learning-rate PRESET=smoke|laptop|reduced|paper DEVICE=auto|cpu|cuda|mps JOBS=2 SEEDS=5"
+	@echo "  for execute: STUDY=01-learning-rate PRESET=smoke|laptop|reduced|paper DEVICE=auto|cpu|cuda|mps JOBS=2 SEEDS=5 AFRESH=1"
 	@echo "  for test: JOBS=2 ARGS='-k store' or ARGS='-m slow'; for setup: PYTHON=python3.12, and UV_TORCH_BACKEND=cpu for a small CPU torch"
 
 $(READY): # redone when the lock or pyproject.toml change, or when it was interrupted
@@ -37,13 +38,13 @@ $(READY): # redone when the lock or pyproject.toml change, or when it was interr
 setup: $(READY) ## make or update the environment in .venv | 1 to 3 min, then 0 s
 	@echo "setup: $(VENV) is ready ($$($(BIN)/python --version))"
 
-execute: $(READY) ## train what is missing, run the notebooks, build the pages | 1.5 min a study
+execute: $(READY) ## train what is missing, run the notebooks, build the pages | 1 min a study
 	@echo "execute: training what is missing, running the notebooks and building the pages, in $(VENV)"
 	@$(BIN)/hplab execute $(options)
 
 book: $(READY) ## build the pages from the recorded results, train nothing | 1.6 min
 	@echo "book: building the pages from the recorded results, in $(VENV)"
-	@$(BIN)/hplab book
+	@$(BIN)/hplab book $(if $(AFRESH),--afresh)
 
 serve: $(READY) ## show the built pages at http://127.0.0.1:8000 (PORT=) | at once
 	@test -f _build/html/index.html || { echo "there are no pages yet: run make execute first" >&2; exit 1; }

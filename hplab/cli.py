@@ -74,6 +74,7 @@ def _sizes(command: Callable) -> Callable:
             help="Seconds a study may take; 0 for no limit "
             "[default: 3600 on stand-in data, else no limit].",
         ),
+        click.option("--afresh", is_flag=True, help="Also run pages that would come out the same."),
     )
     for option in reversed(options):
         command = option(command)
@@ -98,8 +99,9 @@ def run(studies: Sequence[str], **sizes: Any) -> int:
 def execute(studies: Sequence[str], no_book: bool, **sizes: Any) -> int:
     """Train what is missing, execute the studies, build their pages.
 
-    What is trained is kept in .hplab/pending, so a second run trains nothing. A study that fails
-    does not stop the others; the faults are listed at the end.
+    What is trained is kept in .hplab/pending, so a second run trains nothing, and a page that would
+    come out as it is is not run again. A study that fails does not stop the others; the faults are
+    listed at the end.
     """
     return _execute(studies, **sizes) or (0 if no_book else _build())
 
@@ -108,7 +110,8 @@ def execute(studies: Sequence[str], no_book: bool, **sizes: Any) -> int:
 @click.option("--study", "studies", multiple=True, help="Only this study; may be given again.")
 @click.option("--preset", default="paper", show_default=True, help="The largest preset to show.")
 @click.option("--jobs", type=click.IntRange(1), help="Pages at once [default: cores, at most 4].")
-def book(studies: Sequence[str], preset: str, jobs: int | None) -> int:
+@click.option("--afresh", is_flag=True, help="Also run pages that would come out the same.")
+def book(studies: Sequence[str], preset: str, jobs: int | None, afresh: bool) -> int:
     """Build the pages from recorded results; train nothing.
 
     Where a study has no records at the preset, those of the next smaller one are shown and the
@@ -116,7 +119,8 @@ def book(studies: Sequence[str], preset: str, jobs: int | None) -> int:
     """
     at_once = jobs or min(4, os.cpu_count() or 1)
     mode = {"HPLAB_MODE": "cached"}
-    return _execute(studies, preset=preset, env=mode, at_once=at_once) or _build()
+    options = {"env": mode, "at_once": at_once, "afresh": afresh}
+    return _execute(studies, preset=preset, **options) or _build()
 
 
 def _execute(
@@ -127,6 +131,7 @@ def _execute(
     seeds: int | None = None,
     jobs: int | None = None,
     timeout: int | None = None,
+    afresh: bool = False,
     env: dict[str, str] | None = None,
     at_once: int = 1,
 ) -> int:
@@ -134,6 +139,7 @@ def _execute(
     pages = find_studies(studies)
     _check_sizes(preset, device)
     from hplab.pages import execute as executing
+    from hplab.sweeps.store import default_store
 
     limit = _limit(preset) if timeout is None else timeout
     given = {"preset": preset, "device": device, "n_seeds": seeds}
@@ -145,6 +151,7 @@ def _execute(
         env=(env or {}) | ({"HPLAB_JOBS": str(jobs)} if jobs else {}),
         timeout_s=limit or None,
         faults=ROOT / "_build" / "faults",
+        store=None if afresh else default_store(),
     )
     faulty = [outcome for outcome in outcomes if outcome.fault]
     if not faulty:

@@ -89,7 +89,7 @@ def test_cost_is_the_median_of_a_group():
 
     table = rows(facts.cost(store.records(), facts._lookup(store)))
 
-    assert table[1] == ["mnist", "cnn", "5", "A Fast CPU", "2", "21 s"]
+    assert table[1] == ["mnist", "cnn", "5", "fp32", "A Fast CPU", "2", "21 s"]
 
 
 def test_without_records_the_tables_say_so(store):

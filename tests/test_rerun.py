@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from hplab.analysis import ledger, rerun
-from hplab.pages import claims_text, facts, ledger_page, report
+from hplab.analysis import ledger, phrases, rerun
+from hplab.pages import claims_text, facts, ledger_page, precision_page, report
 from hplab.sweeps import store as stores
 from hplab.trial import HplabError, Trial
 
@@ -75,6 +75,53 @@ def test_groups_are_alike_in_all_that_the_claim_does_not_vary(mnist):
     assert [set(group["model"]) for group in groups] == [{"cnn"}, {"mlp"}]
     assert all(len(group) == 10 for group in groups)
     assert rerun.groups(ledger.load()["S0-06"], runs) == []
+
+
+@pytest.fixture
+def both(mnist):
+    """The same store with four of the five seeds in bfloat16 too: there 5e-4 is the better rate."""
+    records = []
+    for lr, error in ((1e-3, 0.02), (5e-4, 0.015)):
+        for seed in range(4):
+            mixed = Trial("mnist", "cnn", lr=lr, epochs=5, seed=seed, precision="bf16")
+            records.append(record(mixed, error + 1e-4 * seed))
+    mnist.put(records)
+    return mnist
+
+
+def test_runs_in_bfloat16_leave_the_ledger_as_it_is(mnist, both):
+    alone = rerun.summary(rerun.verdicts(store=mnist))
+    assert rerun.summary(rerun.verdicts(store=both)) == alone
+    assert alone["S4-08"]["n"] == 5
+
+
+def test_each_number_format_is_judged_on_the_trials_that_both_have(both):
+    pairs = {plain.claim.id: (plain, mixed) for plain, mixed in precision_page.judged_twice(both)}
+    plain, mixed = pairs["S4-08"]
+    assert (plain.n, mixed.n) == (4, 4)
+    assert plain.estimate == pytest.approx(1.0, abs=0.05)
+    assert mixed.estimate == pytest.approx(-0.5)
+    assert (plain.outcome, mixed.outcome) == ("supported", "contradicted")
+    assert "| supported | **contradicted** |" in precision_page.verdicts(both)
+
+
+def test_accuracies_in_both_formats_are_compared_trial_by_trial(both):
+    runs = rerun.runner.everything(store=both)
+    score = {(r.precision, r.lr, r.seed): r.val_acc for r in runs.itertuples() if r.model == "cnn"}
+    gaps = [
+        100 * (score["bf16", lr, seed] - score["fp32", lr, seed])
+        for lr in (1e-3, 5e-4)
+        for seed in range(4)
+    ]
+    said = precision_page.accuracy(both)
+    assert said.startswith("On 8 trials recorded in both")
+    assert phrases.number(sum(gaps) / 8, "pp") in said
+
+
+def test_without_a_pair_the_page_says_so(mnist, tmp_path):
+    for store in (mnist, stores.Store(tmp_path / "none", tmp_path / "none-pending")):
+        assert precision_page.accuracy(store).startswith("No trial is recorded in both")
+        assert precision_page.verdicts(store).startswith("No trial is recorded in both")
 
 
 def test_a_committed_verdict_that_no_longer_follows_is_named(mnist, tmp_path):

@@ -31,20 +31,50 @@ KEPT = ("outcome", "kind", "preset", "n", "estimate", "low", "high", "unit", "p"
 _NOT_A_SETTING = {"seed", "measure", "n_directions", "precision"}
 
 
-def verdicts(*, store: Store | None = None, ledger: Ledger | None = None) -> Verdicts:
+def verdicts(
+    *,
+    store: Store | None = None,
+    ledger: Ledger | None = None,
+    precision: str = "fp32",
+    shared_with: str | None = None,
+) -> Verdicts:
     """Return the verdict on every claim of the ledger, in its order.
 
     Args:
         store: Where records are; None takes the committed ones of this project.
         ledger: The claims; None reads the project's own.
+        precision: Only runs trained in this number format.
+        shared_with: Of those, only runs of which there is another that differs in nothing but its
+            number format, which is this one.
     """
     store, ledger = store or committed_store(), ledger or load()
-    tables = {size: runner.everything(size, store=store) for size in SIZES}
+    tables = {
+        size: in_precision(runner.everything(size, store=store), precision, shared_with)
+        for size in SIZES
+    }
     found: dict[str, Finding | Missing] = {}
     chosen: dict[str, pd.DataFrame] = {}
     for claim in ledger:
         found[claim.id], chosen[claim.id] = _evaluate(claim, tables, store)
     return Verdicts(claims.judge(claim, found, ledger, chosen[claim.id]) for claim in ledger)
+
+
+def in_precision(runs: pd.DataFrame, precision: str, shared_with: str | None) -> pd.DataFrame:
+    """Return the runs of one number format; see `verdicts` for the arguments."""
+    if runs.empty:
+        return runs
+    wanted = runs["precision"] == precision
+    if shared_with is None:
+        return runs[wanted]
+    alike = but_for_precision(runs)
+    return runs[wanted & alike.isin(alike[runs["precision"] == shared_with])]
+
+
+def but_for_precision(runs: pd.DataFrame) -> pd.Series:
+    """Return a text for each run: equal for runs that differ at most in their number format."""
+    same = [name for name in cells.settings(runs) if name != "precision"]
+    rows = runs[[*same, "seed"]].to_numpy()
+    return pd.Series(["|".join(map(str, row)) for row in rows], runs.index, dtype=str)
 
 
 def committed_store() -> Store:

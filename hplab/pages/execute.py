@@ -27,9 +27,10 @@ from typing import Any
 
 from nbformat import NotebookNode
 
-from hplab.pages import pairing, papermill_process
+from hplab.pages import pairing, papermill_process, uptodate
 from hplab.pages.verify import TRACE_LINES, Fault, verify
 from hplab.sweeps.records import shown, write_whole
+from hplab.sweeps.store import Store
 from hplab.trial import HplabError, unknown
 
 TIMEOUT_S = 3600.0
@@ -49,6 +50,7 @@ class Outcome:
     seconds: float
     fault: Fault | None = None
     kept: Path | None = None  # the faulty notebook, for a look at what ran
+    ran: bool = True  # False: `out` was made of the same things before, and stayed
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,11 @@ class _Job:
     @property
     def output(self) -> Path:
         return self.folder / "out.ipynb"
+
+    def needed(self) -> list[str]:
+        """Return the keys of the trials that the notebook asked for."""
+        noted = self.folder / "needed"
+        return sorted(set(noted.read_text(encoding="utf-8").split())) if noted.exists() else []
 
 
 def to_stderr(line: str) -> None:
@@ -85,6 +92,7 @@ def run(
     timeout_s: float | None = TIMEOUT_S,
     cwd: Path | None = None,
     faults: Path | None = None,
+    store: Store | None = None,
     say: Say = to_stderr,
     stop: threading.Event | None = None,
 ) -> Outcome:
@@ -99,6 +107,8 @@ def run(
             longer is ended at once, the sum of all is looked at with two minutes to spare.
         cwd: Folder the notebook runs in (default: its own, as in JupyterLab).
         faults: Folder that keeps a faulty notebook, for a look at what ran.
+        store: Where the kernel reads records. If given, a page that would come out as it is
+            (`hplab.pages.uptodate`) is not run again.
         say: Takes each line of progress.
         stop: When set, the run is ended; for runs in threads.
 
@@ -107,6 +117,10 @@ def run(
     """
     given = dict(parameters or {})
     notebook = prepare(source, given)
+    digest = uptodate.ingredients(notebook, given, env or {}, store) if store else None
+    if store and uptodate.is_current(out, digest, store):
+        say(f"{source.stem}: nothing changed since it was verified")
+        return Outcome(source.stem, out, 0.0, ran=False)
     say(f"{source.stem}: started")
     started, clock = datetime.datetime.now(datetime.UTC), time.monotonic()
     kept = faults / f"{source.stem}.ipynb" if faults else None
@@ -117,8 +131,9 @@ def run(
         seconds = time.monotonic() - clock
         if fault is None:
             times = {"started": started.isoformat(timespec="seconds"), "seconds": round(seconds, 1)}
+            made_of = {"ingredients": digest, "needed": job.needed()} if digest else {}
             executed = _finished(pairing.read(job.output), pairing.parameters(notebook) | given)
-            executed.metadata["hplab"].update(times)
+            executed.metadata["hplab"].update(times | made_of)
             write_whole(out, pairing.dumps(executed).encode())
         if kept:
             _keep(job.output if fault else None, kept)
@@ -197,7 +212,7 @@ def _attempt(job: _Job) -> Fault | None:
 def _process(job: _Job) -> Fault | None:
     """Run papermill once in a session of its own, end all that it started, judge the result."""
     mark = uuid.uuid4().hex
-    for stale in ("out.ipynb", "fault"):
+    for stale in ("out.ipynb", "fault", "needed"):
         (job.folder / stale).unlink(missing_ok=True)
     child = _start(job, mark)
     relay = threading.Thread(target=_relay, args=(child, job), daemon=True)
@@ -244,6 +259,7 @@ def _environment(job: _Job, mark: str) -> dict[str, str]:
         "JUPYTER_RUNTIME_DIR": str(job.folder / "runtime"),
         "TQDM_DISABLE": "1",  # progress comes as lines; bars would fill the notebook
         "HPLAB_STUDY": job.name,
+        uptodate.NEEDED: str(job.folder / "needed"),
         papermill_process.MARK: mark,
     }
     return mine | private | dict(job.env)

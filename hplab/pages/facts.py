@@ -49,11 +49,12 @@ def tables(
         store: Where records are read from (`hplab.sweeps.store.Store`); None for the default one.
         repository: Address of the repository, for the commands that clone it.
     """
-    from hplab.pages import bench_page, ledger_page
+    from hplab.pages import bench_page, ledger_page, precision_page
 
     return {
         **ledger_page.tables(notebooks, store),
         **bench_page.tables(_bench_folder(store)),
+        **precision_page.tables(store),
         "clone": lambda: clone(repository),
         "presets": presets,
         "pages": lambda: pages(notebooks),
@@ -131,19 +132,19 @@ def records(found: Iterable[Record], provenance: Callable[[str], Mapping[str, An
 
 
 def cost(found: Iterable[Record], provenance: Callable[[str], Mapping[str, Any]]) -> str:
-    """What one training run cost, by data set, model and length: median seconds on each device."""
-    groups: dict[tuple[str, str, int, str], list[float]] = defaultdict(list)
+    """What one training run cost, by data set, model, length and number format: median seconds."""
+    groups: dict[tuple[str, str, int, str, str], list[float]] = defaultdict(list)
     for record in found:
         config, spent = record["config"], record.get("cost", {}).get("train_s")
         if spent is not None:
             device = _device(record, provenance(str(record.get("prov", ""))))
-            key = (str(config.get("data")), str(config.get("model")), int(config["epochs"]), device)
-            groups[key].append(float(spent))
+            what = str(config.get("data")), str(config.get("model")), int(config["epochs"])
+            groups[*what, str(config.get("precision", "fp32")), device].append(float(spent))
     rows = [
-        (data, model, epochs, device, len(spent), _seconds(statistics.median(spent)))
-        for (data, model, epochs, device), spent in sorted(groups.items())
+        (*key, len(spent), _seconds(statistics.median(spent)))
+        for key, spent in sorted(groups.items())
     ]
-    head = ("data", "model", "epochs", "device", "trials", "training, median")
+    head = ("data", "model", "epochs", "precision", "device", "trials", "training, median")
     return table(head, rows) if rows else "There are no records yet."
 
 

@@ -72,6 +72,9 @@ def run(
     scaled = [size.scale(trial) for trial in declared]
     datasets = {name: data.load(name) for name in sorted({t.data for t in scaled})}
     digests = {name: dataset.digest for name, dataset in datasets.items()}
+    if noted := os.environ.get("HPLAB_NEEDED"):  # see hplab.pages.uptodate
+        with open(noted, "a", encoding="utf-8") as file:
+            file.writelines(f"{trial.key(digests[trial.data])}\n" for trial in scaled)
     todo = _missing(scaled, digests, store)
     if todo:
         _train(todo, datasets, executors.resolve_device(device), jobs, store)

@@ -195,6 +195,18 @@ class Store:
         line = self._by_key.get(key)
         return line.record() if line else None
 
+    def has(self, key: str) -> bool:
+        """Return whether there is a record with this key."""
+        self._check_whole()
+        return key in self._by_key
+
+    def contents(self) -> Iterator[tuple[str, str, str]]:
+        """Yield key, data set and checksum of each record, sorted by key."""
+        self._check_whole()
+        for key in sorted(self._by_key):
+            head = self._by_key[key].head
+            yield key, head["config"]["data"], head["sum"]
+
     def records(self, data: str | None = None) -> Iterator[Record]:
         """Yield one record a key, sorted by key; of one data set, or of all."""
         self._check_whole()
