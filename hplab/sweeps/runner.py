@@ -75,10 +75,12 @@ def run(
     if noted := os.environ.get("HPLAB_NEEDED"):  # see hplab.pages.uptodate
         with open(noted, "a", encoding="utf-8") as file:
             file.writelines(f"{trial.key(digests[trial.data])}\n" for trial in scaled)
-    todo = _missing(scaled, digests, store)
+    found = [store.summary(trial, digests[trial.data]) for trial in scaled]
+    missing = (trial for trial, record in zip(scaled, found, strict=True) if record is None)
+    todo = list({trial.identity(): trial for trial in missing}.values())
     if todo:
         _train(todo, datasets, executors.resolve_device(device), jobs, store)
-    found = [store.summary(trial, digests[trial.data]) for trial in scaled]
+        found = [store.summary(trial, digests[trial.data]) for trial in scaled]
     return _table(declared, scaled, found, preset, n_new=len(todo))
 
 
@@ -199,11 +201,6 @@ def _long(
     table = pd.concat(pieces, ignore_index=True) if pieces else pd.DataFrame()
     table.attrs.update(runs.attrs)
     return table.reindex(columns=[*kept, index, *columns])
-
-
-def _missing(trials: list[Trial], digests: dict[str, str], store: stores.Store) -> list[Trial]:
-    unique = {trial.identity(): trial for trial in trials}.values()
-    return [trial for trial in unique if store.summary(trial, digests[trial.data]) is None]
 
 
 # -------------------------------------------------------------------------------- training
@@ -423,20 +420,21 @@ def _table(
     *,
     n_new: int,
 ) -> pd.DataFrame:
-    arms = [arm.flat() for arm in declared]
-    pairs = zip(declared, scaled, arms, strict=True)
-    flat = [row if trial is arm else trial.flat() for arm, trial, row in pairs]
+    arms, flat = _flat(declared), _flat(scaled)
+    settings = [(arm.setting, trial.setting) for arm, trial in zip(declared, scaled, strict=True)]
+    one_each = {pair: i for i, pair in enumerate(settings)}.values()
     changed = [
         name
         for name in arms[0]
-        if name == "epochs"
-        or any(arm.get(name) != row.get(name) for arm, row in zip(arms, flat, strict=True))
+        if name == "epochs" or any(arms[i].get(name) != flat[i].get(name) for i in one_each)
     ]
     rows = [
         {**row, **{f"arm_{name}": arm.get(name) for name in changed}, **_results_of(record)}
         for arm, row, record in zip(arms, flat, found, strict=True)
     ]
-    columns = list(dict.fromkeys(name for row in rows for name in row))
+    columns = list(
+        dict.fromkeys(name for names in dict.fromkeys(map(tuple, rows)) for name in names)
+    )
     table = pd.DataFrame([row for row in rows if row["status"]], columns=columns)
     measured = {name for record in found if record for name in record["final"]} & set(table)
     table = table.astype(dict.fromkeys((*FINAL, *GAPS, "train_s", *sorted(measured)), float))
@@ -449,6 +447,15 @@ def _table(
         "n_new": n_new,
     }
     return table
+
+
+def _flat(trials: list[Trial]) -> list[dict[str, Any]]:
+    """Return each trial as a row of a table; trials that differ by seed are flattened once."""
+    known: dict[str, dict[str, Any]] = {}
+    for trial in trials:
+        if trial.setting not in known:
+            known[trial.setting] = trial.flat()
+    return [{**known[trial.setting], "seed": trial.seed} for trial in trials]
 
 
 def _results_of(record: dict[str, Any] | None) -> dict[str, Any]:
