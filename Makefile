@@ -57,11 +57,11 @@ test: $(READY) ## run the tests | 4.5 min
 	@echo "test: running the tests on $(or $(JOBS),2) cores, in $(VENV)"
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(or $(JOBS),2) --dist loadgroup $(ARGS)
 
-bench: $(READY) ## hplab against other ways to train, into book/results/bench | 45 min
+bench: $(READY) ## hplab against other ways to train, into book/results/bench | 50 min
 	@echo "bench: timing hplab, a plain loop, Lightning, skorch and fastai, in $(VENV)-bench; leave the machine alone"
 	@test -x $(VENV)-bench/bin/python || $(BIN)/uv venv -q -p $(BIN)/python $(VENV)-bench
 	@$(BIN)/uv pip install -q -p $(VENV)-bench -c requirements.lock -r benchmarks/requirements.txt -e .
-	@for name in engine scaling overhead tried; do \
+	@for name in engine scaling overhead tried photos mobilenet sharpness; do \
 		$(VENV)-bench/bin/python -W ignore benchmarks/$$name.py --json book/results/bench/$$name.json || exit 1; done
 
 lint: $(READY) ## check code style, pairing and workflows | 5 s

@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from engine import machine
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
@@ -144,7 +144,7 @@ def main() -> None:
         rows[name] = {"images_per_s": statistics.median(values), "times_peer": ratio}
         print(f"{name:18} {rows[name]['images_per_s']:6.1f} images/s  {ratio:.2f} x", flush=True)
     if options.json:
-        found = {"machine": platform.processor() or platform.machine(), "rows": rows}
+        found = {"machine": machine(), "rounds": options.rounds, "rows": rows}
         options.json.write_text(json.dumps(found, indent=1) + "\n")
 
 

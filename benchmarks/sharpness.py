@@ -4,7 +4,7 @@ The naive loop is what a script does: for every direction copy the network, add 
 weights, go through a DataLoader and add up `.item()`. The two ways are interleaved, round by round,
 and compared by processor time, which other processes on the machine disturb little.
 
-    python benchmarks/sharpness.py --images 2500 --directions 4 --rounds 3
+Run: `python benchmarks/sharpness.py [--images 2500] [--directions 8] [--rounds 5] [--json FILE]`
 """
 
 from __future__ import annotations
@@ -12,11 +12,14 @@ from __future__ import annotations
 import argparse
 import copy
 import itertools
+import json
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
+from engine import machine
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -101,6 +104,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=2500)
     parser.add_argument("--directions", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
     x, y = torch.rand(options.images, 3072), torch.arange(options.images) % 10
@@ -113,6 +117,7 @@ def main() -> None:
         rounds.append(spent)
     rounds = rounds[1:]
     work = 2 * options.images * sum(a * b for a, b in itertools.pairwise(WIDTHS))
+    rows = []
     for name in table:
         ratio = statistics.median(r["naive loop"] / r[name] for r in rounds)
         share = statistics.median(
@@ -123,6 +128,11 @@ def main() -> None:
             f"{name:28} {options.images / seconds:10.0f} images x losses / s"
             f" {ratio:6.2f} x naive {100 * share:5.0f} % of the matmul peak"
         )
+        rows.append({"way": name, "ratio": ratio, "share": share, "losses_s": 1 / seconds})
+    if options.json:
+        about = {"rounds": options.rounds, "images": options.images}
+        found = {"machine": machine(), **about, "rows": rows}
+        options.json.write_text(json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":

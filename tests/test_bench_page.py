@@ -51,6 +51,34 @@ def folder(tmp_path):
     return tmp_path
 
 
+def test_every_table_is_there_for_the_committed_benchmarks():
+    for name, make in bench_page.tables(BENCHMARKS.parent / "book" / "results" / "bench").items():
+        assert make() != bench_page._NONE, name
+
+
+def test_the_reports_own_workloads_stand_beside_their_goals(tmp_path):
+    photos = {"images_s": 4000, "over_files": 7.86, "over_decoded": 1.81, "diagnostics": 0.017}
+    mobilenet = {
+        "peer": {"images_per_s": 100, "times_peer": 1},
+        "fp32": {"images_per_s": 174, "times_peer": 1.74},
+        "mixed bf16": {"images_per_s": 242, "times_peer": 2.42},
+    }
+    way = {"way": "pairs, fp32", "ratio": 1.804, "share": 0.5, "losses_s": 2.0}
+    sharpness = {"images": 2500, "rows": [way]}
+    files = {"photos": photos, "mobilenet": {"rows": mobilenet}, "sharpness": sharpness}
+    for name, content in files.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+    tables = bench_page.tables(tmp_path)
+
+    assert "takes 7.9 times as long (goal 5)" in tables["bench-photos"]()
+    assert "2 % of training (goal at most 5 %)" in tables["bench-photos"]()
+    said = tables["bench-mobilenet"]()
+    assert "1.74 times as fast in single precision (goal 1.4)" in said
+    assert "2.42 times as fast with bfloat16 in them (goal 1.6)" in said
+    assert "1.8 (goal 1.3)" in tables["bench-sharpness"]()
+    assert "5,000" in tables["bench-sharpness"]()  # twice a second over 2,500 images
+
+
 def test_ratios_stand_beside_their_goals(folder):
     assert "2 (goal 1.4)" in bench_page.tables(folder)["bench-ratios"]()
 
