@@ -1,10 +1,11 @@
-"""What makes a step cheaper, and what was tried and does not: one thread, processor time.
+"""What makes a step cheaper, and what was tried and does not.
 
 Run: `python benchmarks/tried.py [--rounds 9] [--json FILE]`
 
 Each line is a pair of ways to make the same optimizer updates. The two take turns, round by round;
-a number is the median over rounds of the first one's processor time over the second one's, so more
-than 1 means that the change helps.
+a number is the median over rounds of the first one's time over the second one's, so more than 1
+means that the change helps. Time is the processor's, on one thread; for whole sweeps beside another
+program that keeps a core busy it is the clock's.
 """
 
 from __future__ import annotations
@@ -12,21 +13,25 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+import engine
 import torch
-from engine import machine
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state
 from torch.nn import functional
 
-from hplab.sweeps import executors
+from hplab.sweeps import executors, runner
+from hplab.sweeps.store import Store
 from hplab.training import models, stack
 from hplab.trial import Trial
 
@@ -34,6 +39,8 @@ Run = Callable[[], None]
 WIDTHS = (3072, 512, 256, 128, 10)  # report 002's network, 1.7 million weights
 LR = 1e-3
 LARGE = "MLP with 1.7 million weights, batch 32, SGD"
+LARGE_1024 = "the same MLP, batch 1024"
+BUSY = "the same MLP, batch 32, one of two cores kept busy"
 CNN = "report 004's network, batch 64, Adam"
 SMALL = "30 MLPs 64-64-32-10, batch 16"
 N_BATCHES = 20
@@ -59,12 +66,16 @@ def batches(shape: tuple[int, ...], size: int) -> list[tuple[Tensor, Tensor]]:
     return list(zip(images, torch.randint(10, (N_BATCHES, size), generator=stream), strict=True))
 
 
-def plainly(network: nn.Module, data: list, optimizer: torch.optim.Optimizer) -> Run:
-    """Update by forward, backward, step."""
+def plainly(
+    network: nn.Module, data: list, optimizer: torch.optim.Optimizer, *, mixed: bool = False
+) -> Run:
+    """Update by forward, backward, step; `mixed` computes products in bfloat16."""
 
     def run() -> None:
         for x, y in data:
-            loss = functional.cross_entropy(network(x), y)
+            with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+                logits = network(x)
+            loss = functional.cross_entropy(logits.float(), y)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -146,6 +157,19 @@ def vmapped(modules: list[nn.Sequential], data: list) -> Run:
     return run
 
 
+def measured(network: nn.Module, data: list, *, mixed: bool) -> Run:
+    """Measure the loss of a network on all batches."""
+
+    @torch.no_grad()
+    def run() -> None:
+        for x, y in data:
+            with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+                logits = network(x)
+            functional.cross_entropy(logits.float(), y)
+
+    return run
+
+
 def report_004(*, channels_last: bool = True) -> Run:
     """Update report 004's network on batches of MNIST's shape."""
     network = models.build(Trial(data="mnist"), (1, 28, 28), 10)
@@ -165,12 +189,72 @@ def pairs() -> Iterator[tuple[str, str, Run, Run, int]]:
     yield "the step inside the backward pass", LARGE, usual, step_in_backward(*large(), data), 1
     yield "two networks as a stack", LARGE, usual, stacked(large(2), data), 2
     yield "backward pass written by hand, step in it", LARGE, usual, by_hand(*large(), data), 1
+    del data
+    yield from at_1024()
     small = Trial(data="digits", model="mlp")
     modules = [models.build(small.replace(seed=i), (1, 8, 8), 10) for i in range(30)]
     few = batches((1, 8, 8), 16)
     alone = plainly(modules[0], few, torch.optim.SGD(modules[0].parameters(), lr=LR, fused=True))
     yield "a stack with layers batched by hand", SMALL, alone, stacked(modules, few), 30
     yield "a stack by torch.func.vmap", SMALL, alone, vmapped(modules, few), 30
+
+
+def at_1024() -> Iterator[tuple[str, str, Run, Run, int]]:
+    """Yield what is tried on the large network at batch 1024, in single precision and bfloat16."""
+    data = batches((3, 32, 32), 1024)
+
+    def usual(*, mixed: bool = False, half: bool = False) -> Run:
+        (network,) = large()
+        seen = [(x.bfloat16(), y) for x, y in data] if half else data
+        network = network.bfloat16() if half else network
+        optimizer = torch.optim.SGD(network.parameters(), lr=LR, fused=True)
+        return plainly(network, seen, optimizer, mixed=mixed)
+
+    yield (
+        "the step inside the backward pass",
+        LARGE_1024,
+        usual(),
+        step_in_backward(*large(), data),
+        1,
+    )
+    yield (
+        "backward pass written by hand, step in it",
+        LARGE_1024,
+        usual(),
+        by_hand(*large(), data),
+        1,
+    )
+    mixed = f"{LARGE_1024}, bfloat16"
+    yield "images and weights held in bfloat16", mixed, usual(mixed=True), usual(half=True), 1
+    (one,) = large()
+    slow, quick = (measured(one, data, mixed=mixed) for mixed in (False, True))
+    yield "measuring in bfloat16 too (of measuring)", mixed, slow, quick, 1
+
+
+def beside_a_busy_process(rounds: int) -> Iterator[dict[str, Any]]:
+    """Yield what other numbers of workers do for a sweep beside a program that takes a core."""
+    with engine.neighbour(busy=True):
+        for jobs in (1, 3, 4):
+            sweep(jobs)  # the first imports
+            found = [(sweep(2), sweep(jobs)) for _ in range(rounds)]
+            yield {
+                "tried": f"{jobs} worker{'s' * (jobs > 1)} instead of 2",
+                "network": BUSY,
+                "ratio": statistics.median(a / b for a, b in found),
+                "usual_ms": 1e3 * statistics.median(a for a, _ in found),
+            }
+
+
+def sweep(jobs: int) -> float:
+    """Return the seconds of an update, by the clock, of a sweep on so many workers."""
+    trial = engine.MLP.replace(epochs=1, n_train=6400)
+    trials = [trial.replace(seed=seed) for seed in range(6)]
+    n_updates = len(trials) * -(-trial.n_train // trial.batch_size)
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(Path(folder) / "results", Path(folder) / "pending")
+        began = time.perf_counter()
+        runner.run(trials, preset="paper", device="cpu", n_seeds=6, jobs=jobs, store=store)
+        return (time.perf_counter() - began) / n_updates
 
 
 def cpu_seconds(run: Run) -> float:
@@ -223,10 +307,14 @@ def main() -> None:
     for name, network, usual, other, n_networks in pairs():
         sides = partial(cpu_seconds, usual), partial(cpu_seconds, other), n_networks
         rows.append({"tried": name, "network": network, **compare(*sides, options.rounds)})
+    with tempfile.TemporaryDirectory() as folder:
+        engine.made_up(Path(folder))
+        os.environ["HPLAB_DATA"] = folder
+        rows += beside_a_busy_process(min(options.rounds, 3))
     for row in rows:
         print(f"{row['ratio']:6.2f} x  {row['tried']}: {row['network']} ({row['usual_ms']:.2f} ms)")
     if options.json:
-        found = {"machine": machine(), "rounds": options.rounds, "rows": rows}
+        found = {"machine": engine.machine(), "rounds": options.rounds, "rows": rows}
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 

@@ -164,9 +164,8 @@ def keep_freed_memory() -> None:
     """Ask the C library to reuse large blocks instead of giving them back after every step.
 
     By default glibc returns each freed activation to the kernel, which clears the same pages anew
-    for the next step. On a quiet machine that is 2 % of the step of a small convolutional network,
-    on a busy one it was 20 % (`benchmarks/tried.py`). Elsewhere than on Linux with glibc there is
-    nothing to do.
+    for the next step: 2 to 20 % of the step of a small convolutional network, from one run of
+    `benchmarks/tried.py` to the next. Elsewhere than on Linux with glibc there is nothing to do.
     """
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):
