@@ -150,10 +150,11 @@ def test_a_warning_stops_the_build_and_leaves_the_site_that_was_there(built_book
     tiny_book.write(built_book / "broken", text=text)
     before = (built_book / "html" / "index.html").stat().st_mtime_ns
 
-    with pytest.raises(HplabError, match="the book was not built"):
-        site.build(built_book / "broken", built_book / "html")
+    for _ in range(2):  # the second time Sphinx knows the page already
+        with pytest.raises(HplabError, match="the book was not built"):
+            site.build(built_book / "broken", built_book / "html")
+        assert "no such word" in capsys.readouterr().err
 
-    assert "no such word" in capsys.readouterr().err
     assert (built_book / "html" / "index.html").stat().st_mtime_ns == before
 
 

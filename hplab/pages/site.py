@@ -169,16 +169,27 @@ def sphinx_settings(conf_file: str) -> dict[str, Any]:
 
 
 def _run_sphinx(source: Path, out: Path, *, strict: bool) -> None:
-    """Run Sphinx in its own process; with studies left out, some links may lead nowhere."""
+    """Run Sphinx in its own process; with studies left out, some links may lead nowhere.
+
+    Sphinx does not read a page again that it knows, so it would give each warning only once. What it
+    knows is kept from clean builds of the whole book alone.
+    """
+    known = out.with_name("doctrees")
+    clean = known / "clean"
+    if not clean.exists():
+        shutil.rmtree(known, ignore_errors=True)
+    clean.unlink(missing_ok=True)
     flags = ["-n", "-W", "--keep-going"] if strict else []
     command = [sys.executable, "-m", "sphinx", "-b", "html", "-q", *flags]
-    command += ["-d", str(out.with_name("doctrees")), str(source), str(out)]
+    command += ["-d", str(known), str(source), str(out)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(CHECKOUT), *_python_path()])}
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     sys.stderr.write(done.stderr)
     if done.returncode:
         count = len(re.findall(r"\b(?:WARNING|ERROR)\b", done.stderr))
         raise HplabError(f"the book was not built: Sphinx gave {count} warnings, shown above")
+    if strict:
+        clean.touch()
 
 
 def _python_path() -> list[str]:
