@@ -171,8 +171,8 @@ def sphinx_settings(conf_file: str) -> dict[str, Any]:
 def _run_sphinx(source: Path, out: Path, *, strict: bool) -> None:
     """Run Sphinx in its own process; with studies left out, some links may lead nowhere.
 
-    Sphinx does not read a page again that it knows, so it would give each warning only once. What it
-    knows is kept from clean builds of the whole book alone.
+    Sphinx does not read a page again that it knows, so it would give each warning only once. What
+    it knows is kept from clean builds of the whole book alone.
     """
     known = out.with_name("doctrees")
     clean = known / "clean"
