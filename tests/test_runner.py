@@ -275,7 +275,7 @@ def test_a_killed_sweep_keeps_what_is_finished_and_leaves_no_worker(tmp_path):
 
     assert 2 <= kept < 12
     assert workers
-    assert not [pid for pid in workers if _alive_within(pid, 30.0)]
+    assert not [pid for pid in workers if _alive_within(pid, 5.0)]
 
 
 def _descendants(pid):
