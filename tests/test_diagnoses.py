@@ -49,7 +49,8 @@ def test_runs_without_the_measure_are_no_runs_without_the_event():
 def test_runs_too_short_to_be_judged_have_no_share():
     short = runs().drop(columns="collapsed")
 
-    assert "Nothing to show" in plots.shares(short, "collapsed", "seed").text
+    said = plots.shares(short, "collapsed", "seed").text
+    assert "of 4 recorded runs, none was long enough, or measured, to say if it collapsed" in said
 
 
 def test_shares_of_mixed_settings_are_refused():

@@ -788,6 +788,7 @@ def test_small_words():
     assert words.listed("abcdefgh", most=3) == "a, b and 6 more"
     assert words.unbroken("98.73 % (n = 5 seeds)") == "98.73\u00a0% (n\u00a0=\u00a05\u00a0seeds)"
     assert words.unbroken("at 1e-3") == "at 1e-\u20603"
+    assert words.unbroken("-0.1 to -2, 2-3, 06-kl") == "\u22120.1 to \u22122, 2-3, 06-kl"
     assert words.quantity("arm_epochs") == "epochs in the report"
 
 

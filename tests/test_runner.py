@@ -205,6 +205,11 @@ def test_recorded_is_the_biggest_preset_on_the_reports_own_data(store, monkeypat
         runner.run([digits], preset=size, n_seeds=1, store=store)
         assert runner.recorded([digits], store=store).attrs["preset"] == size
 
+    small = runner.recorded([digits], preset="reduced", store=store)
+    assert (small["epochs"].item(), small["arm_epochs"].item()) == (1, 2)
+    with pytest.raises(HplabError, match="unknown preset 'papers'.*did you mean 'paper'"):
+        runner.recorded([digits], preset="papers", store=store)
+
 
 def test_nothing_recorded_gives_an_empty_table_with_columns(store):
     table = runner.recorded(TRIALS, store=store)

@@ -51,7 +51,8 @@ def axis(
     clauses += [_edge_clause(flags, x, by)] if flags else []
     sizes = table.loc[table["n"] > 0, "n"]
     if not others and len(sizes) and (top is None or sizes.nunique() > 1):
-        clauses.append(f"n = {words.span(sizes)} seeds a setting")
+        noun = "seed" if sizes.max() == 1 else "seeds"
+        clauses.append(f"n = {words.span(sizes)} {noun} a setting")
     total, every = int(table["n"].sum()), marks.every(table["values"])
     if every > 1 and (seeds or others):
         clauses.append(

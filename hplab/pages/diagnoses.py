@@ -34,11 +34,12 @@ def shares(runs: pd.DataFrame, event: str, x: str) -> Figure | Html:
     if runs.empty:
         return nothing_recorded()
     summary.require(runs, x, what="plots.shares")
-    if event not in runs:  # no run was measured, or long enough
-        return nothing_recorded()
-    known = runs[runs[event].notna()]
+    known = runs[runs[event].notna()] if event in runs else runs[:0]
     if known.empty:
-        return nothing_recorded()
+        ran = words.count(len(runs), "recorded run")
+        return nothing_recorded(
+            f"of {ran}, none was long enough, or measured, to say if it {event}"
+        )
     if others := summary.mixed(known, [x]):
         raise HplabError(f"plots.shares: {captions.also(others)}; keep one value of it")
     table = _counts(known, event, x)

@@ -38,9 +38,9 @@ class Html:
         return self.text
 
 
-def nothing_recorded() -> Html:
+def nothing_recorded(why: str = "none of these trials is recorded") -> Html:
     """What stands in place of a figure or table while there are no runs to make it from."""
-    text = "Nothing to show yet: none of these trials is recorded."
+    text = f"Nothing to show yet: {why}."
     return Html(f'<p class="hp-note">{text}</p>', text)
 
 

@@ -226,7 +226,8 @@ def context(runs: pd.DataFrame) -> str:
 
 
 def unbroken(text: str) -> str:
-    """The text without line breaks before a unit, around an equals sign, inside 1e-3."""
+    """The text with true minus signs, unbroken before a unit, around an equals sign, in 1e-3."""
+    text = re.sub(r"(?<![\w.-])-(?=\d)", MINUS, text)
     kept = re.sub(r"(?<=\d) (?=%|(?:pp|s|seeds?)\b)", "\u00a0", text)
     kept = re.sub(r"(?<=\de-)(?=\d)", "\u2060", kept)
     return kept.replace(" = ", "\u00a0=\u00a0")

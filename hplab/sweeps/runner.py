@@ -84,14 +84,23 @@ def run(
     return _table(declared, scaled, found, preset, n_new=len(todo))
 
 
-def recorded(trials: Iterable[Trial], *, store: stores.Store | None = None) -> pd.DataFrame:
-    """Return what is recorded on the report's own data, at the biggest preset; never trains.
+def recorded(
+    trials: Iterable[Trial], *, preset: str | None = None, store: stores.Store | None = None
+) -> pd.DataFrame:
+    """Return what is recorded on the report's own data; never trains.
 
-    "paper" is tried first, then "reduced"; presets that use stand-in data are not. The table is
-    empty when nothing is recorded.
+    Args:
+        trials: The study's trials, as the report declares them.
+        preset: The preset whose records are wanted; None takes "paper", or "reduced" if "paper" has
+            none. Presets that use stand-in data are not looked at unless they are named.
+        store: Where records are; None takes the project's own.
+
+    Returns:
+        A table as `run` gives it, empty when nothing is recorded.
     """
     own_data = [name for name in presets.SIZES if not presets.PRESETS[name].stand_in]
-    return _cached(list(trials), own_data, store or stores.default_store())
+    sizes = [presets.preset(preset).name] if preset else own_data
+    return _cached(list(trials), sizes, store or stores.default_store())
 
 
 def everything(preset: str = "paper", *, store: stores.Store | None = None) -> pd.DataFrame:
