@@ -537,6 +537,12 @@ def test_the_band_is_the_prediction_interval_for_one_new_run():
     assert "1 of 1 published number within" in figure.caption
 
 
+def test_what_was_not_published_has_no_diamond():
+    figure = plots.compare({1e-3: 0.95, 1e-4: math.nan}, three_runs({1e-4: 0.9, 1e-3: 0.9}))
+
+    assert figure.data["lr"].tolist() == [1e-3]
+
+
 def test_a_published_number_outside_the_band_is_counted_as_outside():
     figure = plots.compare({1e-3: 0.5, 1e-4: 0.9}, three_runs({1e-4: 0.9, 1e-3: 0.9}))
 

@@ -38,7 +38,8 @@ def compare(
     Args:
         published: What was published, in units of the table (accuracies as shares): the number of a
             report in the ledger of claims; a mapping from a value of `by` to a number, or to a
-            mapping of metrics; or a table with a column `by` and one a metric.
+            mapping of metrics; or a table with a column `by` and one a metric. What is nan was not
+            published.
         runs: One row a trial.
         y: Column of the metric; several columns make a panel each.
         by: Column that tells the rows apart.
@@ -111,7 +112,7 @@ def _published(published: Any, metrics: Sequence[str], by: str) -> pd.DataFrame:
         {by: level, "metric": metric, "published": float(values[metric])}
         for level, values in found.items()
         for metric in metrics
-        if metric in values
+        if metric in values and not pd.isna(values[metric])
     ]
     for row in rows:
         if words.unit(row["metric"]) == words.PERCENT and not 0 <= row["published"] <= 1:
