@@ -48,10 +48,11 @@ def verdicts(
             number format, which is this one.
     """
     store, ledger = store or committed_store(), ledger or load()
-    tables = {
-        size: in_precision(runner.everything(size, store=store), precision, shared_with)
-        for size in SIZES
-    }
+    tables = {}
+    for size in SIZES:
+        runs = in_precision(runner.everything(size, store=store), precision, shared_with)
+        tables[size] = runs.copy()
+        tables[size].attrs = {"preset": size}  # pandas copies all of them with every selection
     found: dict[str, Finding | Missing] = {}
     chosen: dict[str, pd.DataFrame] = {}
     for claim in ledger:
