@@ -85,14 +85,19 @@ def run(
 
 
 def recorded(
-    trials: Iterable[Trial], *, preset: str | None = None, store: stores.Store | None = None
+    trials: Iterable[Trial],
+    *,
+    preset: str | None = None,
+    study: str | None = None,
+    store: stores.Store | None = None,
 ) -> pd.DataFrame:
     """Return what is recorded on the report's own data; never trains.
 
     Args:
         trials: The study's trials, as the report declares them.
-        preset: The preset whose records are wanted; None takes "paper", or "reduced" if "paper" has
-            none. Presets that use stand-in data are not looked at unless they are named.
+        preset: The preset whose records are wanted; None takes "paper", or "reduced" if that has
+            records of more settings. Presets that use stand-in data have to be named.
+        study: The study that trains them, where it is not the one that asks.
         store: Where records are; None takes the project's own.
 
     Returns:
@@ -100,7 +105,7 @@ def recorded(
     """
     own_data = [name for name in presets.SIZES if not presets.PRESETS[name].stand_in]
     sizes = [presets.preset(preset).name] if preset else own_data
-    return _cached(list(trials), sizes, store or stores.default_store())
+    return _cached(list(trials), sizes, store or stores.default_store(), study)
 
 
 def everything(preset: str = "paper", *, store: stores.Store | None = None) -> pd.DataFrame:
@@ -397,24 +402,35 @@ class _Writer:
 # -------------------------------------------------------------------------------- tables
 
 
-def _cached(declared: list[Trial], sizes: Sequence[str], store: stores.Store) -> pd.DataFrame:
-    """Return what is recorded at the biggest of these presets, and say what is not."""
-    for name in (*reversed(sizes), sizes[-1]):  # nothing at any: speak of the biggest
+def _cached(
+    declared: list[Trial], sizes: Sequence[str], store: stores.Store, study: str | None = None
+) -> pd.DataFrame:
+    """Return what is recorded at the preset with the most settings, and say what is not.
+
+    Of presets with equally many the biggest is taken. Stand-in data are for when there is nothing
+    on the report's own.
+    """
+
+    def rank(name: str) -> tuple[bool, int, int]:
         size = presets.PRESETS[name]
-        kept = size.choose(declared, len(declared))
-        scaled = [size.scale(trial) for trial in kept]
-        found = [store.summary(trial) for trial in scaled]
-        if any(found):
-            break
+        scaled = [size.scale(trial) for trial in size.choose(declared, len(declared))]
+        settings = {trial.setting for trial in scaled if store.summary(trial)}
+        return bool(settings) and not size.stand_in, len(settings), sizes.index(name)
+
+    name = max(sizes, key=rank)
+    size = presets.PRESETS[name]
+    kept = size.choose(declared, len(declared))
+    scaled = [size.scale(trial) for trial in kept]
+    found = [store.summary(trial) for trial in scaled]
     planned = size.choose(declared)
     gaps = sum(store.summary(size.scale(trial)) is None for trial in planned)
     if gaps:
-        print(_gap_note(name, gaps, len(planned)))
+        print(_gap_note(name, gaps, len(planned), study))
     return _table(kept, scaled, found, name, n_new=0)
 
 
-def _gap_note(preset: str, gaps: int, planned: int) -> str:
-    study = os.environ.get("HPLAB_STUDY")
+def _gap_note(preset: str, gaps: int, planned: int, study: str | None) -> str:
+    study = study or os.environ.get("HPLAB_STUDY")
     command = f"make execute{f' STUDY={study}' if study else ''} PRESET={preset}"
     return (
         f"{gaps} of {planned} trials of preset {preset!r} are not recorded yet; to run: {command}"
