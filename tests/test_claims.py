@@ -379,7 +379,7 @@ def test_a_trend_whose_last_step_turns_back_is_contradicted():
     """The slope over three points is still positive, the claim of an order is wrong."""
     runs = make_runs({**ERROR, (1e-3, 5): 0.0156})
     verdict = claims.verdict("S4-07", runs)
-    assert all(part["holds"] for part in verdict.finding.parts)
+    assert all(part["outcome"] == "supported" for part in verdict.finding.parts)
     assert verdict.outcome == "contradicted"
     assert "steps between neighbours go back" in verdict.reason
 
@@ -426,7 +426,7 @@ def test_lowest_throughout_fails_on_one_crossing(as_reported):
     verdict = claims.verdict("S4-10", as_reported, curves=curves)
     assert verdict.outcome == "contradicted"
     assert "is above them in 1" in verdict.reason
-    assert sum(not part["holds"] for part in verdict.finding.parts) == 1
+    assert sum(part["outcome"] == "contradicted" for part in verdict.finding.parts) == 1
 
 
 def test_rising_fails_on_one_fall(as_reported):

@@ -18,7 +18,7 @@ from hplab.analysis import phrases, rules, stats
 from hplab.analysis.findings import Finding
 from hplab.analysis.ledger import Claim, Ledger, load
 from hplab.analysis.quantities import Curves, Missing
-from hplab.analysis.stats import INCONCLUSIVE, Interval
+from hplab.analysis.stats import CONTRADICTED, INCONCLUSIVE, SUPPORTED, Interval
 
 MISSING, UNTESTABLE = "missing", "not-testable"
 RERUN, SCALED, STAND_IN = "re-run", "scaled-down re-run", "stand-in"
@@ -340,6 +340,10 @@ def _p_words(verdict: Verdict) -> str:
     return f"{words}. Exact sign-flip check: {phrases.p_value(flip)}." if flip else f"{words}."
 
 
+# What is said of a part; of a rival in a ranking nothing was claimed.
+_PART = {SUPPORTED: "as claimed", CONTRADICTED: "not so", INCONCLUSIVE: "open", "": ""}
+
+
 def _parts_table(verdict: Verdict) -> str:
     parts = verdict.finding.parts if verdict.finding else ()
     if not parts:
@@ -347,7 +351,7 @@ def _parts_table(verdict: Verdict) -> str:
     rows = "".join(
         f'<tr><th scope="row">{html.escape(part["part"])}</th>'
         f'<td class="hp-num">{html.escape(_part_value(part))}</td>'
-        f"<td>{'as claimed' if part['holds'] else 'not so'}</td></tr>"
+        f"<td>{_PART[part['outcome']]}</td></tr>"
         for part in parts
     )
     return f'<div class="hp-scroll" tabindex="0"><table class="hp-table">{rows}</table></div>'

@@ -120,7 +120,7 @@ def equivalence(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
     allowed = f"the {_plus_minus(test)} fixed beforehand"
     end = {
         SUPPORTED: f"it stays inside {allowed}.",
-        CONTRADICTED: f"it lies outside {allowed}.",
+        CONTRADICTED: f"the mean lies outside {allowed}, and the interval excludes 0.",
         INCONCLUSIVE: f"that does not settle whether it stays inside {allowed}.",
     }[decision.outcome]
     reason = f"{on(found)} {said(decision)}; {end}"

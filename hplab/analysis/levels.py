@@ -105,7 +105,8 @@ def _slope_parts(
             interval = slope.scaled(turn * (1 if done else quantities.scale(unit)))
         who = "".join(f"{value}: " for value in group.values())
         part = f"{who}{words}, {step} {test['x'].replace('_', ' ')}"
-        rows.append({"part": part, "interval": interval, "unit": unit, "holds": slope.low > 0})
+        outcome = _side(slope, 0)
+        rows.append({"part": part, "interval": interval, "unit": unit, "outcome": outcome})
     return tuple(rows)
 
 
@@ -134,7 +135,7 @@ def shape(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
     what = f"{quantities.words(quantity)} at {found.arms[0]}"
     reason = phrases.shape(on(found, "over"), what, test["form"], intervals, unit)
     parts = tuple(
-        {"part": name, "interval": interval, "unit": unit, "holds": interval.low > 0}
+        {"part": name, "interval": interval, "unit": unit, "outcome": _side(interval, 0)}
         for name, interval in zip(names, intervals, strict=True)
     )
     worst = min(intervals, key=lambda interval: interval.low)
@@ -169,10 +170,17 @@ def ranking(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
         reason += f" {first[:1].upper()}{first[1:]} is surely ahead of it."
     reason += _wider(claim, runs, found) if "levels" in test else ""
     parts = tuple(
-        {"part": found.arms[i], "share": float(chance[i]), "holds": i == int(chance.argmax())}
+        {"part": found.arms[i], "share": float(chance[i]), "outcome": outcome if i == which else ""}
         for i in range(len(cells))
     )
     return Finding(outcome, reason, "", found, parts=parts)
+
+
+def _side(interval: Interval, limit: float) -> str:
+    """Return "supported" if the interval lies above the limit, "contradicted" if below."""
+    if interval.low > limit:
+        return SUPPORTED
+    return CONTRADICTED if interval.high < limit else INCONCLUSIVE
 
 
 def winners(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
@@ -232,7 +240,7 @@ def most_cells(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
         f"surely does not in {below}."
     )
     parts = tuple(
-        {"part": arm, "interval": mean, "unit": unit, "holds": mean.low > limit}
+        {"part": arm, "interval": mean, "unit": unit, "outcome": _side(mean, limit)}
         for arm, mean in zip(found.arms, means, strict=True)
     )
     return Finding(outcome, reason, "", found, parts=parts)

@@ -27,9 +27,9 @@ def number(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
     published = _published(claim)
     parts = [_compare(claim, found, metric, published[metric]) for metric in test["metrics"]]
     outcome, end = SUPPORTED, "Each published value is one that a new run could give."
-    if not all(part["holds"] for part in parts):
+    if not all(part["outcome"] == SUPPORTED for part in parts):
         outcome, end = INCONCLUSIVE, f"Not all of it is met: {_missed(parts)}."
-        if any(part["outside"] for part in parts):
+        if any(part["outcome"] == CONTRADICTED for part in parts):
             if claim.report.reconstructed:
                 end += " The setting is our reconstruction, so the miss may be ours."
             else:
@@ -111,8 +111,8 @@ def _at_the_report_s_setting(found: Sample) -> None:
 
 def _missed(parts: list[dict[str, Any]]) -> str:
     """Return which published values a new run would not give, or cannot be trusted to give."""
-    outside = [f"the {part['part']}" for part in parts if part["outside"]]
-    wide = [f"the {part['part']}" for part in parts if not (part["holds"] or part["outside"])]
+    outside = [f"the {part['part']}" for part in parts if part["outcome"] == CONTRADICTED]
+    wide = [f"the {part['part']}" for part in parts if part["outcome"] == INCONCLUSIVE]
     said = []
     if outside:
         verb = "lies" if len(outside) == 1 else "lie"
@@ -133,14 +133,17 @@ def _compare(claim: Claim, found: Sample, metric: str, value: float) -> dict[str
     ours = found.rows[0][metric].to_numpy(float) * scale
     new_run, theirs = stats.prediction_interval(ours, level=1 - claim.alpha), value * scale
     # Inside an interval no wider than twice the tolerance, they are within it of the mean.
-    outside, words = theirs not in new_run, METRICS[metric][1]
+    outcome, words = SUPPORTED, METRICS[metric][1]
+    if theirs not in new_run:
+        outcome = CONTRADICTED
+    elif new_run.high - new_run.low > 2 * allowed:
+        outcome = INCONCLUSIVE
     return {
         "part": words,
         "report": theirs,
         "interval": new_run,
         "unit": unit,
-        "holds": not outside and new_run.high - new_run.low <= 2 * allowed,
-        "outside": outside,
+        "outcome": outcome,
         "words": (
             f"{words} {phrases.number(new_run.estimate, unit)}, theirs "
             f"{phrases.number(theirs, unit)} (a new run: {phrases.span(new_run, unit)})"

@@ -58,7 +58,7 @@ def _all(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
     smallest = min(found, key=lambda part: part.sample.n).sample
     differs = {k: v for part in found for k, v in part.sample.differs.items()}
     parts = tuple(
-        {"part": f"Part {i + 1}", "words": part.reason, "holds": part.outcome == SUPPORTED}
+        {"part": f"Part {i + 1}", "words": part.reason, "outcome": part.outcome}
         for i, part in enumerate(found)
     )
     return Finding(
