@@ -786,6 +786,21 @@ def test_powers_of_ten(value, text):
     assert words.power(value) == text
 
 
+def test_no_group_reaches_the_next_value():
+    radii = scales.Scale("ladder_radius", [0.5, 1, 2, 3, 5, 7], log=True)
+    nearest = plots.WIDTH_PT * (radii.share(7) - radii.share(5))
+
+    assert plots._shift(6, 7, radii) - plots._shift(0, 7, radii) < nearest
+
+
+def test_runs_that_differ_in_more_than_their_seed_have_no_mean_in_the_table_either():
+    runs = three_runs({1e-3: 0.9, 1e-4: 0.8}).assign(batch_size=[16, 32, 64] * 2)
+    shown = plots.axis(runs, x="lr", y="val_acc").shown
+
+    assert not {"mean (%)", "95 % from (%)"} & set(shown)
+    assert {"lowest (%)", "highest (%)"} <= set(shown)
+
+
 def test_small_words():
     assert words.ordinal(2) == "2nd"
     assert words.ordinal(13) == "13th"

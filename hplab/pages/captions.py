@@ -183,17 +183,26 @@ def _course(group: pd.DataFrame, x: str, y: str) -> str:
     )
 
 
-def shown(table: pd.DataFrame, keys: Sequence[str], y: str) -> pd.DataFrame:
-    """The cells as readers see them: rounded, in the shown unit, with words as column names."""
+def shown(table: pd.DataFrame, keys: Sequence[str], y: str, *, means: bool = True) -> pd.DataFrame:
+    """The cells as readers see them: rounded, in the shown unit, with words as column names.
+
+    Without means (the runs of a cell differ in more than their seed) they say only how far the runs
+    reach.
+    """
     unit = f" ({words.unit(y)})" if words.scale(y) != 1 else ""
     columns: dict[str, list[str]] = {
         words.quantity(name): [words.setting(value, name) for value in table[name]] for name in keys
     }
     half = (table["high"] - table["low"]) / 2
-    for name, column in (("mean", "mean"), ("95 % from", "low"), ("to", "high")):
-        columns[f"{name}{unit}"] = [
-            plain(y, value, h) for value, h in zip(table[column], half, strict=True)
-        ]
+    if means:
+        for name, column in (("mean", "mean"), ("95 % from", "low"), ("to", "high")):
+            columns[f"{name}{unit}"] = [
+                plain(y, value, h) for value, h in zip(table[column], half, strict=True)
+            ]
+    else:
+        for name, end in (("lowest", min), ("highest", max)):
+            ends = [end(values, default=math.nan) for values in table["values"]]
+            columns[f"{name}{unit}"] = [plain(y, value) for value in ends]
     columns["runs"] = [str(n) for n in table["n"]]
     columns["diverged"] = [str(n) for n in table["n_diverged"]]
     if "chosen" in table:

@@ -7,6 +7,7 @@ table: how many seeds, which preset and data, what diverged.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -205,7 +206,7 @@ def _finished(
         caption=captions.full(clauses, lost=lost, total=len(runs), runs=runs),
         alt=captions.trend(drawn, names, means=means),
         data=table,
-        shown=captions.shown(table, keys or [name for name in (by, x) if name], y),
+        shown=captions.shown(table, keys or [name for name in (by, x) if name], y, means=means),
     )
 
 
@@ -223,9 +224,9 @@ def _limits(table: pd.DataFrame, y: str, log: bool, *, with_intervals: bool) -> 
     return limits if log else scales.sensible(limits, y)
 
 
-def _shift(i: int, n_groups: int, n_levels: int) -> float:
+def _shift(i: int, n_groups: int, scale: scales.Scale) -> float:
     """How far a group stands beside its value, in points, so that groups do not cover another."""
-    step = min(10.0, 0.8 * WIDTH_PT / max(n_levels, 1) / n_groups)
+    step = min(10.0, 0.8 * _room(scale) / n_groups)
     return (i - (n_groups - 1) / 2) * step
 
 
@@ -245,8 +246,8 @@ def _groups(
     every = marks.every(table["values"])
     for i, group in enumerate(groups):
         style = marks.look(i)
-        right = _shift(i, len(groups), len(scale.tested))
-        beside = right + _beside(len(scale.tested), len(groups)) * seeds
+        right = _shift(i, len(groups), scale)
+        beside = right + _beside(len(groups), scale) * seeds
         places = [scale.at(level) for level in group[x]]
         shown = group[["mean", "low", "high"]] * words.scale(y)
         if means and scale.kind != "names":
@@ -275,9 +276,15 @@ def _dash(ax: Axes, place: float, mean: float) -> None:
     ax.plot([place], [mean], "_", color=svg.MUTED, ms=11, mew=1.6, zorder=1.8)
 
 
-def _beside(n_levels: int, n_groups: int) -> float:
+def _beside(n_groups: int, scale: scales.Scale) -> float:
     """How far right of its runs a mean stands, in points."""
-    return min(6.0, 0.3 * WIDTH_PT / n_levels / n_groups)
+    return min(6.0, 0.3 * _room(scale) / n_groups)
+
+
+def _room(scale: scales.Scale) -> float:
+    """The distance of the two nearest values, in points: no group may reach the next value."""
+    places = sorted(scale.share(level) for level in scale.tested)
+    return WIDTH_PT * min((b - a for a, b in itertools.pairwise(places)), default=1.0)
 
 
 def _ring(
@@ -292,8 +299,7 @@ def _ring(
     x, y, by = names
     groups = [table] if by is None else [part for _, part in summary.parts(table, by)]
     i = next(n for n, group in enumerate(groups) if top in group.index)
-    n_levels = len(scale.tested)
-    right = _shift(i, len(groups), n_levels) + _beside(n_levels, len(groups)) * seeds
+    right = _shift(i, len(groups), scale) + _beside(len(groups), scale) * seeds
     marks.ring(ax, scale.at(table.loc[top, x]), table.loc[top, "mean"] * words.scale(y), right)
 
 
