@@ -378,7 +378,7 @@ def test_isolation_names_where_the_nuisance_is_at_its_edge(batches):
 
     caption = plots.isolation(table, "batch_size", over=["lr"]).caption
 
-    assert "the chosen learning rate is the last one tested" in caption
+    assert "the chosen learning rate is at the edge of those tested" in caption
     assert "batch size 16, 64 and 256" in caption
 
 

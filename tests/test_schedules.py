@@ -199,3 +199,14 @@ def test_the_rate_that_trained_is_the_rate_of_the_function():
 
     assert curves["step_lr"] == ours(trial, 12)
     assert curves["lr"] == ours(trial, 12)[2::3]
+
+
+@pytest.mark.parametrize("n_steps", [92, 184, 400, 461])
+@pytest.mark.parametrize("schedule", ["step", "warm_restarts"])
+def test_parts_of_a_run_fill_it_whatever_its_length(schedule, n_steps):
+    """Rounded down, three thirds would leave a last step that begins a fourth."""
+    trial = Trial(data="mnist", schedule=schedule, lr=1.0)
+    last = [lr_at(trial, step, n_steps=n_steps) for step in range(n_steps)][-3:]
+
+    assert last == sorted(last, reverse=True)
+    assert last[-1] == pytest.approx(0.01) if schedule == "step" else last[-1] < 0.05

@@ -88,8 +88,8 @@ def isolation(
         if where:
             levels = words.listed([words.setting(level) for level in where])
             clauses.append(
-                f"at {words.quantity(x)} {levels} the chosen {words.quantity(name)} is the last "
-                "one tested, so a better one may lie beyond"
+                f"at {words.quantity(x)} {levels} the chosen {words.quantity(name)} is at the "
+                "edge of those tested, so a better one may lie beyond"
             )
     return clauses
 

@@ -31,9 +31,12 @@ def lr_at(trial: Trial, step: int, *, n_steps: int) -> float:
 
 
 def duration(time: float, trial: Trial, n_steps: int) -> int:
-    """Return a time of a schedule in steps: epochs from 1 on, a share of the run below."""
+    """Return a time of a schedule in steps: epochs from 1 on, a share of the run below.
+
+    Parts of a step are rounded up, so that three thirds of a run are no shorter than the run.
+    """
     whole = n_steps if time < 1 else n_steps / trial.epochs
-    return round(time * whole)
+    return math.ceil(time * whole - 1e-9)
 
 
 def _range_test(trial: Trial, step: int, n_steps: int) -> float:
