@@ -50,7 +50,7 @@ LABELS = {
     "hessian_top": "largest eigenvalue of the Hessian",
     "hessian_top_lr": "largest eigenvalue times learning rate",
     "hessian_trace": "trace of the Hessian",
-    "epochs_run": "epochs until the stop",
+    "epochs_run": "epochs trained",
 }
 SHARPNESS = ("sharpness", "sharpness_relative", "sharpness_path", "ladder_sharpness")
 PERCENT, POINTS = "%", "pp"
