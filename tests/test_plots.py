@@ -801,6 +801,17 @@ def test_runs_that_differ_in_more_than_their_seed_have_no_mean_in_the_table_eith
     assert {"lowest (%)", "highest (%)"} <= set(shown)
 
 
+def test_a_run_too_short_to_have_a_value_did_not_diverge():
+    runs = three_runs({1e-3: 0.9, 1e-4: 0.8}).assign(status="ok", roughness=np.nan)
+    said = plots.axis(runs, x="lr", y="roughness").text
+    assert "of 6 recorded runs, none has a value of roughness" in said
+
+    runs["roughness"] = [1.0, 2.0, np.nan, 1.0, 2.0, np.nan]
+    assert plots.axis(runs, x="lr", y="roughness").data["n_diverged"].sum() == 0
+    runs["status"] = ["ok", "ok", "diverged"] * 2
+    assert plots.axis(runs, x="lr", y="roughness").data["n_diverged"].tolist() == [1, 1]
+
+
 def test_small_words():
     assert words.ordinal(2) == "2nd"
     assert words.ordinal(13) == "13th"

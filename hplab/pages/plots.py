@@ -86,6 +86,9 @@ def axis(
     keys = [x] if by is None else [by, x]
     others = summary.mixed(runs, keys)
     table = summary.cells(runs, y, keys)
+    if not table[["n", "n_diverged"]].to_numpy().any():
+        ran = words.count(len(runs), "recorded run")
+        return nothing_recorded(f"of {ran}, none has a value of {words.quantity(y)}")
     scale = scales.Scale(x, summary.levels(runs[x]), log)
     top = None if others else summary.best(table, y)
     limits = ylim or _limits(table, y, log_y, with_intervals=not others)

@@ -106,7 +106,7 @@ def cells(runs: pd.DataFrame, y: str, by: list[str]) -> pd.DataFrame:
                     descend(inner, names[1:], {**chosen, names[0]: level})
             return
         lost = diverged(part, y)
-        values = [float(value) for value in part.loc[~lost, y]]
+        values = [float(value) for value in part.loc[~lost, y].dropna()]
         mean = mean_of(values)
         row = {"mean": mean.estimate, "low": mean.low, "high": mean.high, "n": mean.n}
         row["n_diverged"] = int(lost.sum())
@@ -117,9 +117,15 @@ def cells(runs: pd.DataFrame, y: str, by: list[str]) -> pd.DataFrame:
 
 
 def diverged(runs: pd.DataFrame, y: str) -> pd.Series:
-    """Which runs gave no value of `y`: those recorded as diverged, and any that is not finite."""
-    lost = ~np.isfinite(runs[y].astype(float))
-    return lost | (runs["status"] == "diverged") if "status" in runs else lost
+    """Which runs lost their value of `y`: those recorded as diverged, and any that is not finite.
+
+    A run that is recorded as "ok" and has none, as it was too short to have a roughness, lost
+    nothing.
+    """
+    values = runs[y].astype(float)
+    if "status" not in runs:
+        return ~np.isfinite(values)
+    return (runs["status"] == "diverged") | np.isinf(values)
 
 
 def best(table: pd.DataFrame, y: str) -> Any | None:
