@@ -410,6 +410,30 @@ def test_readings_of_a_curve_in_closed_form(quantity, expected):
     np.testing.assert_allclose(found, expected, rtol=1e-9)
 
 
+TIMES = {
+    **DIRECTION,
+    "quantity": {"metric": "train_acc", "epochs_to": 0.5},
+    "margin": {"value": 2, "unit": "epochs"},
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "measured"), [("equivalence", "supported"), ("difference", "contradicted")]
+)
+def test_times_that_were_never_reached_show_no_equality(kind, measured):
+    """Both settings climb alike. Where a run never gets there its time is not known, so TOST on
+    times set to the last epoch must neither support "the same" nor contradict "different".
+    """
+    test = {**TIMES, "type": kind}
+    runs = made(by("lr", {0.1: 1.0, 0.2: 1.0}))
+    for n_never, outcome in ((0, measured), (1, "inconclusive"), (N, "inconclusive")):
+        course = lambda run, x, n=n_never: {"train_acc": 0.4 * x if run.seed < n else x}  # noqa: E731
+        found = judged(test, runs, curves=lines(runs, course))
+        assert found.outcome == outcome, found.reason
+        assert (found.interval is None) == (n_never == N)
+        assert ("In 1 seeds a run" in found.reason) == (n_never == 1)
+
+
 def test_death_and_revival_are_read_off_the_live_units():
     runs = made(by("lr", {0.1: 1.0}), n=3)
     live = {
