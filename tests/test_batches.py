@@ -50,6 +50,25 @@ def test_the_best_rate_is_chosen_for_each_batch_size_by_its_mean():
     assert [(r.batch_size, r.lr) for r in best.itertuples()] == [(8, 0.2)] * 2 + [(16, 0.1)] * 2
 
 
+def test_a_rate_at_which_most_seeds_diverge_is_not_the_best():
+    """A diverged run has no "steps_per_epoch" and no curve; the one that is left is fast."""
+    runs = pd.DataFrame(
+        {"key": f"{lr}-{s}", "batch_size": 8, "lr": lr, "seed": s, "steps_per_epoch": 8.0}
+        for lr in (0.01, 0.3)
+        for s in range(4)
+    )
+    diverged = (runs["lr"] == 0.3) & (runs["seed"] > 0)
+    runs.loc[diverged, "steps_per_epoch"] = math.nan
+    speed = {key: 2 if key.startswith("0.3") else 4 for key in runs["key"][~diverged]}
+    reached = batches.to_target(runs, curves(speed), 0.5)
+    assert reached["steps_to_target"][diverged].tolist() == [math.inf] * 3
+
+    for name in ("steps_to_target", "missing"):
+        table = reached.assign(missing=reached["steps_to_target"].where(~diverged))
+        best = batches.tuned(table, name, by="batch_size", over=["lr"])
+        assert best["lr"].tolist() == [0.01] * 4
+
+
 def test_a_batch_size_that_never_gets_there_is_left_out():
     runs = table().assign(y=[1, 2, 3, 4, math.inf, 1, 1, math.inf])
     best = batches.tuned(runs, "y", by="batch_size", over=["lr"])

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from hplab.analysis import cells, claims, ledger, stats
+from hplab.analysis import cells, claims, ledger, rerun, stats
 from hplab.sweeps import runner
 from hplab.trial import HplabError, Trial, grid
 
@@ -461,10 +461,35 @@ def test_times_are_in_the_epochs_of_the_report():
 
 
 def test_a_threshold_never_reached_is_said_and_proves_no_equality():
-    runs = make_runs({(1e-3, 5): 0.05, (5e-4, 5): 0.05})
+    """Half of the seeds never get there: their differences are 0, and TOST would count them."""
+    runs = make_runs({(1e-3, 5): 0.0127, (5e-4, 5): 0.0127}, noise=1e-5)
+    runs.loc[runs.seed < 10, "val_acc"] = 0.95
     verdict = claims.verdict("S4-18", runs, curves=make_curves)
-    assert verdict.outcome == "inconclusive"  # all differences are 0: TOST would call them equal
-    assert "In 20 seeds a run passed the threshold in its first epoch or never" in verdict.reason
+    assert verdict.outcome == "inconclusive"
+    assert verdict.interval is not None
+    assert "In 10 seeds a run passed the threshold in its first epoch or never" in verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("epochs", "why"),
+    [({}, "all runs need longer."), ({"epochs": 1}, "pass it in their first epoch or never.")],
+)
+def test_where_no_run_reaches_the_threshold_nothing_was_measured(epochs, why):
+    """No number is given: a difference of 0 between times that are all cut off is none."""
+    runs = make_runs({(1e-3, 5): 0.05, (5e-4, 5): 0.05}).assign(**epochs)
+    verdict = claims.verdict("S4-18", runs, curves=make_curves)
+    assert (verdict.outcome, verdict.interval, verdict.p) == ("inconclusive", None, None)
+    assert "the time to 98 % validation accuracy could not be measured" in verdict.reason
+    assert why in verdict.reason
+    row = rerun.summary([verdict])["S4-18"]
+    assert (row["n"], row["estimate"], row["low"], row["high"]) == (20, None, None, None)
+
+
+def test_one_setting_at_once_and_the_other_never_is_a_difference():
+    """All times are cut off, at opposite ends: the true difference is larger still."""
+    runs = make_runs({(1e-3, 5): 0.001, (5e-4, 5): 0.05})
+    verdict = claims.verdict("S4-18", runs, curves=make_curves)
+    assert (verdict.outcome, verdict.estimate) == ("supported", 4.0)
 
 
 # ------------------------------------------------------------------------------- what is missing

@@ -125,8 +125,7 @@ def test_pooling_draws_is_what_the_ratio_compares_with(rng):
     draws = rng.normal(size=(6, 49)) + rng.normal(size=(6, 1))
     pooled = stats.mean_interval(draws.ravel())
     honest = stats.mean_interval(draws.mean(axis=1))
-    errors = draws.std(axis=1, ddof=1) / 7
-    got = spread.pooled_width_ratio(draws.mean(axis=1), errors, 49)
+    got = spread.pooled_width_ratio(draws.mean(axis=1), draws.std(axis=1, ddof=1), 49)
     assert got == pytest.approx((honest.high - honest.low) / (pooled.high - pooled.low))
 
 

@@ -94,6 +94,38 @@ def both(mnist):
     return mnist
 
 
+def test_records_of_other_data_or_of_an_older_task_leave_the_ledger_as_it_is(mnist, capsys):
+    """One trial stands in the store three times: no verdict may fail on it, or take all three."""
+    alone = rerun.summary(rerun.verdicts(store=mnist))
+    trial = Trial("mnist", "cnn", lr=1e-3, epochs=5, seed=2)
+    elsewhere, older = record(trial, 0.5), record(trial, 0.5)
+    elsewhere |= {"data": "f" * 64, "key": trial.key("f" * 64)}
+    older |= {"task_version": 0, "key": "0" * 32}
+    mnist.put([elsewhere, older])
+
+    assert rerun.summary(rerun.verdicts(store=mnist)) == alone
+    said = capsys.readouterr().err
+    assert said.count("left out: 1 of the records, on other versions of their data than mnist") == 1
+
+
+def test_a_page_shows_runs_on_one_version_of_the_data(tmp_path):
+    store = stores.Store(tmp_path / "results", tmp_path / "pending")
+    trials = [Trial("mnist", "cnn", lr=1e-3, epochs=5, seed=seed) for seed in range(3)]
+    elsewhere = record(trials[2], 0.5) | {"data": "f" * 64, "key": trials[2].key("f" * 64)}
+    store.put([elsewhere])
+    store.put([record(trial, 0.01) for trial in trials])
+
+    shown = rerun.runner.recorded(trials, preset="paper", store=store)
+    assert shown["val_acc"].tolist() == [0.99] * 3
+
+
+def test_the_digest_with_most_records_is_kept():
+    records = [{"config": {"data": "photos"}, "data": digest} for digest in "abbca"]
+    assert rerun.runner._main_digests(records) == {"photos": "a"}
+    assert rerun.runner._main_digests([*records, records[1]]) == {"photos": "b"}
+    assert rerun.runner._main_digests([]) == {}
+
+
 def test_runs_in_bfloat16_leave_the_ledger_as_it_is(mnist):
     alone = rerun.summary(rerun.verdicts(store=mnist))
     put_mixed(mnist)

@@ -5,12 +5,15 @@ Tables of runs are made up: one row a run of some settings, values drawn around 
 
 import dataclasses
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from hplab.analysis import claims, forms, ledger, quantities, rules
+from hplab.analysis import claims, forms, ledger, numbers, quantities, rules, stats
+from hplab.sweeps import runner
+from hplab.training.sharpness.average import _summary
 from hplab.trial import HplabError, Trial
 
 BOOK = ledger.load()
@@ -351,25 +354,70 @@ def test_a_rank_correlation_is_taken_within_each_seed():
     assert judged(test, runs.assign(sharpness=-runs.sharpness)).outcome == "contradicted"
 
 
+COVERAGE = {
+    "type": "coverage",
+    "quantity": "sharpness",
+    "spread": "sharpness_direction_sd",
+    "draws": 49,
+    "cells": CELLS,
+    "margin": {"value": 1.25, "unit": "ratio"},
+}
+
+
 def test_pooled_directions_are_found_out():
     runs = made(by("lr", {0.1: 1.0, 0.2: 2.0, 0.3: 3.0}), metric="sharpness", n=6)
-    test = {
-        "type": "coverage",
-        "quantity": "sharpness",
-        "error": "sharpness_se",
-        "draws": 49,
-        "cells": CELLS,
-        "margin": {"value": 1.25, "unit": "ratio"},
-    }
-    assert judged(test, runs.assign(sharpness_se=0.001)).outcome == "contradicted"
+    assert judged(COVERAGE, runs.assign(sharpness_direction_sd=0.01)).outcome == "contradicted"
     # Models that differ by no more than their directions say: the pooled interval is right.
-    assert judged(test, runs.assign(sharpness_se=0.2)).outcome == "supported"
+    assert judged(COVERAGE, runs.assign(sharpness_direction_sd=1.4)).outcome == "supported"
+
+
+def test_how_many_pairs_of_directions_we_draw_does_not_change_the_width_ratio():
+    """The report drew 49 single directions a model, we draw pairs of opposite ones.
+
+    Simulated models: standard deviation 1 between them and 1 over single directions, correlation
+    -0.5 within a pair. Counting our pairs as if they were 49 would give a ratio that grows with
+    the number of pairs: 4.3 for 4 of them and 8.0 for 64.
+    """
+    rng = np.random.default_rng(0)
+    claim = dataclasses.replace(BOOK["S2-19"], test=forms.check(COVERAGE, "a test"))
+
+    def ratio(n_pairs):
+        table = []
+        for place in rng.normal(size=6):
+            one, other = rng.normal(size=(2, n_pairs))
+            pairs = np.stack([one, -0.5 * one + 0.75**0.5 * other], axis=1)
+            found = _summary(place + pairs, 0.5)
+            table.append({"sharpness": found.value, "sharpness_se": found.se})
+            table[-1]["sharpness_direction_sd"] = found.direction_sd
+        return numbers._width_ratio(pd.DataFrame(table), claim.test, claim.alpha)
+
+    def theirs():
+        draws = rng.normal(size=(6, 1)) + rng.normal(size=(6, 49))
+        over, pooled = (stats.mean_interval(x) for x in (draws.mean(axis=1), draws.ravel()))
+        return (over.high - over.low) / (pooled.high - pooled.low)
+
+    expected = np.mean([theirs() for _ in range(300)])
+    for n_pairs in (4, 16, 64):
+        got = np.mean([ratio(n_pairs) for _ in range(300)])
+        assert got == pytest.approx(expected, rel=0.08), n_pairs
 
 
 def test_what_no_run_can_decide_is_said():
     verdict = claims.verdict("S0-06", pd.DataFrame())
     assert verdict.outcome == "not-testable"
     assert "one laptop" in verdict.reason
+    assert "do not record the measure of Keskar" in claims.verdict("S2-14", pd.DataFrame()).reason
+
+
+def test_every_claim_asks_for_what_some_run_records():
+    """A column that no measure records would leave a claim without a verdict for ever."""
+    recorded = {*runner.FINAL, *runner.GAPS, "train_s"}
+    sources = (Path(runner.__file__).parents[1] / "training").rglob("*.py")
+    text = "".join(path.read_text(encoding="utf-8") for path in sources)
+    for claim in BOOK:
+        columns, curves = forms.needs(claim.test)
+        for name in {*columns, *curves} - recorded:
+            assert f'"{name}"' in text, (claim.id, name)
 
 
 # ---------------------------------------------------------------- quantities read off curves
@@ -408,6 +456,30 @@ def test_readings_of_a_curve_in_closed_form(quantity, expected):
     }
     found, _ = quantities.values(runs, quantities.parse(quantity), lines(runs, course), 1.0)
     np.testing.assert_allclose(found, expected, rtol=1e-9)
+
+
+TIMES = {
+    **DIRECTION,
+    "quantity": {"metric": "train_acc", "epochs_to": 0.5},
+    "margin": {"value": 2, "unit": "epochs"},
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "measured"), [("equivalence", "supported"), ("difference", "contradicted")]
+)
+def test_times_that_were_never_reached_show_no_equality(kind, measured):
+    """Both settings climb alike. Where a run never gets there its time is not known, so TOST on
+    times set to the last epoch must neither support "the same" nor contradict "different".
+    """
+    test = {**TIMES, "type": kind}
+    runs = made(by("lr", {0.1: 1.0, 0.2: 1.0}))
+    for n_never, outcome in ((0, measured), (1, "inconclusive"), (N, "inconclusive")):
+        course = lambda run, x, n=n_never: {"train_acc": 0.4 * x if run.seed < n else x}  # noqa: E731
+        found = judged(test, runs, curves=lines(runs, course))
+        assert found.outcome == outcome, found.reason
+        assert (found.interval is None) == (n_never == N)
+        assert ("In 1 seeds a run" in found.reason) == (n_never == 1)
 
 
 def test_death_and_revival_are_read_off_the_live_units():

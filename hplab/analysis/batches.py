@@ -32,6 +32,7 @@ def to_target(
     epochs = np.array([reached.get(key, np.inf) for key in runs["key"]], float)
     epochs[np.isnan(epochs)] = np.inf  # diverged at once
     steps = epochs * runs.get("steps_per_epoch", pd.Series(np.nan, runs.index)).to_numpy(float)
+    steps[np.isinf(epochs)] = np.inf  # a diverged run has no steps_per_epoch
     return runs.assign(steps_to_target=steps, examples_to_target=steps * runs["batch_size"])
 
 
@@ -49,7 +50,8 @@ def tuned(runs: pd.DataFrame, y: str, *, by: str, over: Sequence[str]) -> pd.Dat
     """
     kept = []
     for _, group in runs.groupby(by, sort=True):
-        means = group.groupby(list(over))[y].mean()
+        # numpy's mean of a missing value is missing; pandas would leave the diverged run out.
+        means = group.groupby(list(over))[y].agg(lambda v: v.to_numpy(float).mean()).fillna(np.inf)
         if len(means) and np.isfinite(means.min()):
             best = means.idxmin()
             best = best if isinstance(best, tuple) else (best,)

@@ -6,6 +6,9 @@ Each function takes a claim, the runs and their curves, and returns a `Finding`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -26,19 +29,22 @@ from hplab.analysis.ledger import Claim
 from hplab.analysis.quantities import Curves, Missing, Quantity
 from hplab.analysis.stats import CONTRADICTED, INCONCLUSIVE, SUPPORTED
 
+# Values of each arm, one a seed, and which of them are times cut off at the first or last epoch.
+Sides = list[tuple[np.ndarray, np.ndarray]]
+
 
 def direction(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
     """First minus second, seed by seed; the claimed side is positive."""
     test, quantity = claim.test, quantities.parse(claim.test["quantity"])
     found = sample(runs, [test["first"], test["second"]], claim)
-    (first, cut_a), (second, cut_b) = _values(found, quantity, curves)
-    n_cut = int((cut_a | cut_b).sum())
+    sides = _values(found, quantity, curves)
+    if _nothing_measured(sides):
+        return _open(found, quantity, sides)
+    [(first, _), (second, _)], n_cut = sides, _n_cut(sides)
     decision = claimed_side(first - second, test["margin"], claim.alpha, cut=bool(n_cut))
     when = "within" if quantity.unit == "epochs" else "after"
     said = comparison(quantities.words(quantity), decision, quantity.unit, found.arms)
-    reason = f"{on(found, when)} {said}; {_margin(decision, test)}"
-    if n_cut:
-        reason += f" In {n_cut} seeds a run passed the threshold in its first epoch or never."
+    reason = f"{on(found, when)} {said}; {_margin(decision, test)}{_cut_words(n_cut)}"
     return _finding(decision, reason, quantity, found, first - second)
 
 
@@ -115,15 +121,18 @@ def sign(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
 def equivalence(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
     """A quantity, or the difference of two arms, inside plus or minus the margin."""
     test = claim.test
-    found, quantity, values, said = _one_or_two(claim, runs, curves)
-    decision = same(values, test["margin"], claim.alpha)
+    found, quantity, sides, said = _one_or_two(claim, runs, curves)
+    if _nothing_measured(sides):
+        return _open(found, quantity, sides)
+    values, n_cut = _effects(test, sides), _n_cut(sides)
+    decision = same(values, test["margin"], claim.alpha, cut=bool(n_cut))
     allowed = f"the {_plus_minus(test)} fixed beforehand"
     end = {
         SUPPORTED: f"it stays inside {allowed}.",
         CONTRADICTED: f"the mean lies outside {allowed}, and the interval excludes 0.",
         INCONCLUSIVE: f"that does not settle whether it stays inside {allowed}.",
     }[decision.outcome]
-    reason = f"{on(found)} {said(decision)}; {end}"
+    reason = f"{on(found)} {said(decision)}; {end}{_cut_words(n_cut)}"
     flips = values if "first" in test else None
     return _finding(decision, reason, quantity, found, flips)
 
@@ -131,15 +140,18 @@ def equivalence(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
 def difference(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
     """A quantity, or the difference of two arms, outside plus or minus the margin."""
     test = claim.test
-    found, quantity, values, said = _one_or_two(claim, runs, curves)
-    decision = not_same(values, test["margin"], claim.alpha)
+    found, quantity, sides, said = _one_or_two(claim, runs, curves)
+    if _nothing_measured(sides):
+        return _open(found, quantity, sides)
+    values, n_cut = _effects(test, sides), _n_cut(sides)
+    decision = not_same(values, test["margin"], claim.alpha, cut=bool(n_cut))
     allowed = f"the {_plus_minus(test)} fixed beforehand"
     end = {
         SUPPORTED: f"that lies outside {allowed}.",
         CONTRADICTED: f"that is surely inside {allowed}.",
         INCONCLUSIVE: f"that does not settle whether it lies outside {allowed}.",
     }[decision.outcome]
-    reason = f"{on(found)} {said(decision)}; {end}"
+    reason = f"{on(found)} {said(decision)}; {end}{_cut_words(n_cut)}"
     return _finding(decision, reason, quantity, found, values if "first" in test else None)
 
 
@@ -185,24 +197,54 @@ def correlation(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
     return Finding(decision.outcome, reason, "tau", found, decision.interval, decision.p)
 
 
-def _values(
-    found: Sample, quantity: Quantity, curves: Curves
-) -> list[tuple[np.ndarray, np.ndarray]]:
+def _values(found: Sample, quantity: Quantity, curves: Curves) -> Sides:
     """Return the values and cut-off masks of every arm."""
     return [quantities.values(rows, quantity, curves, found.stretch) for rows in found.rows]
 
 
+def _n_cut(sides: Sides) -> int:
+    """Return in how many seeds a time is cut off."""
+    return int(np.any([cut for _, cut in sides], axis=0).sum())
+
+
+def _cut_words(n_cut: int) -> str:
+    if not n_cut:
+        return ""
+    return f" In {n_cut} seeds a run passed the threshold in its first epoch or never."
+
+
+def _nothing_measured(sides: Sides) -> bool:
+    """Return whether every time is cut off, in each seed at the same end in all arms."""
+    first, _ = sides[0]
+    return all(cut.all() and (values == first).all() for values, cut in sides)
+
+
+def _open(found: Sample, quantity: Quantity, sides: Sides) -> Finding:
+    """Return the finding where nothing was measured: inconclusive, without a number."""
+    times = np.exp(sides[0][0]) if quantity.log else sides[0][0]
+    never = (times * found.stretch > 1.5).all()  # in trained epochs: 1 is the first
+    why = "need longer" if never else "pass it in their first epoch or never"
+    reason = (
+        f"{on(found, 'within')} {quantities.words(quantity)} could not be measured: all runs {why}."
+    )
+    return Finding(INCONCLUSIVE, reason, "", found)
+
+
+def _effects(test: Mapping[str, Any], sides: Sides) -> np.ndarray:
+    """Return one effect a seed: the difference of two arms, or how far one is from a centre."""
+    values = sides[0][0]
+    return values - (sides[1][0] if len(sides) == 2 else test.get("centre", 0.0))
+
+
 def _one_or_two(claim: Claim, runs: pd.DataFrame, curves: Curves):
-    """Return sample, quantity, effects, and what says them: of one arm, or of two compared."""
+    """Return sample, quantity, values, and what says them: of one arm, or of two compared."""
     test, quantity = claim.test, quantities.parse(claim.test["quantity"])
     subject, unit = quantities.words(quantity), quantity.unit
     if "first" in test:
         found = sample(runs, [test["first"], test["second"]], claim)
-        (first, _), (second, _) = _values(found, quantity, curves)
         said = lambda decision: comparison(subject, decision, unit, found.arms)  # noqa: E731
-        return found, quantity, first - second, said
+        return found, quantity, _values(found, quantity, curves), said
     found = sample(runs, [test["arm"]], claim)
-    [(values, _)] = _values(found, quantity, curves)
     centre = test.get("centre", 0.0)
 
     def said(decision: Decision) -> str:
@@ -211,7 +253,7 @@ def _one_or_two(claim: Claim, runs: pd.DataFrame, curves: Curves):
         away = f" away from {short(centre)}" if centre else ""
         return f"{subject} at {found.arms[0]} is {words}{away}"
 
-    return found, quantity, values - centre, said
+    return found, quantity, _values(found, quantity, curves), said
 
 
 def _finding(

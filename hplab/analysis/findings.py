@@ -82,26 +82,33 @@ def claimed_side(
             being too small.
     """
     interval = stats.mean_interval(effects, level=1 - alpha)
-    tost_p = 1.0 if cut else stats.tost(effects, margin=size_of(margin))
+    tost_p = _tost(effects, margin, cut)
     outcome = stats.three_way(interval, margin=size_of(margin), tost_p=tost_p, alpha=alpha)
     small = outcome == CONTRADICTED and not interval.high < 0
     p = tost_p if small else interval.p
     return Decision(outcome, shown(interval, margin["unit"]), p, small)
 
 
-def same(effects: np.ndarray, margin: Mapping[str, Any], alpha: float) -> Decision:
-    """Decide a claim of "no difference that matters" on one effect a seed."""
+def same(
+    effects: np.ndarray, margin: Mapping[str, Any], alpha: float, *, cut: bool = False
+) -> Decision:
+    """Decide a claim of "no difference that matters" on one effect a seed.
+
+    Values that are cut off (see `claimed_side`) do not show that there is none.
+    """
     interval = stats.mean_interval(effects, level=1 - alpha)
-    tost_p = stats.tost(effects, margin=size_of(margin))
+    tost_p = _tost(effects, margin, cut)
     outcome = stats.equivalence(interval, margin=size_of(margin), tost_p=tost_p, alpha=alpha)
     p = interval.p if outcome == CONTRADICTED else tost_p
     return Decision(outcome, shown(interval, margin["unit"]), p)
 
 
-def not_same(effects: np.ndarray, margin: Mapping[str, Any], alpha: float) -> Decision:
-    """Decide a claim that there is a difference, in whichever direction."""
+def not_same(
+    effects: np.ndarray, margin: Mapping[str, Any], alpha: float, *, cut: bool = False
+) -> Decision:
+    """Decide a claim that there is a difference, in whichever direction; `cut` as in `same`."""
     interval = stats.mean_interval(effects, level=1 - alpha)
-    tost_p = stats.tost(effects, margin=size_of(margin))
+    tost_p = _tost(effects, margin, cut)
     outcome = INCONCLUSIVE
     if 0 not in interval and abs(interval.estimate) >= size_of(margin):
         outcome = SUPPORTED
@@ -111,6 +118,11 @@ def not_same(effects: np.ndarray, margin: Mapping[str, Any], alpha: float) -> De
     return Decision(
         outcome, shown(interval, margin["unit"]), tost_p if small else interval.p, small
     )
+
+
+def _tost(effects: np.ndarray, margin: Mapping[str, Any], cut: bool) -> float:
+    """Return the p value of TOST; 1 where values are cut off, which pulls effects towards 0."""
+    return 1.0 if cut else stats.tost(effects, margin=size_of(margin))
 
 
 def all_parts(intervals: Sequence[Interval], margin: float = 0.0) -> tuple[str, float]:

@@ -31,7 +31,6 @@ METRICS: dict[str, tuple[str, str]] = {
     "sharpness": ("", "sharpness"),
     "sharpness_path": ("", "sharpness on the way"),
     "sharpness_direction_sd": ("", "the spread of sharpness over directions"),
-    "matched_keskar": ("", "Keskar's sharpness at matched training loss"),
     "sharpness_quadratic": ("share", "sharpness over its quadratic forecast"),
 }
 # Ways to read a curve, with the unit they give; None stands for the unit of the metric.

@@ -116,24 +116,24 @@ def variance_components(values: ArrayLike) -> dict[str, float]:
 
 
 def pooled_width_ratio(
-    means: ArrayLike, errors: ArrayLike, n_draws: int, *, level: float = 0.95
+    means: ArrayLike, spreads: ArrayLike, n_draws: int, *, level: float = 0.95
 ) -> float:
     """Return how much wider an interval over models is than one over all their draws pooled.
 
     Args:
         means: One mean over draws a model. Shape `(n,)`.
-        errors: The standard error of each mean over its draws.
-        n_draws: Draws a model.
+        spreads: The standard deviation over single draws of each model.
+        n_draws: Draws a model that are pooled.
         level: Nominal coverage of both.
 
     Raises:
         ValueError: If the shapes differ, or as `mean_interval`.
     """
-    m, e = check_values(means, level), check_values(errors, level)
-    if m.shape != e.shape or m.ndim != 1:
-        raise ValueError(f"need one mean and one error a model, got {m.shape} and {e.shape}")
+    m, sd = check_values(means, level), check_values(spreads, level)
+    if m.shape != sd.shape or m.ndim != 1:
+        raise ValueError(f"need one mean and one spread a model, got {m.shape} and {sd.shape}")
     n, total = len(m), len(m) * n_draws
-    squares = (n_draws - 1) * n_draws * (e**2).sum() + n_draws * ((m - m.mean()) ** 2).sum()
+    squares = (n_draws - 1) * (sd**2).sum() + n_draws * ((m - m.mean()) ** 2).sum()
     pooled = stats.t.ppf((1 + level) / 2, total - 1) * math.sqrt(squares / (total - 1) / total)
     return float(t_half_width(m, level) / math.sqrt(n) / pooled)
 

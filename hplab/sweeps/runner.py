@@ -10,8 +10,10 @@ from __future__ import annotations
 import functools
 import math
 import os
+import sys
 import time
 import traceback
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -111,12 +113,22 @@ def recorded(
 def everything(preset: str = "paper", *, store: stores.Store | None = None) -> pd.DataFrame:
     """Return every record on a report's own data as if a preset had made it; never trains.
 
+    Records of another version of the task, or of the data (see `_main_digests`), are left out.
+
     Args:
         preset: Whose declared values the "arm_" columns give; one that does not use stand-in data.
         store: Where records are; None takes the project's own.
     """
     size, store = presets.preset(preset), store or stores.default_store()
-    found = [record for record in store.records() if record["config"]["data"] != "digits"]
+    current = [
+        record
+        for record in store.records()
+        if (record["task"], record["task_version"]) == (TASK, TASK_VERSION)
+        and record["config"]["data"] != "digits"
+    ]
+    digests = _main_digests(current)
+    found = [record for record in current if record["data"] == digests[record["config"]["data"]]]
+    _say_left_out(len(current) - len(found), digests)
     if not found:
         return pd.DataFrame()
     trials = [Trial.from_config(record["config"], record["seed"]) for record in found]
@@ -421,12 +433,36 @@ def _cached(
     size = presets.PRESETS[name]
     kept = size.choose(declared, len(declared))
     scaled = [size.scale(trial) for trial in kept]
-    found = [store.summary(trial) for trial in scaled]
-    planned = size.choose(declared)
-    gaps = sum(store.summary(size.scale(trial)) is None for trial in planned)
+    any_data = [record for trial in scaled if (record := store.summary(trial))]
+    digests = _main_digests(any_data)
+    found = [store.summary(trial, digests.get(trial.data)) for trial in scaled]
+    _say_left_out(len(any_data) - sum(record is not None for record in found), digests)
+    planned = [size.scale(trial) for trial in size.choose(declared)]
+    gaps = sum(store.summary(trial, digests.get(trial.data)) is None for trial in planned)
     if gaps:
         print(_gap_note(name, gaps, len(planned), study))
     return _table(kept, scaled, found, name, n_new=0)
+
+
+def _main_digests(records: list[dict[str, Any]]) -> dict[str, str]:
+    """Return for each data set the digest with the most records; of equals the first in order.
+
+    The same photos may decode differently on another machine. Runs on both are not to be compared.
+    """
+    counts = Counter((record["config"]["data"], record["data"]) for record in records)
+    fewest_first = sorted(sorted(counts, reverse=True), key=counts.__getitem__)
+    return dict(fewest_first)
+
+
+@functools.cache
+def _say_once(line: str) -> None:
+    print(line, file=sys.stderr)  # what `hplab claims --json` prints stays JSON
+
+
+def _say_left_out(n: int, digests: dict[str, str]) -> None:
+    if n:
+        kept = ", ".join(f"{name} {digest[:12]}" for name, digest in sorted(digests.items()))
+        _say_once(f"left out: {n} of the records, on other versions of their data than {kept}")
 
 
 def _gap_note(preset: str, gaps: int, planned: int, study: str | None) -> str:
