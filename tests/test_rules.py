@@ -5,6 +5,7 @@ Tables of runs are made up: one row a run of some settings, values drawn around 
 
 import dataclasses
 import itertools
+import re
 from pathlib import Path
 
 import numpy as np
@@ -195,6 +196,56 @@ def test_as_claimed_supports_and_the_opposite_contradicts(name):
         assert contradicted.outcome == "contradicted", contradicted.reason
 
 
+RATIO = {**TESTS["ratio"][0], "type": "equivalence"}
+ONE = {name: value for name, value in TESTS["centred"][0].items() if name != "centre"}
+
+
+@pytest.mark.parametrize(
+    ("test", "means", "end"),
+    [
+        (
+            ONE,
+            {0.1: 0.5},
+            "; the mean lies outside the margin of plus or minus 0.2000 nats fixed beforehand, and "
+            "the interval excludes 0.",
+        ),
+        (
+            TESTS["centred"][0],
+            {0.1: 2.5},
+            "; the mean lies outside the margin of plus or minus 0.2000 nats around 3 fixed "
+            "beforehand, and the interval excludes 3.",
+        ),
+        (
+            TESTS["equivalence"][0],
+            {0.1: 1.0, 0.2: 2.0},
+            "; the mean difference lies outside the margin of plus or minus 0.2000 nats fixed "
+            "beforehand, and the interval excludes 0.",
+        ),
+        (
+            RATIO,
+            {0.1: 4.0, 0.2: 2.0},
+            "; the ratio lies outside the margin of a factor of 1.5 either way fixed beforehand, "
+            "and the interval excludes 1.",
+        ),
+        (
+            {**DIRECTION, "type": "difference"},
+            {0.1: 1.0, 0.2: 1.0},
+            "; the mean difference is surely inside the margin of plus or minus 0.2000 nats fixed "
+            "beforehand.",
+        ),
+    ],
+)
+def test_a_margin_on_both_sides_is_said_of_the_right_thing(test, means, end):
+    found = judged(test, made(by("lr", means)))
+    assert found.reason.endswith(end)
+
+
+def test_a_distance_from_a_stated_number_is_said_as_a_level():
+    found = judged(TESTS["centred"][0], made(by("lr", {0.1: 2.5})))
+    level = re.search(r"validation loss at lr 0.1 is (\S+) nats", found.reason)
+    assert float(level.group(1)) == pytest.approx(2.5, abs=0.1)
+
+
 PLAIN = ("direction", "equivalence", "difference", "centred", "sign", "value", "trend")
 
 
@@ -358,6 +409,7 @@ COVERAGE = {
     "type": "coverage",
     "quantity": "sharpness",
     "spread": "sharpness_direction_sd",
+    "error": "sharpness_se",
     "draws": 49,
     "cells": CELLS,
     "margin": {"value": 1.25, "unit": "ratio"},
@@ -366,24 +418,26 @@ COVERAGE = {
 
 def test_pooled_directions_are_found_out():
     runs = made(by("lr", {0.1: 1.0, 0.2: 2.0, 0.3: 3.0}), metric="sharpness", n=6)
-    assert judged(COVERAGE, runs.assign(sharpness_direction_sd=0.01)).outcome == "contradicted"
+    clear = runs.assign(sharpness_direction_sd=0.01, sharpness_se=0.01 / 7)
+    assert judged(COVERAGE, clear).outcome == "contradicted"
     # Models that differ by no more than their directions say: the pooled interval is right.
-    assert judged(COVERAGE, runs.assign(sharpness_direction_sd=1.4)).outcome == "supported"
+    alike = runs.assign(sharpness_direction_sd=0.7, sharpness_se=0.1)
+    assert judged(COVERAGE, alike).outcome == "supported"
 
 
 def test_how_many_pairs_of_directions_we_draw_does_not_change_the_width_ratio():
     """The report drew 49 single directions a model, we draw pairs of opposite ones.
 
-    Simulated models: standard deviation 1 between them and 1 over single directions, correlation
-    -0.5 within a pair. Counting our pairs as if they were 49 would give a ratio that grows with
-    the number of pairs: 4.3 for 4 of them and 8.0 for 64.
+    Simulated models: standard deviation 0.3 between them and 1 over single directions, correlation
+    -0.5 within a pair. The report's way of drawing gives 2.8. Taking the error of a mean over our
+    pairs for one over 49 directions gave 2.0, 3.1 and 5.1 with 4, 16 and 64 pairs.
     """
     rng = np.random.default_rng(0)
     claim = dataclasses.replace(BOOK["S2-19"], test=forms.check(COVERAGE, "a test"))
 
     def ratio(n_pairs):
         table = []
-        for place in rng.normal(size=6):
+        for place in 0.3 * rng.normal(size=6):
             one, other = rng.normal(size=(2, n_pairs))
             pairs = np.stack([one, -0.5 * one + 0.75**0.5 * other], axis=1)
             found = _summary(place + pairs, 0.5)
@@ -392,14 +446,14 @@ def test_how_many_pairs_of_directions_we_draw_does_not_change_the_width_ratio():
         return numbers._width_ratio(pd.DataFrame(table), claim.test, claim.alpha)
 
     def theirs():
-        draws = rng.normal(size=(6, 1)) + rng.normal(size=(6, 49))
+        draws = 0.3 * rng.normal(size=(6, 1)) + rng.normal(size=(6, 49))
         over, pooled = (stats.mean_interval(x) for x in (draws.mean(axis=1), draws.ravel()))
         return (over.high - over.low) / (pooled.high - pooled.low)
 
-    expected = np.mean([theirs() for _ in range(300)])
+    expected = np.mean([theirs() for _ in range(500)])
     for n_pairs in (4, 16, 64):
-        got = np.mean([ratio(n_pairs) for _ in range(300)])
-        assert got == pytest.approx(expected, rel=0.08), n_pairs
+        got = np.mean([ratio(n_pairs) for _ in range(500)])
+        assert got == pytest.approx(expected, rel=0.15), n_pairs
 
 
 def test_what_no_run_can_decide_is_said():

@@ -6,6 +6,7 @@ Each function takes a claim, the runs and their curves, and returns a `Finding`.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,7 +24,6 @@ from hplab.analysis.findings import (
     on,
     same,
     shown,
-    size_of,
 )
 from hplab.analysis.ledger import Claim
 from hplab.analysis.quantities import Curves, Missing, Quantity
@@ -126,11 +126,11 @@ def equivalence(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
         return _open(found, quantity, sides)
     values, n_cut = _effects(test, sides), _n_cut(sides)
     decision = same(values, test["margin"], claim.alpha, cut=bool(n_cut))
-    allowed = f"the {_plus_minus(test)} fixed beforehand"
+    what, allowed, null = _against(test)
     end = {
-        SUPPORTED: f"it stays inside {allowed}.",
-        CONTRADICTED: f"the mean lies outside {allowed}, and the interval excludes 0.",
-        INCONCLUSIVE: f"that does not settle whether it stays inside {allowed}.",
+        SUPPORTED: f"{what} stays inside {allowed}.",
+        CONTRADICTED: f"{what} lies outside {allowed}, and the interval excludes {null}.",
+        INCONCLUSIVE: f"that does not settle whether {what} stays inside {allowed}.",
     }[decision.outcome]
     reason = f"{on(found)} {said(decision)}; {end}{_cut_words(n_cut)}"
     flips = values if "first" in test else None
@@ -145,11 +145,11 @@ def difference(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
         return _open(found, quantity, sides)
     values, n_cut = _effects(test, sides), _n_cut(sides)
     decision = not_same(values, test["margin"], claim.alpha, cut=bool(n_cut))
-    allowed = f"the {_plus_minus(test)} fixed beforehand"
+    what, allowed, null = _against(test)
     end = {
-        SUPPORTED: f"that lies outside {allowed}.",
-        CONTRADICTED: f"that is surely inside {allowed}.",
-        INCONCLUSIVE: f"that does not settle whether it lies outside {allowed}.",
+        SUPPORTED: f"{what} lies outside {allowed}, and the interval excludes {null}.",
+        CONTRADICTED: f"{what} is surely inside {allowed}.",
+        INCONCLUSIVE: f"that does not settle whether {what} lies outside {allowed}.",
     }[decision.outcome]
     reason = f"{on(found)} {said(decision)}; {end}{_cut_words(n_cut)}"
     return _finding(decision, reason, quantity, found, values if "first" in test else None)
@@ -248,10 +248,11 @@ def _one_or_two(claim: Claim, runs: pd.DataFrame, curves: Curves):
     centre = test.get("centre", 0.0)
 
     def said(decision: Decision) -> str:
-        mean = decision.interval
+        ends = ("estimate", "low", "high")
+        level = {name: getattr(decision.interval, name) + centre for name in ends}
+        mean = dataclasses.replace(decision.interval, **level)
         words = f"{phrases.number(mean.estimate, unit)} ({phrases.limits(mean, unit)})"
-        away = f" away from {short(centre)}" if centre else ""
-        return f"{subject} at {found.arms[0]} is {words}{away}"
+        return f"{subject} at {found.arms[0]} is {words}"
 
     return found, quantity, _values(found, quantity, curves), said
 
@@ -275,8 +276,15 @@ def _margin(decision: Decision, test) -> str:
     return phrases.margin(decision.outcome, above, size, unit, small=decision.small)
 
 
-def _plus_minus(test) -> str:
-    size = test["margin"]
+def _against(test: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Return what is held against a margin on both sides, that margin, and its middle, in words."""
+    size, centre = test["margin"], short(test.get("centre", 0))
     if size["unit"] == "ratio":
-        return f"factor of {size['value']:g} either way"
-    return f"plus or minus {phrases.number(size_of(size), size['unit'])}"
+        allowed, null = f"a factor of {size['value']:g} either way", "1"
+    else:
+        allowed, null = f"plus or minus {phrases.number(size['value'], size['unit'])}", centre
+    around = f" around {centre}" if "centre" in test else ""
+    what = "the mean"
+    if "first" in test:
+        what = "the ratio" if size["unit"] == "ratio" else "the mean difference"
+    return what, f"the margin of {allowed}{around} fixed beforehand", null

@@ -57,7 +57,7 @@ FORMS: dict[str, Form] = {
     "proportion": Form(("event", "arm", "bound"), (), ("given",)),
     "proportions": Form(("event", "first", "second", "margin")),
     "correlation": Form(("quantity", "with", "cells", "margin")),
-    "coverage": Form(("quantity", "spread", "draws", "cells", "margin")),
+    "coverage": Form(("quantity", "spread", "error", "draws", "cells", "margin")),
     "all": Form(("parts",)),
     "none": Form(("why",)),
 }
@@ -137,7 +137,7 @@ def needs(test: Mapping[str, Any]) -> tuple[list[str], list[str]]:
         events = {*part.get("event", ()), *part.get("given", ())}
         columns |= events - set(quantities.EVENTS)
         curves |= {quantities.EVENTS[name][0] for name in events & set(quantities.EVENTS)}
-        columns |= {part["spread"]} if "spread" in part else set()
+        columns |= {part[name] for name in ("spread", "error") if name in part}
     return sorted(columns), sorted(curves)
 
 

@@ -96,9 +96,10 @@ def coverage(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
 
 def _width_ratio(rows: pd.DataFrame, test: Mapping[str, Any], alpha: float) -> float:
     """Return the half-width over models divided by the one over all draws pooled."""
-    means = quantities.final(rows, test["quantity"])
-    spreads = quantities.final(rows, test["spread"])
-    return spread.pooled_width_ratio(means, spreads, test["draws"], level=1 - alpha)
+    means, spreads, errors = (
+        quantities.final(rows, test[name]) for name in ("quantity", "spread", "error")
+    )
+    return spread.pooled_width_ratio(means, spreads, test["draws"], errors=errors, level=1 - alpha)
 
 
 def _at_the_report_s_setting(found: Sample) -> None:

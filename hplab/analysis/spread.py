@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from hplab.analysis.stats import Interval, check_values, mean_interval, t_half_width
+from hplab.analysis.stats import Interval, check_values, mean_interval
 
 
 def log_sd_pseudo_values(first: ArrayLike, second: ArrayLike) -> np.ndarray:
@@ -116,14 +116,24 @@ def variance_components(values: ArrayLike) -> dict[str, float]:
 
 
 def pooled_width_ratio(
-    means: ArrayLike, spreads: ArrayLike, n_draws: int, *, level: float = 0.95
+    means: ArrayLike,
+    spreads: ArrayLike,
+    n_draws: int,
+    *,
+    errors: ArrayLike | None = None,
+    level: float = 0.95,
 ) -> float:
     """Return how much wider an interval over models is than one over all their draws pooled.
+
+    Both intervals are those of `n_draws` single draws a model. Where the means were measured in
+    another way, the noise of that way is taken off the variance over models and the noise of single
+    draws put in its place.
 
     Args:
         means: One mean over draws a model. Shape `(n,)`.
         spreads: The standard deviation over single draws of each model.
-        n_draws: Draws a model that are pooled.
+        n_draws: Single draws a model that are pooled.
+        errors: The standard error of each mean as it was measured; None: it is over those draws.
         level: Nominal coverage of both.
 
     Raises:
@@ -132,10 +142,14 @@ def pooled_width_ratio(
     m, sd = check_values(means, level), check_values(spreads, level)
     if m.shape != sd.shape or m.ndim != 1:
         raise ValueError(f"need one mean and one spread a model, got {m.shape} and {sd.shape}")
-    n, total = len(m), len(m) * n_draws
-    squares = (n_draws - 1) * (sd**2).sum() + n_draws * ((m - m.mean()) ** 2).sum()
+    n, total, over_models = len(m), len(m) * n_draws, m.var(ddof=1)
+    if errors is not None:
+        noise = check_values(errors, level) ** 2
+        over_models = max(0.0, over_models + (sd**2 / n_draws - noise).mean())
+    squares = (n_draws - 1) * (sd**2).sum() + n_draws * (n - 1) * over_models
     pooled = stats.t.ppf((1 + level) / 2, total - 1) * math.sqrt(squares / (total - 1) / total)
-    return float(t_half_width(m, level) / math.sqrt(n) / pooled)
+    honest = stats.t.ppf((1 + level) / 2, n - 1) * math.sqrt(over_models / n)
+    return float(honest / pooled)
 
 
 def _log_sd(x: np.ndarray, n: int) -> np.ndarray:
