@@ -359,7 +359,9 @@ def list_data() -> None:
 
     for name in DATA:
         place = sets.available(name)
-        click.echo(f"{name:14} {place or f'not here; hplab data fetch {name}'}")
+        put = f"put {name}.npz into the folder HPLAB_DATA names"
+        how = f"hplab data fetch {name}" if sets.can_fetch(name) else put
+        click.echo(f"{name:14} {place or f'not here; {how}'}")
 
 
 @data.command("fetch")

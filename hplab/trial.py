@@ -170,7 +170,8 @@ _POSITIVE = (  # arguments that zero or less would turn into nonsense
     "stop_args.tau",
     "stop_args.times",
 )
-_SHARES = ("schedule_args.pct_start", "augment.flip")  # at most 1
+_SHARES = ("schedule_args.pct_start", "augment.flip", "optimizer_args.alpha")  # at most 1
+_BELOW_1 = ("model_args.dropout", "optimizer_args.beta1", "optimizer_args.beta2")
 # Times of a schedule: from 1 on epochs, below 1 a share of the run.
 TIMES = ("step_size", "milestones", "warmup", "decay", "T_0")
 _WORDS = {  # arguments that are one of a few words
@@ -263,7 +264,7 @@ class Trial:
                 raise unknown(field, getattr(self, field), choices, "Trial")
         for field, table in _COMPONENTS.items():
             name = getattr(self, field)
-            if name not in table:
+            if not isinstance(name, str) or name not in table:
                 raise unknown(field, name, table, "Trial")
             self._set(f"{field}_args", _arguments(field, name, getattr(self, f"{field}_args")))
         for field in ("lr", "weight_decay"):
@@ -296,6 +297,9 @@ class Trial:
                 raise HplabError(f"{field} must be at least {low}, got {getattr(self, field)!r}")
         if not self.lr > 0:
             raise HplabError(f"lr must be positive, got {self.lr!r}")
+        optimizer = self.arguments("optimizer")
+        if optimizer.get("nesterov") and not (optimizer["momentum"] and not optimizer["dampening"]):
+            raise HplabError("nesterov needs a momentum above 0 and a dampening of 0")
         n_folds = self.argument("split", "n_folds") if self.split == "kfold" else 1
         if self.fold > n_folds:
             raise HplabError(f"fold must be between 1 and {n_folds}, got {self.fold}")
@@ -506,6 +510,6 @@ def _like(name: str, value: object, default: object) -> Any:
         raise HplabError(f"{name} must be {low}, got {value!r}")
     if name in _SHARES and value > 1:
         raise HplabError(f"{name} must be at most 1, got {value!r}")
-    if name == "model_args.dropout" and value >= 1:
+    if name in _BELOW_1 and value >= 1:
         raise HplabError(f"{name} must be below 1, got {value!r}")
     return value

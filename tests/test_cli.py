@@ -367,7 +367,8 @@ def test_data_says_where_each_set_would_come_from(clone, hplab, monkeypatch):
     places = dict(line.split(maxsplit=1) for line in out.splitlines())
     assert places["digits"] == "embedded"
     assert places["mnist"] == "HPLAB_DATA"
-    assert places["cifar10"].startswith("not here")
+    assert places["cifar10"] == "not here; hplab data fetch cifar10"
+    assert places["dinosaurs"] == "not here; put dinosaurs.npz into the folder HPLAB_DATA names"
     assert hplab("data", "list")[1] == out
 
 

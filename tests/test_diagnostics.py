@@ -85,6 +85,15 @@ def test_measuring_changes_nothing_that_is_trained(stripes):
     assert {name: watched.curves[name] for name in plain.curves} == plain.curves
 
 
+def test_a_diverged_trial_is_not_probed_on_for_the_sake_of_its_stack(stripes):
+    wild, tame = (trial(optimizer="sgd", lr=lr, measure=("probes",)) for lr in (1e30, 1e-3))
+    [alone], beside = loop.train_lanes([wild], stripes), loop.train_lanes([wild, tame], stripes)
+
+    assert [outcome.status for outcome in beside] == ["diverged", "ok"]
+    assert beside[0].curves["probe_step"] == alone.curves["probe_step"]
+    assert len(beside[1].curves["probe_step"]) > len(alone.curves["probe_step"])
+
+
 def test_probes_come_after_the_chosen_steps_and_at_the_end_of_every_epoch(stripes):
     curves = loop.train(trial(epochs=2), stripes).curves  # 6 steps an epoch
 

@@ -109,3 +109,13 @@ def test_recorded_updates_are_the_ordinary_ones(stripes, monkeypatch, optimizer,
 
     for one, other in zip(recorded, ordinary, strict=True):
         assert one.curves["running_loss"] == pytest.approx(other.curves["running_loss"], rel=1e-5)
+
+
+def test_training_happens_on_the_card_that_was_asked_for(monkeypatch):
+    asked = []
+    monkeypatch.setattr(torch.cuda, "device", lambda d: asked.append(d) or contextlib.nullcontext())
+    for device in ("cpu", "cuda:1", "mps"):
+        with graphs.current(device):
+            pass
+
+    assert asked == ["cuda:1"]

@@ -1,6 +1,8 @@
 """Training does what its slow, obvious version does, and reports what happened."""
 
+import gc
 import math
+import weakref
 
 import pytest
 import torch
@@ -165,3 +167,21 @@ def test_training_leaves_the_global_random_state_alone(stripes):
     loop.train(trial(), stripes)
 
     assert torch.equal(torch.rand(3), expected)
+
+
+def test_a_run_that_fails_does_not_stay_in_memory(stripes, monkeypatch):
+    """A cycle would keep its tensors, on a graphics card too, until Python looks for cycles."""
+    kept = []
+
+    def fails(run, *_):
+        kept.append(weakref.ref(run))
+        raise torch.OutOfMemoryError("out of memory")
+
+    monkeypatch.setattr(loop._Run, "_updates", fails)
+    gc.disable()
+    try:
+        with pytest.raises(torch.OutOfMemoryError):
+            loop.train(trial(), stripes)
+        assert [run() for run in kept] == [None]
+    finally:
+        gc.enable()

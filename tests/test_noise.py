@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional
 
 from hplab.training import loop, noise
-from hplab.trial import Trial
+from hplab.trial import HplabError, Trial
 
 
 def expected(b, signal=3.0, trace=480.0):
@@ -67,3 +67,11 @@ def test_a_trial_may_ask_for_it(stripes):
     assert final["noise_scale"] > 0
     plain = loop.train(trial.replace(measure=()), stripes).final
     assert {name: final[name] for name in plain} == plain
+
+
+@pytest.mark.parametrize("n_train", [10, 20])
+def test_too_few_images_are_refused_before_training(stripes, monkeypatch, n_train):
+    monkeypatch.setattr(loop._Run, "outcomes", lambda run: pytest.fail("it trained"))
+    trial = Trial(data="digits", n_train=n_train, epochs=1, measure=("gradient_noise",))
+    with pytest.raises(HplabError, match=f"needs at least 32 training images, got {n_train}"):
+        loop.train(trial, stripes)

@@ -5,7 +5,8 @@ import contextlib
 import pytest
 import torch
 
-from hplab.training import loop, precision
+from hplab.training import diagnostics, evaluation, layers, loop, measures, precision
+from hplab.training.sharpness import hessian
 from hplab.trial import PRECISIONS, Trial
 
 TRIAL = Trial(data="digits", epochs=2, batch_size=24, model_args={"channels": [4], "hidden": 8})
@@ -39,6 +40,31 @@ def test_a_trial_is_measured_in_fp32_whatever_it_trained_in(stripes):
     assert outcome.final["val_loss"] == pytest.approx(loss, rel=1e-5)
 
 
+def test_tf32_is_for_updates_and_not_for_what_they_are_measured_by(stripes, monkeypatch):
+    """Read off the switches: a processor computes the same either way."""
+    seen = {"updates": [], "evaluations": [], "measures": []}
+
+    def spy(place, name, what):
+        real = getattr(place, name)
+
+        def call(*args, **keywords):
+            seen[what] += [switch.fp32_precision for switch in PLACES]
+            return real(*args, **keywords)
+
+        monkeypatch.setattr(place, name, call)
+
+    spy(loop._Run, "_update", "updates")
+    spy(evaluation, "evaluate", "evaluations")
+    spy(measures, "at_end", "measures")
+    loop.train(TRIAL.replace(precision="tf32", measure=("probes",)), stripes)
+
+    assert {what: set(found) for what, found in seen.items()} == {
+        "updates": {"tf32"},
+        "evaluations": {"ieee"},
+        "measures": {"ieee"},
+    }
+
+
 @pytest.mark.parametrize("name", PRECISIONS)
 def test_the_callers_settings_come_back_even_after_an_error(name):
     before = [place.fp32_precision for place in PLACES]
@@ -48,3 +74,37 @@ def test_the_callers_settings_come_back_even_after_an_error(name):
         raise KeyError
     assert inside == ["tf32" if name == "tf32" else "ieee"] * 2
     assert [place.fp32_precision for place in PLACES] == before
+
+
+class NoDouble(torch.Tensor):
+    """A tensor that says it is on an Apple GPU, and refuses float64 as that does."""
+
+    @classmethod
+    def __torch_function__(cls, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if function == torch.Tensor.device.__get__:
+            return torch.device("mps")
+        if function is torch.Tensor.cpu:
+            return args[0].as_subclass(torch.Tensor)
+        wants = [*args, *kwargs.values(), *([torch.float64] if "double" in str(function) else [])]
+        if any(value is torch.float64 for value in wants):
+            raise TypeError("Cannot convert a MPS Tensor to float64")
+        return super().__torch_function__(function, types, args, kwargs)
+
+
+def test_measures_do_without_float64_where_there_is_none():
+    numbers = torch.tensor([[[3.0], [4.0]]]).as_subclass(NoDouble)
+    with pytest.raises(TypeError, match="float64"):
+        numbers.double()
+    net = torch.nn.Sequential(torch.nn.Linear(1, 2, bias=False))
+    del net[0].weight
+    net[0].weight = numbers[0]
+    net.parameters = lambda: iter([net[0].weight])
+    watch = diagnostics.Watch(1)
+    watch.entropy, watch.n_images = numbers[0, 0], 2
+
+    assert diagnostics.gradient_norms({"0.weight": numbers})["batch_grad_norm"] == [5.0]
+    assert watch.mean_entropy() == [1.5]
+    assert layers.norms(net) == {"weight_norm": 5.0}
+    assert measures._norm(numbers.flatten()) == 5.0
+    assert hessian._dot(numbers.flatten(), numbers.flatten()) == 25.0

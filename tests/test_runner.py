@@ -1,16 +1,22 @@
 """The runner trains what is missing, once, and tells the truth about the rest."""
 
+import collections
 import dataclasses
+import os
+import shutil
+import signal
 import subprocess
 import sys
 import textwrap
 import time
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from hplab.sweeps import executors, presets, runner
+from hplab.sweeps import driver, executors, presets, runner
 from hplab.sweeps.store import Store
 from hplab.training import data, loop
 from hplab.trial import HplabError, Trial, grid
@@ -43,9 +49,9 @@ def same_results(one, other):
 def count(monkeypatch):
     """Count trials computed in this process."""
     calls = []
-    compute = runner.compute
+    compute = driver.compute
     monkeypatch.setattr(
-        runner, "compute", lambda trials, *rest: calls.extend(trials) or compute(trials, *rest)
+        driver, "compute", lambda trials, *rest: calls.extend(trials) or compute(trials, *rest)
     )
     return calls
 
@@ -79,7 +85,7 @@ def test_more_seeds_train_only_the_new_ones(store, count):
 
 
 def test_pool_and_serial_give_the_same_records(tmp_path, monkeypatch):
-    monkeypatch.setattr(runner, "POOL_FROM_S", 0)
+    monkeypatch.setattr(driver, "POOL_FROM_S", 0)
     stores = [Store(tmp_path / name / "results", tmp_path / name / "pending") for name in "ab"]
     smoke(TRIALS, stores[0], jobs=1)
     smoke(TRIALS, stores[1], jobs=2)
@@ -96,11 +102,11 @@ def test_a_graphics_card_gets_whole_stacks_whatever_the_cores(store, monkeypatch
         asked.append((device, workers))
         raise HplabError("enough")
 
-    monkeypatch.setattr(runner.plan, "stacks", planned)
+    monkeypatch.setattr(driver.plan, "stacks", planned)
     datasets = {"mnist": data.load("digits")}
     for device, jobs in (("cuda", 16), ("cpu", 1)):
         with pytest.raises(HplabError, match="enough"):
-            runner._train(TRIALS, datasets, device, jobs, store)
+            driver.train(TRIALS, datasets, device, jobs, store)
     assert asked == [("cuda", 1), ("cpu", 1)]
 
 
@@ -243,6 +249,15 @@ def test_unknown_device_is_refused(name):
         executors.resolve_device(name)
 
 
+@pytest.mark.parametrize("name", ["cuda:2", "cuda:x", "cuda:", "cpu:0"])
+def test_a_card_that_is_not_there_is_refused(name, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert executors.resolve_device("cuda:1") == "cuda:1"
+    with pytest.raises(HplabError, match=f"device '{name}' was asked for, but"):
+        executors.resolve_device(name)
+
+
 @pytest.mark.parametrize("jobs", [0, -2, "many"])
 def test_impossible_jobs_are_refused(jobs, monkeypatch):
     monkeypatch.setenv("HPLAB_JOBS", str(jobs))
@@ -250,13 +265,131 @@ def test_impossible_jobs_are_refused(jobs, monkeypatch):
         executors.n_workers()
 
 
+# ------------------------------------------------------------------- what can happen to a sweep
+
+NO_TWO_STACK = grid(BASE, batch_size=[60, 61, 62])
+
+
+@pytest.mark.parametrize(("seconds", "on_disk"), [(2700.0, [0, 1, 2]), (0.001, [0, 0, 0])])
+def test_a_long_trial_waits_for_no_other_and_short_ones_share_a_file(
+    store, monkeypatch, seconds, on_disk
+):
+    found, compute = [], driver.compute
+
+    def timed(trials, *rest):
+        found.append(len(list(store.pending.glob("*.jsonl"))))
+        results = compute(trials, *rest)
+        return [{**r, "cost": {**r["cost"], "train_s": seconds, "eval_s": 0.0}} for r in results]
+
+    monkeypatch.setattr(driver, "compute", timed)
+    smoke(NO_TWO_STACK, store, n_seeds=1, jobs=1)
+
+    assert found == on_disk
+    assert len(results(store)) == 3
+
+
+@pytest.fixture
+def refusing(store, monkeypatch):
+    """Let the store refuse from the end of the first stack on; return how to mend it."""
+    aside, compute = store.pending.with_name("aside"), driver.compute
+
+    def mend():
+        store.pending.unlink()
+        aside.rename(store.pending)
+
+    def spoiled(trials, *rest):
+        results = compute(trials, *rest)
+        if not aside.exists():
+            shutil.move(store.pending, aside)
+            store.pending.touch()  # a file where the folder was
+        return results
+
+    monkeypatch.setattr(driver, "compute", spoiled)
+    monkeypatch.setattr(driver, "PUT_FROM_S", 0.0)
+    return mend
+
+
+def test_what_a_full_disk_refuses_is_written_when_there_is_room_again(
+    store, refusing, monkeypatch, capsys
+):
+    compute, calls = driver.compute, []
+
+    def mended(trials, *rest):
+        results = compute(trials, *rest)
+        calls.append(trials)
+        if len(calls) == 3:
+            refusing()
+        return results
+
+    monkeypatch.setattr(driver, "compute", mended)
+    table = smoke(NO_TWO_STACK, store, n_seeds=1, jobs=1)
+
+    assert len(table) == 3
+    assert capsys.readouterr().out.count("training goes on") == 1
+
+
+def test_what_is_refused_to_the_end_lies_in_a_file_that_the_store_can_take(
+    store, refusing, monkeypatch, tmp_path
+):
+    (tmp_path / "spare").mkdir()
+    monkeypatch.setattr(driver.tempfile, "tempdir", str(tmp_path / "spare"))
+    with pytest.raises(HplabError, match="3 finished trials are in .*spare/hplab-.*move that"):
+        smoke(NO_TWO_STACK, store, n_seeds=1, jobs=1)
+
+    refusing()
+    [spared] = (tmp_path / "spare").iterdir()
+    shutil.move(spared, store.pending)
+    store.refresh()
+    table = smoke(NO_TWO_STACK, store, n_seeds=1)
+    assert (len(table), table.attrs["n_new"]) == (3, 0)
+
+
+def deadly(trials, device, source):
+    """Compute in a worker that trials with seed 1 kill, as running out of memory does."""
+    if any(seed == 1 for _, seed in trials):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return driver.compute(trials, device, source)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it kills a process")
+def test_a_trial_that_kills_its_worker_kills_nothing_else(store, monkeypatch, capsys):
+    monkeypatch.setattr(driver, "POOL_FROM_S", 0)
+    monkeypatch.setattr(driver, "compute", deadly)
+    table = smoke(TRIALS, store, jobs=2)
+
+    assert table["seed"].tolist() == [0, 0]
+    assert [f["seed"] for f in store.failures()] == [1, 1]
+    assert {f["message"] for f in store.failures()} == {"its worker process was killed twice"}
+
+
+def test_a_broken_pool_takes_only_what_it_had_begun():
+    stacks = [[trial] for trial in grid(BASE, lr=[1e-3, 1e-4, 1e-5, 1e-6])]
+    begun: list[Future] = []
+
+    def submit(executor, stack):
+        begun.append(Future())
+        if len(begun) == 2:  # the first is killed while the second waits for its turn
+            for future in begun:
+                future.set_exception(BrokenProcessPool("killed"))
+        return begun[-1]
+
+    waiting = collections.deque(stacks)
+    pool = SimpleNamespace(started=SimpleNamespace(is_set=lambda: True))
+    run = driver._until_broken(pool, submit, waiting, 2)
+    with pytest.raises(StopIteration) as end:
+        next(run)
+
+    assert sorted(end.value.value, key=stacks.index) == stacks[:2]
+    assert list(waiting) == stacks[2:]
+
+
 SWEEP = """
     import os, sys
     from pathlib import Path
-    from hplab.sweeps import runner, store
+    from hplab.sweeps import driver, runner, store
     from hplab.trial import Trial, grid
     if __name__ == "__main__":
-        runner.POOL_FROM_S, runner.PUT_EVERY_S = 0, 0.0
+        driver.POOL_FROM_S, driver.PUT_FROM_S = 0, 0.0
         here = store.Store(Path(sys.argv[1]) / "results", Path(sys.argv[1]) / "pending")
         trials = grid(Trial(data="mnist", epochs=60), batch_size=range(60, 72))  # no two stack
         runner.run(trials, preset="smoke", jobs=2, store=here)
@@ -281,6 +414,31 @@ def test_a_killed_sweep_keeps_what_is_finished_and_leaves_no_worker(tmp_path):
     assert 2 <= kept < 12
     assert workers
     assert not [pid for pid in workers if _alive_within(pid, 5.0)]
+
+
+UNGUARDED = """
+    import sys
+    from pathlib import Path
+    from hplab.sweeps import driver, runner, store
+    from hplab.trial import Trial, grid
+    driver.POOL_FROM_S = 0
+    here = store.Store(Path(sys.argv[1]) / "results", Path(sys.argv[1]) / "pending")
+    trials = grid(Trial(data="mnist", epochs=60), batch_size=[60, 61])
+    runner.run(trials, preset="smoke", jobs=2, store=here)
+"""
+
+
+def test_a_script_without_a_guard_is_told_what_it_needs(tmp_path):
+    """Workers run the script again up to `if __name__ == "__main__"`, and so would train too."""
+    script = tmp_path / "sweep.py"
+    script.write_text(textwrap.dedent(UNGUARDED))
+    done = subprocess.run(
+        [sys.executable, script, tmp_path], capture_output=True, text=True, timeout=300
+    )
+
+    assert done.returncode == 1
+    assert "if __name__ == '__main__'" in done.stderr.splitlines()[-1]
+    assert done.stderr.count("Traceback") == 1
 
 
 def _descendants(pid):

@@ -114,6 +114,17 @@ def test_two_trials_share_a_key_only_if_they_are_equal(a, b):
         ({"data": "mnist", "split": "kfold", "fold": 4}, "fold must be between 1 and 3"),
         ({"data": "mnist", "measure": ("step",)}, "did you mean 'steps'"),
         ({"data": "mnist", "measure": "steps"}, "measure must be a list of names"),
+        ({"data": "mnist", "model": ["cnn"]}, "unknown model ['cnn']"),
+        ({"data": "mnist", "optimizer_args": {"beta1": 1.5}}, "beta1 must be below 1"),
+        ({"data": "mnist", "optimizer_args": {"beta2": 1.0}}, "beta2 must be below 1"),
+        (
+            {"data": "mnist", "optimizer": "rmsprop", "optimizer_args": {"alpha": 2}},
+            "alpha must be at most 1",
+        ),
+        (
+            {"data": "mnist", "optimizer": "sgd", "optimizer_args": {"nesterov": True}},
+            "nesterov needs a momentum above 0",
+        ),
         ({"data": "mnist", "model_args": [3]}, "model_args must be a mapping"),
         ({"data": "mnist", "model": "mlp", "model_args": {"hidden": 3}}, "must be a list"),
         ({"data": "mnist", "model": "mlp", "model_args": {"hidden": [0]}}, "must be positive"),

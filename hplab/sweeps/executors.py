@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import multiprocessing
 import multiprocessing.connection
+import multiprocessing.synchronize
 import os
 import shutil
 import signal
@@ -28,7 +29,7 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _KEPT = 2**30
 # What a worker would import: the function it is sent, the first optimizer, the first split.
-_PRELOADED = ["hplab.sweeps.runner", "torch._dynamo", "sklearn.model_selection"]
+_PRELOADED = ["hplab.sweeps.driver", "torch._dynamo", "sklearn.model_selection"]
 _SHARED = "/dev/shm" if sys.platform == "linux" else "/"
 
 
@@ -58,6 +59,10 @@ def resolve_device(name: str) -> str:
         return next((device for device, found in there.items() if found), "cpu")
     if not there.get(kind, True):
         raise HplabError(f"device {name!r} was asked for, but torch finds none; use auto or cpu")
+    index = name.partition(":")[2]
+    n = torch.cuda.device_count() if kind == "cuda" else 0
+    if ":" in name and not (index.isdecimal() and int(index) < n):
+        raise HplabError(f"device {name!r} was asked for, but torch finds {n} numbered devices")
     return name
 
 
@@ -95,10 +100,25 @@ def open_executor(device: str, workers: int) -> Iterator[Executor]:
             yield SerialExecutor()
         finally:
             torch.set_num_threads(threads)
-        return
-    context = _workers_context()
+    else:
+        with open_pool(workers) as pool:
+            yield pool
+
+
+class WorkerPool(ProcessPoolExecutor):
+    """Worker processes that compute with one thread each; `started` once one of them is ready."""
+
+    def __init__(self, workers: int) -> None:
+        context = _workers_context()
+        self.started = context.Event()
+        super().__init__(workers, context, initializer=_start_worker, initargs=(self.started,))
+
+
+@contextlib.contextmanager
+def open_pool(workers: int) -> Iterator[WorkerPool]:
+    """Yield a pool of worker processes, and leave none behind."""
     before = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
+    pool = WorkerPool(workers)
     try:
         yield pool
     except BaseException:  # Ctrl-C too: do not wait for trials nobody will collect
@@ -125,6 +145,11 @@ def share(dataset: Dataset) -> Dataset | None:
     return dataset
 
 
+def is_importing_main() -> bool:
+    """Return whether this is a worker that is only starting: it runs the user's script again."""
+    return getattr(multiprocessing.current_process(), "_inheriting", False)  # as multiprocessing
+
+
 def get_ready() -> None:
     """Start the server that workers are forked from: it imports while this process plans."""
     if _workers_context().get_start_method() == "forkserver":
@@ -146,8 +171,9 @@ def _workers_context() -> multiprocessing.context.BaseContext:
     return context
 
 
-def _start_worker() -> None:
+def _start_worker(started: multiprocessing.synchronize.Event) -> None:
     """Set up one worker: one thread, deaf to Ctrl-C (the parent decides), gone with its parent."""
+    started.set()
     torch.set_num_threads(1)
     keep_freed_memory()
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -49,8 +49,6 @@ def collect_provenance(device: str = "cpu") -> dict[str, Any]:
             "deterministic": torch.are_deterministic_algorithms_enabled(),
             "cudnn_deterministic": torch.backends.cudnn.deterministic,
             "cudnn_benchmark": torch.backends.cudnn.benchmark,
-            "matmul_precision": torch.backends.cuda.matmul.fp32_precision,
-            "conv_precision": torch.backends.cudnn.conv.fp32_precision,
         },
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
     }

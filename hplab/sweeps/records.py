@@ -245,8 +245,8 @@ def _not_written(path: Path, error: OSError) -> StoreError:
     with contextlib.suppress(OSError):
         free = shutil.disk_usage(path.parent).free
     refused = StoreError(
-        f"cannot write {shown(path)}: {error.strerror} (errno {error.errno}), {free} bytes free; "
-        "nothing finished is lost: make room or mend the folder, then try again"
+        f"cannot write {shown(path)}: {error.strerror} (errno {error.errno}), {free} bytes free: "
+        "make room or mend the folder, then try again"
     )
     refused.errno = error.errno
     return refused

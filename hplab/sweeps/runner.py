@@ -1,7 +1,7 @@
 """From declared trials to a table of runs: train what the store does not hold yet.
 
 `run` is the only way from a page to training. It scales the declared trials by a preset, looks each
-up in the store, trains what is missing, stores every finished trial at once, and returns one row a
+up in the store, trains what is missing (see `hplab.sweeps.driver`), and returns one row a
 trial. With `HPLAB_MODE=cached` it never trains; it shows what is recorded and names what is not.
 """
 
@@ -11,30 +11,23 @@ import functools
 import math
 import os
 import sys
-import time
-import traceback
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from concurrent.futures import Executor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 import pandas as pd
 
-from hplab.sweeps import executors, plan, presets, progress, provenance, records
+from hplab.sweeps import driver, executors, presets
 from hplab.sweeps import store as stores
 from hplab.training import data, diagnostics, loop
-from hplab.trial import TASK, TASK_VERSION, HplabError, Trial
+from hplab.trial import TASK, TASK_VERSION, Trial
 
 FINAL = ("val_acc", "val_loss", "train_acc", "train_loss")
 GAPS = ("acc_gap", "loss_gap")
-# Below this much work for one core in all, starting worker processes costs more than it saves.
-POOL_FROM_S = 1.5
 LAYERS = tuple(
     f"layer_{what}_{when}" for what in ("signal", "gradient", "dead") for when in ("start", "end")
 )
 LADDER = ("ladder_radius", "ladder_sharpness", "ladder_se")
-PUT_EVERY_S = 2.0  # finished trials reach the disk at least this often
 
 
 def run(
@@ -81,7 +74,7 @@ def run(
     missing = (trial for trial, record in zip(scaled, found, strict=True) if record is None)
     todo = list({trial.identity(): trial for trial in missing}.values())
     if todo:
-        _train(todo, datasets, executors.resolve_device(device), jobs, store)
+        driver.train(todo, datasets, executors.resolve_device(device), jobs, store)
         found = [store.summary(trial, digests[trial.data]) for trial in scaled]
     return _table(declared, scaled, found, preset, n_new=len(todo))
 
@@ -227,188 +220,6 @@ def _long(
     table = pd.concat(pieces, ignore_index=True) if pieces else pd.DataFrame()
     table.attrs.update(runs.attrs)
     return table.reindex(columns=[*kept, index, *columns])
-
-
-# -------------------------------------------------------------------------------- training
-
-
-def _train(
-    todo: list[Trial],
-    datasets: dict[str, data.Dataset],
-    device: str,
-    jobs: int | None,
-    store: stores.Store,
-) -> None:
-    """Compute trials, longest first, and store each stack of them as it finishes."""
-    workers = executors.n_workers(jobs) if device == "cpu" else 1
-    if workers > 1 and plan.seconds(todo, datasets) < POOL_FROM_S:
-        workers = 1
-    if workers > 1:
-        executors.get_ready()
-    stacks = plan.stacks(todo, device, workers, datasets)
-    workers = min(workers, len(stacks))
-    described = provenance.collect_provenance(device)
-    prov = store.put_provenance(described | ({"threads": 1} if device == "cpu" else {}))
-    failures: list[str] = []
-    with progress.bar(len(todo), f"training on {device}") as tick, _Writer(store) as writer:
-        for _ in range(2):  # a killed worker breaks the pool: try what is left once more, alone
-            left: list[list[Trial]] = []
-            with executors.open_executor(device, workers) as executor:
-                for stack, results in _results(executor, stacks, device, datasets):
-                    if isinstance(results, BrokenProcessPool):
-                        left += [[trial] for trial in stack]
-                        continue
-                    for trial, result in zip(stack, results, strict=True):
-                        if isinstance(result, Exception):
-                            failures.append(f"{type(result).__name__}: {result}")
-                            store.log_failure(_failure(trial, datasets[trial.data].digest, result))
-                        else:
-                            writer.add(_record(trial, datasets[trial.data].digest, prov, result))
-                        tick()
-                    writer.flush_if_due()
-            stacks, workers = left, 1
-            if not stacks:
-                break
-    for [trial] in stacks:
-        failures.append("its worker process was killed twice")
-        digest = datasets[trial.data].digest
-        store.log_failure(_failure(trial, digest, BrokenProcessPool(failures[-1])))
-    if failures:
-        print(f"{len(failures)} trials failed and can be tried again; the first: {failures[0]}")
-        if not writer.n_added:
-            raise HplabError(f"no trial could be trained: {failures[0]}")
-
-
-def _results(
-    executor: Executor, stacks: list[list[Trial]], device: str, datasets: dict[str, data.Dataset]
-):
-    """Yield each stack with its results, or with the exception it ended in, as they finish."""
-    calls = [[(t.config(), t.seed) for t in stack] for stack in stacks]
-    if isinstance(executor, executors.SerialExecutor):
-        for stack, call in zip(stacks, calls, strict=True):
-            yield stack, executor.submit(compute, call, device, datasets[stack[0].data]).result()
-        return
-    sources = {name: executors.share(dataset) or name for name, dataset in datasets.items()}
-    futures = {
-        executor.submit(compute, call, device, sources[stack[0].data]): stack
-        for stack, call in zip(stacks, calls, strict=True)
-    }
-    for future in as_completed(futures):
-        error = future.exception()
-        if error is not None and not isinstance(error, BrokenProcessPool):
-            raise error
-        yield futures[future], error or future.result()
-
-
-def compute(
-    trials: list[tuple[dict[str, Any], int]], device: str, source: data.Dataset | str
-) -> list[dict[str, Any] | Exception]:
-    """Train a stack of trials in whatever process this is.
-
-    If the stack does not fit into memory, or one of its trials fails, its halves are tried: the
-    stack gets smaller, never the batch, and a failure takes nobody with it.
-
-    Args:
-        trials: Config and seed of each.
-        device: A resolved torch device.
-        source: The data, or the name by which this process loads them itself.
-
-    Returns:
-        For each trial the result part of its record, or the exception it ended in.
-    """
-    lanes = [Trial.from_config(config, seed) for config, seed in trials]
-    try:
-        dataset = _loaded(source) if isinstance(source, str) else source
-        outcomes = loop.train_lanes(lanes, dataset, device=device)
-    except Exception as error:
-        if len(trials) == 1:
-            error.add_note(traceback.format_exc())  # survives the way back to the driver
-            return [error.with_traceback(None)]
-    else:
-        return [_result(outcome, len(lanes), device) for outcome in outcomes]
-    half = len(trials) // 2
-    return compute(trials[:half], device, source) + compute(trials[half:], device, source)
-
-
-def _result(outcome: loop.Outcome, lanes: int, device: str) -> dict[str, Any]:
-    return {
-        "status": outcome.status,
-        "at": outcome.at,
-        "final": _shortest(outcome.final),
-        "curves": {name: _shortest(values) for name, values in outcome.curves.items()},
-        "cost": {
-            **{name: round(seconds, 4) for name, seconds in outcome.seconds.items()},
-            "lanes": lanes,
-            "device": device,
-            "threads": 1 if device == "cpu" else None,
-        },
-    }
-
-
-@functools.lru_cache(maxsize=1)
-def _loaded(name: str) -> data.Dataset:
-    return data.load(name)
-
-
-def _shortest(values: Any) -> Any:
-    """Return float32 numbers as their shortest decimals, in a list or a mapping; None stays."""
-    if isinstance(values, dict):
-        return {name: _shortest(value) for name, value in values.items()}
-    if isinstance(values, list):
-        return [_shortest(value) for value in values]
-    return None if values is None else records.shortest(values)
-
-
-def _record(trial: Trial, digest: str, prov: str, result: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "v": 1,
-        "key": trial.key(digest),
-        "task": TASK,
-        "task_version": TASK_VERSION,
-        "data": digest,
-        "config": trial.config(),
-        "seed": trial.seed,
-        "prov": prov,
-        **result,
-    }
-
-
-def _failure(trial: Trial, digest: str, error: Exception) -> dict[str, Any]:
-    return {
-        "key": trial.key(digest),
-        "config": trial.config(),
-        "seed": trial.seed,
-        "error": type(error).__name__,
-        "message": str(error),
-        "traceback": "".join(traceback.format_exception(error)),
-    }
-
-
-class _Writer:
-    """Puts finished records in small batches, and what is left when the sweep ends or breaks."""
-
-    def __init__(self, store: stores.Store) -> None:
-        self.store, self.waiting, self.n_added = store, [], 0
-        self.last = time.monotonic()
-
-    def __enter__(self) -> _Writer:
-        return self
-
-    def add(self, record: dict[str, Any]) -> None:
-        self.waiting.append(record)
-        self.n_added += 1
-
-    def flush_if_due(self) -> None:
-        if time.monotonic() - self.last >= PUT_EVERY_S:
-            self.flush()
-
-    def flush(self) -> None:
-        if self.waiting:
-            self.store.put(self.waiting)
-        self.waiting, self.last = [], time.monotonic()
-
-    def __exit__(self, *_: object) -> None:
-        self.flush()
 
 
 # -------------------------------------------------------------------------------- tables

@@ -166,6 +166,11 @@ def available(name: str, *, root: Path | None = None) -> str | None:
     return "cache" if _is_complete(SOURCES[name], folder) else None
 
 
+def can_fetch(name: str) -> bool:
+    """Return whether a data set can be downloaded; photos cannot."""
+    return name not in folders.PHOTOS
+
+
 def is_official(dataset: Dataset) -> bool:
     """Return whether a data set is, bit for bit, the one its authors published.
 

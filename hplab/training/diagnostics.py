@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from hplab.training import precision
 from hplab.trial import HplabError
 
 # Recorded once an epoch with the measure "diagnostics"; "batch_grad_norm_1", ... come on top.
@@ -72,7 +73,7 @@ class Watch:
 
     def mean_entropy(self) -> list[float]:
         """Return for each lane the mean entropy of its outputs, in nats."""
-        return (self.entropy.double().cpu() / self.n_images).tolist()
+        return (self.entropy.cpu().double() / self.n_images).tolist()
 
     def matrix(self) -> list[list[int]]:
         """Return each lane's confusion matrix, flat: row the true class, column the predicted."""
@@ -99,7 +100,10 @@ def gradient_norms(gradients: Mapping[str, Tensor]) -> dict[str, list[float]]:
         "batch_grad_norm" over all parameters and "batch_grad_norm_1", ... over weight and bias
         of each convolution and linear layer in turn; one value a lane.
     """
-    squares = {name: g.flatten(1).double().square().sum(dim=1) for name, g in gradients.items()}
+    squares = {
+        name: g.flatten(1).to(precision.exact(g.device)).square().sum(dim=1)
+        for name, g in gradients.items()
+    }
     layers: dict[str, Tensor] = {}
     for name, gradient in gradients.items():
         if gradient.dim() > 2:  # lanes, outputs, inputs, ...: a weight, not a bias or scale

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from hplab.training import diagnostics, losses, stack
+from hplab.training import diagnostics, losses, precision, stack
 
 EVAL_BATCH = 100  # enough to fill a core; the activations of more do not stay in its cache
 
@@ -41,7 +41,7 @@ def evaluate(
     """
     n_lanes, device = network.n_lanes, labels.device
     n = len(labels) if rows is None else rows.shape[1]
-    exact = torch.float32 if device.type == "mps" else torch.float64
+    exact = precision.exact(device)
     total = torch.zeros(n_lanes, dtype=exact, device=device)
     correct = torch.zeros(n_lanes, dtype=torch.int64, device=device)
     waiting = []

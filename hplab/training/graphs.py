@@ -6,6 +6,7 @@ them. A CUDA graph records the kernels of one update and starts all of them with
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 
 import torch
@@ -26,6 +27,15 @@ def can_capture(optimizer: str, modules: Sequence[nn.Module], device: torch.devi
     """
     drops = any(isinstance(layer, LaneDropout) for net in modules for layer in net.modules())
     return device.type == "cuda" and optimizer in CAPTURABLE and not drops
+
+
+def current(device: str) -> contextlib.AbstractContextManager:
+    """Return the context in which a graphics card is the current one.
+
+    Streams and graphs belong to the current card, whatever device the tensors are on.
+    """
+    on_cuda = torch.device(device).type == "cuda"
+    return torch.cuda.device(device) if on_cuda else contextlib.nullcontext()
 
 
 class Captured:

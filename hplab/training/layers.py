@@ -11,7 +11,7 @@ import itertools
 
 from torch import Tensor, nn
 
-from hplab.training import losses
+from hplab.training import losses, precision
 
 N_PROBE = 256  # training images that are looked at
 _WITH_WEIGHTS = (nn.Linear, nn.Conv2d)
@@ -83,14 +83,19 @@ def norms(network: nn.Module) -> dict[str, float]:
         followed by batch normalization: the network does not change when these are all multiplied
         by one number. The latter is left out where there are none.
     """
-    parameters = [p.detach().double().square().sum() for p in network.parameters()]
+    parameters = [_square(p) for p in network.parameters()]
     found = {"weight_norm": float(sum(parameters).sqrt())}
     modules = [m for m in network.modules() if not list(m.children())]
     scale_free = [
-        first.weight.detach().double().square().sum()
+        _square(first.weight)
         for first, second in itertools.pairwise(modules)
         if isinstance(first, _WITH_WEIGHTS) and isinstance(second, _NORMS)
     ]
     if scale_free:
         found["scale_free_norm"] = float(sum(scale_free).sqrt())
     return found
+
+
+def _square(weights: Tensor) -> Tensor:
+    """Return the sum of the squares."""
+    return weights.detach().to(precision.exact(weights.device)).square().sum()

@@ -116,8 +116,8 @@ def train_lanes(
     modules = [models.build(trial, shape, n_classes).to(device) for trial in lanes]
     if len(lanes) > 1 and not can_stack(first, modules[0]):
         raise HplabError(f"trials of model {first.model!r} like these cannot be stacked")
-    run = _Run(lanes, dataset, _network(modules), device)
-    with precision.matmul(first.precision):
+    with graphs.current(device), precision.matmul("fp32"):
+        run = _Run(lanes, dataset, _network(modules), device)
         outcomes = dict(zip(order, run.outcomes(), strict=True))
     return [outcomes[i] for i in range(len(trials))]
 
@@ -172,13 +172,13 @@ class _Run:
         self.images = split.train_images.to(device)
         self.labels = split.train_labels.to(device)
         self.val_images, self.val_labels = split.val_images.to(device), split.val_labels.to(device)
+        measures.check(first, first.n_train or len(self.labels))
         self.batches = batches.Batches(lanes, len(self.labels), self.labels.device)
         self.loss = losses.LOSSES[first.loss]
         self.groups = [list(g) for _, g in itertools.groupby(range(len(lanes)), self._group)]
-        capture = graphs.can_capture(first.optimizer, network.modules, self.labels.device)
+        self.capture = graphs.can_capture(first.optimizer, network.modules, self.labels.device)
         groups = [(lanes[g[0]], network.rows(g)) for g in self.groups]
-        self.optimizer = optim.build(groups, capturable=capture)
-        self.update = graphs.Captured(self._update) if capture else self._update
+        self.optimizer = optim.build(groups, capturable=self.capture)
         self.step = 0
         names = (*METRICS, *(("step_loss", "step_lr") if "steps" in first.measure else ()))
         self.curves = [{name: [] for name in names} for _ in lanes]
@@ -193,8 +193,10 @@ class _Run:
 
     def outcomes(self) -> list[Outcome]:
         """Train all epochs and return what each lane gave."""
+        # Not an attribute: a run that holds its own method would stay until the cycle is found.
+        update = graphs.Captured(self._update) if self.capture else self._update
         for epoch in range(1, self.trial.epochs + 1):
-            self._epoch(epoch)
+            self._epoch(epoch, update)
             if all(map(self._is_over, range(len(self.lanes)))):
                 break
         extras = [self._extra(i) for i in range(len(self.lanes))]
@@ -252,10 +254,11 @@ class _Run:
             self.stopped[lane] = copy.deepcopy(self.network.lane(lane))
         self.seconds["eval_s"] += time.perf_counter() - began
 
-    def _epoch(self, epoch: int) -> None:
+    def _epoch(self, epoch: int, update: graphs.Step) -> None:
         """Train one epoch, measure it, and note it for every lane that is still finite."""
         began = time.perf_counter()
-        step_losses, lrs, correct, sizes = self._updates()
+        with precision.matmul(self.trial.precision):
+            step_losses, lrs, correct, sizes = self._updates(update)
         finite, whole = torch.isfinite(step_losses).cpu(), self.network.finite().tolist()
         step_losses, correct = step_losses.cpu(), correct.tolist()
         self.seconds["train_s"] += time.perf_counter() - began
@@ -291,7 +294,7 @@ class _Run:
             self.epoch_losses[i].append(float(step_losses[:, i].double().mean()))
             self._after_epoch(i, epoch)
 
-    def _updates(self) -> tuple[Tensor, list[list[float]], Tensor, Tensor]:
+    def _updates(self, update: graphs.Step) -> tuple[Tensor, list[list[float]], Tensor, Tensor]:
         """Make one epoch of optimizer updates, without waiting for the device in between."""
         n_lanes, n_steps = len(self.lanes), self.batches.steps_per_epoch * self.trial.epochs
         self.network.train(True)
@@ -305,7 +308,7 @@ class _Run:
             labels = self.labels[batch].flatten()
             drawn = {name: values[i] for name, values in changes.items()}
             images = self.batches.augmented(self._rows(batch), drawn)
-            step_losses[i], right = self.update(self._inputs(images), labels)
+            step_losses[i], right = update(self._inputs(images), labels)
             correct += right
             self.step += 1
             if "probes" in self.trial.measure:
@@ -382,9 +385,10 @@ class _Run:
         self.network.train(False)
         self._evaluate(self.images[rows], self.labels[rows], None, watch)
         self.network.train(True)
-        for curves, live in zip(self.curves, watch.live_units(), strict=True):
-            curves.setdefault("probe_step", []).append(self.step)
-            curves.setdefault("probe_live_units", []).append(live)
+        for i, live in enumerate(watch.live_units()):
+            if not self._is_over(i):
+                self.curves[i].setdefault("probe_step", []).append(self.step)
+                self.curves[i].setdefault("probe_live_units", []).append(live)
 
     def _inputs(self, images: Tensor) -> Tensor:
         """Return uint8 images `(M, B, C, H, W)` as the network takes them."""
@@ -399,9 +403,10 @@ class _Run:
         rows: Tensor | None,
         watch: diagnostics.Watch | None = None,
     ) -> tuple[list[float], list[float]]:
-        return evaluation.evaluate(
-            self.network, self.loss, self._inputs, images, labels, rows=rows, watch=watch
-        )
+        with precision.matmul("fp32"):
+            return evaluation.evaluate(
+                self.network, self.loss, self._inputs, images, labels, rows=rows, watch=watch
+            )
 
 
 def _finite(value: float | None) -> float | None:

@@ -12,8 +12,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from hplab.training import layers, losses, models, noise, sharpness
-from hplab.trial import Trial, stream_seed
+from hplab.training import layers, losses, models, noise, precision, sharpness
+from hplab.trial import HplabError, Trial, stream_seed
 
 Numbers = dict[str, float | None]
 Series = dict[str, list[float]]
@@ -65,8 +65,8 @@ def sharpness_path(probe: Probe) -> Numbers:
     found = sharpness.average_direction(objective, RADIUS, n_directions=N_PATH, seed=probe.seed)
     return {
         "sharpness_path": found.value,
-        "weight_norm_path": float(objective.vector().double().norm()),
-        "grad_norm_path": float(sharpness.gradient(objective).double().norm()),
+        "weight_norm_path": _norm(objective.vector()),
+        "grad_norm_path": _norm(sharpness.gradient(objective)),
     }
 
 
@@ -76,7 +76,7 @@ def sharpness_at_end(probe: Probe) -> tuple[Numbers, Series]:
     whole = sharpness.average_direction(
         objective, RADIUS, n_directions=probe.trial.n_directions, seed=probe.seed
     )
-    norm = float(objective.vector().double().norm())
+    norm = _norm(objective.vector())
     radii = [*LADDER, RELATIVE * norm]
     ladder = sharpness.average_ladder(
         probe.objective(LADDER_EXAMPLES), radii, n_directions=N_LADDER, seed=probe.seed
@@ -89,13 +89,17 @@ def sharpness_at_end(probe: Probe) -> tuple[Numbers, Series]:
         "sharpness_relative": ladder[-1].value,
         "sharpness_relative_se": ladder[-1].se,
         "weight_norm": norm,
-        "grad_norm": float(sharpness.gradient(probe.objective(LADDER_EXAMPLES)).double().norm()),
+        "grad_norm": _norm(sharpness.gradient(probe.objective(LADDER_EXAMPLES))),
     }
     return numbers, {
         "ladder_radius": radii,
         "ladder_sharpness": [rung.value for rung in ladder],
         "ladder_se": [rung.se for rung in ladder],
     }
+
+
+def _norm(vector: Tensor) -> float:
+    return float(vector.to(precision.exact(vector.device)).norm())
 
 
 def _quadratic(ladder: list[sharpness.AverageSharpness]) -> float | None:
@@ -162,6 +166,19 @@ END: dict[str, Callable[[Probe], tuple[Numbers, Series]]] = {
     "norms": lambda probe: (norms(probe), {}),
     "layers": layers_at_end,
 }
+
+
+def check(trial: Trial, n_images: int) -> None:
+    """Refuse measures that so few training images cannot give, before any training.
+
+    Raises:
+        HplabError: If "gradient_noise" is asked of less than two of its small batches.
+    """
+    least = 2 * noise.SMALL
+    if "gradient_noise" in trial.measure and n_images < least:
+        raise HplabError(
+            f"measure 'gradient_noise' needs at least {least} training images, got {n_images}"
+        )
 
 
 def after_epoch(probe: Probe) -> Numbers:

@@ -65,7 +65,7 @@ def squared_norms(
         rows = slice(part * b_small, (part + 1) * b_small)
         value = losses.LOSSES[loss](model(images[rows]), labels[rows]).mean()
         gradient = torch.autograd.grad(value, weights)
-        flat = torch.cat([g.flatten() for g in gradient]).double().cpu()
+        flat = torch.cat([g.flatten() for g in gradient]).cpu().double()
         squares += float(flat.square().sum())
         total = total + flat
     return squares / n, float((total / n).square().sum())

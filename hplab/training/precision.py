@@ -27,6 +27,11 @@ def autocast(precision: str, device: torch.device) -> contextlib.AbstractContext
     return torch.autocast(device.type, torch.bfloat16)
 
 
+def exact(device: torch.device) -> torch.dtype:
+    """Return the format in which sums are taken: float64, where the device has it."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
 @contextlib.contextmanager
 def matmul(precision: str) -> Iterator[None]:
     """Fix whether a graphics card may use TF32, whatever the caller's settings, and restore them.

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hplab.training.sharpness.objective import Objective, _exact
+from hplab.training import precision
+from hplab.training.sharpness.objective import Objective
 
 GROUP = 4  # directions in one matrix product
 RANK, SAMPLE = 32, 256  # dimensions multiplied in float32; examples they are found on
@@ -74,7 +75,9 @@ def rises(
             outputs = _outputs(objective, group, steps, chunks)
             for lane in outputs:
                 losses = (objective.loss(_headed(objective, o), objective.targets) for o in lane)
-                found.append([float((x.to(_exact(x)) - base).mean()) for x in losses])
+                found.append(
+                    [float((x.to(precision.exact(x.device)) - base).mean()) for x in losses]
+                )
     return np.array(found).reshape(-1, len(steps))
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hplab.training import precision
 from hplab.training.sharpness.objective import Estimate, Objective, restored
 from hplab.trial import HplabError
 
@@ -48,6 +49,10 @@ def hessian_vector_product(objective: Objective, vector: Tensor) -> Tensor:
     return total / len(objective.inputs)
 
 
+def _dot(a: Tensor, b: Tensor) -> float:
+    return float((a * b).sum(dtype=precision.exact(a.device)))
+
+
 def hessian_trace(objective: Objective, *, n_probes: int = 16, seed: int = 0) -> Estimate:
     """Estimate the trace of the Hessian by Hutchinson's method with random signs.
 
@@ -65,7 +70,7 @@ def hessian_trace(objective: Objective, *, n_probes: int = 16, seed: int = 0) ->
     for _ in range(n_probes):
         signs = torch.randint(0, 2, (objective.dim,), generator=generator) * 2.0 - 1.0
         v = signs.to(objective.vector())
-        samples.append(float((v * hessian_vector_product(objective, v)).sum(dtype=torch.float64)))
+        samples.append(_dot(v, hessian_vector_product(objective, v)))
     return Estimate.of(samples)
 
 
@@ -94,7 +99,7 @@ def top_eigenvalues(
     basis, alphas, betas = [v / v.norm()], [], []
     for _ in range(n_steps):
         w = hessian_vector_product(objective, basis[-1])
-        alphas.append(float((w * basis[-1]).sum(dtype=torch.float64)))
+        alphas.append(_dot(w, basis[-1]))
         known = torch.stack(basis)
         for _ in range(2):
             w = w - known.T @ (known @ w)

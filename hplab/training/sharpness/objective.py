@@ -122,7 +122,7 @@ class Objective:
         with restored(self.model), self.measuring(), torch.inference_mode():
             if vector is not None:
                 self.assign(vector)
-            return torch.cat([part.to(_exact(part)) for part in self._parts()])
+            return torch.cat([part.to(precision.exact(part.device)) for part in self._parts()])
 
     def losses_of(self, vectors: Tensor) -> Tensor:
         """Return the losses at several weights `(K, d)` in one pass, float64, shape `(K, N)`."""
@@ -137,7 +137,7 @@ class Objective:
             for inputs, targets in self._pairs(size):
                 parts.append(self._vmapped(weights, inputs, targets))
             losses = torch.cat(parts, dim=1)
-            return losses.to(_exact(losses))
+            return losses.to(precision.exact(losses.device))
 
     def _vmapped(self, weights: dict[str, Tensor], inputs: Tensor, targets: Tensor) -> Tensor:
         def one(lane: dict[str, Tensor]) -> Tensor:
@@ -253,7 +253,3 @@ def _mixes(layer: nn.Module, batch_norm: str) -> bool:
     if isinstance(layer, _BatchNorm):
         return batch_norm == "batch" or not layer.track_running_stats
     return isinstance(layer, StandardizedLogits)
-
-
-def _exact(tensor: Tensor) -> torch.dtype:
-    return torch.float32 if tensor.device.type == "mps" else torch.float64

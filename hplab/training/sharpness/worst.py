@@ -118,7 +118,7 @@ def keskar(
     if n_dims is not None:
         matrix = torch.randn(len(theta), n_dims, generator=generator).to(theta)
         centre = torch.linalg.lstsq(matrix.double(), theta.double()[:, None]).solution[:, 0]
-    box = eps * (centre.abs().double().cpu().numpy() + 1)
+    box = eps * (centre.abs().cpu().double().numpy() + 1)
 
     def moved(y: np.ndarray) -> Tensor:
         y = torch.from_numpy(y).to(theta)
@@ -130,7 +130,7 @@ def keskar(
         objective.assign(theta + delta)
         slope = gradient(objective)
         slope = slope if matrix is None else matrix.T @ slope
-        return -rise, -slope.double().cpu().numpy()
+        return -rise, -slope.cpu().double().numpy()
 
     start = 0.1 * box * (2 * torch.rand(len(box), generator=generator).numpy() - 1)
     with restored(objective.model):

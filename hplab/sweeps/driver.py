@@ -1,0 +1,313 @@
+"""Training what is missing: stacks of trials into processes, and their results into the store."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import functools
+import gc
+import tempfile
+import traceback
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hplab.sweeps import executors, plan, progress, provenance, records
+from hplab.sweeps import store as stores
+from hplab.training import data, loop
+from hplab.trial import TASK, TASK_VERSION, HplabError, Trial, canonical
+
+# Below this much work for one core in all, starting worker processes costs more than it saves.
+POOL_FROM_S = 1.5
+PUT_FROM_S = 2.0  # results wait to be written together until they are worth this much training
+Result = dict[str, Any] | Exception
+Stack = list[Trial]
+
+
+def train(
+    todo: list[Trial],
+    datasets: dict[str, data.Dataset],
+    device: str,
+    jobs: int | None,
+    store: stores.Store,
+) -> None:
+    """Compute trials, longest first, and store each stack of them as it finishes.
+
+    Args:
+        todo: Different trials that have no record yet.
+        datasets: The data of every trial, by name.
+        device: A resolved torch device.
+        jobs: Worker processes on the CPU; None takes `HPLAB_JOBS` or one a core.
+        store: Where the records go.
+
+    Raises:
+        HplabError: If no trial could be trained, no worker process starts, or the store refuses
+            the records to the end.
+    """
+    if executors.is_importing_main():
+        raise SystemExit(1)  # the process that started this one says why
+    workers = executors.n_workers(jobs) if device == "cpu" else 1
+    if workers > 1 and plan.seconds(todo, datasets) < POOL_FROM_S:
+        workers = 1
+    if workers > 1:
+        executors.get_ready()
+    stacks = plan.stacks(todo, device, workers, datasets)
+    workers = min(workers, len(stacks))
+    described = provenance.collect_provenance(device)
+    prov = store.put_provenance(described | ({"threads": 1} if device == "cpu" else {}))
+    failures: list[str] = []
+    with (
+        progress.bar(len(todo), f"training on {device}") as tick,
+        _Writer(store) as writer,
+        contextlib.closing(_results(stacks, device, workers, datasets)) as finished,
+    ):
+        for stack, results in finished:
+            for trial, result in zip(stack, results, strict=True):
+                digest = datasets[trial.data].digest
+                if isinstance(result, Exception):
+                    failures.append(f"{type(result).__name__}: {result}")
+                    with contextlib.suppress(records.StoreError):  # it is told below all the same
+                        store.log_failure(_failure(trial, digest, result))
+                else:
+                    writer.add(_record(trial, digest, prov, result))
+                tick()
+            writer.flush_if_due()
+    if failures:
+        print(f"{len(failures)} trials failed and can be tried again; the first: {failures[0]}")
+        if not writer.n_added:
+            raise HplabError(f"no trial could be trained: {failures[0]}")
+
+
+# ------------------------------------------------------------------------------- processes
+
+
+def _results(
+    stacks: list[Stack], device: str, workers: int, datasets: dict[str, data.Dataset]
+) -> Iterator[tuple[Stack, list[Result]]]:
+    """Yield each stack with its results as they finish.
+
+    A worker that is killed takes its pool with it. What the pool had not begun goes on in a new
+    one; what it had begun is tried again at the end, in a process of its own.
+    """
+    waiting, begun = collections.deque(stacks), []
+    in_here = device != "cpu" or workers == 1
+    sources = datasets if in_here else {n: executors.share(d) or n for n, d in datasets.items()}
+
+    def submit(executor: Executor, stack: Stack) -> Future:
+        call = [(trial.config(), trial.seed) for trial in stack]
+        return executor.submit(compute, call, device, sources[stack[0].data])
+
+    while waiting:
+        with executors.open_executor(device, workers) as executor:
+            # One more than there are workers: none has to wait for this process.
+            width = 1 if in_here else workers + 1
+            begun += yield from _until_broken(executor, submit, waiting, width)
+    for stack in begun:
+        yield from _alone(stack, submit)
+
+
+def _until_broken(
+    executor: Executor,
+    submit: Callable[[Executor, Stack], Future],
+    waiting: collections.deque[Stack],
+    width: int,
+) -> Generator[tuple[Stack, list[Result]], None, list[Stack]]:
+    """Yield stacks with their results until none is left, or the pool breaks.
+
+    Returns:
+        The stacks that a broken pool had begun; those it had not are waiting still.
+    """
+    running: dict[Future, Stack] = {}
+    begun: list[Stack] = []
+    broken = False
+    while running or (waiting and not broken):
+        while waiting and not broken and len(running) < width:
+            try:
+                running[submit(executor, waiting[0])] = waiting[0]
+                waiting.popleft()
+            except BrokenProcessPool:
+                broken = True
+        for future in wait(running, return_when=FIRST_COMPLETED).done:
+            stack, error = running.pop(future), future.exception()
+            if isinstance(error, BrokenProcessPool):
+                _check_started(executor)
+                broken = True
+                begun.append(stack)
+            elif error is not None:
+                raise error
+            else:
+                yield stack, future.result()
+    return begun
+
+
+def _alone(
+    stack: Stack, submit: Callable[[Executor, Stack], Future]
+) -> Iterator[tuple[Stack, list[Result]]]:
+    """Try a stack in a process of its own, and its halves if that is killed too."""
+    with executors.open_pool(1) as pool:
+        error = (future := submit(pool, stack)).exception()
+        if isinstance(error, BrokenProcessPool):
+            _check_started(pool)
+    if error is None:
+        yield stack, future.result()
+    elif not isinstance(error, BrokenProcessPool):
+        raise error
+    elif len(stack) == 1:
+        yield stack, [BrokenProcessPool("its worker process was killed twice")]
+    else:
+        half = len(stack) // 2
+        yield from _alone(stack[:half], submit)
+        yield from _alone(stack[half:], submit)
+
+
+def _check_started(pool: executors.WorkerPool) -> None:
+    """Tell a worker that never ran from one that a trial killed."""
+    if not pool.started.is_set():
+        raise HplabError(
+            "no worker process could start; in a script, what trains has to stand under "
+            "if __name__ == '__main__': (or train in one process, with jobs=1)"
+        )
+
+
+def compute(
+    trials: list[tuple[dict[str, Any], int]], device: str, source: data.Dataset | str
+) -> list[Result]:
+    """Train a stack of trials in whatever process this is.
+
+    If the stack does not fit into memory, or one of its trials fails, its halves are tried: the
+    stack gets smaller, never the batch, and a failure takes nobody with it.
+
+    Args:
+        trials: Config and seed of each.
+        device: A resolved torch device.
+        source: The data, or the name by which this process loads them itself.
+
+    Returns:
+        For each trial the result part of its record, or the exception it ended in.
+    """
+    lanes = [Trial.from_config(config, seed) for config, seed in trials]
+    try:
+        dataset = _loaded(source) if isinstance(source, str) else source
+        outcomes = loop.train_lanes(lanes, dataset, device=device)
+    except Exception as error:
+        error.add_note(traceback.format_exc())  # survives the way back to the driver
+        failed = error.with_traceback(None)
+    else:
+        return [_result(outcome, len(lanes), device) for outcome in outcomes]
+    gc.collect()  # what the failed run held is to be had again
+    torch.cuda.empty_cache()  # does nothing where there is no graphics card
+    if len(trials) == 1:
+        return [failed]
+    half = len(trials) // 2
+    return compute(trials[:half], device, source) + compute(trials[half:], device, source)
+
+
+@functools.lru_cache(maxsize=1)
+def _loaded(name: str) -> data.Dataset:
+    return data.load(name)
+
+
+# --------------------------------------------------------------------------------- records
+
+
+def _result(outcome: loop.Outcome, lanes: int, device: str) -> dict[str, Any]:
+    return {
+        "status": outcome.status,
+        "at": outcome.at,
+        "final": _shortest(outcome.final),
+        "curves": {name: _shortest(values) for name, values in outcome.curves.items()},
+        "cost": {
+            **{name: round(seconds, 4) for name, seconds in outcome.seconds.items()},
+            "lanes": lanes,
+            "device": device,
+            "threads": 1 if device == "cpu" else None,
+        },
+    }
+
+
+def _shortest(values: Any) -> Any:
+    """Return float32 numbers as their shortest decimals, in a list or a mapping; None stays."""
+    if isinstance(values, dict):
+        return {name: _shortest(value) for name, value in values.items()}
+    if isinstance(values, list):
+        return [_shortest(value) for value in values]
+    return None if values is None else records.shortest(values)
+
+
+def _record(trial: Trial, digest: str, prov: str, result: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "v": 1,
+        "key": trial.key(digest),
+        "task": TASK,
+        "task_version": TASK_VERSION,
+        "data": digest,
+        "config": trial.config(),
+        "seed": trial.seed,
+        "prov": prov,
+        **result,
+    }
+
+
+def _failure(trial: Trial, digest: str, error: Exception) -> dict[str, Any]:
+    return {
+        "key": trial.key(digest),
+        "config": trial.config(),
+        "seed": trial.seed,
+        "error": type(error).__name__,
+        "message": str(error),
+        "traceback": "".join(traceback.format_exception(error)),
+    }
+
+
+class _Writer:
+    """Puts finished records, little work at a time together, and what is left at the end.
+
+    What the store refuses to write is kept and tried again with what comes next. If it refuses to
+    the end, the records go to a file among the system's temporary ones.
+    """
+
+    def __init__(self, store: stores.Store) -> None:
+        self.store, self.n_added = store, 0
+        self.waiting: list[records.Record] = []
+        self.refusal: records.StoreError | None = None
+
+    def __enter__(self) -> _Writer:
+        return self
+
+    def add(self, record: records.Record) -> None:
+        self.waiting.append(records.sealed(record))
+        self.n_added += 1
+
+    def flush_if_due(self) -> None:
+        costs = [record["cost"] for record in self.waiting]
+        if sum(cost["train_s"] + cost["eval_s"] for cost in costs) >= PUT_FROM_S:
+            self._flush()
+
+    def _flush(self) -> None:
+        try:
+            if self.waiting:
+                self.store.put(self.waiting)
+        except records.StoreError as error:
+            if self.refusal is None:
+                print(f"{error}; training goes on and what is finished is kept in memory")
+            self.refusal = error
+        else:
+            self.waiting, self.refusal = [], None
+
+    def __exit__(self, *_: object) -> None:
+        self._flush()
+        if not self.waiting:
+            return
+        lines = [(record["key"], canonical(record).encode()) for record in self.waiting]
+        name, content = records.batch(lines)
+        path = Path(tempfile.gettempdir()) / f"hplab-{name}"
+        what = f"{self.refusal}; {len(lines)} finished trials"
+        try:
+            records.write_whole(path, content)
+        except records.StoreError as error:
+            raise HplabError(f"{what} are lost, since neither could {path}: {error}") from error
+        raise HplabError(f"{what} are in {path}: move that file to {self.store.pending}")
