@@ -5,6 +5,7 @@ import contextlib
 import pytest
 import torch
 
+from hplab.sweeps import provenance
 from hplab.training import diagnostics, evaluation, layers, loop, measures, precision
 from hplab.training.sharpness import hessian
 from hplab.trial import PRECISIONS, Trial
@@ -74,6 +75,13 @@ def test_the_callers_settings_come_back_even_after_an_error(name):
         raise KeyError
     assert inside == ["tf32" if name == "tf32" else "ieee"] * 2
     assert [place.fp32_precision for place in PLACES] == before
+
+
+def test_provenance_leaves_the_format_to_the_trial():
+    """The switches as they stand outside training say nothing about it."""
+    switches = provenance.collect_provenance()["switches"]
+    assert "deterministic" in switches
+    assert not [name for name in switches if name.endswith("_precision")]
 
 
 class NoDouble(torch.Tensor):

@@ -428,6 +428,7 @@ UNGUARDED = """
 """
 
 
+@pytest.mark.timeout(300)  # three processes import torch, one after another
 def test_a_script_without_a_guard_is_told_what_it_needs(tmp_path):
     """Workers run the script again up to `if __name__ == "__main__"`, and so would train too."""
     script = tmp_path / "sweep.py"
