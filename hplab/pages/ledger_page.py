@@ -237,7 +237,8 @@ def _why_apart(verdict: Verdict) -> str:
     if claim.own_cause:
         return claim.own_cause
     if verdict.outcome == "inconclusive":
-        if any(part.get("outside") for part in verdict.finding.parts):
+        published = [part for part in verdict.finding.parts if "report" in part]
+        if any(part["outcome"] == "contradicted" for part in published):
             return "The report's setting had to be reconstructed, so the miss may be ours."
         if verdict.kind == SCALED:
             return "Scaled-down runs, and few of them, may not settle it."
