@@ -53,7 +53,7 @@ serve: $(READY) ## show the built pages at http://127.0.0.1:8000 (PORT=) | at on
 lab: $(READY) ## open the studies in JupyterLab, on this machine only | 5 s
 	@$(BIN)/jupyter lab --ServerApp.ip=127.0.0.1 --LabApp.default_url=/lab/tree/book/studies
 
-test: $(READY) ## run the tests | 4.5 min
+test: $(READY) ## run the tests | 5 min
 	@echo "test: running the tests on $(or $(JOBS),2) cores, in $(VENV)"
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(or $(JOBS),2) --dist loadgroup $(ARGS)
 
