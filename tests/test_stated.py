@@ -1,0 +1,65 @@
+"""Numbers that a page states in words and no record holds, counted again."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from hplab.sweeps import presets
+from hplab.training import data, folders, models
+from hplab.trial import Trial
+
+DINOSAURS = Trial(
+    data="dinosaurs",
+    model="cnn",
+    model_args={"channels": [16, 32, 64], "batch_norm": True},
+    normalize="imagenet",
+    split="kfold",
+)
+
+
+@pytest.mark.skipif(
+    not (Path(os.environ.get("HPLAB_DATA") or "-") / "dinosaurs.npz").is_file(),
+    reason="needs the photos of report 000",
+)
+def test_near_copies_of_the_photos_are_as_many_as_study_6_says():
+    photos = data.load("dinosaurs")
+    groups = photos.groups.numpy()
+    split = data.split(photos, split="kfold", split_args={}, fold=1)
+    shared = np.isin(groups[split.val_index], groups[split.train_index])
+
+    assert (len(groups), in_a_group(groups)) == (2447, 678)
+    assert in_a_group(folders.near_copies(photos.images.numpy())) == 675
+    assert (shared.sum(), len(shared)) == (165, 816)
+
+
+def in_a_group(groups):
+    """Return how many images share their group with another one."""
+    sizes = np.unique(groups, return_counts=True)[1]
+    return sizes[sizes > 1].sum()
+
+
+def live_before_training(trial):
+    """Return how many units of the last hidden layer answer to some digit, with new weights."""
+    digits = data.load("digits")
+    images = digits.images.float()
+    network = models.build(trial, (1, 8, 8), 10)
+    last = [module for module in network.modules() if isinstance(module, torch.nn.Linear)][-1]
+    seen = []
+    last.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    with torch.no_grad():
+        network((images - images.mean()) / images.std())
+    return int((seen[0] > 0).any(0).sum())
+
+
+def test_pooled_digits_leave_about_half_of_the_units_dead_before_the_first_step():
+    pooled = DINOSAURS.replace(**{"model_args.global_pool": True})
+    counts = {}
+    for name, trial in (("plain", DINOSAURS), ("pooled", pooled)):
+        small = presets.PRESETS["laptop"].scale(trial)
+        counts[name] = [live_before_training(small.replace(seed=seed)) for seed in range(5)]
+
+    assert min(counts["plain"]) >= 28
+    assert 12 <= np.mean(counts["pooled"]) <= 20
