@@ -217,6 +217,26 @@ def test_recorded_is_the_biggest_preset_on_the_reports_own_data(store, monkeypat
         runner.recorded([digits], preset="papers", store=store)
 
 
+def test_one_run_at_paper_does_not_hide_a_whole_grid_at_reduced(store, monkeypatch):
+    halved = dataclasses.replace(presets.PRESETS["reduced"], epochs={"digits": 0.5})
+    monkeypatch.setitem(presets.PRESETS, "reduced", halved)
+    digits = BASE.replace(data="digits", n_train=64, epochs=2)
+    both = grid(digits, lr=[0.1, 0.01])
+    runner.run(both, preset="reduced", store=store)
+    runner.run(both[:1], preset="paper", store=store)
+    assert runner.recorded(both, store=store).attrs["preset"] == "reduced"
+
+    runner.run(both[1:], preset="paper", store=store)
+    assert runner.recorded(both, store=store).attrs["preset"] == "paper"
+
+
+def test_a_missing_trial_is_said_to_be_of_the_study_that_trains_it(store, monkeypatch, capsys):
+    monkeypatch.setenv("HPLAB_STUDY", "01-learning-rate")
+    runner.recorded([BASE], study="02-batch-size", store=store)
+
+    assert "make execute STUDY=02-batch-size PRESET=paper" in capsys.readouterr().out
+
+
 def test_nothing_recorded_gives_an_empty_table_with_columns(store):
     table = runner.recorded(TRIALS, store=store)
 
