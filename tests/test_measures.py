@@ -134,6 +134,19 @@ def test_the_path_is_measured_at_few_epochs_dense_at_the_start(epochs, first, n)
     assert len(found) == n
 
 
+def test_the_path_is_measured_where_the_stopping_rule_ends_it():
+    """Not at the checkpoint before: what the network was like at its last epoch."""
+    stop = {"stop": "loss_change", "stop_args": {"tau": 10.0, "times": 4}}
+    t = trial(epochs=400, n_train=None, measure=("sharpness_path",), **stop)
+
+    path = loop.train(t, data.load("digits")).curves
+
+    n_epochs = len(path["val_loss"])
+    assert n_epochs not in measures.checkpoints(400)
+    assert len(path["sharpness_path"]) == n_epochs
+    assert path["sharpness_path"][-1] is not None
+
+
 def test_measures_reach_the_table_of_runs(store):
     t = trial(data="cifar10", epochs=1000, n_train=None, measure=("sharpness", "sharpness_path"))
     runs = runner.run([t], preset="smoke", device="cpu", store=store)

@@ -137,3 +137,24 @@ def test_weight_decay_follows_torchs_own_optimizer_bit_for_bit(name):
     torchs = path(lambda p: cls(p, lr=0.01, weight_decay=0.1, fused=True), n_steps=50)
 
     assert ours == torchs
+
+
+@pytest.mark.parametrize("arguments", [{}, {"lr_decay": 0.1, "initial_accumulator_value": 0.5}])
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+def test_adagrad_for_cards_is_torchs_own_at_every_step(arguments, weight_decay):
+    trial = Trial(
+        data="mnist",
+        optimizer="adagrad",
+        optimizer_args=arguments,
+        lr=0.01,
+        weight_decay=weight_decay,
+    )
+    rates = torch.tensor([0.01], dtype=torch.float64)
+
+    ours = path(lambda p: optim.build([(trial, p)], rates=rates), n_steps=50)
+    torchs = path(
+        lambda p: torch.optim.Adagrad(p, lr=0.01, weight_decay=weight_decay, **arguments),
+        n_steps=50,
+    )
+
+    assert ours == pytest.approx(torchs, rel=1e-12)

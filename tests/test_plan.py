@@ -54,6 +54,15 @@ def test_the_longest_work_comes_first():
     assert [stack[0].epochs for stack in plan.stacks(trials, "cpu", 1, DATA)] == [50, 3]
 
 
+def test_an_order_that_is_asked_for_is_kept():
+    first, second = grid(SMALL, batch_size=[8], seed=range(2)), grid(SMALL, seed=range(3))
+    long = [SMALL.replace(epochs=50)]
+
+    found = plan.stacks([*first, *long, *second], "cpu", 1, DATA, in_order=True)
+
+    assert found == [first, long, second]
+
+
 def test_the_time_of_a_sweep_is_that_of_its_trials():
     one = plan.seconds([SMALL], DATA)
 

@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import math
 import os
 import shutil
 import signal
@@ -98,7 +99,7 @@ def test_a_graphics_card_gets_whole_stacks_whatever_the_cores(store, monkeypatch
     """There is one of it: a stack split over sixteen workers would run in sixteen parts."""
     asked = []
 
-    def planned(trials, device, workers, datasets):
+    def planned(trials, device, workers, datasets, *, in_order):
         asked.append((device, workers))
         raise HplabError("enough")
 
@@ -185,6 +186,47 @@ def test_a_stack_that_does_not_fit_is_halved_and_gives_the_same_results(tmp_path
     assert {r["cost"]["lanes"] for r in roomy.records()} == {6}
     assert {r["cost"]["lanes"] for r in tight.records()} <= {1, 2}
     same_results(roomy, tight)
+
+
+@pytest.mark.parametrize(("culprits", "n_calls"), [({0, 1, 2, 3, 4, 5, 6, 7}, 3), ({5}, 8)])
+def test_a_fault_of_every_trial_is_found_out_at_once(monkeypatch, culprits, n_calls):
+    """A stack of 512 that cannot train is not tried a thousand times."""
+    calls = []
+
+    def train_lanes(trials, dataset, *, device):
+        calls.append(len(trials))
+        if culprits & {trial.seed for trial in trials}:
+            raise ValueError("it cannot be")
+        return [trial.seed for trial in trials]
+
+    monkeypatch.setattr(loop, "train_lanes", train_lanes)
+    monkeypatch.setattr(driver, "_result", lambda outcome, *_: outcome)
+    trials = [(trial.config(), trial.seed) for trial in grid(BASE, seed=range(8))]
+
+    results = driver.compute(trials, "cpu", data.load("digits"))
+
+    assert [isinstance(x, ValueError) for x in results] == [i in culprits for i in range(8)]
+    assert [x for x in results if isinstance(x, int)] == sorted(set(range(8)) - culprits)
+    assert len(calls) == n_calls
+
+
+def test_nothing_is_begun_that_would_not_be_done_in_time():
+    stacks = [[trial] for trial in grid(BASE, lr=[1e-3, 1e-4], batch_size=[16, 32])]
+    clock = driver._Clock(time.monotonic() + 60.0)
+    assert all(map(clock.has_room, stacks))
+
+    clock.note(stacks[0], 90.0)
+
+    assert not any(map(clock.has_room, stacks))  # the first of a kind is taken for the slowest
+    clock.note(stacks[1], 30.0)  # another batch size is another kind
+    assert [clock.has_room(stack) for stack in stacks] == [False, True, False, True]
+
+
+def test_what_there_is_no_time_for_is_left(store, capsys):
+    datasets = {"mnist": data.load("digits")}
+    driver.train(TRIALS, datasets, "cpu", 1, store, until=time.monotonic())
+    assert not list(store.records())
+    assert "6 trials were left" in capsys.readouterr().out
 
 
 def test_cached_mode_never_trains_and_names_what_is_missing(store, count, monkeypatch, capsys):
@@ -395,7 +437,7 @@ def test_a_broken_pool_takes_only_what_it_had_begun():
 
     waiting = collections.deque(stacks)
     pool = SimpleNamespace(started=SimpleNamespace(is_set=lambda: True))
-    run = driver._until_broken(pool, submit, waiting, 2)
+    run = driver._until_broken(pool, submit, waiting, 2, driver._Clock(math.inf))
     with pytest.raises(StopIteration) as end:
         next(run)
 

@@ -76,8 +76,13 @@ def assert_same(together, alone, *, normalised):
 @pytest.fixture(autouse=True)
 def _images_in_default_dtype(monkeypatch):
     """Let images follow the default dtype, so that whole runs can be compared in float64."""
-    plain = data.normalize
-    monkeypatch.setattr(data, "normalize", lambda *args: plain(*args).to(torch.get_default_dtype()))
+    plain = data.normalizer
+
+    def normalizer(*args):
+        normalize = plain(*args)
+        return lambda images: normalize(images).to(torch.get_default_dtype())
+
+    monkeypatch.setattr(data, "normalizer", normalizer)
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)

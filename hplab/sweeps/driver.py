@@ -6,7 +6,9 @@ import collections
 import contextlib
 import functools
 import gc
+import math
 import tempfile
+import time
 import traceback
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
@@ -34,6 +36,10 @@ def train(
     device: str,
     jobs: int | None,
     store: stores.Store,
+    *,
+    sharers: int = 1,
+    in_order: bool = False,
+    until: float = math.inf,
 ) -> None:
     """Compute trials, longest first, and store each stack of them as it finishes.
 
@@ -43,6 +49,11 @@ def train(
         device: A resolved torch device.
         jobs: Worker processes on the CPU; None takes `HPLAB_JOBS` or one a core.
         store: Where the records go.
+        sharers: Processes that share a graphics card, each with whole stacks of its own: while one
+            of them asks for kernels or measures, another computes.
+        in_order: Compute the trials in the order given instead.
+        until: When to be done, on the clock of `time.monotonic`. No stack is begun that would take
+            longer, judging by the slowest of its kind so far, or of all if it is the first.
 
     Raises:
         HplabError: If no trial could be trained, no worker process starts, or the store refuses
@@ -53,17 +64,17 @@ def train(
     workers = executors.n_workers(jobs) if device == "cpu" else 1
     if workers > 1 and plan.seconds(todo, datasets) < POOL_FROM_S:
         workers = 1
-    if workers > 1:
+    if max(workers, sharers) > 1:
         executors.get_ready()
-    stacks = plan.stacks(todo, device, workers, datasets)
-    workers = min(workers, len(stacks))
+    stacks = plan.stacks(todo, device, workers, datasets, in_order=in_order)
+    workers = min(workers if device == "cpu" else sharers, len(stacks))
     described = provenance.collect_provenance(device)
     prov = store.put_provenance(described | ({"threads": 1} if device == "cpu" else {}))
     failures: list[str] = []
     with (
         progress.bar(len(todo), f"training on {device}") as tick,
         _Writer(store) as writer,
-        contextlib.closing(_results(stacks, device, workers, datasets)) as finished,
+        contextlib.closing(_results(stacks, device, workers, datasets, _Clock(until))) as finished,
     ):
         for stack, results in finished:
             for trial, result in zip(stack, results, strict=True):
@@ -76,6 +87,9 @@ def train(
                     writer.add(_record(trial, digest, prov, result))
                 tick()
             writer.flush_if_due()
+    left = len(todo) - writer.n_added - len(failures)
+    if left:
+        print(f"{left} trials were left, since there was no time for them")
     if failures:
         print(f"{len(failures)} trials failed and can be tried again; the first: {failures[0]}")
         if not writer.n_added:
@@ -85,8 +99,29 @@ def train(
 # ------------------------------------------------------------------------------- processes
 
 
+class _Clock:
+    """Says whether there is time for another stack, judging by those that are done."""
+
+    def __init__(self, until: float) -> None:
+        self.until = until
+        self.slowest: dict[str, float] = {}
+
+    def note(self, stack: Stack, seconds: float) -> None:
+        kind = loop.stack_key(stack[0])
+        self.slowest[kind] = max(seconds, self.slowest.get(kind, 0.0))
+
+    def has_room(self, stack: Stack) -> bool:
+        longest = max(self.slowest.values(), default=0.0)
+        needed = self.slowest.get(loop.stack_key(stack[0]), longest)
+        return time.monotonic() + needed < self.until
+
+
 def _results(
-    stacks: list[Stack], device: str, workers: int, datasets: dict[str, data.Dataset]
+    stacks: list[Stack],
+    device: str,
+    workers: int,
+    datasets: dict[str, data.Dataset],
+    clock: _Clock,
 ) -> Iterator[tuple[Stack, list[Result]]]:
     """Yield each stack with its results as they finish.
 
@@ -94,7 +129,7 @@ def _results(
     one; what it had begun is tried again at the end, in a process of its own.
     """
     waiting, begun = collections.deque(stacks), []
-    in_here = device != "cpu" or workers == 1
+    in_here = workers == 1
     sources = datasets if in_here else {n: executors.share(d) or n for n, d in datasets.items()}
 
     def submit(executor: Executor, stack: Stack) -> Future:
@@ -105,7 +140,7 @@ def _results(
         with executors.open_executor(device, workers) as executor:
             # One more than there are workers: none has to wait for this process.
             width = 1 if in_here else workers + 1
-            begun += yield from _until_broken(executor, submit, waiting, width)
+            begun += yield from _until_broken(executor, submit, waiting, width, clock)
     for stack in begun:
         yield from _alone(stack, submit)
 
@@ -115,24 +150,31 @@ def _until_broken(
     submit: Callable[[Executor, Stack], Future],
     waiting: collections.deque[Stack],
     width: int,
+    clock: _Clock,
 ) -> Generator[tuple[Stack, list[Result]], None, list[Stack]]:
-    """Yield stacks with their results until none is left, or the pool breaks.
+    """Yield stacks with their results until none is left, time is up, or the pool breaks.
+
+    Stacks there is no time for are dropped from `waiting`.
 
     Returns:
         The stacks that a broken pool had begun; those it had not are waiting still.
     """
-    running: dict[Future, Stack] = {}
+    running: dict[Future, tuple[Stack, float]] = {}
     begun: list[Stack] = []
     broken = False
     while running or (waiting and not broken):
         while waiting and not broken and len(running) < width:
+            if not clock.has_room(waiting[0]):
+                waiting.popleft()
+                continue
             try:
-                running[submit(executor, waiting[0])] = waiting[0]
+                running[submit(executor, waiting[0])] = waiting[0], time.monotonic()
                 waiting.popleft()
             except BrokenProcessPool:
                 broken = True
         for future in wait(running, return_when=FIRST_COMPLETED).done:
-            stack, error = running.pop(future), future.exception()
+            (stack, start), error = running.pop(future), future.exception()
+            clock.note(stack, time.monotonic() - start)
             if isinstance(error, BrokenProcessPool):
                 _check_started(executor)
                 broken = True
@@ -159,9 +201,8 @@ def _alone(
     elif len(stack) == 1:
         yield stack, [BrokenProcessPool("its worker process was killed twice")]
     else:
-        half = len(stack) // 2
-        yield from _alone(stack[:half], submit)
-        yield from _alone(stack[half:], submit)
+        for half in _halves(stack):
+            yield from _alone(half, submit)
 
 
 def _check_started(pool: executors.WorkerPool) -> None:
@@ -178,8 +219,10 @@ def compute(
 ) -> list[Result]:
     """Train a stack of trials in whatever process this is.
 
-    If the stack does not fit into memory, or one of its trials fails, its halves are tried: the
-    stack gets smaller, never the batch, and a failure takes nobody with it.
+    If the stack does not fit into memory, its halves are tried: the stack gets smaller, never the
+    batch. If it fails in another way, its first two trials are tried alone. Where both fail alike,
+    the rest would too; otherwise the rest are tried in halves, so that a failure takes nobody with
+    it.
 
     Args:
         trials: Config and seed of each.
@@ -202,8 +245,26 @@ def compute(
     torch.cuda.empty_cache()  # does nothing where there is no graphics card
     if len(trials) == 1:
         return [failed]
-    half = len(trials) // 2
-    return compute(trials[:half], device, source) + compute(trials[half:], device, source)
+    first: list[Result] = []
+    if len(trials) > 2 and not _is_memory(failed):
+        first = [*compute(trials[:1], device, source), *compute(trials[1:2], device, source)]
+        trials = trials[2:]
+        if all(isinstance(one, Exception) and _same(one, failed) for one in first):
+            return first + [failed] * len(trials)
+    parts = [part for part in _halves(trials) if part]
+    return first + [result for part in parts for result in compute(part, device, source)]
+
+
+def _halves(trials: list) -> tuple[list, list]:
+    return trials[: len(trials) // 2], trials[len(trials) // 2 :]
+
+
+def _is_memory(error: Exception) -> bool:
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "memory" in str(error)
+
+
+def _same(one: Exception, other: Exception) -> bool:
+    return type(one) is type(other) and str(one) == str(other)
 
 
 @functools.lru_cache(maxsize=1)
@@ -225,6 +286,7 @@ def _result(outcome: loop.Outcome, lanes: int, device: str) -> dict[str, Any]:
             "lanes": lanes,
             "device": device,
             "threads": 1 if device == "cpu" else None,
+            **({} if outcome.eager is None else {"eager": outcome.eager}),
         },
     }
 

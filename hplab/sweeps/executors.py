@@ -89,10 +89,11 @@ def open_executor(device: str, workers: int) -> Iterator[Executor]:
     """Yield an executor for trials on that device, and leave no process behind.
 
     Args:
-        device: A resolved torch device; anything but the CPU runs in this process.
-        workers: Worker processes on the CPU; 1 runs in this process.
+        device: A resolved torch device.
+        workers: Worker processes; 1 runs in this process. Several on a graphics card share it:
+            while one of them asks for kernels or measures, another computes.
     """
-    if device != "cpu" or workers == 1:
+    if workers == 1:
         threads = torch.get_num_threads()
         torch.set_num_threads(1 if device == "cpu" else threads)
         keep_freed_memory()

@@ -14,16 +14,26 @@ from hplab.trial import Trial
 
 # Lanes of one stack, by the parameters of one network. On a processor, stacking pays while a step
 # is mostly overhead; larger networks fill it alone, and their stacks spill out of the cache. A
-# graphics card is mostly idle even then.
+# graphics card is mostly idle even then: networks without convolutions stack as long as memory
+# lasts; grouped convolutions of wide networks are slower than one network after the other.
 CPU_WIDTH = ((50_000, 30), (math.inf, 1))
-GPU_WIDTH = ((50_000, 512), (500_000, 64), (math.inf, 1))
+GPU_WIDTH = ((50_000, 512), (5_000_000, 64), (math.inf, 1))
+GPU_CONV_WIDTH = ((50_000, 512), (500_000, 64), (math.inf, 1))
+# Of a card's free memory, what the lanes of one stack may take: weights, gradients, two numbers of
+# optimizer state, the graph's copy and a temporary of each, and activations.
+_SHARE, _COPIES = 0.4, 6
 # What one core of a laptop roughly does, to tell a short sweep from a long one: seconds of an
 # update beside its arithmetic, and multiplications and additions a second.
 _UPDATE_S, _FLOPS = 4e-4, 4e10
 
 
 def stacks(
-    trials: list[Trial], device: str, workers: int, datasets: Mapping[str, data.Dataset]
+    trials: list[Trial],
+    device: str,
+    workers: int,
+    datasets: Mapping[str, data.Dataset],
+    *,
+    in_order: bool = False,
 ) -> list[list[Trial]]:
     """Group trials into stacks that train together, those with most work first.
 
@@ -33,6 +43,7 @@ def stacks(
         workers: Processes that will share the work. A group of trials that is much of the work is
             spread over them; a small one stays together, since wide stacks cost less a trial.
         datasets: The data of every trial, by name.
+        in_order: Put the stacks in the order of their first trials instead.
 
     Returns:
         The same trials, each in one stack. The trials of a stack differ only in what the lanes of
@@ -47,7 +58,12 @@ def stacks(
         n_stacks = max(math.ceil(len(group) / lanes), min(workers, len(group), shares))
         bounds = [round(i * len(group) / n_stacks) for i in range(n_stacks + 1)]
         found += [(each * (b - a), group[a:b]) for a, b in itertools.pairwise(bounds)]
-    return [stack for _, stack in sorted(found, key=lambda some: some[0], reverse=True)]
+    if in_order:
+        place = {trial.identity(): i for i, trial in enumerate(trials)}
+        found.sort(key=lambda some: min(place[trial.identity()] for trial in some[1]))
+    else:
+        found.sort(key=lambda some: some[0], reverse=True)
+    return [stack for _, stack in found]
 
 
 def seconds(trials: list[Trial], datasets: Mapping[str, data.Dataset]) -> float:
@@ -69,9 +85,20 @@ def width(trial: Trial, network: nn.Module, device: str) -> int:
     """Return how many trials like this one, with networks like this one, train together at most."""
     if not loop.can_stack(trial, network):
         return 1
-    table = CPU_WIDTH if device == "cpu" else GPU_WIDTH
     n_parameters = sum(p.numel() for p in network.parameters())
-    return next(lanes for limit, lanes in table if n_parameters < limit)
+    convolves = any(isinstance(layer, nn.Conv2d) for layer in network.modules())
+    on_card = GPU_CONV_WIDTH if convolves else GPU_WIDTH
+    table = CPU_WIDTH if device == "cpu" else on_card
+    lanes = next(lanes for limit, lanes in table if n_parameters < limit)
+    return max(1, min(lanes, _fitting(n_parameters, device)))
+
+
+def _fitting(n_parameters: int, device: str) -> int:
+    """Return how many lanes of a network's size fit into what is free of a card's memory."""
+    if torch.device(device).type != "cuda":
+        return 2**30
+    free, _ = torch.cuda.mem_get_info(device)
+    return int(_SHARE * free / (4 * _COPIES * n_parameters))
 
 
 def _seconds(trial: Trial, dataset: data.Dataset) -> float:

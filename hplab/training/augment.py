@@ -24,6 +24,11 @@ def streams(trials: Sequence[Trial]) -> list[torch.Generator]:
     return [torch.Generator().manual_seed(stream_seed(t.seed, "augment")) for t in trials]
 
 
+def names(how: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of the random numbers that `draw` draws for an image."""
+    return tuple(name for change in how for name in _NUMBERS[change])
+
+
 def draw(how: Mapping[str, Any], n: int, generators: Sequence[torch.Generator]) -> Draws:
     """Draw the changes of one epoch.
 
@@ -114,3 +119,4 @@ def _rotate(largest: float, n: int, generator: torch.Generator) -> Draws:
 
 
 _DRAWS = {"crop": _crop, "flip": _flip, "rotate": _rotate}
+_NUMBERS = {"crop": ("top", "left"), "flip": ("flip",), "rotate": ("angle",)}

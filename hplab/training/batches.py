@@ -23,6 +23,7 @@ class Batches:
     Attributes:
         subset: Which training images each lane keeps, `(M, n_train)`, or None for all of them.
         steps_per_epoch: Updates in an epoch.
+        drawn: Names of the random numbers that augmentation draws for an image, in order.
     """
 
     def __init__(self, lanes: Sequence[Trial], n_images: int, device: torch.device) -> None:
@@ -32,6 +33,7 @@ class Batches:
         self.steps_per_epoch = steps_per_epoch(self.trial, self.n_train)
         self._orders = [torch.Generator().manual_seed(stream_seed(t.seed, "order")) for t in lanes]
         self._changes = augment.streams(lanes)
+        self.drawn = augment.names(self.trial.augment)
 
     def rows(self) -> list[Tensor]:
         """Return the rows of the training part that each step of an epoch uses, `(M, B)` each."""
@@ -51,7 +53,7 @@ class Batches:
             return {}
         drawn = augment.draw(self.trial.augment, self.n_train, self._changes)
         size = self.trial.batch_size
-        return {name: values.to(self.device).split(size, dim=1) for name, values in drawn.items()}
+        return {name: drawn[name].to(self.device).split(size, dim=1) for name in self.drawn}
 
     def augmented(self, images: Tensor, changes: augment.Draws) -> Tensor:
         """Return uint8 images `(M, B, C, H, W)`, changed as drawn for their step."""

@@ -10,6 +10,7 @@ from torch import Tensor
 from hplab.training import diagnostics, losses, precision, stack
 
 EVAL_BATCH = 100  # enough to fill a core; the activations of more do not stay in its cache
+CARD_VALUES = 2**26  # input values of all lanes in one batch on a graphics card: 0.3 GB of them
 
 
 @torch.inference_mode()
@@ -41,12 +42,13 @@ def evaluate(
     """
     n_lanes, device = network.n_lanes, labels.device
     n = len(labels) if rows is None else rows.shape[1]
+    size = batch_size(n_lanes, images[0].numel(), device)
     exact = precision.exact(device)
     total = torch.zeros(n_lanes, dtype=exact, device=device)
     correct = torch.zeros(n_lanes, dtype=torch.int64, device=device)
     waiting = []
-    for start in range(0, n, EVAL_BATCH):
-        part = slice(start, min(n, start + EVAL_BATCH))
+    for start in range(0, n, size):
+        part = slice(start, min(n, start + size))
         if rows is None:
             x = prepare(images[None, part]).expand(n_lanes, -1, -1, -1, -1)
             wanted = labels[part].repeat(n_lanes)
@@ -55,7 +57,7 @@ def evaluate(
             x, wanted = prepare(images[chosen]), labels[chosen].flatten()
         body = network.body(x, watch and watch.see_hidden)
         waiting.append((body, wanted.view(n_lanes, -1)))
-        if network.head is not None and start + EVAL_BATCH < n:
+        if network.head is not None and start + size < n:
             continue  # the head has to see all examples at once
         logits, wanted = (torch.cat(parts, dim=1) for parts in zip(*waiting, strict=True))
         logits = logits if network.head is None else network.head(logits)
@@ -65,3 +67,17 @@ def evaluate(
         total += loss(logits, wanted).to(exact).view(n_lanes, -1).sum(dim=1)
         correct += losses.is_correct(logits, wanted).view(n_lanes, -1).sum(dim=1)
     return [x / n for x in total.tolist()], [x / n for x in correct.tolist()]
+
+
+def batch_size(n_lanes: int, n_values: int, device: torch.device) -> int:
+    """Return how many examples are measured at once.
+
+    Args:
+        n_lanes: Networks that are measured side by side.
+        n_values: Values of one image.
+        device: Where they are. A processor wants what stays in its cache, a graphics card what
+            keeps all of it busy.
+    """
+    if device.type == "cpu":
+        return EVAL_BATCH
+    return max(EVAL_BATCH, CARD_VALUES // (n_lanes * n_values))

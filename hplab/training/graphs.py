@@ -7,6 +7,7 @@ them. A CUDA graph records the kernels of one update and starts all of them with
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Callable, Sequence
 
 import torch
@@ -16,8 +17,9 @@ from hplab.training.dropout import LaneDropout
 
 WARM_UP = 3  # updates made the ordinary way, so that libraries and optimizer state are set up
 # Optimizers whose every number lives on the device when asked for: what a graph needs.
-CAPTURABLE = ("sgd", "adam", "adamw", "rmsprop")
+CAPTURABLE = ("sgd", "adam", "adamw", "rmsprop", "adagrad")
 Step = Callable[..., Sequence[Tensor]]
+Shape = tuple[tuple[torch.Size, torch.dtype], ...]
 
 
 def can_capture(optimizer: str, modules: Sequence[nn.Module], device: torch.device) -> bool:
@@ -41,18 +43,30 @@ def current(device: str) -> contextlib.AbstractContextManager:
 class Captured:
     """A step that is recorded once for each shape of its inputs, and replayed from then on.
 
+    All graphs share one stream, made on the card that is current at the first step, and one pool
+    of memory: a step's results are used before the next step is made. A step that cannot be
+    recorded is made the ordinary way from then on.
+
     Args:
         step: Takes tensors on the device, changes state on the device only, never waits for the
-            device, and returns tensors.
+            device, and returns tensors, among them whole numbers that are never negative.
+
+    Attributes:
+        refusal: Why recording failed, or None.
     """
 
     def __init__(self, step: Step) -> None:
         self.step = step
-        self.n_calls: dict[tuple, int] = {}
-        self.graphs: dict[tuple, tuple[torch.cuda.CUDAGraph, list[Tensor], Sequence[Tensor]]] = {}
+        self.refusal: str | None = None
+        self.n_calls: dict[Shape, int] = {}
+        self.graphs: dict[Shape, tuple[torch.cuda.CUDAGraph, list[Tensor], Sequence[Tensor]]] = {}
+        self._stream: torch.cuda.Stream | None = None
+        self._pool: tuple[int, int] | None = None
 
     def __call__(self, *inputs: Tensor) -> Sequence[Tensor]:
         """Make one step; what it returns is overwritten by the next."""
+        if self.refusal is not None:
+            return self.step(*inputs)
         shape = tuple((x.shape, x.dtype) for x in inputs)
         if shape in self.graphs:
             graph, places, outputs = self.graphs[shape]
@@ -61,21 +75,42 @@ class Captured:
             graph.replay()
             return outputs
         self.n_calls[shape] = self.n_calls.get(shape, 0) + 1
+        if self._stream is None:
+            self._stream, self._pool = torch.cuda.Stream(), torch.cuda.graph_pool_handle()
         if self.n_calls[shape] <= WARM_UP:
             return self._aside(inputs)
+        try:
+            return self._record(shape, inputs)
+        except RuntimeError as error:  # whatever refused, the step itself has not been made
+            self.refusal = str(error).partition("\n")[0] or type(error).__name__
+            print(f"updates cannot be recorded as a CUDA graph ({self.refusal}): training goes on")
+            return self.step(*inputs)
+
+    def _record(self, shape: Shape, inputs: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Record the step for inputs of this shape, and make it by the first replay.
+
+        Raises:
+            RuntimeError: If it cannot be recorded, or the replay computes nothing.
+        """
         places = [x.clone(memory_format=torch.preserve_format) for x in inputs]
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        with torch.cuda.graph(graph, pool=self._pool, stream=self._stream):
             outputs = self.step(*places)
-        self.graphs[shape] = graph, places, outputs
+        counts = [x for x in outputs if not x.is_floating_point()]
+        for count in counts:
+            count.fill_(-1)
         graph.replay()  # recording computes nothing
+        if any(bool((count < 0).any()) for count in counts):
+            raise RuntimeError("a replay left its results untouched")
+        self.graphs[shape] = graph, places, outputs
         return outputs
 
     def _aside(self, inputs: Sequence[Tensor]) -> Sequence[Tensor]:
-        """Make one step on a stream of its own, as recording will."""
-        side = torch.cuda.Stream()
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
+        """Make one step on the stream that will record it."""
+        self._stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self._stream), warnings.catch_warnings():
+            # Optimizers that are ready to be recorded say so when they are not.
+            warnings.filterwarnings("ignore", message=".*capturable.*")
             outputs = self.step(*inputs)
-        torch.cuda.current_stream().wait_stream(side)
+        torch.cuda.current_stream().wait_stream(self._stream)
         return outputs

@@ -47,6 +47,8 @@ class Outcome:
             on the training batches as they pass, the others in eval mode at the end of the epoch.
             A trial that its stopping rule ended has as many values as it trained epochs.
         extra: Single numbers that the trial's measures found at the end.
+        eager: Why a graphics card's updates were not recorded as a graph although they should have
+            been; None when nothing went wrong.
         seconds: Time spent training and time spent measuring, "train_s" and "eval_s".
         model: The trained network, on the device it was trained on.
     """
@@ -57,6 +59,7 @@ class Outcome:
     seconds: dict[str, float]
     model: nn.Module
     extra: dict[str, float | None] = dataclasses.field(default_factory=dict)
+    eager: str | None = None
 
     @property
     def final(self) -> dict[str, float | None]:
@@ -178,7 +181,12 @@ class _Run:
         self.groups = [list(g) for _, g in itertools.groupby(range(len(lanes)), self._group)]
         self.capture = graphs.can_capture(first.optimizer, network.modules, self.labels.device)
         groups = [(lanes[g[0]], network.rows(g)) for g in self.groups]
-        self.optimizer = optim.build(groups, capturable=self.capture)
+        # Learning rates on the device, one a group, where updates are recorded.
+        self.rates = torch.zeros(len(groups), device=device) if self.capture else None
+        self.optimizer = optim.build(groups, rates=self.rates)
+        self.prepare = data.normalizer(
+            first.normalize, dataset.mean, dataset.std, self.images.shape[1], self.labels.device
+        )
         self.step = 0
         names = (*METRICS, *(("step_loss", "step_lr") if "steps" in first.measure else ()))
         self.curves = [{name: [] for name in names} for _ in lanes]
@@ -199,6 +207,7 @@ class _Run:
             self._epoch(epoch, update)
             if all(map(self._is_over, range(len(self.lanes)))):
                 break
+        eager = update.refusal if isinstance(update, graphs.Captured) else None
         extras = [self._extra(i) for i in range(len(self.lanes))]
         seconds = {name: value / len(self.lanes) for name, value in self.seconds.items()}
         found = []
@@ -208,7 +217,7 @@ class _Run:
                     curves[name] += [None] * (self.trial.epochs - len(curves[name]))
             status = "ok" if at is None else "diverged"
             model = self.stopped[i] or self.network.lane(i)
-            found.append(Outcome(status, at, curves, seconds, model, extras[i]))
+            found.append(Outcome(status, at, curves, seconds, model, extras[i], eager))
         return found
 
     def _is_over(self, lane: int) -> bool:
@@ -246,11 +255,12 @@ class _Run:
     def _after_epoch(self, lane: int, epoch: int) -> None:
         """Take the trial's measures of an epoch, and stop the lane if its rule says so."""
         began = time.perf_counter()
+        stops = stopping.should_stop(self.trial, self.epoch_losses[lane])
         if any(name in measures.EPOCH for name in self.trial.measure):
-            for name, value in measures.after_epoch(self._probe(lane)).items():
+            for name, value in measures.after_epoch(self._probe(lane), is_last=stops).items():
                 curve = self.curves[lane].setdefault(name, [])
                 curve += [None] * (epoch - 1 - len(curve)) + [_finite(value)]
-        if stopping.should_stop(self.trial, self.epoch_losses[lane]):
+        if stops:
             self.stopped[lane] = copy.deepcopy(self.network.lane(lane))
         self.seconds["eval_s"] += time.perf_counter() - began
 
@@ -259,11 +269,13 @@ class _Run:
         began = time.perf_counter()
         with precision.matmul(self.trial.precision):
             step_losses, lrs, correct, sizes = self._updates(update)
-        finite, whole = torch.isfinite(step_losses).cpu(), self.network.finite().tolist()
+        whole = self.network.finite().tolist()
         step_losses, correct = step_losses.cpu(), correct.tolist()
         self.seconds["train_s"] += time.perf_counter() - began
         self._note_steps(step_losses, lrs)
-        running = (step_losses.double() * sizes[:, None]).sum(0) / sizes.sum()
+        finite = torch.isfinite(step_losses)
+        n_images = float(sizes.sum())
+        running = ((step_losses.double() * sizes[:, None]).sum(0) / sizes.sum()).tolist()
         began = time.perf_counter()
         self.network.train(False)
         on_train, on_val = self._watches()
@@ -272,47 +284,51 @@ class _Run:
         val_loss, val_acc = self._evaluate(self.val_images, self.val_labels, None, on_val)
         diagnosed = self._diagnosed(on_train, on_val)
         self.seconds["eval_s"] += time.perf_counter() - began
-        done = self.step - len(finite)
+        done, all_finite = self.step - len(finite), finite.all(dim=0).tolist()
         for i in range(len(self.lanes)):
             if self._is_over(i):
                 continue
-            if not finite[:, i].all():
+            if not all_finite[i]:
                 bad = int((~finite[:, i]).nonzero()[0]) + 1
                 self.at[i] = {"epoch": epoch, "step": done + bad}
                 continue
-            values = (train_loss[i], train_acc[i], val_loss[i], val_acc[i], float(running[i]))
+            values = (train_loss[i], train_acc[i], val_loss[i], val_acc[i], running[i])
             if not (whole[i] and all(map(math.isfinite, values))):
                 self.at[i] = {"epoch": epoch, "step": self.step}
                 continue
-            row = (*values, correct[i] / float(sizes.sum()), lrs[-1][i])
+            row = (*values, correct[i] / n_images, lrs[-1][i])
             for name, value in zip(METRICS, row, strict=True):
                 self.curves[i][name].append(value)
             for name, found in diagnosed.items():
                 self.curves[i].setdefault(name, []).append(_finite(found[i]))
             if on_val is not None:
                 self.seen[i] = on_val.top_class()[i], on_val.matrix()[i]
-            self.epoch_losses[i].append(float(step_losses[:, i].double().mean()))
+            if self.trial.stop != "epochs":
+                self.epoch_losses[i].append(float(step_losses[:, i].double().mean()))
             self._after_epoch(i, epoch)
 
     def _updates(self, update: graphs.Step) -> tuple[Tensor, list[list[float]], Tensor, Tensor]:
         """Make one epoch of optimizer updates, without waiting for the device in between."""
-        n_lanes, n_steps = len(self.lanes), self.batches.steps_per_epoch * self.trial.epochs
+        n_lanes, device = len(self.lanes), self.labels.device
         self.network.train(True)
         rows, changes = self.batches.rows(), self.batches.changes()
         sizes = torch.tensor([batch.shape[1] for batch in rows], dtype=torch.float64)
-        step_losses = torch.empty(len(rows), n_lanes, device=self.labels.device)
-        correct = torch.zeros(n_lanes, dtype=torch.int64, device=self.labels.device)
-        lrs = []
+        step_losses = torch.empty(len(rows), n_lanes, device=device)
+        correct = torch.zeros(n_lanes, dtype=torch.int64, device=device)
+        rates = self._epoch_rates(len(rows))
+        on_device = None if self.rates is None else torch.tensor(rates, device=device)
         for i, batch in enumerate(rows):
-            lrs.append(self._set_lr(n_steps))
-            labels = self.labels[batch].flatten()
-            drawn = {name: values[i] for name, values in changes.items()}
-            images = self.batches.augmented(self._rows(batch), drawn)
-            step_losses[i], right = update(self._inputs(images), labels)
+            if on_device is None:
+                optim.set_lr(self.optimizer, rates[i])
+            elif i == 0 or rates[i] != rates[i - 1]:
+                self.rates.copy_(on_device[i])
+            step_losses[i], right = update(batch, *(values[i] for values in changes.values()))
             correct += right
             self.step += 1
             if "probes" in self.trial.measure:
                 self._count_live(last=i + 1 == len(rows))
+        sizes_of = [len(lanes) for lanes in self.groups]
+        lrs = [[x for x, n in zip(row, sizes_of, strict=True) for _ in range(n)] for row in rates]
         return step_losses, lrs, correct, sizes
 
     def _rows(self, batch: Tensor) -> Tensor:
@@ -321,13 +337,16 @@ class _Run:
             *batch.shape, *self.images.shape[1:]
         )
 
-    def _update(self, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def _update(self, batch: Tensor, *drawn: Tensor) -> tuple[Tensor, Tensor]:
         """Make one update; return each lane's loss and number of correct predictions, `(M,)`.
 
         Args:
-            inputs: One batch a lane, as the networks take them, `(M, B, C, H, W)`.
-            labels: Their labels, `(M * B,)`.
+            batch: The rows of the training part that each lane sees, `(M, B)`.
+            drawn: The random numbers of their augmentation, in the order of its names, `(M, B)`.
         """
+        labels = self.labels[batch].flatten()
+        changes = dict(zip(self.batches.drawn, drawn, strict=True))
+        inputs = self._inputs(self.batches.augmented(self._rows(batch), changes))
         n_lanes = len(self.lanes)
         with precision.autocast(self.trial.precision, inputs.device):
             logits = self.network(inputs).flatten(0, 1)
@@ -341,15 +360,14 @@ class _Run:
         correct = losses.is_correct(logits.detach(), labels).view(n_lanes, -1).sum(dim=1)
         return loss.detach(), correct
 
-    def _set_lr(self, n_steps: int) -> list[float]:
-        """Set the learning rate of this step in every group; return it for every lane."""
-        rates = [
-            schedules.lr_at(self.lanes[lanes[0]], self.step, n_steps=n_steps)
-            for lanes in self.groups
+    def _epoch_rates(self, n: int) -> list[list[float]]:
+        """Return the learning rate of every group in each of the next `n` steps."""
+        n_steps = self.batches.steps_per_epoch * self.trial.epochs
+        firsts = [self.lanes[lanes[0]] for lanes in self.groups]
+        return [
+            [schedules.lr_at(trial, step, n_steps=n_steps) for trial in firsts]
+            for step in range(self.step, self.step + n)
         ]
-        for group in self.optimizer.param_groups:
-            optim.set_lr(group, rates[group["setting"]])
-        return [rate for rate, lanes in zip(rates, self.groups, strict=True) for _ in lanes]
 
     def _note_steps(self, step_losses: Tensor, lrs: list[list[float]]) -> None:
         if "steps" not in self.trial.measure:
@@ -392,9 +410,7 @@ class _Run:
 
     def _inputs(self, images: Tensor) -> Tensor:
         """Return uint8 images `(M, B, C, H, W)` as the network takes them."""
-        mean, std = self.dataset.mean, self.dataset.std
-        x = data.normalize(images.flatten(0, 1), self.trial.normalize, mean, std)
-        return x.view(images.shape)
+        return self.prepare(images.flatten(0, 1)).view(images.shape)
 
     def _evaluate(
         self,

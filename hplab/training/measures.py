@@ -38,12 +38,14 @@ class Probe:
         inputs: Returns the first `n` training images as the network takes them, and their labels;
             all of them for None.
         epoch: Epochs done, counted from 1.
+        is_last: Whether the trial's stopping rule ends it after this epoch.
     """
 
     trial: Trial
     model: nn.Module
     inputs: Callable[[int | None], tuple[Tensor, Tensor]]
     epoch: int
+    is_last: bool = False
 
     def objective(self, n: int | None = None) -> sharpness.Objective:
         """Return the training loss of the first `n` images as a function of the weights."""
@@ -58,8 +60,11 @@ class Probe:
 
 
 def sharpness_path(probe: Probe) -> Numbers:
-    """Measure average-direction sharpness, weight norm and gradient norm at a few checkpoints."""
-    if probe.epoch not in checkpoints(probe.trial.epochs):
+    """Measure average-direction sharpness, weight norm and gradient norm at a few checkpoints.
+
+    A run that its stopping rule ends is measured there too.
+    """
+    if not probe.is_last and probe.epoch not in checkpoints(probe.trial.epochs):
         return {}
     objective = probe.objective(PATH_EXAMPLES)
     found = sharpness.average_direction(objective, RADIUS, n_directions=N_PATH, seed=probe.seed)
@@ -181,8 +186,14 @@ def check(trial: Trial, n_images: int) -> None:
         )
 
 
-def after_epoch(probe: Probe) -> Numbers:
-    """Return what the trial's measures find after an epoch, by name."""
+def after_epoch(probe: Probe, *, is_last: bool = False) -> Numbers:
+    """Return what the trial's measures find after an epoch, by name.
+
+    Args:
+        probe: The network after the epoch.
+        is_last: Whether the trial's stopping rule ends it here.
+    """
+    probe = dataclasses.replace(probe, is_last=is_last)
     found: Numbers = {}
     for name in probe.trial.measure:
         if name in EPOCH:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import torch
+from torch import Tensor
 from torch.nn import Parameter
 
 from hplab.trial import Trial
@@ -20,8 +21,41 @@ _FUSED = ("sgd", "adam", "adamw", "adagrad")  # RMSprop has no fused form
 _COUNTS_STEPS = ("adam", "adamw", "rmsprop")  # and keeps the count on the device if capturable
 
 
+class TensorAdagrad(torch.optim.Optimizer):
+    """AdaGrad whose every number lives on the parameters' device.
+
+    `torch.optim.Adagrad` reads its step count on the host, so that its updates cannot be recorded
+    in a CUDA graph. This is the same rule with the same arguments.
+
+    References:
+        Duchi, Hazan and Singer (2011), Adaptive subgradient methods, JMLR 12.
+    """
+
+    def __init__(self, params: Iterable, **options: object) -> None:
+        super().__init__(params, options)
+        for group in self.param_groups:
+            for p in group["params"]:
+                total = torch.full_like(p, group["initial_accumulator_value"])
+                self.state[p] = {
+                    "step": torch.zeros((), dtype=p.dtype, device=p.device),
+                    "sum": total,
+                }
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Make one update from the parameters' gradients."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                state = self.state[p]
+                gradient = p.grad.add(p, alpha=group["weight_decay"])
+                rate = group["lr"] / (1 + state["step"] * group["lr_decay"])
+                state["step"] += 1
+                state["sum"].addcmul_(gradient, gradient)
+                p.sub_(gradient.div_(state["sum"].sqrt().add_(group["eps"])).mul_(rate))
+
+
 def build(
-    groups: Sequence[tuple[Trial, Iterable[Parameter]]], *, capturable: bool = False
+    groups: Sequence[tuple[Trial, Iterable[Parameter]]], *, rates: Tensor | None = None
 ) -> torch.optim.Optimizer:
     """Return one torch optimizer for several settings, in its fused form where torch has one.
 
@@ -30,8 +64,9 @@ def build(
     Args:
         groups: A trial and the parameters to train with its learning rate, weight decay and
             optimizer arguments. All trials name the same optimizer.
-        capturable: Keep every number that changes, the learning rates too, on the parameters'
-            device, so that updates can be recorded in a CUDA graph.
+        rates: The learning rate of each of `groups`, on the parameters' device. The optimizer
+            reads it at every update and keeps its other numbers there too, so that updates can be
+            recorded in a CUDA graph. None takes the trials' own, as numbers (see `set_lr`).
 
     Returns:
         An optimizer whose parameter groups say under "setting" which of `groups` they belong to; a
@@ -45,20 +80,20 @@ def build(
             row["betas"] = (row.pop("beta1"), row.pop("beta2"))
         parameters = list(parameters)
         device = parameters[0].device
-        row |= {"lr": torch.tensor(trial.lr, device=device) if capturable else trial.lr}
+        row |= {"lr": trial.lr if rates is None else rates[setting]}
         rows += [row | {"setting": setting} | some for some in _decayed(trial, parameters)]
+    if rates is not None and name == "adagrad":
+        return TensorAdagrad(rows)
     options = {"fused": True} if _has_fused(name, device) else {}
-    if capturable and name in _COUNTS_STEPS:
+    if rates is not None and name in _COUNTS_STEPS:
         options["capturable"] = True
     return _CLASSES[name](rows, **options)
 
 
-def set_lr(group: dict[str, object], lr: float) -> None:
-    """Set the learning rate of a parameter group, in place where it lives on the device."""
-    if isinstance(group["lr"], torch.Tensor):
-        group["lr"].fill_(lr)
-    else:
-        group["lr"] = lr
+def set_lr(optimizer: torch.optim.Optimizer, rates: Sequence[float]) -> None:
+    """Set the learning rate of each setting of an optimizer that has them as numbers."""
+    for group in optimizer.param_groups:
+        group["lr"] = rates[group["setting"]]
 
 
 def _has_fused(name: str, device: torch.device) -> bool:

@@ -1,0 +1,150 @@
+"""On a graphics card a trial follows the path it follows on the CPU; skipped where there is none.
+
+Whole runs in float64, so that what differs is a mistake and not rounding; bf16 and tf32 within what
+their mantissas allow.
+"""
+
+import pytest
+import torch
+
+from hplab.training import data, graphs, loop
+from hplab.trial import LOSSES, OPTIMIZERS, SCHEDULES, Trial
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+]
+TRIAL = Trial(
+    data="digits", model="mlp", epochs=5, batch_size=24, lr=3e-3
+)  # 5 whole batches, one of 8
+CNN = {"model": "cnn", "model_args": {"channels": [3, 4], "hidden": 8}}
+KINDS = {
+    "mlp": {},
+    "cnn": CNN,
+    "batch norm": {"model": "cnn", "model_args": CNN["model_args"] | {"batch_norm": True}},
+    "standardized logits": {"model_args": {"hidden": [12, 8], "logit_norm": True}},
+    "dropout": {"model_args": {"dropout": 0.3}},
+    "whole batches only": {"drop_last": True},
+    "momentum": {"optimizer": "sgd", "optimizer_args": {"momentum": 0.9}},
+    "weights only decay": {"weight_decay": 0.1, "decayed": "weights"},
+    "some images": {"n_train": 72},
+    "augmented": CNN | {"augment": {"crop": 1, "flip": 0.5, "rotate": 10.0}},
+    "diagnostics": CNN | {"measure": ("diagnostics", "probes", "confusion", "steps")},
+}
+
+
+@pytest.fixture(autouse=True)
+def _exact(monkeypatch):
+    """Let images and weights be float64."""
+    plain = data.normalizer
+
+    def normalizer(*args):
+        normalize = plain(*args)
+        return lambda images: normalize(images).to(torch.get_default_dtype())
+
+    monkeypatch.setattr(data, "normalizer", normalizer)
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.fixture
+def recordings(monkeypatch):
+    """Note every recorder of graphs that a run makes."""
+    made = []
+
+    class Noted(graphs.Captured):
+        def __init__(self, step):
+            super().__init__(step)
+            made.append(self)
+
+    monkeypatch.setattr(graphs, "Captured", Noted)
+    return made
+
+
+def assert_same_paths(lanes, dataset, *, rel=1e-6, curves=None):
+    """Assert that all curves agree between the CPU and the card, lane by lane."""
+    there = loop.train_lanes(lanes, dataset, device="cuda")
+    here = loop.train_lanes(lanes, dataset, device="cpu")
+    for one, other in zip(there, here, strict=True):
+        assert one.status == other.status
+        assert set(one.curves) == set(other.curves)
+        for name in curves or other.curves:
+            wanted = pytest.approx(other.curves[name], rel=rel, abs=rel)
+            assert one.curves[name] == wanted, name
+
+
+def lanes_of(base, n):
+    return [base.replace(seed=i, lr=base.lr * (1 + i)) for i in range(n)]
+
+
+@pytest.mark.parametrize("n_lanes", [1, 3])
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_trial(stripes, recordings, kind, n_lanes):
+    base = TRIAL.replace(**KINDS[kind])
+    if base.decayed != "all" and n_lanes > 1:
+        pytest.skip("weight decay by kind of parameter does not stack")
+
+    # A bias before a batch normalisation has a gradient that is all rounding.
+    curves = ("running_loss", "running_acc") if kind == "batch norm" else None
+    assert_same_paths(lanes_of(base, n_lanes), stripes, curves=curves)
+
+    if kind == "dropout":
+        assert not recordings
+    else:
+        [recording] = recordings
+        assert recording.refusal is None
+        assert len(recording.graphs) == (1 if base.drop_last or base.n_train else 2)
+
+
+@pytest.mark.parametrize("n_lanes", [1, 3])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_every_optimizer_with_a_schedule(stripes, recordings, optimizer, n_lanes):
+    base = TRIAL.replace(optimizer=optimizer, schedule="cosine", weight_decay=1e-2)
+
+    assert_same_paths(lanes_of(base, n_lanes), stripes)
+
+    assert [r.refusal for r in recordings] == [None]
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_every_loss(stripes, recordings, loss):
+    assert_same_paths(lanes_of(TRIAL.replace(loss=loss), 3), stripes)
+
+    assert [r.refusal for r in recordings] == [None]
+
+
+def test_every_schedule_in_one_stack(stripes):
+    lanes = [TRIAL.replace(schedule=name, seed=i) for i, name in enumerate(SCHEDULES)]
+
+    assert_same_paths(lanes, stripes)
+
+
+def test_a_lane_that_diverges_leaves_the_others(stripes):
+    lanes = [TRIAL, TRIAL.replace(optimizer_args={}, lr=1e200, seed=1)]
+
+    there = loop.train_lanes(lanes, stripes, device="cuda")
+
+    assert [outcome.status for outcome in there] == ["ok", "diverged"]
+    alone = loop.train(TRIAL, stripes, device="cuda")
+    assert there[0].curves["val_loss"] == pytest.approx(alone.curves["val_loss"], rel=1e-9)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
+@pytest.mark.parametrize("kind", ["mlp", "cnn", "batch norm"])
+def test_single_precision_and_below(stripes, recordings, kind, precision):
+    torch.set_default_dtype(torch.float32)
+    base = TRIAL.replace(**KINDS[kind], precision=precision, optimizer="sgd", lr=0.05)
+    rel = {"fp32": 2e-3, "tf32": 2e-2, "bf16": 1e-1}[precision]
+
+    assert_same_paths(lanes_of(base, 2), stripes, rel=rel, curves=("running_loss",))
+
+    assert [r.refusal for r in recordings] == [None]
+
+
+def test_a_graph_that_is_recorded_on_one_card_replays_on_it(stripes):
+    """Two sweeps one after the other, and if there are two cards, one on each."""
+    last = torch.cuda.device_count() - 1
+    for device in ("cuda:0", f"cuda:{last}"):
+        found = loop.train_lanes(lanes_of(TRIAL, 2), stripes, device=device)
+        assert all(o.curves["train_loss"][-1] < o.curves["train_loss"][0] for o in found)
