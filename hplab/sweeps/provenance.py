@@ -32,6 +32,10 @@ def collect_provenance(device: str = "cpu") -> dict[str, Any]:
     import torch
     import torchvision
 
+    from hplab.training import precision
+
+    with precision.tuned(device):
+        benchmark = torch.backends.cudnn.benchmark
     return {
         "hplab": __version__,
         "git": git_state(),
@@ -48,7 +52,7 @@ def collect_provenance(device: str = "cpu") -> dict[str, Any]:
         "switches": {
             "deterministic": torch.are_deterministic_algorithms_enabled(),
             "cudnn_deterministic": torch.backends.cudnn.deterministic,
-            "cudnn_benchmark": torch.backends.cudnn.benchmark,
+            "cudnn_benchmark": benchmark,
         },
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
     }

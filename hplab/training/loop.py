@@ -19,6 +19,7 @@ from hplab.training import (
     diagnostics,
     evaluation,
     graphs,
+    layouts,
     losses,
     measures,
     models,
@@ -119,8 +120,8 @@ def train_lanes(
     modules = [models.build(trial, shape, n_classes).to(device) for trial in lanes]
     if len(lanes) > 1 and not can_stack(first, modules[0]):
         raise HplabError(f"trials of model {first.model!r} like these cannot be stacked")
-    with graphs.current(device), precision.matmul("fp32"):
-        run = _Run(lanes, dataset, _network(modules), device)
+    with graphs.current(device), precision.matmul("fp32"), precision.tuned(device):
+        run = _Run(lanes, dataset, _network(modules, first, shape), device)
         outcomes = dict(zip(order, run.outcomes(), strict=True))
     return [outcomes[i] for i in range(len(trials))]
 
@@ -153,10 +154,13 @@ def _setting(trial: Trial) -> str:
     return trial.replace(seed=0).identity()
 
 
-def _network(modules: list[nn.Module]) -> stack.Single | stack.Stack:
+def _network(
+    modules: list[nn.Module], trial: Trial, shape: tuple[int, int, int]
+) -> stack.Single | stack.Stack:
     if len(modules) > 1:
         return stack.Stack(modules)
-    return stack.Single(modules[0].to(memory_format=torch.channels_last))
+    layout = layouts.fastest(modules[0], (trial.batch_size, *shape), trial.precision)
+    return stack.Single(modules[0], layout)
 
 
 class _Run:

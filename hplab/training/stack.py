@@ -29,24 +29,28 @@ class Single:
 
     Args:
         module: The network, on its device.
+        layout: The memory format of its weights and images, such as `torch.channels_last`.
     """
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(
+        self, module: nn.Module, layout: torch.memory_format = torch.channels_last
+    ) -> None:
+        module = module.to(memory_format=layout)
         self.module, self.modules, self.n_lanes = module, [module], 1
+        self.layout = layout
         self.parameters = list(module.parameters())
         self.head = batch_head(module)
 
     def __call__(self, images: Tensor) -> Tensor:
         """Return logits `(1, B, n_classes)` for images `(1, B, C, H, W)`."""
-        x = images[0].contiguous(memory_format=torch.channels_last)
-        return self.module(x)[None]
+        return self.module(images[0].contiguous(memory_format=self.layout))[None]
 
     def body(self, images: Tensor, look: Look | None = None) -> Tensor:
         """Return what the head takes, or the logits where there is no head.
 
         On the way `look` is given what the last linear layer is given, `(1, B, H)`.
         """
-        x = images[0].contiguous(memory_format=torch.channels_last)
+        x = images[0].contiguous(memory_format=self.layout)
         body = self.module if self.head is None else self.module[:-1]
         if look is None:
             return body(x)[None]
@@ -116,7 +120,8 @@ class Stack:
         pieces = self.flat.split(self.sizes, dim=1)
         weights = [p.view(self.n_lanes, *s) for p, s in zip(pieces, self.shapes, strict=True)]
         x = images.transpose(0, 1).flatten(1, 2)
-        x = x.contiguous(memory_format=torch.channels_last)  # pooling is ten times faster in it
+        if x.device.type == "cpu":  # pooling is ten times faster in it
+            x = x.contiguous(memory_format=torch.channels_last)
         for at, (n_weights, layer) in enumerate(self.layers[: -1 if self.head else None]):
             if at == cut:
                 look(x)
