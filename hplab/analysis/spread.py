@@ -79,7 +79,8 @@ def log_spread_pseudo_values(first: ArrayLike, second: ArrayLike) -> np.ndarray:
     a, b = np.asarray(first, float), np.asarray(second, float)
     if a.shape != b.shape:
         raise ValueError(f"need equal shapes, got {a.shape} and {b.shape}")
-    return jackknife(log_deviation, a) - jackknife(log_deviation, b)
+    with np.errstate(invalid="ignore"):
+        return jackknife(log_deviation, a) - jackknife(log_deviation, b)
 
 
 def between_share(values: ArrayLike, *, level: float = 0.95) -> Interval:
