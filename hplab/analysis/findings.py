@@ -1,17 +1,18 @@
-"""What a test found, and the two decisions that most tests end in."""
+"""What a test found, and the decisions that most tests end in."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from hplab.analysis import phrases, stats
+from hplab.analysis import evidence, phrases, stats
 from hplab.analysis.cells import Sample
-from hplab.analysis.stats import CONTRADICTED, INCONCLUSIVE, SUPPORTED, Interval
+from hplab.analysis.evidence import Evidence
+from hplab.analysis.stats import CONTRADICTED, Interval
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,20 +24,30 @@ class Finding:
         reason: The numbers and what follows, in one or two sentences.
         unit: Unit of the interval, "" for none.
         sample: The runs it rests on.
+        evidence: The p values for and against, where a test could be made.
         interval: The deciding interval, where there is one; of a ratio, not of its logarithm.
-        p: p value of the deciding test, where it has one.
         p_sign_flip: Exact check of a paired comparison, where it has one.
         parts: One row a part of the test, for the table beneath the verdict.
+        distance: How far the mean is from the margin, in standard deviations over seeds, where
+            that is what decides; of several parts, the one on which the decision hangs.
+        identical: Whether the arms gave the very same numbers, seed by seed.
     """
 
     outcome: str
     reason: str
     unit: str
     sample: Sample
+    evidence: Evidence | None = None
     interval: Interval | None = None
-    p: float | None = None
     p_sign_flip: float | None = None
     parts: tuple[Mapping[str, Any], ...] = ()
+    distance: float | None = None
+    identical: bool = False
+
+    @property
+    def p(self) -> float | None:
+        """p value of the deciding test, where it has one."""
+        return self.evidence.p if self.evidence else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,14 +57,16 @@ class Decision:
     Attributes:
         outcome: What was decided.
         interval: The effect's t interval in the reader's unit; ratios as ratios.
-        p: p value of the test that decided.
+        evidence: What speaks for it and against it.
         small: Whether the claim fails because the effect is surely smaller than the margin.
+        distance: As in `Finding`.
     """
 
     outcome: str
     interval: Interval
-    p: float
+    evidence: Evidence
     small: bool = False
+    distance: float | None = None
 
 
 def size_of(size: Mapping[str, Any]) -> float:
@@ -78,15 +91,16 @@ def claimed_side(
         effects: One number a seed; logarithms for ratios.
         margin: The smallest effect that matters, with its unit.
         alpha: Two-sided level.
-        cut: Whether some values are cut off, which pulls effects towards 0; then no claim fails for
-            being too small.
+        cut: Whether some values are cut off, which pulls effects towards 0; then a claim fails only
+            if the opposite holds, not for being too small.
     """
-    interval = stats.mean_interval(effects, level=1 - alpha)
-    tost_p = _tost(effects, margin, cut)
-    outcome = stats.three_way(interval, margin=size_of(margin), tost_p=tost_p, alpha=alpha)
-    small = outcome == CONTRADICTED and not interval.high < 0
-    p = tost_p if small else interval.p
-    return Decision(outcome, shown(interval, margin["unit"]), p, small)
+    limit = size_of(margin)
+    found = evidence.beyond(effects, margin=limit)
+    if cut:
+        found = Evidence(found.p_for, evidence.beyond(effects).p_against)
+    decision = _decided(found, effects, margin, alpha)
+    small = decision.outcome == CONTRADICTED and not decision.interval.high < _null(margin)
+    return dataclasses.replace(decision, small=small, distance=distance(effects, limit))
 
 
 def same(
@@ -96,49 +110,49 @@ def same(
 
     Values that are cut off (see `claimed_side`) do not show that there is none.
     """
-    interval = stats.mean_interval(effects, level=1 - alpha)
-    tost_p = _tost(effects, margin, cut)
-    outcome = stats.equivalence(interval, margin=size_of(margin), tost_p=tost_p, alpha=alpha)
-    p = interval.p if outcome == CONTRADICTED else tost_p
-    return Decision(outcome, shown(interval, margin["unit"]), p)
+    limit = size_of(margin)
+    found = evidence.within(effects, margin=limit)
+    if cut:
+        found = Evidence(1.0, found.p_against)
+    nearest = min(distance(effects, limit), distance(effects, -limit), key=abs)
+    return dataclasses.replace(_decided(found, effects, margin, alpha), distance=nearest)
 
 
 def not_same(
     effects: np.ndarray, margin: Mapping[str, Any], alpha: float, *, cut: bool = False
 ) -> Decision:
     """Decide a claim that there is a difference, in whichever direction; `cut` as in `same`."""
-    interval = stats.mean_interval(effects, level=1 - alpha)
-    tost_p = _tost(effects, margin, cut)
-    outcome = INCONCLUSIVE
-    if 0 not in interval and abs(interval.estimate) >= size_of(margin):
-        outcome = SUPPORTED
-    elif tost_p < alpha:
-        outcome = CONTRADICTED
-    small = outcome == CONTRADICTED
-    return Decision(
-        outcome, shown(interval, margin["unit"]), tost_p if small else interval.p, small
+    opposite = same(effects, margin, alpha, cut=cut)
+    found = opposite.evidence.turned()
+    outcome = evidence.three_way(found, alpha=alpha)
+    return dataclasses.replace(
+        opposite, outcome=outcome, evidence=found, small=outcome == CONTRADICTED
     )
 
 
-def _tost(effects: np.ndarray, margin: Mapping[str, Any], cut: bool) -> float:
-    """Return the p value of TOST; 1 where values are cut off, which pulls effects towards 0."""
-    return 1.0 if cut else stats.tost(effects, margin=size_of(margin))
+def _decided(
+    found: Evidence, effects: np.ndarray, margin: Mapping[str, Any], alpha: float
+) -> Decision:
+    interval = shown(stats.mean_interval(effects, level=1 - alpha), margin["unit"])
+    return Decision(evidence.three_way(found, alpha=alpha), interval, found)
 
 
-def all_parts(intervals: Sequence[Interval], margin: float = 0.0) -> tuple[str, float]:
-    """Decide a claim that has to hold in every part, and its Bonferroni p value.
+def _null(margin: Mapping[str, Any]) -> float:
+    return 1.0 if margin["unit"] == "ratio" else 0.0
 
-    The p value is that of the worst part, or of a part on the wrong side.
 
-    Args:
-        intervals: Simultaneous intervals, positive on the claimed side.
-        margin: What every estimate has to reach.
-    """
-    wrong = [interval.p for interval in intervals if interval.high < 0]
-    p = min(wrong) if wrong else max(interval.p for interval in intervals)
-    holds = all(each.low > 0 and each.estimate >= margin for each in intervals)
-    outcome = SUPPORTED if holds else INCONCLUSIVE
-    return CONTRADICTED if wrong else outcome, min(1.0, len(intervals) * p)
+def distance(effects: np.ndarray, limit: float) -> float:
+    """Return how far the mean is above a limit, in standard deviations; inf without spread."""
+    away, sd = float(np.mean(effects) - limit), float(np.std(effects, ddof=1))
+    if sd > 0:
+        return away / sd
+    return math.copysign(math.inf, away) if away else 0.0
+
+
+def hangs_on(distances: Iterable[float | None]) -> float | None:
+    """Return the distance on which a claim of several parts hangs: the least, None if unknown."""
+    known = list(distances)
+    return None if not known or None in known else min(known)
 
 
 def on(found: Sample, when: str = "after") -> str:

@@ -11,11 +11,12 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from hplab.analysis import contrasts, counts, levels, numbers
-from hplab.analysis.findings import Finding
+from hplab.analysis import contrasts, counts, evidence, levels, numbers
+from hplab.analysis.evidence import Evidence
+from hplab.analysis.findings import Finding, hangs_on
 from hplab.analysis.ledger import Claim
 from hplab.analysis.quantities import Curves, Missing
-from hplab.analysis.stats import CONTRADICTED, INCONCLUSIVE, SUPPORTED
+from hplab.analysis.stats import INCONCLUSIVE
 
 
 class Untestable(Missing):
@@ -47,14 +48,7 @@ def _all(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
         TESTS[part["type"]](dataclasses.replace(claim, test=part), runs, curves)
         for part in claim.test["parts"]
     ]
-    outcomes = [part.outcome for part in found]
-    p = [part.p for part in found]
-    if CONTRADICTED in outcomes:
-        failed = [part.p for part in found if part.outcome == CONTRADICTED]
-        outcome, p_value = CONTRADICTED, _least(failed, len(found))
-    else:
-        outcome = SUPPORTED if set(outcomes) == {SUPPORTED} else INCONCLUSIVE
-        p_value = None if None in p else max(p)
+    together = evidence.all_of([part.evidence or Evidence(1.0, 1.0) for part in found])
     smallest = min(found, key=lambda part: part.sample.n).sample
     differs = {k: v for part in found for k, v in part.sample.differs.items()}
     parts = tuple(
@@ -62,19 +56,15 @@ def _all(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
         for i, part in enumerate(found)
     )
     return Finding(
-        outcome,
+        evidence.three_way(together, alpha=claim.alpha),
         " ".join(f"({i + 1}) {part.reason}" for i, part in enumerate(found)),
         "",
         dataclasses.replace(smallest, differs=differs),
-        p=p_value,
+        together,
         parts=parts,
+        distance=hangs_on(part.distance for part in found),
+        identical=all(part.identical for part in found),
     )
-
-
-def _least(p_values: list[float | None], n: int) -> float | None:
-    """Return the Bonferroni p value of the parts that failed, if they have any."""
-    known = [p for p in p_values if p is not None]
-    return min(1.0, n * min(known)) if known else None
 
 
 def _none(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:

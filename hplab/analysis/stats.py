@@ -1,6 +1,6 @@
-"""Intervals, tests and the three-way decision; the unit is always the seed.
+"""Intervals and tests; the unit is always the seed. What they decide is in `evidence`.
 
-scipy and statsmodels do the work. Functions take one value a seed along the last axis, so that a
+scipy does the work. Functions take one value a seed along the last axis, so that a
 simulation can pass many data sets at once; then the fields of the result are arrays.
 """
 
@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
-from statsmodels.stats.weightstats import DescrStatsW
 
 SUPPORTED, CONTRADICTED, INCONCLUSIVE = "supported", "contradicted", "inconclusive"
 EXACT_SIGN_FLIPS = 30  # up to this many seeds all 2**n sign patterns are counted
@@ -121,29 +120,6 @@ def prediction_interval(values: ArrayLike, *, level: float = 0.95) -> Interval:
     return _interval(x.mean(-1), half, level, x.shape[-1])
 
 
-def tost(values: ArrayLike, *, margin: float, other: ArrayLike | None = None) -> float:
-    """Return the p value of two one-sided t tests: is the mean inside plus or minus the margin?
-
-    Args:
-        values: One value a seed, shape `(n,)`; differences, or the first of two paired samples.
-        margin: Half-width of the region that counts as "no difference", not negative. With 0
-            nothing can be equivalent and the answer is 1.
-        other: The second sample, paired with `values`.
-
-    Raises:
-        ValueError: If the margin is negative, or as `mean_interval`.
-    """
-    if not margin >= 0:
-        raise ValueError(f"margin must not be negative, got {margin}")
-    x = np.asarray(values, float) - (0 if other is None else np.asarray(other, float))
-    x = check_values(x, 0.9)
-    if margin == 0:
-        return 1.0
-    if np.ptp(x) == 0:
-        return 0.0 if abs(x[0]) < margin else 1.0
-    return float(DescrStatsW(x).ttost_mean(-margin, margin)[0])
-
-
 def sign_flip(differences: ArrayLike, *, n_random: int = 100_000, seed: int = 0) -> float:
     """Return the two-sided sign-flip p value of "the differences are symmetric about 0".
 
@@ -236,41 +212,6 @@ def kendall(x: ArrayLike, y: ArrayLike) -> np.ndarray:
     if a.shape != b.shape or a.ndim != 2:
         raise ValueError(f"need two tables of one shape, got {a.shape} and {b.shape}")
     return np.array([stats.kendalltau(*pair).statistic for pair in zip(a, b, strict=True)])
-
-
-def three_way(difference: Interval, *, margin: float, tost_p: float, alpha: float = 0.05) -> str:
-    """Decide a directional claim whose claimed side is positive.
-
-    Args:
-        difference: The effect with its two-sided interval.
-        margin: The smallest effect that matters, not negative, in the effect's unit.
-        tost_p: p value of TOST with that margin.
-        alpha: Level of TOST.
-
-    Returns:
-        "supported" if the interval lies above 0 and the estimate reaches the margin,
-        "contradicted" if the interval lies below 0 or TOST finds the effect inside the margin,
-        else "inconclusive".
-    """
-    if difference.low > 0 and difference.estimate >= margin:
-        return SUPPORTED
-    if difference.high < 0 or tost_p < alpha:
-        return CONTRADICTED
-    return INCONCLUSIVE
-
-
-def equivalence(difference: Interval, *, margin: float, tost_p: float, alpha: float = 0.05) -> str:
-    """Decide a claim of "no difference that matters".
-
-    Returns:
-        "supported" if TOST finds the effect inside the margin, "contradicted" if the interval
-        excludes 0 and the estimate lies outside the margin, else "inconclusive".
-    """
-    if tost_p < alpha:
-        return SUPPORTED
-    if 0 not in difference and abs(difference.estimate) > margin:
-        return CONTRADICTED
-    return INCONCLUSIVE
 
 
 def check_values(values: ArrayLike, level: float) -> np.ndarray:
