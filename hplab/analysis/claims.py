@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from hplab.analysis import phrases, rules, stats
+from hplab.analysis import estimands, phrases, rules, stats
 from hplab.analysis.findings import Finding
 from hplab.analysis.ledger import Claim, Ledger, load
 from hplab.analysis.quantities import Curves, Missing
@@ -205,9 +205,16 @@ def verdicts(
 def evaluate(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding | Missing:
     """Return what the runs say about a claim by itself, or why they say nothing."""
     try:
-        return rules.evaluate(claim, runs, curves)
+        found = rules.evaluate(claim, runs, curves)
     except Missing as reason:
         return reason
+    beside = estimands.other(claim)
+    if beside is None:
+        return found
+    try:
+        return dataclasses.replace(found, beside=rules.evaluate(beside, runs, curves))
+    except Missing:
+        return found
 
 
 def _recorded_curves(runs: pd.DataFrame) -> pd.DataFrame:
@@ -290,7 +297,20 @@ def _remarks(claim: Claim, finding: Finding) -> list[str]:
         )
     if sample.gaps:
         remarks.append(f"Left out: {'; '.join(sample.gaps)}.")
+    if finding.beside:
+        remarks.append(_beside(claim, finding.beside))
     return remarks
+
+
+def _beside(claim: Claim, other: Finding) -> str:
+    """Return what the training metric gives that the report did not measure, in a sentence."""
+    how = {"running": "after the epoch, in evaluation mode", "evaluated": "by running means"}
+    words = f"With training measured {how[estimands.of(claim)]}"
+    if other.interval:
+        number = phrases.number(other.interval.estimate, other.unit)
+        words += f": {number} ({phrases.limits(other.interval, other.unit)})"
+    outcome = {SUPPORTED: "supported", CONTRADICTED: "contradicted"}.get(other.outcome, "open")
+    return f"{words}; by itself {outcome}."
 
 
 def _own(claim: Claim) -> str:
@@ -322,7 +342,7 @@ def _details(verdict: Verdict) -> str:
         lines.append(
             f"Not as in the report: {phrases.differences(verdict.finding.sample.differs)}."
         )
-    lines += [note for note in (claim.note, claim.report.caveat) if note]
+    lines += [note for note in (estimands.words(claim), claim.note, claim.report.caveat) if note]
     text = "".join(f"<p>{html.escape(line)}</p>" for line in lines)
     return (
         f"<details><summary>How this was decided</summary>{text}{_parts_table(verdict)}</details>"

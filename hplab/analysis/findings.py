@@ -31,6 +31,7 @@ class Finding:
         distance: How far the mean is from the margin, in standard deviations over seeds, where
             that is what decides; of several parts, the one on which the decision hangs.
         identical: Whether the arms gave the very same numbers, seed by seed.
+        beside: The same with training measured the other way (see `estimands`); decides nothing.
     """
 
     outcome: str
@@ -43,6 +44,7 @@ class Finding:
     parts: tuple[Mapping[str, Any], ...] = ()
     distance: float | None = None
     identical: bool = False
+    beside: Finding | None = None
 
     @property
     def p(self) -> float | None:
