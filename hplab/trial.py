@@ -130,6 +130,7 @@ MEASURES = (
     "sharpness",
     "sharpness_path",
     "curvature",
+    "keskar",
     "norms",
     "layers",
 )

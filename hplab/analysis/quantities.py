@@ -35,6 +35,7 @@ METRICS: dict[str, tuple[str, str]] = {
     "sharpness": ("", "sharpness"),
     "sharpness_path": ("", "sharpness on the way"),
     "sharpness_direction_sd": ("", "the spread of sharpness over directions"),
+    "keskar": ("%", "the sharpness of Keskar and others"),
     "sharpness_quadratic": ("share", "sharpness over its quadratic forecast"),
 }
 # Ways to read a curve, with the unit they give; None stands for the unit of the metric.

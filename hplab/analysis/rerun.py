@@ -117,6 +117,8 @@ def groups(claim: Claim, runs: pd.DataFrame) -> list[pd.DataFrame]:
     runs, which = runs[which.any(axis=0)], which[:, which.any(axis=0)]
     if runs.empty:
         return []
+    once = _once(runs, claim)
+    runs, which = runs[once], which[:, once]
     named = {name for arm in arms for name in arm} | _NOT_A_SETTING
     varied = {name for name in named if len({str(arm.get(name)) for arm in arms}) > 1}
     usual = _usual(runs, varied, claim)
@@ -135,6 +137,18 @@ def groups(claim: Claim, runs: pd.DataFrame) -> list[pd.DataFrame]:
         ranked.append((fit, int(which[:, rows].any(axis=1).sum()), len(group), key, group))
     ranked.sort(key=lambda one: one[:4], reverse=True)
     return [one[-1] for one in ranked]
+
+
+def _once(runs: pd.DataFrame, claim: Claim) -> np.ndarray:
+    """Return the runs to use where several differ in nothing but what was measured on them.
+
+    It is the one that holds most of what the claim needs, then most of all numbers.
+    """
+    needed = [name for name in forms.needs(claim.test)[0] if name in runs]
+    told = runs[needed].notna().sum(axis=1) * len(runs.columns) + runs.notna().sum(axis=1)
+    rows = runs[[*cells.settings(runs), "seed"]].to_numpy()
+    alike = ["|".join(map(str, row)) for row in rows]
+    return runs.index.isin(told.groupby(alike).idxmax())
 
 
 def _of_arm(runs: pd.DataFrame, arm: Mapping[str, Any]) -> np.ndarray:
