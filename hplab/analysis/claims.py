@@ -308,7 +308,10 @@ def _beside(claim: Claim, other: Finding) -> str:
     words = f"With training measured {how[estimands.of(claim)]}"
     if other.interval:
         number = phrases.number(other.interval.estimate, other.unit)
-        words += f": {number} ({phrases.limits(other.interval, other.unit)})"
+        limits = phrases.limits(other.interval, other.unit)
+        if claim.test["type"] in ("number", "value"):
+            limits = f"a new run: {phrases.span(other.interval, other.unit)}"
+        words += f": {number} ({limits})"
     outcome = {SUPPORTED: "supported", CONTRADICTED: "contradicted"}.get(other.outcome, "open")
     return f"{words}; by itself {outcome}."
 

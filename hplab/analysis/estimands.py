@@ -52,9 +52,7 @@ def _where(argument: Any) -> tuple[str, ...]:
 def _swapped(test: Mapping[str, Any]) -> dict[str, Any]:
     if test["type"] == "all":
         return {**test, "parts": [_swapped(part) for part in test["parts"]]}
-    return {
-        name: _renamed(value) if name in _HOLDERS else value for name, value in test.items()
-    }
+    return {name: _renamed(value) if name in _HOLDERS else value for name, value in test.items()}
 
 
 def _renamed(value: Any) -> Any:
