@@ -114,7 +114,7 @@ LOSSES = (
     "cross_entropy_of_softmax",
 )
 ACTIVATIONS = ("relu", "leaky_relu", "gelu", "silu", "sigmoid", "tanh")
-NORMALIZATIONS = ("standard", "unit", "imagenet")
+NORMALIZATIONS = ("standard", "unit", "symmetric", "imagenet")
 PRECISIONS = ("fp32", "tf32", "bf16")  # see hplab.training.precision
 DECAYED = ("all", "weights")  # "weights" spares biases and batch normalization
 SEEDINGS = ("common", "report_002")
@@ -200,8 +200,8 @@ class Trial:
         n_train: Keep this many training images, drawn once a seed; None keeps all.
         augment: Random changes of the training images: names out of `AUGMENTATIONS`, or a mapping
             from name to strength.
-        normalize: "standard" (mean and standard deviation of the training part), "unit" (divide by
-            255) or "imagenet".
+        normalize: "standard" (mean and standard deviation of the training part), "unit" (0 to 1),
+            "symmetric" (-1 to 1) or "imagenet".
         model_args: Arguments of the model.
         activation: Activation function of the hidden layers, one of `ACTIVATIONS`.
         loss: Training loss, one of `LOSSES`.

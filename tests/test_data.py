@@ -432,6 +432,15 @@ def test_unit_scale_is_division_by_255():
     assert x.flatten().tolist() == pytest.approx([0.0, 0.2, 1.0], abs=1e-7)
 
 
+@pytest.mark.parametrize("n_channels", [1, 3])
+def test_the_symmetric_scale_runs_from_minus_one_to_one_whatever_the_images(n_channels):
+    images = torch.tensor([0, 51, 255], dtype=torch.uint8).expand(2, n_channels, 1, 3)
+    x = data.normalize(images, "symmetric", (0.1,) * n_channels, (9.0,) * n_channels)
+
+    assert x.dtype == torch.float32
+    assert x.unique().tolist() == pytest.approx([-1.0, -0.6, 1.0], abs=1e-6)
+
+
 def test_imagenet_constants_map_their_mean_to_zero_and_white_as_published():
     images = torch.full((1, 3, 1, 1), 255, dtype=torch.uint8)
     x = data.normalize(images, "imagenet", (0.1,) * 3, (9.0,) * 3).flatten().tolist()

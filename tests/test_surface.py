@@ -27,6 +27,7 @@ SURFACE = {
     "provenance",
     "recorded",
     "run",
+    "setups",
     "sharpness",
     "show",
     "steps",

@@ -48,6 +48,8 @@ class Report:
         published: Its printed numbers, one mapping a run, accuracies as shares.
         source: Where those numbers are printed.
         seeds: Planned seeds of its claims, where they differ from the ledger's default.
+        setups: Of a reconstructed report, the set-ups that are plausible: name to the fields of a
+            trial that differ from the study's own (see `hplab.analysis.setups`).
     """
 
     id: str
@@ -59,6 +61,7 @@ class Report:
     published: tuple[Mapping[str, Any], ...]
     source: str
     seeds: int | None = None
+    setups: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -228,7 +231,7 @@ def _claim(
 def _report(name: str, entry: Mapping[str, Any], folder: Path) -> Report:
     where = f"report {name}"
     needed = ("title", "reference", "reconstructed", "fixed", "setting", "caveat")
-    fields(entry, needed, ("seeds",), where)
+    fields(entry, needed, ("seeds", "setups"), where)
     reference = _mapping(_yaml(folder / entry["reference"]), entry["reference"])
     percent = [k for k, unit in reference["units"].items() if unit == "percent"]
     published = tuple(
@@ -245,6 +248,7 @@ def _report(name: str, entry: Mapping[str, Any], folder: Path) -> Report:
         published,
         reference["source"].strip(),
         entry.get("seeds"),
+        _mapping(entry.get("setups", {}), f"{where}, setups"),
     )
 
 

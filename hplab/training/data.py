@@ -256,7 +256,8 @@ def normalizer(
 
     Args:
         how: "unit" divides by 255; "standard" then subtracts `mean` and divides by `std`;
-            "imagenet" does so with the constants of models trained on ImageNet.
+            "symmetric" does so with one half for both, so that black is -1 and white 1;
+            "imagenet" with the constants of models trained on ImageNet.
         mean: Mean of each channel, on the scale 0 to 1.
         std: Standard deviation of each channel, on the scale 0 to 1.
         n_channels: Channels of the images.
@@ -271,6 +272,8 @@ def normalizer(
         return _unit
     if how == "imagenet":
         mean, std = IMAGENET_MEAN, IMAGENET_STD
+    if how == "symmetric":
+        mean = std = (0.5,) * n_channels
     if not n_channels == len(mean) == len(std):
         raise HplabError(f"normalize {how!r} has {len(mean)} channels, the images {n_channels}")
     if min(std) <= 0:
