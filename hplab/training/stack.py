@@ -17,7 +17,6 @@ from torch.nn import functional
 
 from hplab.training.diagnostics import last_linear
 from hplab.training.dropout import LaneDropout
-from hplab.training.layouts import Layout
 from hplab.training.models import StandardizedLogits
 
 ELEMENTWISE = (nn.ReLU, nn.LeakyReLU, nn.GELU, nn.SiLU, nn.Sigmoid, nn.Tanh)
@@ -30,11 +29,13 @@ class Single:
 
     Args:
         module: The network, on its device.
-        layout: How it is computed.
+        layout: The memory format of its weights and images.
     """
 
-    def __init__(self, module: nn.Module, layout: Layout) -> None:
-        module = module.to(memory_format=layout.memory_format)
+    def __init__(
+        self, module: nn.Module, layout: torch.memory_format = torch.channels_last
+    ) -> None:
+        module = module.to(memory_format=layout)
         self.module, self.modules, self.n_lanes = module, [module], 1
         self.layout = layout
         self.parameters = list(module.parameters())
@@ -42,18 +43,19 @@ class Single:
 
     def __call__(self, images: Tensor) -> Tensor:
         """Return logits `(1, B, n_classes)` for images `(1, B, C, H, W)`."""
-        return self.layout(self.module, images[0])[None]
+        return self.module(images[0].contiguous(memory_format=self.layout))[None]
 
     def body(self, images: Tensor, look: Look | None = None) -> Tensor:
         """Return what the head takes, or the logits where there is no head.
 
         On the way `look` is given what the last linear layer is given, `(1, B, H)`.
         """
+        x = images[0].contiguous(memory_format=self.layout)
         body = self.module if self.head is None else self.module[:-1]
         if look is None:
-            return self.layout(body, images[0])[None]
+            return body(x)[None]
         cut = last_linear(body)
-        hidden = self.layout(body[:cut], images[0])
+        hidden = body[:cut](x)
         look(hidden[None])
         return body[cut:](hidden)[None]
 
