@@ -71,7 +71,7 @@ class Outcome:
 
 
 # What may differ between the lanes of one stack; everything else must be equal.
-LANE_FIELDS = ("seed", "lr", "weight_decay", "optimizer_args", "schedule", "schedule_args")
+LANE_FIELDS = ("seed", "seeds", "lr", "weight_decay", "optimizer_args", "schedule", "schedule_args")
 
 
 def train(trial: Trial, dataset: data.Dataset | None = None, *, device: str = "cpu") -> Outcome:
@@ -142,6 +142,7 @@ def can_stack(trial: Trial, network: nn.Module) -> bool:
 
 _LANE_DEFAULTS: dict[str, Any] = {
     "seed": 0,
+    "seeds": {},
     "lr": 1.0,
     "weight_decay": 0.0,
     "optimizer_args": {},
@@ -151,7 +152,7 @@ _LANE_DEFAULTS: dict[str, Any] = {
 
 
 def _setting(trial: Trial) -> str:
-    return trial.replace(seed=0).identity()
+    return trial.replace(seed=0, seeds={}).identity()
 
 
 def _network(
