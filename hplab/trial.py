@@ -118,6 +118,8 @@ NORMALIZATIONS = ("standard", "unit", "symmetric", "imagenet")
 PRECISIONS = ("fp32", "tf32", "bf16")  # see hplab.training.precision
 DECAYED = ("all", "weights")  # "weights" spares biases and batch normalization
 SEEDINGS = ("common", "report_002")
+# What a trial draws random numbers for, each from a stream of its own.
+STREAMS = ("init", "order", "augment", "subset", "dropout", "directions")
 # "steps" keeps the loss and learning rate of every step, "diagnostics" counts live units and
 # predicted classes every epoch, "probes" live units after early steps, "confusion" keeps the
 # confusion matrix; the others are in training/measures.py.
@@ -222,6 +224,9 @@ class Trial:
         n_directions: Pairs of opposite directions that the measure "sharpness" draws.
         measure: What to record beyond the epoch curves, out of `MEASURES`.
         seed: Replicate number, a non-negative integer.
+        seeds: Other seeds for some of the trial's random streams, out of `STREAMS`: with
+            `{"init": 3}` the initial weights are those of seed 3, and all else is that of `seed`.
+            By it one source of luck can be varied while the others are held.
 
     Raises:
         HplabError: If a name is unknown or a value impossible, with what would be allowed.
@@ -256,6 +261,7 @@ class Trial:
     n_directions: int = 16
     measure: tuple[str, ...] = ()
     seed: int = 0
+    seeds: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.data not in DATA:
@@ -283,6 +289,7 @@ class Trial:
             if name not in MEASURES:
                 raise unknown("measure", name, MEASURES, "Trial")
         self._set("measure", tuple(sorted(set(self.measure))))
+        self._set("seeds", _seeds(self.seeds))
         self._check_ranges()
 
     def _set(self, field: str, value: object) -> None:
@@ -304,6 +311,10 @@ class Trial:
         n_folds = self.argument("split", "n_folds") if self.split == "kfold" else 1
         if self.fold > n_folds:
             raise HplabError(f"fold must be between 1 and {n_folds}, got {self.fold}")
+
+    def stream(self, purpose: str) -> int:
+        """Return the seed of one of the trial's random streams, such as "order" or "dropout 2"."""
+        return stream_seed(self.seeds.get(purpose.split()[0], self.seed), purpose)
 
     def __hash__(self) -> int:
         return hash((self.setting, self.seed))
@@ -370,7 +381,9 @@ class Trial:
 
         Arguments appear under their own name, or as `model.name` where two components share it.
         """
-        row = {n: getattr(self, n) for n in _FIELDS if n not in (*_ARGUMENT_FIELDS, "measure")}
+        left_out = (*_ARGUMENT_FIELDS, "measure", "seeds")
+        row = {name: getattr(self, name) for name in _FIELDS if name not in left_out}
+        row |= {f"seed_{name}": seed for name, seed in self.seeds.items()}
         row["augment"] = ", ".join(f"{n} {x:g}" for n, x in self.augment.items()) or "none"
         nested = [
             (component, name, value)
@@ -486,6 +499,20 @@ def _augmentations(given: object) -> dict[str, Any]:
             raise unknown("augmentation", name, AUGMENTATIONS, "Trial")
         default = AUGMENTATIONS[name]
         out[name] = default if value is None else _like(f"augment.{name}", value, default)
+    return out
+
+
+def _seeds(given: object) -> dict[str, int]:
+    """Check a mapping from random stream to seed."""
+    if not isinstance(given, Mapping):
+        raise HplabError(f"seeds must be a mapping from stream to seed, got {given!r}")
+    out = {}
+    for name, value in sorted(given.items(), key=str):
+        if name not in STREAMS:
+            raise unknown("random stream", name, STREAMS, "seeds")
+        out[name] = _number(f"seeds.{name}", value, int)
+        if out[name] < 0:
+            raise HplabError(f"seeds.{name} must be at least 0, got {value!r}")
     return out
 
 

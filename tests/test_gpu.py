@@ -4,10 +4,13 @@ Whole runs in float64, so that what differs is a mistake and not rounding; bf16 
 their mantissas allow.
 """
 
+import copy
+
 import pytest
 import torch
+from torch import nn
 
-from hplab.training import data, graphs, loop
+from hplab.training import data, graphs, layouts, loop, precision
 from hplab.trial import LOSSES, OPTIMIZERS, SCHEDULES, Trial
 
 pytestmark = [
@@ -140,6 +143,26 @@ def test_single_precision_and_below(stripes, recordings, kind, precision):
     assert_same_paths(lanes_of(base, 2), stripes, rel=rel, curves=("running_loss",))
 
     assert [r.refusal for r in recordings] == [None]
+
+
+@pytest.mark.parametrize("layout", layouts.FORMATS)
+def test_every_layout_computes_the_same_network(layout):
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(3, 16, 3, padding=1), nn.BatchNorm2d(16), nn.MaxPool2d(2), nn.ReLU()]
+    exact = nn.Sequential(*layers, nn.Conv2d(16, 8, 3, padding=1), nn.Flatten())
+    network = copy.deepcopy(exact).to("cuda", torch.float32, memory_format=layout)
+    images = torch.rand(32, 3, 24, 24)
+
+    with precision.matmul("fp32"):
+        y = network(images.to("cuda", torch.float32).contiguous(memory_format=layout))
+    y.square().mean().backward()
+    wanted = exact(images)
+    wanted.square().mean().backward()
+
+    torch.testing.assert_close(y.cpu().double(), wanted, rtol=1e-5, atol=1e-5)
+    for ours, theirs in zip(network.parameters(), exact.parameters(), strict=True):
+        # A bias before a batch normalisation has a gradient that is all rounding.
+        torch.testing.assert_close(ours.grad.cpu().double(), theirs.grad, rtol=1e-3, atol=1e-4)
 
 
 def test_a_graph_that_is_recorded_on_one_card_replays_on_it(stripes):

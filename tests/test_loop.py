@@ -185,3 +185,18 @@ def test_a_run_that_fails_does_not_stay_in_memory(stripes, monkeypatch):
         assert [run() for run in kept] == [None]
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("stream", ["init", "order"])
+def test_one_source_of_luck_varies_while_the_others_are_held(stripes, stream):
+    """Both seeds of a trial are those of two others, one for each stream."""
+    zero, one = (Trial(data="digits", model="mlp", epochs=1, batch_size=32, seed=s) for s in (0, 1))
+    mixed = zero.replace(seeds={stream: 1})
+
+    first, second, third = loop.train_lanes([zero, one, mixed], stripes)
+    alone = loop.train(mixed, stripes)
+
+    assert third.curves["val_loss"] == pytest.approx(alone.curves["val_loss"], rel=1e-5)
+    both = one.replace(seeds=dict.fromkeys(("init", "order"), 1))
+    assert loop.train(both, stripes).curves == loop.train(one, stripes).curves
+    assert third.curves["val_loss"] not in (first.curves["val_loss"], second.curves["val_loss"])

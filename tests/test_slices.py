@@ -76,3 +76,9 @@ def test_the_command_stops_in_time_and_says_what_it_did(tmp_path):
         (128, 0),
         (64, 0),
     }
+
+
+def test_a_plan_that_is_not_there_is_one_line(tmp_path, capsys):
+    assert slices.main([str(tmp_path / "none.jsonl"), "--out", str(tmp_path)]) == 1
+
+    assert capsys.readouterr().err.count("\n") == 1

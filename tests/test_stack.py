@@ -315,7 +315,7 @@ def test_a_stack_of_mobilenets_has_the_logits_and_gradients_of_each():
 
 
 def test_what_cannot_share_a_stack_is_refused(stripes):
-    with pytest.raises(HplabError, match="may differ in seed, lr"):
+    with pytest.raises(HplabError, match="may differ in seed, seeds, lr"):
         loop.train_lanes([trial(), trial(batch_size=16)], stripes)
 
 

@@ -28,6 +28,31 @@ GOLDEN_KEYS = {  # never change these: they name records that are already in the
 }
 
 
+def test_one_stream_may_have_a_seed_of_its_own():
+    plain = Trial(data="mnist", seed=1)
+    other = plain.replace(seeds={"init": 3})
+
+    assert other.stream("init") == plain.replace(seed=3).stream("init")
+    assert other.stream("order") == plain.stream("order")
+    assert other.flat()["seed_init"] == 3
+    assert "seed_init" not in plain.flat()
+    assert Trial.from_config(other.config(), 1) == other
+
+
+@pytest.mark.parametrize(
+    ("seeds", "said"),
+    [
+        ({"inti": 1}, "did you mean 'init'"),
+        ({"init": -1}, "at least 0"),
+        ({"init": 1.5}, "an integer"),
+        (3, "mapping"),
+    ],
+)
+def test_seeds_of_streams_are_checked(seeds, said):
+    with pytest.raises(HplabError, match=said):
+        Trial(data="mnist", seeds=seeds)
+
+
 @pytest.mark.parametrize(("key", "trial"), GOLDEN_KEYS.items())
 def test_recorded_keys_never_change(key, trial):
     assert trial.key("x") == key

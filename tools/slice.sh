@@ -37,7 +37,7 @@ run() { # PLAN OUT MINUTES
     if "$python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then
         device=cuda
         nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader || true
-        (cd "$here" && timeout 75 "$python" -m pytest -q --maxfail 12 --tb short --timeout 60 -p no:cacheprovider tests/test_gpu.py 2>&1 | tail -n 60) || true
+        (cd "$here" && timeout 60 "$python" -m pytest -q --maxfail 12 --tb short --timeout 60 -p no:cacheprovider tests/test_gpu.py 2>&1 | tail -n 40) || true
         # Kernels of several processes run side by side only where the card's own daemon may mix them.
         export CUDA_MPS_PIPE_DIRECTORY=/tmp/mps CUDA_MPS_LOG_DIRECTORY=/tmp/mps
         mkdir -p /tmp/mps
@@ -51,11 +51,19 @@ run() { # PLAN OUT MINUTES
         fi
     fi
     minutes=$(awk "BEGIN { print $minutes - ($SECONDS - $began) / 60 }")
+    mkdir -p "$out/pending"
+    while sleep 45; do save "$out"; done & # what is finished is there to be fetched, come what may
+    local saver=$!
     timeout "$(awk "BEGIN { print int(60 * $minutes - 8) }")" "$python" -m hplab.sweeps.slices "$plan" \
         --out "$out" --device $device --minutes "$minutes" --sharers "$sharers" || echo "stopped early ($?)"
-    tar czf "$out/records.tgz" -C "$out" pending
+    kill $saver
+    save "$out"
     rm -rf "$out/pending"
     ls -l "$out"
+}
+
+save() { # OUT
+    tar czf "$1/records.part" -C "$1" pending 2>/dev/null && mv "$1/records.part" "$1/records.tgz"
 }
 
 merge() { # RECORDS

@@ -18,7 +18,7 @@ from hplab.trial import Trial
 # lasts; grouped convolutions of wide networks are slower than one network after the other.
 CPU_WIDTH = ((50_000, 30), (math.inf, 1))
 GPU_WIDTH = ((50_000, 512), (5_000_000, 64), (math.inf, 1))
-GPU_CONV_WIDTH = ((50_000, 512), (500_000, 64), (math.inf, 1))
+GPU_CONV_WIDTH = ((50_000, 512), (1_000_000, 64), (math.inf, 1))
 # Of a card's free memory, what the lanes of one stack may take: weights, gradients, two numbers of
 # optimizer state, the graph's copy and a temporary of each, and activations.
 _SHARE, _COPIES = 0.4, 6

@@ -10,14 +10,15 @@ trained. `tools/slice.sh` does the packing, the carrying and the merging.
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
+import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import click
 import torch
 
 from hplab.sweeps import driver, executors
@@ -41,8 +42,12 @@ def read(path: Path) -> list[Trial]:
     Raises:
         HplabError: If a line is no trial, naming file and line.
     """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise HplabError(f"{path} cannot be read: {error}") from error
     trials = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(lines, 1):
         try:
             found = json.loads(line)
             trials.append(Trial.from_config(found["config"], found["seed"]))
@@ -117,24 +122,27 @@ class _Progress:
         return f"; card busy {busy}, memory {memory}"
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("plan", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for records.")
-@click.option("--device", default="auto", help="auto, cpu, cuda or mps.")
-@click.option("--minutes", type=float, default=10.0, help="Be done by then.")
-@click.option("--sharers", type=int, default=1, help="Processes that share a graphics card.")
-def main(plan: Path, out: Path, device: str, minutes: float, sharers: int) -> None:
-    """Train the trials of PLAN, the first ones first, and stop in time."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Train the trials of a plan, the first ones first, and stop in time; return 1 on a mistake."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("plan", type=Path)
+    parser.add_argument("--out", type=Path, required=True, help="folder for records")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+    parser.add_argument("--minutes", type=float, default=10.0, help="be done by then")
+    parser.add_argument("--sharers", type=int, default=1, help="processes that share a card")
+    asked = parser.parse_args(arguments)
     try:
-        trials = read(plan)
-        store = stores.Store(out / "results", out / "pending")
-        seconds = 60 * minutes - SPARE_S
-        resolved = executors.resolve_device(device)
-        n = train(trials, store, device=resolved, seconds=seconds, sharers=sharers)
+        trials = read(asked.plan)
+        store = stores.Store(asked.out / "results", asked.out / "pending")
+        device = executors.resolve_device(asked.device)
+        seconds = 60 * asked.minutes - SPARE_S
+        n = train(trials, store, device=device, seconds=seconds, sharers=asked.sharers)
     except HplabError as error:
-        raise click.ClickException(str(error)) from error
-    print(f"{n} of {len(trials)} trials recorded in {out}")
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"{n} of {len(trials)} trials recorded in {asked.out}")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -14,14 +14,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hplab.trial import Trial, stream_seed
+from hplab.trial import Trial
 
 Draws = dict[str, Tensor]
 
 
 def streams(trials: Sequence[Trial]) -> list[torch.Generator]:
     """Return the generator of each trial's augmentation."""
-    return [torch.Generator().manual_seed(stream_seed(t.seed, "augment")) for t in trials]
+    return [torch.Generator().manual_seed(t.stream("augment")) for t in trials]
 
 
 def names(how: Mapping[str, Any]) -> tuple[str, ...]:

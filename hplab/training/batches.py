@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from hplab.training import augment
-from hplab.trial import HplabError, Trial, stream_seed
+from hplab.trial import HplabError, Trial
 
 
 class Batches:
@@ -31,7 +31,7 @@ class Batches:
         self.subset = _subsets(lanes, n_images)
         self.n_train = self.trial.n_train or n_images
         self.steps_per_epoch = steps_per_epoch(self.trial, self.n_train)
-        self._orders = [torch.Generator().manual_seed(stream_seed(t.seed, "order")) for t in lanes]
+        self._orders = [torch.Generator().manual_seed(t.stream("order")) for t in lanes]
         self._changes = augment.streams(lanes)
         self.drawn = augment.names(self.trial.augment)
 
@@ -83,5 +83,5 @@ def _subsets(lanes: Sequence[Trial], n: int) -> Tensor | None:
         return None
     if n_train > n:
         raise HplabError(f"n_train is {n_train}, but {lanes[0].data!r} has {n} training images")
-    streams = [torch.Generator().manual_seed(stream_seed(t.seed, "subset")) for t in lanes]
+    streams = [torch.Generator().manual_seed(t.stream("subset")) for t in lanes]
     return torch.stack([torch.randperm(n, generator=g)[:n_train] for g in streams])

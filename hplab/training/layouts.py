@@ -10,6 +10,7 @@ from torch import nn
 
 from hplab.training import precision
 
+FORMATS = (torch.channels_last, torch.contiguous_format)
 N_WARM_UP, N_TIMED = 3, 5
 
 
@@ -17,8 +18,8 @@ def fastest(module: nn.Module, shape: tuple[int, ...], number_format: str) -> to
     """Return the memory format to train a network in.
 
     On a processor channels last is always faster (`benchmarks/tried.py`). On a graphics card it
-    depends on the number format and on the layers, so both are tried, once a process for each
-    kind of network.
+    depends on the number format and on the layers, so both are tried, once a process for each kind
+    of network.
 
     Args:
         module: The network, on its device. It stays as it is.
@@ -30,10 +31,10 @@ def fastest(module: nn.Module, shape: tuple[int, ...], number_format: str) -> to
     if weight.device.type != "cuda" or not convolves:
         return torch.channels_last
     kind = repr(module), shape, number_format, str(weight.device), weight.dtype
-    return _tried(_Once(kind, module))
+    return _tried(_Kind(kind, module))
 
 
-class _Once:
+class _Kind:
     """A network that counts as equal to every other of its kind."""
 
     def __init__(self, kind: tuple, module: nn.Module) -> None:
@@ -43,15 +44,14 @@ class _Once:
         return hash(self.kind)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Once) and self.kind == other.kind
+        return isinstance(other, _Kind) and self.kind == other.kind
 
 
 @functools.lru_cache(maxsize=64)
-def _tried(some: _Once) -> torch.memory_format:
+def _tried(some: _Kind) -> torch.memory_format:
     module, (_, shape, number_format, device, dtype) = some.module, some.kind
     images = torch.rand(shape, device=device, dtype=dtype)
-    formats = (torch.channels_last, torch.contiguous_format)
-    return min(formats, key=lambda f: _milliseconds(module, images, f, number_format))
+    return min(FORMATS, key=lambda layout: _milliseconds(module, images, layout, number_format))
 
 
 def _milliseconds(

@@ -71,7 +71,7 @@ class Outcome:
 
 
 # What may differ between the lanes of one stack; everything else must be equal.
-LANE_FIELDS = ("seed", "lr", "weight_decay", "optimizer_args", "schedule", "schedule_args")
+LANE_FIELDS = ("seed", "seeds", "lr", "weight_decay", "optimizer_args", "schedule", "schedule_args")
 
 
 def train(trial: Trial, dataset: data.Dataset | None = None, *, device: str = "cpu") -> Outcome:
@@ -142,6 +142,7 @@ def can_stack(trial: Trial, network: nn.Module) -> bool:
 
 _LANE_DEFAULTS: dict[str, Any] = {
     "seed": 0,
+    "seeds": {},
     "lr": 1.0,
     "weight_decay": 0.0,
     "optimizer_args": {},
@@ -151,7 +152,7 @@ _LANE_DEFAULTS: dict[str, Any] = {
 
 
 def _setting(trial: Trial) -> str:
-    return trial.replace(seed=0).identity()
+    return trial.replace(seed=0, seeds={}).identity()
 
 
 def _network(
@@ -185,8 +186,10 @@ class _Run:
         self.groups = [list(g) for _, g in itertools.groupby(range(len(lanes)), self._group)]
         self.capture = graphs.can_capture(first.optimizer, network.modules, self.labels.device)
         groups = [(lanes[g[0]], network.rows(g)) for g in self.groups]
-        # Learning rates on the device, one a group, where updates are recorded.
-        self.rates = torch.zeros(len(groups), device=device) if self.capture else None
+        # Learning rates on the device, one a group, where updates are recorded: in the only
+        # format that torch's fused optimizers read.
+        rates = torch.zeros(len(groups), dtype=torch.float32, device=device)
+        self.rates = rates if self.capture else None
         self.optimizer = optim.build(groups, rates=self.rates)
         self.prepare = data.normalizer(
             first.normalize, dataset.mean, dataset.std, self.images.shape[1], self.labels.device
@@ -320,7 +323,7 @@ class _Run:
         step_losses = torch.empty(len(rows), n_lanes, device=device)
         correct = torch.zeros(n_lanes, dtype=torch.int64, device=device)
         rates = self._epoch_rates(len(rows))
-        on_device = None if self.rates is None else torch.tensor(rates, device=device)
+        on_device = None if self.rates is None else self.rates.new_tensor(rates)
         for i, batch in enumerate(rows):
             if on_device is None:
                 optim.set_lr(self.optimizer, rates[i])

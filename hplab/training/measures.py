@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from hplab.training import layers, losses, models, noise, precision, sharpness
-from hplab.trial import HplabError, Trial, stream_seed
+from hplab.trial import HplabError, Trial
 
 Numbers = dict[str, float | None]
 Series = dict[str, list[float]]
@@ -56,7 +56,7 @@ class Probe:
     @property
     def seed(self) -> int:
         """Seed of the random directions: the same for a seed in every setting."""
-        return stream_seed(self.trial.seed, "directions")
+        return self.trial.stream("directions")
 
 
 def sharpness_path(probe: Probe) -> Numbers:

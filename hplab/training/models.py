@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from hplab.training import init, mobilenet
 from hplab.training.dropout import LaneDropout
-from hplab.trial import HplabError, Trial, stream_seed
+from hplab.trial import HplabError, Trial
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -72,9 +72,10 @@ def _init_seed(trial: Trial) -> int:
     from the same weights.
     """
     if trial.seeding == "common":
-        return stream_seed(trial.seed, "init")
+        return trial.stream("init")
     optimizer = {"sgd": "SGD", "adagrad": "AdaGrad"}.get(trial.optimizer, trial.optimizer)
-    name = f"models/MLP_1_{trial.lr}_{trial.batch_size}_{optimizer}_{trial.seed}.pt"
+    seed = trial.seeds.get("init", trial.seed)
+    name = f"models/MLP_1_{trial.lr}_{trial.batch_size}_{optimizer}_{seed}.pt"
     return int(hashlib.sha1(name.encode()).hexdigest(), 16) % 2**32 + 42
 
 
@@ -125,7 +126,7 @@ def _cnn(trial: Trial, in_shape: tuple[int, int, int], n_classes: int) -> nn.Mod
 def _dropout(trial: Trial, at: int) -> list[nn.Module]:
     """Return the trial's dropout layer for that place in the network, or nothing."""
     p = trial.argument("model", "dropout")
-    return [LaneDropout(p, seed=stream_seed(trial.seed, f"dropout {at}"))] if p else []
+    return [LaneDropout(p, seed=trial.stream(f"dropout {at}"))] if p else []
 
 
 def _mobilenet(trial: Trial, in_shape: tuple[int, int, int], n_classes: int) -> nn.Module:

@@ -29,7 +29,7 @@ class Single:
 
     Args:
         module: The network, on its device.
-        layout: The memory format of its weights and images, such as `torch.channels_last`.
+        layout: The memory format of its weights and images.
     """
 
     def __init__(
