@@ -122,7 +122,7 @@ def excess(first: int, second: int, n: int, *, margin: float = 0.0) -> Evidence:
     """
     if n < 1 or not (0 <= first <= n and 0 <= second <= n):
         raise ValueError(f"need counts of 0 to {n}, got {first} and {second}")
-    tails = _tails(n, float(margin))
+    tails = tails(n, float(margin))
     return Evidence(*(min(1.0, 2 * float(tail[first, second])) for tail in tails))
 
 
@@ -160,7 +160,7 @@ def proportion_difference(first: int, second: int, n: int, *, level: float = 0.9
 
 
 @functools.lru_cache(maxsize=256)
-def _tails(n: int, margin: float) -> tuple[np.ndarray, np.ndarray]:
+def tails(n: int, margin: float) -> tuple[np.ndarray, np.ndarray]:
     """Return, for every pair of counts, the p values of "more than the margin" and "less"."""
     counts = np.arange(n + 1)
     share = (counts + 1) / (n + 2)

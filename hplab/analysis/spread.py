@@ -208,7 +208,7 @@ def width_effects(
     margin, averaged over settings, as jackknife pseudo-values.
 
     Args:
-        means: Shape `(settings, n)`, the same models (seeds) in every setting.
+        means: Shape `(settings, ..., n)`, the same models (seeds) in every setting.
         spreads: The standard deviation over single draws, of the same shape.
         n_draws: Single draws a model.
         margin: The ratio, at least 1.
@@ -231,6 +231,6 @@ def width_effects(
     measured = np.maximum(limit + (se**2 - sd**2 / n_draws).mean(-1), limit / 2)
 
     def excess(x: np.ndarray) -> np.ndarray:
-        return (np.log(x.var(-1, ddof=1) / measured) / 2).mean(-1)
+        return (np.log(x.var(-1, ddof=1) / measured) / 2).mean(0)
 
     return jackknife(excess, m)
