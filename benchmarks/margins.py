@@ -448,11 +448,18 @@ def main() -> None:
         print(f"{kind:12} {where:36} wrong at most {100 * worst:5.2f} %", flush=True)
     again = all_looks(options.worlds)
     for row in again:
-        print({name: row[name] for name in row})
+        how = "adjusted" if row["adjusted"] else "each at 5 %"
+        print(f"looks at {row['plan']}, {how}: {row['supported']:.4f} {row['contradicted']:.4f}")
     if options.json:
-        found = {"worlds": options.worlds, "rows": rows, "looks": again}
         options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        parts = (f'"{name}": [\n{_lines(part)}\n]' for name, part in (("rows", rows), ("looks", again)))
+        text = f'{{"worlds": {options.worlds},\n{", ".join(parts)}}}\n'
+        options.json.write_text(text, encoding="utf-8")
+
+
+def _lines(rows: list[dict]) -> str:
+    """Return rows as JSON, one a line."""
+    return ",\n".join(json.dumps(row) for row in rows)
 
 
 if __name__ == "__main__":
