@@ -11,11 +11,14 @@ BASE = Trial(data="mnist", model="cnn", optimizer="adam", batch_size=64, epochs=
 TRIED = setups.trials("004", BASE)
 
 
+def channels_of(trial):
+    return str(trial.argument("model", "channels")) if trial.model == "cnn" else ""
+
+
 def test_the_set_ups_of_report_004_are_those_fixed_before_any_was_trained():
     """Every network with every scaling, and with both dropouts at the plainest scaling."""
     found = {
-        (t.model, str(t.argument("model", "channels")) if t.model == "cnn" else "", t.normalize)
-        + (t.argument("model", "dropout"),)
+        (t.model, channels_of(t), t.normalize, t.argument("model", "dropout"))
         for some in TRIED.values()
         for t in some
     }

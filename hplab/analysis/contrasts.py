@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hplab.analysis import evidence, phrases, quantities, spread, stats
+from hplab.analysis import evidence, orders, phrases, quantities, spread, stats
 from hplab.analysis.cells import Sample, sample, short
 from hplab.analysis.findings import (
     Decision,
     Finding,
+    all_distances,
     claimed_side,
     comparison,
-    hangs_on,
     not_same,
     on,
     same,
@@ -114,8 +114,8 @@ def sign(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
         f"{phrases.number(test['margin']['value'], unit)}{' in each' if len(each) > 1 else ''}."
     )
     one = each[0].interval.scaled(turn) if len(each) == 1 else None
-    far = hangs_on(decision.distance for decision in each)
-    return Finding(outcome, reason, unit if one else "", found, together, one, distance=far)
+    far = all_distances(each)
+    return Finding(outcome, reason, unit if one else "", found, together, one, distances=far)
 
 
 def equivalence(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
@@ -157,7 +157,7 @@ def difference(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
 def variance(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
     """The ratio of two spreads over seeds, by the jackknife."""
     test, quantity = claim.test, quantities.parse(claim.test["quantity"])
-    found = sample(runs, [test["first"], test["second"]], claim)
+    found = sample(runs, [test["first"], test["second"]], claim, learners=False)
     first, second = (values for values, _ in _values(found, quantity, curves))
     if found.n < SEEDS_FOR_SPREAD:
         raise Missing(
@@ -174,15 +174,17 @@ def variance(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
         f"fixed beforehand was {test['margin']['value']:g}"
     )
     reason += ", and the true one is surely nearer to 1." if decision.small else "."
-    far = decision.distance
-    return Finding(decision.outcome, reason, "", found, decision.evidence, ratio, distance=far)
+    far = decision.distances
+    return Finding(
+        decision.outcome, reason, "ratio", found, decision.evidence, ratio, distances=far
+    )
 
 
 def correlation(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
     """Per seed, Kendall's rank correlation of two quantities over the settings."""
     test = claim.test
     first, second = (quantities.parse(test[name]) for name in ("quantity", "with"))
-    found = sample(runs, test["cells"], claim)
+    found = sample(runs, test["cells"], claim, learners=False)
     # Shape (seed, cell).
     x, y = (
         np.array([values for values, _ in _values(found, quantity, curves)]).T
@@ -192,6 +194,9 @@ def correlation(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
     if not np.isfinite(taus).all():
         raise Missing("In some seed all settings are equal, so there is nothing to rank.")
     decision = claimed_side(taus, test["margin"], claim.alpha)
+    together = orders.agreement(taus, margin=test["margin"]["value"])
+    outcome = evidence.three_way(together, alpha=claim.alpha)
+    decision = dataclasses.replace(decision, evidence=together, outcome=outcome)
     reason = (
         f"On {found.n} seeds and {len(found.arms)} settings, Kendall's rank correlation of "
         f"{quantities.words(first)} and {quantities.words(second)} is "
@@ -280,7 +285,7 @@ def _finding(
         decision.evidence,
         decision.interval,
         None if flips is None else stats.sign_flip(flips),
-        distance=decision.distance,
+        distances=decision.distances,
         identical=pair and _identical(sides),
     )
 

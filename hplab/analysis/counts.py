@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from scipy import stats
 
 from hplab.analysis import phrases, quantities, shares
 from hplab.analysis.cells import Sample, sample
@@ -13,6 +15,7 @@ from hplab.analysis.evidence import Evidence, three_way
 from hplab.analysis.findings import Finding, on
 from hplab.analysis.ledger import Claim
 from hplab.analysis.quantities import Curves, Missing
+from hplab.analysis.stats import Interval
 
 _WORDS = {
     ("collapsed", 1): "collapsed",
@@ -25,7 +28,7 @@ _WORDS = {
 def proportion(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
     """A share of runs against a bound, by its Clopper-Pearson interval."""
     test = claim.test
-    found = sample(runs, [test["arm"]], claim)
+    found = sample(runs, [test["arm"]], claim, learners=False)
     _long_enough(found)
     rows = found.rows[0]
     happened = quantities.event(rows, test["event"], curves)
@@ -43,13 +46,22 @@ def proportion(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
         f"({phrases.limits(percent, '%')} %); {_bound_words(test['bound'])}."
     )
     outcome = three_way(together, alpha=claim.alpha)
-    return Finding(outcome, reason, "%", found, together, percent)
+
+    def at(level: float) -> Interval:
+        return shares.proportion_interval(count, n, level=level, method="exact").scaled(100)
+
+    def chance(more: int, alpha: float) -> float:
+        counts = np.arange(more + 1)
+        decides = [_bounded(int(k), more, test["bound"]).p < alpha for k in counts]
+        return float(stats.binom.pmf(counts, more, count / n) @ np.array(decides, float))
+
+    return Finding(outcome, reason, "%", found, together, percent, at=at, chance=chance)
 
 
 def proportions(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
     """The difference of two shares of runs."""
     test = claim.test
-    found = sample(runs, [test["first"], test["second"]], claim)
+    found = sample(runs, [test["first"], test["second"]], claim, learners=False)
     _long_enough(found)
     counts = [int(quantities.event(rows, test["event"], curves).sum()) for rows in found.rows]
     margin = test["margin"]["value"]
@@ -63,7 +75,16 @@ def proportions(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
         f"({phrases.limits(percent, 'pp', 'of the difference ')} pp); the margin fixed beforehand "
         f"was {phrases.number(margin, 'pp')}."
     )
-    return Finding(outcome, reason, "pp", found, together, percent)
+
+    def at(level: float) -> Interval:
+        return shares.proportion_difference(*counts, found.n, level=level).scaled(100)
+
+    def chance(more: int, alpha: float) -> float:
+        luck = [stats.binom.pmf(np.arange(more + 1), more, k / found.n) for k in counts]
+        decides = np.minimum(*shares.tails(more, margin / 100)) < alpha / 2
+        return float(luck[0] @ decides @ luck[1])
+
+    return Finding(outcome, reason, "pp", found, together, percent, at=at, chance=chance)
 
 
 def _long_enough(found: Sample) -> None:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from scipy.stats import t
 
-from hplab.analysis import evidence, phrases, stats
+from hplab.analysis import evidence, phrases, power, stats
 from hplab.analysis.cells import Sample
 from hplab.analysis.evidence import Evidence
-from hplab.analysis.stats import CONTRADICTED, Interval
+from hplab.analysis.stats import CONTRADICTED, INCONCLUSIVE, Interval
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,9 +29,13 @@ class Finding:
         interval: The deciding interval, where there is one; of a ratio, not of its logarithm.
         p_sign_flip: Exact check of a paired comparison, where it has one.
         parts: One row a part of the test, for the table beneath the verdict.
-        distance: How far the mean is from the margin, in standard deviations over seeds, where
-            that is what decides; of several parts, the one on which the decision hangs.
+        distances: How far each part's mean is from its margin, in standard deviations over seeds,
+            positive where it speaks for the claim; empty where that is not what decides.
         identical: Whether the arms gave the very same numbers, seed by seed.
+        at: The interval at another level, where that is no t interval.
+        chance: The chance that a number of seeds decides at a level if things are as seen so far,
+            where `distances` do not say it.
+        face: What the test alone says of runs that may not decide the claim; "" where they may.
         beside: The same with training measured the other way (see `estimands`); decides nothing.
     """
 
@@ -42,14 +47,45 @@ class Finding:
     interval: Interval | None = None
     p_sign_flip: float | None = None
     parts: tuple[Mapping[str, Any], ...] = ()
-    distance: float | None = None
+    distances: tuple[float, ...] = ()
     identical: bool = False
+    at: Callable[[float], Interval] | None = None
+    chance: Callable[[int, float], float] | None = None
+    face: str = ""
     beside: Finding | None = None
 
     @property
     def p(self) -> float | None:
         """p value of the deciding test, where it has one."""
         return self.evidence.p if self.evidence else None
+
+    def at_level(self, level: float) -> Interval | None:
+        """Return the deciding interval at another level."""
+        if self.at or self.interval is None:
+            return self.at(level) if self.at else None
+        return other_level(self.interval, level, ratio=self.unit == "ratio")
+
+    def chance_of(self, n: int, alpha: float) -> float | None:
+        """Return the chance that `n` seeds decide if things are as seen so far, None if unknown.
+
+        All parts have to be shown; that the claim fails shows in one, corrected for their number.
+        """
+        if self.chance or not self.distances:
+            return self.chance(n, alpha) if self.chance else None
+        least = min(self.distances)
+        if least < 0:
+            alpha /= len(self.distances)
+        return 1.0 if math.isinf(least) else float(power.paired_power(abs(least), n, alpha=alpha))
+
+    def only_at_face(self, why: str) -> Finding:
+        """Return the finding of runs that may not decide: open, with the reason."""
+        return dataclasses.replace(
+            self,
+            outcome=INCONCLUSIVE,
+            reason=f"{self.reason} {why}",
+            evidence=None,
+            face=self.face or self.outcome,
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,14 +97,14 @@ class Decision:
         interval: The effect's t interval in the reader's unit; ratios as ratios.
         evidence: What speaks for it and against it.
         small: Whether the claim fails because the effect is surely smaller than the margin.
-        distance: As in `Finding`.
+        distances: As in `Finding`.
     """
 
     outcome: str
     interval: Interval
     evidence: Evidence
     small: bool = False
-    distance: float | None = None
+    distances: tuple[float, ...] = ()
 
 
 def size_of(size: Mapping[str, Any]) -> float:
@@ -102,7 +138,8 @@ def claimed_side(
         found = Evidence(found.p_for, evidence.beyond(effects).p_against)
     decision = _decided(found, effects, margin, alpha)
     small = decision.outcome == CONTRADICTED and not decision.interval.high < _null(margin)
-    return dataclasses.replace(decision, small=small, distance=distance(effects, limit))
+    far = () if cut else (distance(effects, limit),)
+    return dataclasses.replace(decision, small=small, distances=far)
 
 
 def same(
@@ -116,8 +153,8 @@ def same(
     found = evidence.within(effects, margin=limit)
     if cut:
         found = Evidence(1.0, found.p_against)
-    nearest = min(distance(effects, limit), distance(effects, -limit), key=abs)
-    return dataclasses.replace(_decided(found, effects, margin, alpha), distance=nearest)
+    far = () if cut else (distance(effects, -limit), distance(-effects, -limit))
+    return dataclasses.replace(_decided(found, effects, margin, alpha), distances=far)
 
 
 def not_same(
@@ -128,7 +165,10 @@ def not_same(
     found = opposite.evidence.turned()
     outcome = evidence.three_way(found, alpha=alpha)
     return dataclasses.replace(
-        opposite, outcome=outcome, evidence=found, small=outcome == CONTRADICTED
+        opposite,
+        outcome=outcome,
+        evidence=found,
+        small=outcome == CONTRADICTED,
     )
 
 
@@ -151,10 +191,35 @@ def distance(effects: np.ndarray, limit: float) -> float:
     return math.copysign(math.inf, away) if away else 0.0
 
 
-def hangs_on(distances: Iterable[float | None]) -> float | None:
-    """Return the distance on which a claim of several parts hangs: the least, None if unknown."""
-    known = list(distances)
-    return None if not known or None in known else min(known)
+def all_distances(parts: Sequence[Finding | Decision]) -> tuple[float, ...]:
+    """Return the distances of all parts, none if those of one are not known."""
+    if not all(part.distances for part in parts):
+        return ()
+    return tuple(far for part in parts for far in part.distances)
+
+
+def other_level(interval: Interval, level: float, *, ratio: bool = False) -> Interval:
+    """Return a t interval at another level.
+
+    Args:
+        interval: An interval of `interval.n` seeds.
+        level: The new coverage, between 0 and 1.
+        ratio: Whether it is that of a ratio, symmetric on the log scale.
+
+    Example:
+        >>> found = other_level(Interval(1.0, 0.0, 2.0, 0.95, 10), 0.99)
+        >>> round(found.low, 3), round(found.high, 3)
+        (-0.437, 2.437)
+    """
+    into, back = (np.log, np.exp) if ratio else (float, float)
+    centre = into(interval.estimate)
+    wider = t.isf((1 - level) / 2, interval.n - 1) / t.ppf((1 + interval.level) / 2, interval.n - 1)
+    with np.errstate(over="ignore"):
+        low, high = (
+            float(back(centre + wider * (into(end) - centre)))
+            for end in (interval.low, interval.high)
+        )
+    return dataclasses.replace(interval, low=low, high=high, level=level)
 
 
 def on(found: Sample, when: str = "after") -> str:

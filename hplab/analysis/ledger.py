@@ -51,7 +51,7 @@ class Report:
         seeds: Planned seeds of its claims, where they differ from the ledger's default.
         setups: Of a reconstructed report, the set-ups that are plausible: name to the fields of a
             trial that differ from the study's own (see `hplab.analysis.setups`).
-        training: How it measured training: one of `TRAINING`; `training_why` says how that is known.
+        training: How it measured training, one of `TRAINING`; `training_why` says how we know.
     """
 
     id: str

@@ -47,7 +47,7 @@ def trend(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
         found,
         together,
         parts=_slope_parts(test, groups, intervals),
-        distance=min(far),
+        distances=tuple(far),
     )
 
 
@@ -145,8 +145,8 @@ def shape(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
     )
     worst = min(intervals, key=lambda interval: interval.low)
     outcome = three_way(together, alpha=claim.alpha)
-    far = min(distance(piece, margin) for piece in pieces.T)
-    return Finding(outcome, reason, unit, found, together, worst, parts=parts, distance=far)
+    far = tuple(distance(piece, margin) for piece in pieces.T)
+    return Finding(outcome, reason, unit, found, together, worst, parts=parts, distances=far)
 
 
 def ranking(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
@@ -187,8 +187,8 @@ def ranking(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
         }
         for i in ahead
     )
-    far = min(distance(lead, 0.0) for lead in ahead.values())
-    return Finding(outcome, reason, "", found, together, parts=parts, distance=far)
+    far = tuple(distance(lead, 0.0) for lead in ahead.values())
+    return Finding(outcome, reason, "", found, together, parts=parts, distances=far)
 
 
 def _than(way: str) -> str:
@@ -217,7 +217,7 @@ def winners(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
 def components(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
     """The share of the variance over runs that lies between settings, not between seeds."""
     test, quantity = claim.test, quantities.parse(claim.test["quantity"])
-    found, values = _matrix(claim, runs, curves, test["cells"], quantity)
+    found, values = _matrix(claim, runs, curves, test["cells"], quantity, learners=False)
     share = spread.between_share(values, level=1 - claim.alpha)
     together = orders.share_between(values.T, test["share"])
     outcome = three_way(together, alpha=claim.alpha)
@@ -228,7 +228,11 @@ def components(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
         f"(95 % interval {percent.low:.0f} to {percent.high:.0f} %); the claim asks for more than "
         f"{100 * test['share']:g} %."
     )
-    return Finding(outcome, reason, "%", found, together, percent)
+
+    def at(level: float) -> Interval:
+        return spread.between_share(values, level=level).scaled(100)
+
+    return Finding(outcome, reason, "%", found, together, percent, at=at)
 
 
 def most_cells(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
@@ -259,9 +263,11 @@ def _matrix(
     curves: Curves,
     cells: Sequence[Mapping[str, Any]],
     quantity: Quantity,
+    *,
+    learners: bool = True,
 ) -> tuple[Sample, np.ndarray]:
     """Return the sample and its values: one row a seed, one column a setting."""
-    found = sample(runs, cells, claim)
+    found = sample(runs, cells, claim, learners=learners)
     columns = [quantities.values(rows, quantity, curves, found.stretch)[0] for rows in found.rows]
     return found, np.array(columns).T
 

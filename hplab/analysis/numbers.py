@@ -20,6 +20,8 @@ from hplab.analysis.ledger import Claim
 from hplab.analysis.quantities import EVALUATED, METRICS, Curves, Missing
 from hplab.analysis.stats import CONTRADICTED, INCONCLUSIVE, SUPPORTED
 
+MODELS_FOR_WIDTH = 5  # with fewer, that they differ is concluded too often
+
 
 def number(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
     """The numbers a report prints for one of its runs."""
@@ -88,8 +90,13 @@ def value(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
 def coverage(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
     """Intervals that count random directions as if they were models, against those over models."""
     test = claim.test
-    found = sample(runs, test["cells"], claim)
+    found = sample(runs, test["cells"], claim, learners=False)
     ratios = np.array([_width_ratio(rows, test, claim.alpha) for rows in found.rows])
+    if found.n < MODELS_FOR_WIDTH:
+        raise Missing(
+            f"A spread over models needs {MODELS_FOR_WIDTH} of them in each setting; there are "
+            f"{found.n}."
+        )
     limit = test["margin"]["value"]
     means, spreads, errors = (
         np.array([quantities.final(rows, test[name]) for rows in found.rows])
@@ -107,7 +114,7 @@ def coverage(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
         f"{found.n * test['draws']} directions as independent; it is more than "
         f"{limit:g} times as wide in {int((ratios > limit).sum())} of {len(ratios)} settings."
     )
-    return Finding(outcome, reason, "", found, together, distance=-distance(effects, 0.0))
+    return Finding(outcome, reason, "", found, together, distances=(-distance(effects, 0.0),))
 
 
 def _width_ratio(rows: pd.DataFrame, test: Mapping[str, Any], alpha: float) -> float:

@@ -87,7 +87,7 @@ def shape(on: str, what: str, form: str, intervals: Sequence[Interval], unit: st
         what += f" rises in {up} of {len(intervals)} steps"
     against = f" and {other} in {down}" if down else ""
     return (
-        f"{on} {what}{against} (simultaneous intervals exclude 0); the smallest mean "
+        f"{on} {what}{against} (95 % intervals exclude 0); the smallest mean "
         f"difference is {number(least, unit)}."
     )
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hplab.analysis import cells, claims, forms, rules
+from hplab.analysis import cells, claims, forms, rules, setups
 from hplab.analysis.claims import MISSING, UNTESTABLE, Verdict, Verdicts
 from hplab.analysis.findings import Finding
 from hplab.analysis.ledger import Claim, Ledger, load
@@ -27,7 +27,10 @@ from hplab.sweeps.store import Store, default_store
 from hplab.trial import HplabError
 
 SIZES = ("paper", "reduced")  # the presets that use a report's own data, the best first
-KEPT = ("outcome", "kind", "preset", "n", "estimate", "low", "high", "unit", "p", "p_holm")
+KEPT = (
+    *("outcome", "kind", "preset", "n", "planned", "interim", "more_seeds", "miniature"),
+    *("estimate", "low", "high", "unit", "adjusted_low", "adjusted_high", "alpha", "p", "p_holm"),
+)
 _NOT_A_SETTING = {"seed", "measure", "n_directions", "precision"}
 
 
@@ -57,7 +60,23 @@ def verdicts(
     chosen: dict[str, pd.DataFrame] = {}
     for claim in ledger:
         found[claim.id], chosen[claim.id] = _evaluate(claim, tables, store)
-    return Verdicts(claims.judge(claim, found, ledger, chosen[claim.id]) for claim in ledger)
+    judged = [claims.judge(claim, found, ledger, chosen[claim.id]) for claim in ledger]
+    made = _setups(ledger, tables[SIZES[0]], store)
+    return setups.robust(judged, made, lambda rows: runner.curves(rows, store=store))
+
+
+def _setups(ledger: Ledger, runs: pd.DataFrame, store: Store) -> dict[str, pd.DataFrame]:
+    """Return the runs of every set-up of the reports that name none, by the set-up's name."""
+    made = {}
+    for report in {
+        claim.report.id: claim.report for claim in ledger if claim.report.setups
+    }.values():
+        tried = setups.trials(report.id, setups.base_of(report), ledger=ledger)
+        for name, some in tried.items():
+            records = [store.summary(trial) for trial in some]
+            keys = {record["key"] for record in records if record}
+            made[name] = runs[runs["key"].isin(keys)] if len(runs) else runs
+    return made
 
 
 def in_precision(runs: pd.DataFrame, precision: str, shared_with: str | None) -> pd.DataFrame:
@@ -227,10 +246,10 @@ def problems(found: Iterable[Verdict], before: Mapping[str, Mapping[str, Any]]) 
         elif name not in now:
             faults.append(f"{name}: was {before[name].get('outcome')}, and has no records now")
         else:
-            changed = [field for field in KEPT if not _same(now[name][field], before[name][field])]
+            changed = [one for one in KEPT if not _same(now[name][one], before[name].get(one))]
             if changed:
                 field = changed[0]
-                was, is_now = before[name][field], now[name][field]
+                was, is_now = before[name].get(field), now[name][field]
                 faults.append(f"{name}: {field} was {was}, the records say {is_now}")
     return faults
 

@@ -45,6 +45,12 @@ def trials(report: str, base: Trial, *, ledger: Ledger | None = None) -> dict[st
     }
 
 
+def base_of(report: Report) -> Trial:
+    """Return the trial that the set-ups of a report change: its own setting as we filled it in."""
+    setting = {name: v for name, v in report.setting.items() if name in Trial.__dataclass_fields__}
+    return Trial(**{**report.fixed, **setting}, epochs=report.published[0]["epochs"])
+
+
 def of(report: str, ledger: Ledger | None = None) -> Report:
     """Return a report that has set-ups.
 
@@ -126,7 +132,7 @@ def fitting(compared: pd.DataFrame) -> list[str]:
 
 
 def summary(compared: pd.DataFrame) -> pd.DataFrame:
-    """Return one row a set-up: how many printed numbers it gives, which not, and whether it fits."""
+    """Return one row a set-up: how many numbers it gives, which not, and whether it fits."""
     rows = []
     for name, part in compared.groupby("setup", sort=False):
         missed = part[~part["inside"].astype(bool)]
@@ -186,6 +192,8 @@ def robust(
 
 def _stands(verdict: Verdict, made: Made, curves: Curves, n_tried: int, fits: list[str]) -> Verdict:
     n_all = len(verdict.claim.report.setups)
+    if not n_tried:
+        return verdict
     tried = f"{n_tried} of {n_all} plausible set-ups" if n_tried < n_all else f"{n_all} set-ups"
     if not fits:
         said = f"None of the {tried} gives all of the report's numbers: this is about our network."
@@ -206,8 +214,9 @@ def _stands(verdict: Verdict, made: Made, curves: Curves, n_tried: int, fits: li
 
 def _outcome(claim: Claim, name: str, runs: pd.DataFrame, curves: Curves) -> str:
     """Return what a claim's own test says of the runs of one set-up."""
-    report = claim.report
-    setting = {k: v for k, v in report.setting.items() if k not in report.setups[name]}
+    report, changes = claim.report, claim.report.setups[name]
+    changed = {*changes, *changes.get("model_args", ())}
+    setting = {field: value for field, value in report.setting.items() if field not in changed}
     own = dataclasses.replace(claim, report=dataclasses.replace(report, setting=setting))
     found: Finding | Missing = claims.evaluate(own, runs, curves)
     return MISSING if isinstance(found, Missing) else found.outcome

@@ -122,8 +122,8 @@ def excess(first: int, second: int, n: int, *, margin: float = 0.0) -> Evidence:
     """
     if n < 1 or not (0 <= first <= n and 0 <= second <= n):
         raise ValueError(f"need counts of 0 to {n}, got {first} and {second}")
-    tails = _tails(n, float(margin))
-    return Evidence(*(min(1.0, 2 * float(tail[first, second])) for tail in tails))
+    found = (min(1.0, 2 * float(tail[first, second])) for tail in tails(n, float(margin)))
+    return Evidence(*found)
 
 
 def proportion_difference(first: int, second: int, n: int, *, level: float = 0.95) -> Interval:
@@ -160,8 +160,21 @@ def proportion_difference(first: int, second: int, n: int, *, level: float = 0.9
 
 
 @functools.lru_cache(maxsize=256)
-def _tails(n: int, margin: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return, for every pair of counts, the p values of "more than the margin" and "less"."""
+def tails(n: int, margin: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the one-sided p values of `excess` for all pairs of counts, "more" and "less".
+
+    Args:
+        n: Runs of each sample.
+        margin: As a share.
+
+    Returns:
+        Two arrays of shape `(n + 1, n + 1)`, the first count along the first axis.
+
+    Example:
+        >>> more, less = tails(10, 0.0)
+        >>> bool(more[9, 1] < 0.001), bool(less[9, 1] > 0.999)
+        (True, True)
+    """
     counts = np.arange(n + 1)
     share = (counts + 1) / (n + 2)
     error = share * (1 - share) / (n + 2)

@@ -86,8 +86,9 @@ def log_spread_pseudo_values(first: ArrayLike, second: ArrayLike) -> np.ndarray:
 def between_share(values: ArrayLike, *, level: float = 0.95) -> Interval:
     """Return the share of variance between settings (intraclass correlation), with its interval.
 
-    One-way random effects; the interval comes from the F distribution and is exact for normal
-    values of equal variance.
+    One-way random effects; the interval comes from the F distribution. Settings that share their
+    seeds share luck, so the variance within them counts n - 1 degrees of freedom; where they do
+    not, the interval covers more than its level.
 
     Args:
         values: One row a seed, one column a setting. Shape `(n, k)`.
@@ -109,7 +110,7 @@ def between_share(values: ArrayLike, *, level: float = 0.95) -> Interval:
         share = 0.0 if between == 0 else 1.0
         return Interval(share, share, share, level, n)
     f, tail = between / within, (1 - level) / 2
-    df = (k - 1, k * (n - 1))
+    df = (k - 1, n - 1)
     limits = [f / stats.f.ppf(1 - tail, *df), f, f / stats.f.ppf(tail, *df)]
     low, share, high = (max(0.0, (g - 1) / (g + n - 1)) for g in limits)
     return Interval(share, low, high, level, n)
@@ -208,7 +209,7 @@ def width_effects(
     margin, averaged over settings, as jackknife pseudo-values.
 
     Args:
-        means: Shape `(settings, n)`, the same models (seeds) in every setting.
+        means: Shape `(settings, ..., n)`, the same models (seeds) in every setting.
         spreads: The standard deviation over single draws, of the same shape.
         n_draws: Single draws a model.
         margin: The ratio, at least 1.
@@ -231,6 +232,6 @@ def width_effects(
     measured = np.maximum(limit + (se**2 - sd**2 / n_draws).mean(-1), limit / 2)
 
     def excess(x: np.ndarray) -> np.ndarray:
-        return (np.log(x.var(-1, ddof=1) / measured) / 2).mean(-1)
+        return (np.log(x.var(-1, ddof=1) / measured) / 2).mean(0)
 
     return jackknife(excess, m)
