@@ -194,22 +194,27 @@ def _stands(verdict: Verdict, made: Made, curves: Curves, n_tried: int, fits: li
     n_all = len(verdict.claim.report.setups)
     if not n_tried:
         return verdict
-    tried = f"{n_tried} of {n_all} plausible set-ups" if n_tried < n_all else f"{n_all} set-ups"
+    tried = f"{n_all} set-ups tried"
+    if n_tried < n_all:
+        tried = f"{n_tried} set-ups tried so far, of {n_all},"
     if not fits:
         said = f"None of the {tried} gives all of the report's numbers: this is about our network."
         return dataclasses.replace(verdict, reason=f"{verdict.reason} {said}")
     others = {name: _outcome(verdict.claim, name, made[name], curves) for name in fits}
-    apart = [name for name, outcome in others.items() if outcome != verdict.outcome]
-    n_fit = f"Of the {tried} {len(fits)} fit{'s' if len(fits) == 1 else ''} the report's numbers"
+    apart = {name: found for name, found in others.items() if found != verdict.outcome}
+    said = f"Of the {tried} {len(fits)} fit{'s' * (len(fits) == 1)} the report's numbers"
     if not apart:
-        said = f"{n_fit}; the verdict is the same under {'each' if len(fits) > 1 else 'it'}."
-        return dataclasses.replace(verdict, reason=f"{verdict.reason} {said}")
-    what = phrases.listed([f"{name}: {others[name]}" for name in apart])
-    said = f"{n_fit}, and not all agree ({what})"
-    if verdict.outcome == INCONCLUSIVE:
-        return dataclasses.replace(verdict, reason=f"{verdict.reason} {said}.")
-    said += f", so what would be {verdict.outcome} hangs on the reconstruction."
-    return dataclasses.replace(verdict, outcome=INCONCLUSIVE, reason=f"{verdict.reason} {said}")
+        said += f"; the verdict is the same under {'each' if len(fits) > 1 else 'it'}."
+    elif set(apart.values()) == {MISSING}:
+        said += "; what would decide this has not been run with them."
+    else:
+        listed = phrases.listed([f"{name}: {found}" for name, found in apart.items()])
+        said += f", and not under each the same follows ({listed})."
+    outcome = verdict.outcome
+    if apart and outcome != INCONCLUSIVE:
+        said += f" So what would be {outcome} with our network hangs on the reconstruction."
+        outcome = INCONCLUSIVE
+    return dataclasses.replace(verdict, outcome=outcome, reason=f"{verdict.reason} {said}")
 
 
 def _outcome(claim: Claim, name: str, runs: pd.DataFrame, curves: Curves) -> str:
