@@ -282,13 +282,13 @@ def _components(w: Worlds, past: float) -> Evidence:
     return orders.share_between(w.settings(*means), 0.5)
 
 
-@case("most cells", "half of them sure")
+@case("most_cells", "half of them sure")
 def _most_half(w: Worlds, past: float) -> Evidence:
     runs = w.settings(*[FAR] * 6, *[past] * 6)
     return evidence.most_of([beyond(x) for x in runs])
 
 
-@case("most cells", "almost half surely not")
+@case("most_cells", "almost half surely not")
 def _most_not(w: Worlds, past: float) -> Evidence:
     runs = w.settings(*[-FAR] * 5, *[past] * 7)
     return evidence.most_of([beyond(x) for x in runs])
@@ -452,8 +452,10 @@ def main() -> None:
         print(f"looks at {row['plan']}, {how}: {row['supported']:.4f} {row['contradicted']:.4f}")
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
-        parts = (f'"{name}": [\n{_lines(part)}\n]' for name, part in (("rows", rows), ("looks", again)))
-        text = f'{{"worlds": {options.worlds},\n{", ".join(parts)}}}\n'
+        text = (
+            f'{{"worlds": {options.worlds},\n"rows": [\n{_lines(rows)}\n],\n'
+            f'"looks": [\n{_lines(again)}\n]}}\n'
+        )
         options.json.write_text(text, encoding="utf-8")
 
 

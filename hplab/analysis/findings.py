@@ -106,12 +106,22 @@ class Decision:
 
 
 def size_of(size: Mapping[str, Any]) -> float:
-    """Return a margin on the scale that is tested: ratios as logarithms."""
+    """Return a margin on the scale that is tested: ratios as logarithms.
+
+    Example:
+        >>> size_of({"value": 2, "unit": "pp"}), round(size_of({"value": 2, "unit": "ratio"}), 3)
+        (2, 0.693)
+    """
     return math.log(size["value"]) if size["unit"] == "ratio" else size["value"]
 
 
 def shown(interval: Interval, unit: str) -> Interval:
-    """Return an interval as a reader sees it: of a ratio instead of a logarithm."""
+    """Return an interval as a reader sees it: of a ratio instead of a logarithm.
+
+    Example:
+        >>> shown(Interval(0.0, -math.log(2), math.log(2), 0.95, 5), "ratio").high.__round__(3)
+        2.0
+    """
     if unit != "ratio":
         return interval
     ends = {name: math.exp(getattr(interval, name)) for name in ("estimate", "low", "high")}
@@ -129,6 +139,11 @@ def claimed_side(
         alpha: Two-sided level.
         cut: Whether some values are cut off, which pulls effects towards 0; then a claim fails only
             if the opposite holds, not for being too small.
+
+    Example:
+        >>> gains = np.array([0.31, 0.24, 0.28, 0.30, 0.27])
+        >>> claimed_side(gains, {"value": 0.2, "unit": "pp"}, 0.05).outcome
+        'supported'
     """
     limit = size_of(margin)
     found = evidence.beyond(effects, margin=limit)
@@ -146,6 +161,10 @@ def same(
     """Decide a claim of "no difference that matters" on one effect a seed.
 
     Values that are cut off (see `claimed_side`) do not show that there is none.
+
+    Example:
+        >>> same(np.array([0.01, -0.02, 0.02]), {"value": 0.1, "unit": "pp"}, 0.05).outcome
+        'supported'
     """
     limit = size_of(margin)
     found = evidence.within(effects, margin=limit)
@@ -158,7 +177,12 @@ def same(
 def not_same(
     effects: np.ndarray, margin: Mapping[str, Any], alpha: float, *, cut: bool = False
 ) -> Decision:
-    """Decide a claim that there is a difference, in whichever direction; `cut` as in `same`."""
+    """Decide a claim that there is a difference, in whichever direction; `cut` as in `same`.
+
+    Example:
+        >>> not_same(np.array([0.01, -0.02, 0.02]), {"value": 0.1, "unit": "pp"}, 0.05).outcome
+        'contradicted'
+    """
     opposite = same(effects, margin, alpha, cut=cut)
     found = opposite.evidence.turned()
     outcome = evidence.three_way(found, alpha=alpha)
@@ -182,7 +206,12 @@ def _null(margin: Mapping[str, Any]) -> float:
 
 
 def distance(effects: np.ndarray, limit: float) -> float:
-    """Return how far the mean is above a limit, in standard deviations; inf without spread."""
+    """Return how far the mean is above a limit, in standard deviations; inf without spread.
+
+    Example:
+        >>> distance(np.array([1.0, 2.0, 3.0]), 1.0)
+        1.0
+    """
     away, sd = float(np.mean(effects) - limit), float(np.std(effects, ddof=1))
     if sd > 0:
         return away / sd

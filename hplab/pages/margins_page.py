@@ -38,10 +38,10 @@ def worlds(found: dict[str, Any]) -> str:
     """Say how many worlds were made up, and how far a rate may lie from the truth by luck."""
     luck = 200 * (0.025 * 0.975 / found["worlds"]) ** 0.5
     return (
-        f"Each number rests on {found['worlds']:,} made-up worlds, so a true rate of 2.5 % shows as "
-        f"{2.5 - luck:.1f} to {2.5 + luck:.1f} %. Runs scatter normally in half of the worlds and in "
-        "the other half with heavy tails, as Student's *t* with four degrees of freedom does; "
-        "settings share their seeds' luck or do not. Of these four the worst is shown."
+        f"Each number rests on {found['worlds']:,} made-up worlds, so a true rate of 2.5 % shows "
+        f"as {2.5 - luck:.1f} to {2.5 + luck:.1f} %. Runs scatter normally in half of the worlds "
+        "and in the other half with heavy tails, as Student's *t* with four degrees of freedom "
+        "does; settings share their seeds' luck or do not. Of these four the worst is shown."
     )
 
 
@@ -107,7 +107,7 @@ def _by_seeds(rows: Sequence[Row], *rates: Callable[[Sequence[Row]], str]) -> st
             " / ".join(rate([row for row in mine if row["n"] == n]) for rate in rates)
             for n in seeds
         ]
-        lines.append((kind, where or "one effect", *cells))
+        lines.append((kind.replace("_", " "), where or "one effect", *cells))
     return _table(("kind of claim", "what is hard to tell", *(f"{n} seeds" for n in seeds)), lines)
 
 
