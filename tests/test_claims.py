@@ -12,7 +12,17 @@ import pandas as pd
 import pytest
 import yaml
 
-from hplab.analysis import cells, claims, evidence, ledger, power, rerun, sequential, stats
+from hplab.analysis import (
+    cells,
+    claims,
+    evidence,
+    findings,
+    ledger,
+    power,
+    rerun,
+    sequential,
+    stats,
+)
 from hplab.sweeps import runner
 from hplab.trial import HplabError, Trial, grid
 
@@ -487,6 +497,20 @@ def test_where_no_run_reaches_the_threshold_nothing_was_measured(epochs, why):
     assert why in verdict.reason
     row = rerun.summary([verdict])["S4-18"]
     assert (row["n"], row["estimate"], row["low"], row["high"]) == (20, None, None, None)
+
+
+def test_a_run_that_never_gets_there_speaks_against_more_than_is_seen():
+    """Three seeds of the other arm never pass: theirs may be any number of epochs later."""
+    margin = {"value": 0.3, "unit": "epochs"}
+    effects = np.array([1.0, 1.1, 0.9, 1.0, 1.1, 0.9, 1.0, 1.05, -0.1, -0.1, -0.1])
+    cut = effects < 0
+    assert findings.claimed_side(effects, margin, 0.05).outcome == "supported"
+    assert findings.claimed_side(effects, margin, 0.05, cut=cut).outcome == "inconclusive"
+    assert findings.claimed_side(-effects, margin, 0.05, cut=cut).outcome == "inconclusive"
+    near = {"value": 0.1, "unit": "epochs"}
+    assert findings.not_same(effects, near, 0.05).outcome == "supported"
+    assert findings.not_same(effects, near, 0.05, cut=cut).outcome == "inconclusive"
+    assert findings.claimed_side(effects, margin, 0.05, cut=effects > 1).outcome == "supported"
 
 
 def test_one_setting_at_once_and_the_other_never_is_a_difference():

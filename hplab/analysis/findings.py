@@ -129,7 +129,11 @@ def shown(interval: Interval, unit: str) -> Interval:
 
 
 def claimed_side(
-    effects: np.ndarray, margin: Mapping[str, Any], alpha: float, *, cut: bool = False
+    effects: np.ndarray,
+    margin: Mapping[str, Any],
+    alpha: float,
+    *,
+    cut: np.ndarray | None = None,
 ) -> Decision:
     """Decide a directional claim on one effect a seed, the claimed side being positive.
 
@@ -137,8 +141,9 @@ def claimed_side(
         effects: One number a seed; logarithms for ratios.
         margin: The smallest effect that matters, with its unit.
         alpha: Two-sided level.
-        cut: Whether some values are cut off, which pulls effects towards 0; then a claim fails only
-            if the opposite holds, not for being too small.
+        cut: In which seeds a value is cut off, which pulls the effect towards 0. Then a claim fails
+            only if the opposite holds, not for being too small; and if effects are cut off that
+            speak against an outcome, there might be more of them than is seen.
 
     Example:
         >>> gains = np.array([0.31, 0.24, 0.28, 0.30, 0.27])
@@ -147,16 +152,25 @@ def claimed_side(
     """
     limit = size_of(margin)
     found = evidence.beyond(effects, margin=limit)
-    if cut:
-        found = Evidence(found.p_for, evidence.beyond(effects).p_against)
+    cut = np.zeros(len(effects), bool) if cut is None else cut
+    if cut.any():
+        opposite = evidence.beyond(effects).p_against
+        found = Evidence(
+            1.0 if (effects[cut] <= 0).any() else found.p_for,
+            1.0 if (effects[cut] >= 0).any() else opposite,
+        )
     decision = _decided(found, effects, margin, alpha)
     small = decision.outcome == CONTRADICTED and not decision.interval.high < _null(margin)
-    far = () if cut else (distance(effects, limit),)
+    far = () if cut.any() else (distance(effects, limit),)
     return dataclasses.replace(decision, small=small, distances=far)
 
 
 def same(
-    effects: np.ndarray, margin: Mapping[str, Any], alpha: float, *, cut: bool = False
+    effects: np.ndarray,
+    margin: Mapping[str, Any],
+    alpha: float,
+    *,
+    cut: np.ndarray | None = None,
 ) -> Decision:
     """Decide a claim of "no difference that matters" on one effect a seed.
 
@@ -168,14 +182,20 @@ def same(
     """
     limit = size_of(margin)
     found = evidence.within(effects, margin=limit)
-    if cut:
-        found = Evidence(1.0, found.p_against)
-    far = () if cut else (distance(effects, -limit), distance(-effects, -limit))
+    cut = np.zeros(len(effects), bool) if cut is None else cut
+    if cut.any():
+        one_way = (effects[cut] * np.mean(effects) > 0).all()
+        found = Evidence(1.0, found.p_against if one_way else 1.0)
+    far = () if cut.any() else (distance(effects, -limit), distance(-effects, -limit))
     return dataclasses.replace(_decided(found, effects, margin, alpha), distances=far)
 
 
 def not_same(
-    effects: np.ndarray, margin: Mapping[str, Any], alpha: float, *, cut: bool = False
+    effects: np.ndarray,
+    margin: Mapping[str, Any],
+    alpha: float,
+    *,
+    cut: np.ndarray | None = None,
 ) -> Decision:
     """Decide a claim that there is a difference, in whichever direction; `cut` as in `same`.
 
