@@ -452,16 +452,25 @@ def main() -> None:
         print(f"looks at {row['plan']}, {how}: {row['supported']:.4f} {row['contradicted']:.4f}")
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
-        text = (
-            f'{{"worlds": {options.worlds},\n"rows": [\n{_lines(rows)}\n],\n'
-            f'"looks": [\n{_lines(again)}\n]}}\n'
-        )
-        options.json.write_text(text, encoding="utf-8")
+        options.json.write_text(as_json(rows, again, options.worlds), encoding="utf-8")
 
 
-def _lines(rows: list[dict]) -> str:
-    """Return rows as JSON, one a line."""
-    return ",\n".join(json.dumps(row) for row in rows)
+def as_json(rows: list[dict], again: list[dict], n_worlds: int) -> str:
+    """Return the tables as JSON; the rates of a kind and truth are one line.
+
+    Its pairs (supported, contradicted) are in the order of `cells`: by seeds, by tails, by pairing.
+    `hplab.pages.margins_page.rows` reads them.
+    """
+    lines = {}
+    for row in rows:
+        name = json.dumps([row[name] for name in ("kind", "where", "truth")])
+        lines.setdefault(name, []).append([row["supported"], row["contradicted"]])
+    shown = ",\n".join(json.dumps([*json.loads(name), rates]) for name, rates in lines.items())
+    looked = ",\n".join(json.dumps(row) for row in again)
+    return (
+        f'{{"worlds": {n_worlds}, "seeds": {json.dumps(SEEDS)},\n"rates": [\n{shown}\n],\n'
+        f'"looks": [\n{looked}\n]}}\n'
+    )
 
 
 if __name__ == "__main__":

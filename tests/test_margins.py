@@ -38,7 +38,8 @@ LUCK = np.sqrt(0.025 * 0.975 / WORLDS)
 
 @functools.cache
 def committed():
-    return json.loads(TABLE.read_text(encoding="utf-8"))
+    found = json.loads(TABLE.read_text(encoding="utf-8"))
+    return {**found, "rows": margins_page.rows(found)}
 
 
 def wrong_at_margin(kind, where, n_worlds=WORLDS, seeds=margins.SEEDS):
@@ -55,6 +56,8 @@ def test_every_kind_of_claim_has_its_worlds():
 def test_the_committed_table_is_whole_and_within_its_bound():
     found, names = committed(), ("kind", "where", "truth", "n", "heavy", "paired")
     assert found["worlds"] >= 10_000
+    text = margins.as_json(found["rows"], found["looks"], found["worlds"])
+    assert text == TABLE.read_text(encoding="utf-8")
     assert [{name: row[name] for name in names} for row in found["rows"]] == CELLS
     for row in found["rows"]:
         rates = {word: row[word] for word in ("supported", "contradicted")}
