@@ -197,28 +197,6 @@ def holm(p_values: ArrayLike) -> np.ndarray:
     return np.minimum(adjusted, 1.0)
 
 
-def simultaneous_intervals(values: ArrayLike, *, level: float = 0.95) -> list[Interval]:
-    """Return one t interval a column such that all of them hold together (Bonferroni).
-
-    Args:
-        values: One row a seed, one column a quantity. Shape `(n, k)`.
-        level: Coverage of all intervals at once; each has `1 - (1 - level) / k`.
-
-    Raises:
-        ValueError: If `values` is not a table, or as `mean_interval`.
-
-    Example:
-        >>> values = [[1.0, 5.0], [1.2, 5.1], [0.9, 4.8], [1.1, 5.2]]
-        >>> [f"{one.low:.2f} to {one.high:.2f}" for one in simultaneous_intervals(values)]
-        ['0.78 to 1.32', '4.67 to 5.38']
-    """
-    x = np.asarray(values, float)
-    if x.ndim != 2 or not x.shape[1]:
-        raise ValueError(f"need one row a seed and one column a quantity, got shape {x.shape}")
-    each = 1 - (1 - level) / x.shape[1]
-    return [mean_interval(column, level=each) for column in x.T]
-
-
 def log2_slopes(values: ArrayLike, x: ArrayLike) -> np.ndarray:
     """Return each seed's least-squares slope on log2(x): the change a doubling of x brings.
 
