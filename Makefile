@@ -61,7 +61,7 @@ bench: $(READY) ## hplab against other ways to train, into book/results/bench | 
 	@echo "bench: timing hplab, a plain loop, Lightning, skorch and fastai, in $(VENV)-bench; leave the machine alone"
 	@test -x $(VENV)-bench/bin/python || $(BIN)/uv venv -q -p $(BIN)/python $(VENV)-bench
 	@$(BIN)/uv pip install -q -p $(VENV)-bench -c requirements.lock -r benchmarks/requirements.txt -e .
-	@for name in engine scaling overhead tried photos mobilenet sharpness; do \
+	@for name in engine scaling overhead tried photos mobilenet sharpness margins; do \
 		$(VENV)-bench/bin/python -W ignore benchmarks/$$name.py --json book/results/bench/$$name.json || exit 1; done
 
 lint: $(READY) ## check code style, pairing and workflows | 5 s

@@ -26,11 +26,13 @@ def test_welch_covers_the_difference_of_unequal_spreads(rng):
     assert 0.94 < ((found.low <= 2) & (found.high >= 2)).mean() < 0.96
 
 
-def test_the_share_between_settings_covers_the_true_share(rng):
+@pytest.mark.parametrize("settings_share_seeds", [True, False])
+def test_the_share_between_settings_covers_the_true_share(rng, settings_share_seeds):
     """Settings drawn with variance 1, seeds with variance 1: half lies between."""
-    draws = rng.normal(size=(4000, 1, 8)) + rng.normal(size=(4000, 10, 8))
-    found = [spread.between_share(x) for x in draws]
-    assert 0.94 < share_of(0.5 in interval for interval in found) < 0.96
+    luck = rng.normal(size=(4000, 10, 1 if settings_share_seeds else 8))
+    draws = rng.normal(size=(4000, 1, 8)) + luck
+    found = share_of(0.5 in spread.between_share(x) for x in draws)
+    assert 0.94 < found < (0.96 if settings_share_seeds else 1)
 
 
 def test_settings_that_differ_in_nothing_have_no_share(rng):
@@ -52,9 +54,9 @@ def test_a_band_is_wider_than_an_interval_and_narrower_than_bonferroni(rng):
     curves = rng.normal(size=(10, 20)).cumsum(axis=1)
     band = resampling.simultaneous_band(curves)
     alone = stats.mean_interval(curves.T)
-    bonferroni = stats.simultaneous_intervals(curves)
+    bonferroni = stats.mean_interval(curves[:, -1], level=1 - 0.05 / 20)
     assert (band.high - band.low > alone.high - alone.low).all()
-    assert band.high[-1] - band.low[-1] < bonferroni[-1].high - bonferroni[-1].low
+    assert band.high[-1] - band.low[-1] < bonferroni.high - bonferroni.low
 
 
 def test_the_chance_of_winning_is_covered(rng):
@@ -73,30 +75,46 @@ def test_the_chance_of_winning_counts_pairs_and_halves_ties():
     assert resampling.superiority([3, 4], [1, 2]).low == 1
 
 
-def test_the_difference_of_shares_is_covered(rng):
-    n = 40
-    for p, q in [(0.3, 0.1), (0.5, 0.5), (0.7, 0.2)]:
-        a, b = rng.binomial(n, p, 40_000), rng.binomial(n, q, 40_000)
-        low, high = shares.confint_proportions_2indep(a, n, b, n, method="newcomb")
-        assert 0.94 < ((low <= p - q) & (p - q <= high)).mean() < 0.96
-    one = shares.proportion_difference(12, 4, n)
-    low, high = shares.confint_proportions_2indep(12, n, 4, n, method="newcomb", compare="diff")
-    assert (one.low, one.high) == pytest.approx((low, high))
+@pytest.mark.parametrize("n", [5, 40])
+@pytest.mark.parametrize("margin", [0.0, 0.15])
+def test_the_exact_test_of_two_shares_never_errs_too_often(n, margin):
+    """All tables, at shares that differ by just the margin and lie between those it looks at."""
+    tables = [(i, j) for i in range(n + 1) for j in range(n + 1)]
+    found = [shares.excess(*table, n, margin=margin) for table in tables]
+    for second in np.linspace(0, 1 - margin, 37):
+        chance = scipy_stats.binom.pmf(range(n + 1), n, second)
+        first = scipy_stats.binom.pmf(range(n + 1), n, second + margin)
+        weights = np.array([first[i] * chance[j] for i, j in tables])
+        for name in ("p_for", "p_against"):
+            decided = np.array([getattr(one, name) < 0.05 for one in found])
+            assert weights[decided].sum() < 0.0251, (second, name)
 
 
-def test_the_p_value_of_shares_is_exact():
+def test_the_interval_of_two_shares_holds_the_margins_that_are_not_refuted():
+    interval = shares.proportion_difference(12, 4, 40)
+    inside = shares.excess(12, 4, 40, margin=interval.low + 2e-4)
+    below = shares.excess(12, 4, 40, margin=interval.low - 2e-4)
+    assert below.p_for < 0.05 < inside.p_for
+    above = shares.excess(12, 4, 40, margin=interval.high + 2e-4)
+    assert above.p_against < 0.05
+    turned = shares.proportion_difference(4, 12, 40)
+    assert (turned.low, turned.high) == pytest.approx((-interval.high, -interval.low), abs=1e-3)
+
+
+def test_without_a_margin_the_exact_test_is_near_barnards():
     table = [[9, 2], [11, 18]]
-    expected = scipy_stats.boschloo_exact(table, n=16).pvalue
-    assert shares.proportion_difference(9, 2, 20).p == pytest.approx(expected)
-    assert shares.proportion_difference(3, 3, 20).p == 1
+    expected = scipy_stats.barnard_exact(table, n=64).pvalue
+    assert shares.excess(9, 2, 20).p == pytest.approx(expected, rel=0.05)
+    assert shares.excess(3, 3, 20).p > 0.9
 
 
-@pytest.mark.parametrize(("first", "second"), [(1, 0), (5, 4), (0, 0), (3, 6)])
-def test_the_upper_limit_of_a_difference_meets_the_margin_at_its_p_value(first, second):
-    p = shares.proportion_difference_below(first, second, 40, margin=0.2)
-    limit = shares.proportion_difference(first, second, 40, level=1 - 2 * p).high
-    assert limit == pytest.approx(0.2, abs=1e-6)
-    assert shares.proportion_difference_below(20, 5, 40, margin=0.2) == 1.0
+@pytest.mark.parametrize(("count", "n", "share"), [(30, 40, 0.5), (2, 20, 0.2), (0, 10, 0.1)])
+def test_a_share_is_above_a_bound_where_its_exact_interval_is(count, n, share):
+    found = shares.above(count, n, share)
+    for level, p in ((0.95, 0.05), (0.5, 0.5)):
+        interval = shares.proportion_interval(count, n, level=level, method="exact")
+        assert (interval.low > share) == (found.p_for < p)
+        assert (interval.high < share) == (found.p_against < p)
 
 
 def test_two_parts_keep_the_collapsed_apart(rng):
@@ -129,14 +147,6 @@ def test_pooling_draws_is_what_the_ratio_compares_with(rng):
     assert got == pytest.approx((honest.high - honest.low) / (pooled.high - pooled.low))
 
 
-def test_one_winner_in_every_group():
-    values = np.zeros((4, 2, 2))
-    values[:, :, 0] = 1
-    assert resampling.same_winner_probability(values) == 1
-    values[:, 1] = values[:, 1, ::-1]
-    assert resampling.same_winner_probability(values) == 0
-
-
 def test_rank_correlations_are_those_of_scipy(rng):
     x, y = rng.normal(size=(2, 5, 7))
     expected = [scipy_stats.kendalltau(a, b).statistic for a, b in zip(x, y, strict=True)]
@@ -155,10 +165,10 @@ def test_seeds_needed_agree_with_statsmodels(d, n80, n90):
 
 def test_power_of_equivalence_is_what_simulation_finds(rng):
     draws = rng.normal(size=(4000, 11))
-    half = scipy_stats.t.ppf(0.95, 10) * draws.std(axis=1, ddof=1) / math.sqrt(11)
+    half = scipy_stats.t.ppf(0.975, 10) * draws.std(axis=1, ddof=1) / math.sqrt(11)
     found = (np.abs(draws.mean(axis=1)) + half < 1).mean()
     assert power.equivalence_power(1.0, 11) == pytest.approx(found, abs=0.02)
-    assert [power.seeds_for(power.equivalence_power, m) for m in (2, 1.5, 1, 0.5)] == [4, 6, 11, 36]
+    assert [power.seeds_for(power.equivalence_power, m) for m in (2, 1.5, 1, 0.5)] == [5, 7, 13, 44]
 
 
 def test_the_calculator_s_numbers_invert_the_power():

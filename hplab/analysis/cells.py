@@ -46,6 +46,9 @@ class Sample:
         length: How long all were trained, in words: "5 epochs"; "" if that is what varies.
         rows: One table an arm, indexed by seed: the seeds that every arm has finished, in order.
         n_diverged: Seeds left out because a run of theirs diverged.
+        n_collapsed: Seeds left out because a run of theirs collapsed, where only those that learn
+            are compared.
+        collapsed: How many runs of each arm collapsed, and of how many; empty where none did.
         gaps: Seeds that one arm has and another lacks, in words.
         differs: What is not as in the report: name to (trained, report).
         stretch: Trained epochs per declared epoch.
@@ -58,6 +61,8 @@ class Sample:
     gaps: tuple[str, ...]
     differs: Mapping[str, tuple[str, str]]
     stretch: float
+    n_collapsed: int = 0
+    collapsed: tuple[tuple[int, int], ...] = ()
 
     @property
     def n(self) -> int:
@@ -65,18 +70,34 @@ class Sample:
         return len(self.rows[0])
 
     @property
+    def n_run(self) -> int:
+        """Seeds that were run in every arm, whatever became of them."""
+        return self.n + self.n_diverged + self.n_collapsed
+
+    @property
     def seeds(self) -> list[int]:
         """Their numbers, in the order of every table in `rows`."""
         return [int(seed) for seed in self.rows[0].index]
 
 
-def sample(runs: pd.DataFrame, arms: Sequence[Mapping[str, Any]], claim: Claim) -> Sample:
+def sample(
+    runs: pd.DataFrame,
+    arms: Sequence[Mapping[str, Any]],
+    claim: Claim,
+    *,
+    learners: bool = True,
+) -> Sample:
     """Return the seeds on which all arms of a claim can be compared.
+
+    Where runs collapse (one class, no live unit), a mean over all of them describes neither those
+    that collapse nor those that learn. So unless the claim is about that, only seeds are kept in
+    which every run learns, and how many collapse is counted beside it.
 
     Args:
         runs: The table of runs.
         arms: Hyperparameters of each arm, as the report declares them.
         claim: Whose report says what is fixed and what its own setting was.
+        learners: Whether seeds with a collapsed run are left out.
 
     Raises:
         Missing: If an arm has no runs, the arms are not comparable, or too few seeds are complete.
@@ -106,7 +127,8 @@ def sample(runs: pd.DataFrame, arms: Sequence[Mapping[str, Any]], claim: Claim) 
         raise Missing(f"No runs at {_join(absent)} that can be compared{needed}.")
     _check_comparable(tables, words, varied=set().union(*arms))
     length = _length(tables, arms[0]["epochs"]) if "epochs" in hidden & set(arms[0]) else ""
-    return _complete(tables, words, length, claim)
+    found = _complete(tables, words, length, claim)
+    return _learners(found, claim) if learners else found
 
 
 def describe(settings: Mapping[str, Any]) -> str:
@@ -266,6 +288,28 @@ def _complete(
     stretch = _stretch(together) if "epochs" in together else 1.0
     return Sample(
         words, length, rows, len(diverged), gaps, _differs(together, claim.report), stretch
+    )
+
+
+def _learners(found: Sample, claim: Claim) -> Sample:
+    """Leave out the seeds of which a run collapsed, and count such runs."""
+    if not all("collapsed" in rows for rows in found.rows):
+        return found
+    marks = [pd.to_numeric(rows["collapsed"], errors="coerce") == 1 for rows in found.rows]
+    gone = np.logical_or.reduce([mark.to_numpy() for mark in marks])
+    if not gone.any():
+        return found
+    if (~gone).sum() < claim.min_seeds:
+        raise Missing(
+            f"In {int(gone.sum())} of {found.n} seeds a run collapses, and {int((~gone).sum())} in "
+            f"which all learn are too few to compare; at least {claim.min_seeds} are needed.",
+            diverged=True,
+        )
+    return dataclasses.replace(
+        found,
+        rows=tuple(rows[~gone] for rows in found.rows),
+        n_collapsed=int(gone.sum()),
+        collapsed=tuple((int(mark.sum()), found.n) for mark in marks),
     )
 
 

@@ -2,33 +2,30 @@
 
 `verdict("S4-06", runs)` is what a page calls. The claim's test, margin and rule come from the
 ledger (`hplab.analysis.ledger`), the decision from `hplab.analysis.rules`; here Holm's correction
-is made and the result is put on the page.
+is made, with what looking before the end of the plan costs (`hplab.analysis.sequential`), and the
+result is put on the page.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import html
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
 
-from hplab.analysis import phrases, rules, stats
+from hplab.analysis import box, phrases, rules, sequential, stats
+from hplab.analysis.evidence import three_way
 from hplab.analysis.findings import Finding
 from hplab.analysis.ledger import Claim, Ledger, load
 from hplab.analysis.quantities import Curves, Missing
-from hplab.analysis.stats import CONTRADICTED, INCONCLUSIVE, SUPPORTED, Interval
+from hplab.analysis.sequential import Look
+from hplab.analysis.stats import INCONCLUSIVE, Interval
 
 MISSING, UNTESTABLE = "missing", "not-testable"
 RERUN, SCALED, STAND_IN = "re-run", "scaled-down re-run", "stand-in"
-_WORDS = {
-    "supported": "Supported",
-    "contradicted": "Contradicted",
-    "inconclusive": "Inconclusive",
-    "missing": "Missing",
-    "not-testable": "Not testable",
-}
+PROBABLY = 0.8  # the chance of a verdict that counts as probable
+READABLE = 1e-3  # a look at a lower level has an interval too wide to say anything
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,8 +41,13 @@ class Verdict:
         preset: The preset of the runs, "" if not known.
         data: The data set or sets of the runs.
         finding: The numbers before Holm's correction; None when missing.
-        p_holm: The p value after Holm's correction, for primary claims.
+        p_holm: The p value after Holm's correction, for primary claims; what looking before the end
+            of the plan costs is in it.
         n_family: Primary claims in that correction.
+        look: Which look at the planned seeds this is, and at what level it decides; None for runs
+            that are no part of the plan.
+        more_seeds: How many more seeds would probably settle it, at the scatter seen so far; None
+            if it is settled, or the plan probably cannot settle it, or that is not known.
     """
 
     claim: Claim
@@ -57,6 +59,45 @@ class Verdict:
     finding: Finding | None = None
     p_holm: float | None = None
     n_family: int = 0
+    look: Look | None = None
+    more_seeds: int | None = None
+
+    @property
+    def interim(self) -> bool:
+        """Whether seeds of the plan are still to come."""
+        return bool(self.look and self.look.interim)
+
+    @property
+    def planned(self) -> int:
+        """Seeds of the plan."""
+        return self.claim.seeds
+
+    @property
+    def fraction(self) -> float | None:
+        """The share of the plan that is there (information fraction)."""
+        return self.look.fraction if self.look else None
+
+    @property
+    def adjusted_alpha(self) -> float | None:
+        """The two-sided level at which this look decides."""
+        return self.look.level if self.look else None
+
+    @property
+    def adjusted(self) -> Interval | None:
+        """The interval that goes with that level: it holds whenever somebody looks.
+
+        None where so little is spent that the interval would say nothing.
+        """
+        if self.look is None or self.finding is None or self.look.level < READABLE:
+            return None
+        return self.finding.at_level(1 - self.look.level)
+
+    @property
+    def miniature(self) -> str:
+        """What runs say that are not the report's size: the test's outcome, never a verdict."""
+        if self.finding is None or self.kind not in (SCALED, STAND_IN):
+            return ""
+        return self.finding.face or self.finding.outcome
 
     @property
     def interval(self) -> Interval | None:
@@ -95,7 +136,7 @@ class Verdict:
 
     def row(self) -> dict[str, Any]:
         """Return the verdict as one row of a table."""
-        interval = self.interval
+        interval, adjusted = self.interval, self.adjusted
         return {
             "claim": self.claim.id,
             "says": self.claim.says,
@@ -109,6 +150,13 @@ class Verdict:
             "n": self.n,
             "p": self.p,
             "p_holm": self.p_holm,
+            "planned": self.planned,
+            "interim": self.interim,
+            "alpha": self.adjusted_alpha,
+            "adjusted_low": adjusted.low if adjusted else None,
+            "adjusted_high": adjusted.high if adjusted else None,
+            "more_seeds": self.more_seeds,
+            "miniature": self.miniature,
             "primary": self.claim.primary,
             "reason": self.reason,
         }
@@ -116,17 +164,17 @@ class Verdict:
     def __repr__(self) -> str:
         label = f" ({self.label})" if self.label else ""
         return (
-            f"{self.claim.id} {_WORDS[self.outcome]}{label}\n"
+            f"{self.claim.id} {box.WORDS[self.outcome]}{label}\n"
             f"  Report {self.claim.report.id}: {self.claim.says}\n"
             f"  {self.reason}\n"
-            f"  The report's own data: {_own(self.claim)}"
+            f"  The report's own data: {box.own(self.claim)}"
         )
 
     def _repr_html_(self) -> str:
-        return _box(self)
+        return box.box(self)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return {"text/html": _box(self), "text/plain": repr(self)}
+        return {"text/html": box.box(self), "text/plain": repr(self)}
 
 
 class Verdicts(list[Verdict]):
@@ -140,7 +188,7 @@ class Verdicts(list[Verdict]):
         return "\n\n".join(map(repr, self))
 
     def _repr_html_(self) -> str:
-        return "".join(map(_box, self))
+        return "".join(map(box.box, self))
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         return {"text/html": self._repr_html_(), "text/plain": repr(self)}
@@ -235,40 +283,84 @@ def judge(
         outcome = INCONCLUSIVE if finding.diverged else MISSING
         outcome = UNTESTABLE if isinstance(finding, rules.Untestable) else outcome
         return Verdict(claim, outcome, str(finding), preset=preset)
-    outcome, sentences, p_holm, n_family = finding.outcome, [finding.reason], None, 0
+    look, sentences, p_holm, n_family = _look(claim, finding), [finding.reason], None, 0
+    outcome = finding.outcome
+    if outcome != INCONCLUSIVE and look and three_way(look.adjusted(finding.evidence)) != outcome:
+        sentences.append(_too_early(finding, look))
+        outcome = INCONCLUSIVE
     if claim.primary:
-        family = [member.id for member in ledger.family(claim)]
-        p_holm, n_family = _adjusted(claim.id, family, found), len(family)
+        family = ledger.family(claim)
+        p_holm, n_family = _adjusted(claim, family, found), len(family)
         if outcome != INCONCLUSIVE and p_holm >= claim.alpha:
             sentences.append(
                 f"Alone it would count as {outcome}; over the {n_family} primary claims of this "
                 f"report Holm's correction leaves {phrases.p_value(p_holm)}, which is not enough."
             )
             outcome = INCONCLUSIVE
+    more = _more_seeds(finding, look, max(1, n_family)) if outcome == INCONCLUSIVE else None
     data = ", ".join(
         dict.fromkeys(str(row) for rows in finding.sample.rows for row in rows["data"])
     )
     return Verdict(
         claim,
         outcome,
-        " ".join([*sentences, *_remarks(claim, finding)]),
+        " ".join([*sentences, *_remarks(claim, finding, look, outcome, more)]),
         _kind(finding),
         preset,
         data,
         finding,
         p_holm,
         n_family,
+        look,
+        more,
     )
 
 
-def _adjusted(name: str, family: list[str], found: Mapping[str, Finding | Missing]) -> float:
+def _look(claim: Claim, finding: Finding) -> Look | None:
+    """Return the look at the plan that these runs are; None if they are no part of it."""
+    if _kind(finding) == STAND_IN or finding.face or finding.evidence is None:
+        return None
+    first, n = min(claim.min_seeds, claim.seeds), finding.sample.n_run
+    return sequential.look(max(n, first), claim.seeds, first=first, alpha=claim.alpha)
+
+
+def _too_early(finding: Finding, look: Look) -> str:
+    """Return why this look does not decide what a single one at the end of a plan would."""
+    interval = finding.at_level(1 - look.level)
+    words = f"By itself it would count as {finding.outcome}; "
+    if look.level < READABLE or interval is None:
+        when = f"after {look.n} of {look.planned} planned seeds"
+        return f"{words}{when} that takes p < {look.level:.0e}."
+    return (
+        f"{words}as every seed could have been looked at, the interval to go by is wider "
+        f"({phrases.limits(interval, finding.unit)})."
+    )
+
+
+def _more_seeds(finding: Finding, look: Look | None, n_family: int) -> int | None:
+    """Return with how many more seeds there is an 80 % chance of a verdict, None if none are."""
+    if look is None:
+        return None
+    levels = sequential.levels(look.first, look.planned, look.alpha)
+    for n in range(look.n + 1, look.planned + 1):
+        chance = finding.chance_of(n, levels[n - look.first] / n_family)
+        if chance is not None and chance >= PROBABLY:
+            return n - look.n
+    return None
+
+
+def _adjusted(claim: Claim, family: list[Claim], found: Mapping[str, Finding | Missing]) -> float:
     """Return the Holm-adjusted p of one claim; members that could not be tested count as 1."""
-    p = [_p_of(found[member]) for member in family]
-    return float(stats.holm(p)[family.index(name)])
+    p = [_p_of(member, found[member.id]) for member in family]
+    return float(stats.holm(p)[[member.id for member in family].index(claim.id)])
 
 
-def _p_of(finding: Finding | Missing) -> float:
-    return 1.0 if isinstance(finding, Missing) or finding.p is None else finding.p
+def _p_of(claim: Claim, finding: Finding | Missing) -> float:
+    """Return a p value that holds whenever somebody looked."""
+    if isinstance(finding, Missing) or finding.evidence is None:
+        return 1.0
+    look = _look(claim, finding)
+    return look.adjusted(finding.evidence).p if look else finding.evidence.p
 
 
 def _kind(finding: Finding) -> str:
@@ -278,12 +370,22 @@ def _kind(finding: Finding) -> str:
     return STAND_IN if "data" in differs else SCALED
 
 
-def _remarks(claim: Claim, finding: Finding) -> list[str]:
+def _remarks(
+    claim: Claim, finding: Finding, look: Look | None, outcome: str, more: int | None
+) -> list[str]:
     """Return what a reader has to know about the sample, in sentences."""
     sample, remarks = finding.sample, []
-    if sample.n < claim.seeds and _kind(finding) != STAND_IN:
-        remarks.append(f"Interim: {sample.n} of {claim.seeds} planned seeds.")
-    total = sample.n + sample.n_diverged
+    if look and look.interim:
+        settle = ""
+        if outcome == INCONCLUSIVE and finding.chance_of(look.planned, look.alpha) is not None:
+            settle = f"; at the scatter seen so far, {_settle(more, look)}"
+        remarks.append(f"Interim: {look.n} of {claim.seeds} planned seeds{settle}.")
+    if sample.n_collapsed:
+        remarks.append(
+            f"In {sample.n_collapsed} of {sample.n_run} seeds a run collapsed; compared are those "
+            "in which all learn."
+        )
+    total = sample.n_run
     if sample.n_diverged and sample.n_diverged <= claim.max_diverged_share * total:
         remarks.append(
             f"{sample.n_diverged} of {total} seeds diverged and cannot be part of a difference."
@@ -293,75 +395,7 @@ def _remarks(claim: Claim, finding: Finding) -> list[str]:
     return remarks
 
 
-def _own(claim: Claim) -> str:
-    return f"{claim.own_verdict.replace('-', ' ')}. {claim.own_why}"
-
-
-def _box(verdict: Verdict) -> str:
-    """Return the verdict as HTML; every text is escaped, the word stands beside the shape."""
-    claim, say = verdict.claim, html.escape
-    label = f' <span class="hp-verdict-label">{say(verdict.label)}</span>' if verdict.label else ""
-    quote = f" In its words: <q>{say(claim.quote)}</q>." if claim.quote else ""
-    return (
-        f'<section class="hp-verdict hp-{verdict.outcome}" id="claim-{say(claim.id)}" '
-        f'aria-label="Verdict on claim {say(claim.id)}: {verdict.outcome}">'
-        f'<p><span class="hp-verdict-word">{_WORDS[verdict.outcome]}</span>{label}</p>'
-        f"<blockquote>{say(claim.says)}</blockquote>"
-        f'<p class="hp-verdict-reason">{say(verdict.reason)}</p>'
-        f'<p class="hp-verdict-own">Claim {say(claim.id)}, report {say(claim.report.id)}, '
-        f"{say(claim.section)}.{quote} The report's own data: {say(_own(claim))}</p>"
-        f"{_details(verdict)}</section>"
-    )
-
-
-def _details(verdict: Verdict) -> str:
-    claim, lines = verdict.claim, [verdict.claim.rule]
-    if verdict.finding and verdict.p is not None:
-        lines.append(_p_words(verdict))
-    if verdict.finding and verdict.finding.sample.differs:
-        lines.append(
-            f"Not as in the report: {phrases.differences(verdict.finding.sample.differs)}."
-        )
-    lines += [note for note in (claim.note, claim.report.caveat) if note]
-    text = "".join(f"<p>{html.escape(line)}</p>" for line in lines)
-    return (
-        f"<details><summary>How this was decided</summary>{text}{_parts_table(verdict)}</details>"
-    )
-
-
-def _p_words(verdict: Verdict) -> str:
-    words = f"Deciding test: {phrases.p_value(verdict.p)}"
-    if verdict.p_holm is not None:
-        words += f"; {phrases.p_value(verdict.p_holm)} after Holm's correction over the "
-        words += f"{verdict.n_family} primary claims"
-    else:
-        words += ", not corrected, because this is not a primary claim"
-    flip = verdict.finding.p_sign_flip
-    return f"{words}. Exact sign-flip check: {phrases.p_value(flip)}." if flip else f"{words}."
-
-
-# What is said of a part; of a rival in a ranking nothing was claimed.
-_PART = {SUPPORTED: "as claimed", CONTRADICTED: "not so", INCONCLUSIVE: "open", "": ""}
-
-
-def _parts_table(verdict: Verdict) -> str:
-    parts = verdict.finding.parts if verdict.finding else ()
-    if not parts:
-        return ""
-    rows = "".join(
-        f'<tr><th scope="row">{html.escape(part["part"])}</th>'
-        f'<td class="hp-num">{html.escape(_part_value(part))}</td>'
-        f"<td>{_PART[part['outcome']]}</td></tr>"
-        for part in parts
-    )
-    return f'<div class="hp-scroll" tabindex="0"><table class="hp-table">{rows}</table></div>'
-
-
-def _part_value(part: Mapping[str, Any]) -> str:
-    if "words" in part:
-        return part["words"]
-    if "share" in part:
-        return f"first in {100 * part['share']:.1f} %"
-    interval, unit = part["interval"], part["unit"]
-    theirs = f"; theirs {phrases.number(part['report'], unit)}" if "report" in part else ""
-    return f"{phrases.number(interval.estimate, unit)} ({phrases.span(interval, unit)}){theirs}"
+def _settle(more: int | None, look: Look) -> str:
+    if more is None:
+        return f"all {look.planned} will probably not settle it"
+    return f"{more} more would probably settle it"

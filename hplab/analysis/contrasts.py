@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hplab.analysis import phrases, quantities, spread, stats
+from hplab.analysis import evidence, orders, phrases, quantities, spread, stats
 from hplab.analysis.cells import Sample, sample, short
 from hplab.analysis.findings import (
     Decision,
     Finding,
+    all_distances,
     claimed_side,
     comparison,
     not_same,
@@ -31,6 +32,7 @@ from hplab.analysis.stats import CONTRADICTED, INCONCLUSIVE, SUPPORTED
 
 # Values of each arm, one a seed, and which of them are times cut off at the first or last epoch.
 Sides = list[tuple[np.ndarray, np.ndarray]]
+SEEDS_FOR_SPREAD = 10  # with fewer, the interval of a ratio of spreads is too narrow too often
 
 
 def direction(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
@@ -40,12 +42,12 @@ def direction(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
     sides = _values(found, quantity, curves)
     if _nothing_measured(sides):
         return _open(found, quantity, sides)
-    [(first, _), (second, _)], n_cut = sides, _n_cut(sides)
-    decision = claimed_side(first - second, test["margin"], claim.alpha, cut=bool(n_cut))
+    [(first, _), (second, _)], cut = sides, _cut(sides)
+    decision = claimed_side(first - second, test["margin"], claim.alpha, cut=cut)
     when = "within" if quantity.unit == "epochs" else "after"
     said = comparison(quantities.words(quantity), decision, quantity.unit, found.arms)
-    reason = f"{on(found, when)} {said}; {_margin(decision, test)}{_cut_words(n_cut)}"
-    return _finding(decision, reason, quantity, found, first - second)
+    reason = f"{on(found, when)} {said}; {_margin(decision, test)}{_cut_words(cut)}"
+    return _finding(decision, reason, quantity.unit, found, sides)
 
 
 def interaction(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
@@ -63,7 +65,8 @@ def interaction(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
         f"({phrases.limits(decision.interval, unit, 'of what is between them ')}); "
         f"{_margin(decision, test)}"
     )
-    return _finding(decision, reason, quantity, found, (a - b) - (c - d))
+    effects = (a - b) - (c - d)
+    return _finding(decision, reason, quantity.unit, found, effects=effects)
 
 
 def profile(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
@@ -85,7 +88,8 @@ def profile(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
     names = [side["optimizer"] if "optimizer" in side else str(side) for side in sides]
     said = comparison(subject, decision, quantity.unit, names)
     reason = f"{on(found)} {said}; {_margin(decision, test)}"
-    return _finding(decision, reason, quantity, found, spread[0] - spread[1])
+    effects = spread[0] - spread[1]
+    return _finding(decision, reason, quantity.unit, found, effects=effects)
 
 
 def sign(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
@@ -94,14 +98,9 @@ def sign(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
     found = sample(runs, test["arms"], claim)
     turn = 1 if test["way"] == "up" else -1
     effects = [turn * values for values, _ in _values(found, quantity, curves)]
-    each = [claimed_side(x, test["margin"], claim.alpha / len(effects)) for x in effects]
-    p = [len(effects) * decision.p for decision in each]
-    failed = [i for i, decision in enumerate(each) if decision.outcome == CONTRADICTED]
-    if failed:
-        outcome, p_value = CONTRADICTED, min(p[i] for i in failed)
-    else:
-        holds = all(decision.outcome == SUPPORTED for decision in each)
-        outcome, p_value = SUPPORTED if holds else INCONCLUSIVE, max(p)
+    each = [claimed_side(x, test["margin"], claim.alpha) for x in effects]
+    together = evidence.all_of([decision.evidence for decision in each])
+    outcome = evidence.three_way(together, alpha=claim.alpha)
     unit, subject = quantity.unit, quantities.words(quantity)
     said = "; ".join(
         f"{turn * d.interval.estimate:+.{2 if unit == 'pp' else 4}f} {unit}"
@@ -115,7 +114,8 @@ def sign(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
         f"{phrases.number(test['margin']['value'], unit)}{' in each' if len(each) > 1 else ''}."
     )
     one = each[0].interval.scaled(turn) if len(each) == 1 else None
-    return Finding(outcome, reason, unit if one else "", found, one, min(1.0, p_value))
+    far = all_distances(each)
+    return Finding(outcome, reason, unit if one else "", found, together, one, distances=far)
 
 
 def equivalence(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
@@ -124,17 +124,16 @@ def equivalence(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
     found, quantity, sides, said = _one_or_two(claim, runs, curves)
     if _nothing_measured(sides):
         return _open(found, quantity, sides)
-    values, n_cut = _effects(test, sides), _n_cut(sides)
-    decision = same(values, test["margin"], claim.alpha, cut=bool(n_cut))
-    what, allowed, null = _against(test)
+    values, cut = _effects(test, sides), _cut(sides)
+    decision = same(values, test["margin"], claim.alpha, cut=cut)
+    what, allowed = _against(test)
     end = {
         SUPPORTED: f"{what} stays inside {allowed}.",
-        CONTRADICTED: f"{what} lies outside {allowed}, and the interval excludes {null}.",
+        CONTRADICTED: f"{what} surely lies outside {allowed}.",
         INCONCLUSIVE: f"that does not settle whether {what} stays inside {allowed}.",
     }[decision.outcome]
-    reason = f"{on(found)} {said(decision)}; {end}{_cut_words(n_cut)}"
-    flips = values if "first" in test else None
-    return _finding(decision, reason, quantity, found, flips)
+    reason = f"{on(found)} {said(decision)}; {end}{_cut_words(cut)}"
+    return _finding(decision, reason, quantity.unit, found, sides)
 
 
 def difference(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
@@ -143,24 +142,28 @@ def difference(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
     found, quantity, sides, said = _one_or_two(claim, runs, curves)
     if _nothing_measured(sides):
         return _open(found, quantity, sides)
-    values, n_cut = _effects(test, sides), _n_cut(sides)
-    decision = not_same(values, test["margin"], claim.alpha, cut=bool(n_cut))
-    what, allowed, null = _against(test)
+    values, cut = _effects(test, sides), _cut(sides)
+    decision = not_same(values, test["margin"], claim.alpha, cut=cut)
+    what, allowed = _against(test)
     end = {
-        SUPPORTED: f"{what} lies outside {allowed}, and the interval excludes {null}.",
+        SUPPORTED: f"{what} surely lies outside {allowed}.",
         CONTRADICTED: f"{what} is surely inside {allowed}.",
         INCONCLUSIVE: f"that does not settle whether {what} lies outside {allowed}.",
     }[decision.outcome]
-    reason = f"{on(found)} {said(decision)}; {end}{_cut_words(n_cut)}"
-    return _finding(decision, reason, quantity, found, values if "first" in test else None)
+    reason = f"{on(found)} {said(decision)}; {end}{_cut_words(cut)}"
+    return _finding(decision, reason, quantity.unit, found, sides)
 
 
 def variance(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
-    """The ratio of two standard deviations over seeds, by the jackknife."""
+    """The ratio of two spreads over seeds, by the jackknife."""
     test, quantity = claim.test, quantities.parse(claim.test["quantity"])
-    found = sample(runs, [test["first"], test["second"]], claim)
+    found = sample(runs, [test["first"], test["second"]], claim, learners=False)
     first, second = (values for values, _ in _values(found, quantity, curves))
-    pseudo = spread.log_sd_pseudo_values(first, second)
+    if found.n < SEEDS_FOR_SPREAD:
+        raise Missing(
+            f"A spread over seeds needs {SEEDS_FOR_SPREAD} complete seeds; there are {found.n}."
+        )
+    pseudo = spread.log_spread_pseudo_values(first, second)
     if not np.isfinite(pseudo).all():
         raise Missing("One of the settings has no spread over seeds.")
     decision = claimed_side(pseudo, test["margin"], claim.alpha)
@@ -171,14 +174,17 @@ def variance(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
         f"fixed beforehand was {test['margin']['value']:g}"
     )
     reason += ", and the true one is surely nearer to 1." if decision.small else "."
-    return Finding(decision.outcome, reason, "", found, ratio, decision.p)
+    far = decision.distances
+    return Finding(
+        decision.outcome, reason, "ratio", found, decision.evidence, ratio, distances=far
+    )
 
 
 def correlation(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
     """Per seed, Kendall's rank correlation of two quantities over the settings."""
     test = claim.test
     first, second = (quantities.parse(test[name]) for name in ("quantity", "with"))
-    found = sample(runs, test["cells"], claim)
+    found = sample(runs, test["cells"], claim, learners=False)
     # Shape (seed, cell).
     x, y = (
         np.array([values for values, _ in _values(found, quantity, curves)]).T
@@ -188,13 +194,16 @@ def correlation(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
     if not np.isfinite(taus).all():
         raise Missing("In some seed all settings are equal, so there is nothing to rank.")
     decision = claimed_side(taus, test["margin"], claim.alpha)
+    together = orders.agreement(taus, margin=test["margin"]["value"])
+    outcome = evidence.three_way(together, alpha=claim.alpha)
+    decision = dataclasses.replace(decision, evidence=together, outcome=outcome)
     reason = (
         f"On {found.n} seeds and {len(found.arms)} settings, Kendall's rank correlation of "
         f"{quantities.words(first)} and {quantities.words(second)} is "
         f"{phrases.number(decision.interval.estimate, 'tau')} "
         f"({phrases.limits(decision.interval, 'tau')}); {_margin(decision, test)}"
     )
-    return Finding(decision.outcome, reason, "tau", found, decision.interval, decision.p)
+    return _finding(decision, reason, "tau", found)
 
 
 def _values(found: Sample, quantity: Quantity, curves: Curves) -> Sides:
@@ -202,15 +211,15 @@ def _values(found: Sample, quantity: Quantity, curves: Curves) -> Sides:
     return [quantities.values(rows, quantity, curves, found.stretch) for rows in found.rows]
 
 
-def _n_cut(sides: Sides) -> int:
-    """Return in how many seeds a time is cut off."""
-    return int(np.any([cut for _, cut in sides], axis=0).sum())
+def _cut(sides: Sides) -> np.ndarray:
+    """Return in which seeds a time is cut off."""
+    return np.any([cut for _, cut in sides], axis=0)
 
 
-def _cut_words(n_cut: int) -> str:
-    if not n_cut:
+def _cut_words(cut: np.ndarray) -> str:
+    if not cut.any():
         return ""
-    return f" In {n_cut} seeds a run passed the threshold in its first epoch or never."
+    return f" In {cut.sum()} seeds a run passed the threshold in its first epoch or never."
 
 
 def _nothing_measured(sides: Sides) -> bool:
@@ -260,13 +269,31 @@ def _one_or_two(claim: Claim, runs: pd.DataFrame, curves: Curves):
 def _finding(
     decision: Decision,
     reason: str,
-    quantity: Quantity,
+    unit: str,
     found: Sample,
-    effects: np.ndarray | None,
+    sides: Sides | None = None,
+    effects: np.ndarray | None = None,
 ) -> Finding:
-    flip = None if effects is None else stats.sign_flip(effects)
-    interval = decision.interval
-    return Finding(decision.outcome, reason, quantity.unit, found, interval, decision.p, flip)
+    """Return a decision as a finding; with the values of two arms also the checks of a pair."""
+    pair = sides is not None and len(sides) == 2
+    flips = effects if effects is not None else sides[0][0] - sides[1][0] if pair else None
+    return Finding(
+        decision.outcome,
+        reason,
+        unit,
+        found,
+        decision.evidence,
+        decision.interval,
+        None if flips is None else stats.sign_flip(flips),
+        distances=decision.distances,
+        identical=pair and _identical(sides),
+    )
+
+
+def _identical(sides: Sides) -> bool:
+    """Return whether two arms agree in every seed, in values that seeds do change."""
+    (first, _), (second, _) = sides
+    return bool((first == second).all() and np.ptp(first) > 0)
 
 
 def _margin(decision: Decision, test) -> str:
@@ -276,15 +303,14 @@ def _margin(decision: Decision, test) -> str:
     return phrases.margin(decision.outcome, above, size, unit, small=decision.small)
 
 
-def _against(test: Mapping[str, Any]) -> tuple[str, str, str]:
-    """Return what is held against a margin on both sides, that margin, and its middle, in words."""
-    size, centre = test["margin"], short(test.get("centre", 0))
+def _against(test: Mapping[str, Any]) -> tuple[str, str]:
+    """Return what is held against a margin on both sides, and that margin, in words."""
+    size = test["margin"]
+    allowed = f"plus or minus {phrases.number(size['value'], size['unit'])}"
     if size["unit"] == "ratio":
-        allowed, null = f"a factor of {size['value']:g} either way", "1"
-    else:
-        allowed, null = f"plus or minus {phrases.number(size['value'], size['unit'])}", centre
-    around = f" around {centre}" if "centre" in test else ""
+        allowed = f"a factor of {size['value']:g} either way"
+    around = f" around {short(test['centre'])}" if "centre" in test else ""
     what = "the mean"
     if "first" in test:
         what = "the ratio" if size["unit"] == "ratio" else "the mean difference"
-    return what, f"the margin of {allowed}{around} fixed beforehand", null
+    return what, f"the margin of {allowed}{around} fixed beforehand"

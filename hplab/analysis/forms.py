@@ -46,10 +46,8 @@ FORMS: dict[str, Form] = {
         (),
         ("scale", "groups", "log", "steps", "matched"),
     ),
-    "ranking": Form(
-        ("quantity", "best", "probability"), (("x", "levels", "arm"), ("cells", "way"))
-    ),
-    "winners": Form(("quantity", "groups", "rivals", "probability")),
+    "ranking": Form(("quantity", "best"), (("x", "levels", "arm"), ("cells", "way"))),
+    "winners": Form(("quantity", "groups", "rivals")),
     "variance": Form(("quantity", "first", "second", "margin")),
     "components": Form(("quantity", "cells", "share")),
     "most_cells": Form(("quantity", "cells", "above")),
@@ -61,8 +59,6 @@ FORMS: dict[str, Form] = {
     "all": Form(("parts",)),
     "none": Form(("why",)),
 }
-# These give no p value, so they cannot be primary.
-NO_P = ("number", "value", "ranking", "winners", "components", "most_cells", "coverage", "none")
 # What an event may name: final columns, and what is read off a curve.
 EVENTS = ("collapsed", "top_is_majority", *quantities.EVENTS)
 WORDS: dict[str, tuple[str, ...]] = {
@@ -111,10 +107,8 @@ def check(test: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 
 def has_p(test: Mapping[str, Any]) -> bool:
-    """Return whether a test gives a p value."""
-    if test["type"] == "all":
-        return all(has_p(part) for part in test["parts"])
-    return test["type"] not in NO_P
+    """Return whether a test gives a p value, without which a claim cannot be primary."""
+    return test["type"] != "none"
 
 
 def quantities_of(test: Mapping[str, Any]) -> list[quantities.Quantity]:
@@ -246,6 +240,11 @@ def _check_events(test: Mapping[str, Any], where: str) -> None:
         fields(bound, (), BOUNDS, f"{where}, bound")
         if len(bound) != 1:
             raise HplabError(f"{where}: a bound is one of {', '.join(BOUNDS)}")
+        [(name, limit)] = bound.items()
+        if isinstance(limit, bool) or not isinstance(limit, (int, float)) or not 0 < limit < 1:
+            raise HplabError(
+                f"{where}: the bound {name!r} must be a share between 0 and 1, got {limit!r}"
+            )
 
 
 def _mapping(value: Any, where: str) -> Mapping[str, Any]:

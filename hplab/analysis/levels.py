@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hplab.analysis import phrases, quantities, resampling, spread, stats
+from hplab.analysis import orders, phrases, quantities, spread, stats
 from hplab.analysis.cells import Sample, declared, sample, short
-from hplab.analysis.findings import Finding, all_parts, on, shown, size_of
+from hplab.analysis.evidence import all_of, beyond, most_of, three_way
+from hplab.analysis.findings import Finding, distance, on, shown, size_of
 from hplab.analysis.ledger import Claim
 from hplab.analysis.quantities import Curves, Missing, Quantity
 from hplab.analysis.stats import CONTRADICTED, INCONCLUSIVE, SUPPORTED, Interval
@@ -23,28 +24,30 @@ def trend(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
     groups = test.get("groups", [{}])
     arms = [{**test["arm"], **group, test["x"]: x} for group in groups for x in levels]
     found = sample(runs, arms, claim)
-    # Shape (group and metric, seed, level).
+    # Shape (group and metric, level, seed).
     values = np.array(
         [
-            (1 if way == "up" else -1) * np.stack(_levels(part, name, test, curves), 1)
+            (1 if way == "up" else -1) * np.stack(_levels(part, name, test, curves))
             for part in _split(found.rows, len(groups))
             for name, way in test["metrics"].items()
         ]
     )
     at = 2.0 ** np.arange(len(levels)) if test.get("scale") == "rank" else levels
-    slopes = stats.simultaneous_intervals(stats.log2_slopes(values, at).T, level=1 - claim.alpha)
-    steps = stats.simultaneous_intervals(np.hstack(np.diff(values, axis=-1)), level=1 - claim.alpha)
-    outcome, p = all_parts(slopes, size_of(test["margin"]))
-    turned = [step for step in steps if step.high < 0]
-    if turned and test.get("steps") != "free":
-        outcome, p = CONTRADICTED, min(1.0, len(steps) * min(step.p for step in turned))
+    kept, margin = test.get("steps") != "free", size_of(test["margin"])
+    together = orders.trend(values, at, margin=margin, steps=kept)
+    slopes = orders.slopes(values, at)
+    steps = np.diff(values, axis=1).reshape(-1, found.n) if kept else slopes[:0]
+    n_turned = sum(len(steps) * beyond(step).p_against < claim.alpha for step in steps)
+    intervals = [stats.mean_interval(slope, level=1 - claim.alpha) for slope in slopes]
+    far = [distance(slope, margin) for slope in slopes] + [distance(step, 0) for step in steps]
     return Finding(
-        outcome,
-        f"{on(found)} {_trend_words(test, slopes, len(turned), levels)}",
+        three_way(together, alpha=claim.alpha),
+        f"{on(found)} {_trend_words(test, intervals, n_turned, levels)}",
         "",
         found,
-        p=p,
-        parts=_slope_parts(test, groups, slopes),
+        together,
+        parts=_slope_parts(test, groups, intervals),
+        distances=tuple(far),
     )
 
 
@@ -71,21 +74,20 @@ def _split(rows: Sequence[pd.DataFrame], n: int) -> list[Sequence[pd.DataFrame]]
 def _trend_words(
     test: Mapping[str, Any], slopes: Sequence[Interval], n_turned: int, levels: Sequence[float]
 ) -> str:
-    up = sum(slope.low > 0 for slope in slopes)
+    size = size_of(test["margin"])
+    up = sum(slope.low > size for slope in slopes)
     what = "metrics" if len(test["metrics"]) > 1 or len(slopes) == 1 else "trends"
     words = (
-        f"{up} of {len(slopes)} {what} move in the claimed direction from "
+        f"{up} of {len(slopes)} {what} surely move in the claimed direction from "
         f"{test['x'].replace('_', ' ')} {short(levels[0])} to {short(levels[-1])}"
     )
+    if test["margin"]["value"]:
+        words += " by more than the margin"
     if down := sum(slope.high < 0 for slope in slopes):
         words += f" and {down} the other way"
-    words += " (slopes whose simultaneous intervals exclude 0)"
-    words += f", but {n_turned} steps between neighbours go back." if n_turned else "."
-    if test["margin"]["value"] and (size := size_of(test["margin"])):
-        short_of = sum(slope.low > 0 and slope.estimate < size for slope in slopes)
-        if short_of:
-            words += f" {short_of} of them are below the margin fixed beforehand."
-    return words
+    if n_turned:
+        return f"{words}, but {n_turned} steps between neighbours go back."
+    return f"{words}."
 
 
 def _slope_parts(
@@ -105,7 +107,9 @@ def _slope_parts(
             interval = slope.scaled(turn * (1 if done else quantities.scale(unit)))
         who = "".join(f"{value}: " for value in group.values())
         part = f"{who}{words}, {step} {test['x'].replace('_', ' ')}"
-        outcome = _side(slope, 0)
+        size = size_of(test["margin"])
+        outcome = SUPPORTED if slope.low > size else INCONCLUSIVE
+        outcome = CONTRADICTED if slope.high < size else outcome
         rows.append({"part": part, "interval": interval, "unit": unit, "outcome": outcome})
     return tuple(rows)
 
@@ -129,21 +133,24 @@ def shape(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
         names = [f"point {i + 1} to {i + 2}" for i in range(pieces.shape[1])]
     if not pieces.shape[1]:
         raise Missing("One epoch shows no course; train for two or more.")
-    unit = quantity.unit
-    intervals = stats.simultaneous_intervals(pieces, level=1 - claim.alpha)
-    outcome, p = all_parts(intervals)
+    unit, margin = quantity.unit, size_of(test["margin"])
+    each = [beyond(piece, margin=margin) for piece in pieces.T]
+    together = all_of(each)
+    intervals = [stats.mean_interval(piece, level=1 - claim.alpha) for piece in pieces.T]
     what = f"{quantities.words(quantity)} at {found.arms[0]}"
     reason = phrases.shape(on(found, "over"), what, test["form"], intervals, unit)
     parts = tuple(
-        {"part": name, "interval": interval, "unit": unit, "outcome": _side(interval, 0)}
-        for name, interval in zip(names, intervals, strict=True)
+        {"part": name, "interval": interval, "unit": unit, "outcome": three_way(one)}
+        for name, interval, one in zip(names, intervals, each, strict=True)
     )
     worst = min(intervals, key=lambda interval: interval.low)
-    return Finding(outcome, reason, unit, found, worst, p, parts=parts)
+    outcome = three_way(together, alpha=claim.alpha)
+    far = tuple(distance(piece, margin) for piece in pieces.T)
+    return Finding(outcome, reason, unit, found, together, worst, parts=parts, distances=far)
 
 
 def ranking(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
-    """Which setting has the best mean, by resampling the seeds."""
+    """Which setting has the best mean: one that is surely ahead of every other."""
     test, quantity = claim.test, quantities.parse(claim.test["quantity"])
     cells, best = test.get("cells"), test["best"]
     if cells is None:
@@ -152,68 +159,68 @@ def ranking(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
     found, values = _matrix(claim, runs, curves, cells, quantity)
     way = test.get("way", "highest")
     turned = values if way == "highest" else -values
-    chance, which = resampling.argmax_probability(turned), cells.index(best)
-    rivals = np.delete(turned, which, axis=1) - turned[:, [which]]
-    ahead = stats.simultaneous_intervals(rivals, level=1 - claim.alpha)
-    outcome = INCONCLUSIVE
-    if any(rival.low > 0 for rival in ahead):
-        outcome = CONTRADICTED
-    elif chance[which] > test["probability"]:
-        outcome = SUPPORTED
+    which = cells.index(best)
+    together = orders.best(turned.T, which)
+    ahead = {i: turned[:, which] - turned[:, i] for i in range(len(cells)) if i != which}
+    each = {i: beyond(lead) for i, lead in ahead.items()}
+    leads = {i: stats.mean_interval(lead, level=1 - claim.alpha) for i, lead in ahead.items()}
+    outcome = three_way(together, alpha=claim.alpha)
+    n_behind = sum(three_way(one, alpha=claim.alpha) == SUPPORTED for one in each.values())
+    closest = min(leads, key=lambda i: leads[i].estimate)
+    unit = quantity.unit
+    lead = shown(leads[closest].scaled(1 if way == "highest" else -1), unit)
     reason = (
-        f"{on(found)} {found.arms[which]} has the {way} mean {_bare(quantity)} in "
-        f"{100 * chance[which]:.1f} % of the sets of seeds drawn anew from these; "
-        f"fixed beforehand were more than {100 * test['probability']:g} %."
+        f"{on(found)} {found.arms[which]} surely has a {_than(way)} mean {_bare(quantity)} than "
+        f"{n_behind} of its {len(ahead)} rivals. From the nearest, {found.arms[closest]}, it "
+        f"differs by {phrases.number(lead.estimate, unit)} ({phrases.limits(lead, unit)})."
     )
     if outcome == CONTRADICTED:
-        first = found.arms[int(chance.argmax())]
+        first = found.arms[int(turned.mean(axis=0).argmax())]
         reason += f" {first[:1].upper()}{first[1:]} is surely ahead of it."
     reason += _wider(claim, runs, found) if "levels" in test else ""
     parts = tuple(
-        {"part": found.arms[i], "share": float(chance[i]), "outcome": outcome if i == which else ""}
-        for i in range(len(cells))
+        {
+            "part": f"against {found.arms[i]}",
+            "interval": shown(leads[i].scaled(1 if way == "highest" else -1), unit),
+            "unit": unit,
+            "outcome": three_way(each[i], alpha=claim.alpha),
+        }
+        for i in ahead
     )
-    return Finding(outcome, reason, "", found, parts=parts)
+    far = tuple(distance(lead, 0.0) for lead in ahead.values())
+    return Finding(outcome, reason, "", found, together, parts=parts, distances=far)
 
 
-def _side(interval: Interval, limit: float) -> str:
-    """Return "supported" if the interval lies above the limit, "contradicted" if below."""
-    if interval.low > limit:
-        return SUPPORTED
-    return CONTRADICTED if interval.high < limit else INCONCLUSIVE
+def _than(way: str) -> str:
+    return {"highest": "higher", "lowest": "lower"}[way]
 
 
 def winners(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
-    """Whether one rival is first in every group, by resampling the seeds."""
+    """Whether one rival is first in every group."""
     test, quantity = claim.test, quantities.parse(claim.test["quantity"])
     cells = [{**group, **rival} for group in test["groups"] for rival in test["rivals"]]
     found, values = _matrix(claim, runs, curves, cells, quantity)
     values = values.reshape(found.n, len(test["groups"]), len(test["rivals"]))
-    chance = resampling.same_winner_probability(values)
-    outcome = INCONCLUSIVE
-    if chance > test["probability"]:
-        outcome = CONTRADICTED
-    elif chance < 1 - test["probability"]:
-        outcome = SUPPORTED
+    together = orders.no_single_best(np.moveaxis(values, 0, -1))
     means = values.mean(axis=0)
     first = [found.arms[g * means.shape[1] + int(means[g].argmax())] for g in range(len(means))]
-    reason = (
-        f"{on(found)} the highest mean {_bare(quantity)} is that of {'; '.join(first)}. One and "
-        f"the same is first everywhere in {100 * chance:.1f} % of the sets of seeds drawn anew."
-    )
-    return Finding(outcome, reason, "", found)
+    outcome = three_way(together, alpha=claim.alpha)
+    end = {
+        SUPPORTED: "Each rival is surely beaten in one group or another.",
+        CONTRADICTED: "One and the same is surely first in all of them.",
+        INCONCLUSIVE: "That does not settle whether one and the same is first everywhere.",
+    }[outcome]
+    reason = f"{on(found)} the highest mean {_bare(quantity)} is that of {'; '.join(first)}. {end}"
+    return Finding(outcome, reason, "", found, together)
 
 
 def components(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
     """The share of the variance over runs that lies between settings, not between seeds."""
     test, quantity = claim.test, quantities.parse(claim.test["quantity"])
-    found, values = _matrix(claim, runs, curves, test["cells"], quantity)
+    found, values = _matrix(claim, runs, curves, test["cells"], quantity, learners=False)
     share = spread.between_share(values, level=1 - claim.alpha)
-    outcome = INCONCLUSIVE
-    if share.low > test["share"]:
-        outcome = SUPPORTED
-    elif share.high < test["share"]:
-        outcome = CONTRADICTED
+    together = orders.share_between(values.T, test["share"])
+    outcome = three_way(together, alpha=claim.alpha)
     percent = share.scaled(100)
     reason = (
         f"{on(found)} {percent.estimate:.0f} % of the variance of {quantities.words(quantity)} "
@@ -221,7 +228,11 @@ def components(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
         f"(95 % interval {percent.low:.0f} to {percent.high:.0f} %); the claim asks for more than "
         f"{100 * test['share']:g} %."
     )
-    return Finding(outcome, reason, "%", found, percent)
+
+    def at(level: float) -> Interval:
+        return spread.between_share(values, level=level).scaled(100)
+
+    return Finding(outcome, reason, "%", found, together, percent, at=at)
 
 
 def most_cells(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
@@ -230,20 +241,20 @@ def most_cells(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
     found, values = _matrix(claim, runs, curves, test["cells"], quantity)
     limit, unit = size_of(test["above"]), quantity.unit
     means = [stats.mean_interval(column, level=1 - claim.alpha) for column in values.T]
+    each = [beyond(column, margin=limit) for column in values.T]
+    together = most_of(each)
+    outcome = three_way(together, alpha=claim.alpha)
     above, below = sum(m.low > limit for m in means), sum(m.high < limit for m in means)
-    outcome = INCONCLUSIVE
-    if max(above, below) > len(means) / 2:
-        outcome = SUPPORTED if above > below else CONTRADICTED
     reason = (
-        f"{on(found)} {quantities.words(quantity)} surely exceeds "
+        f"{on(found)} {quantities.words(quantity)}, taken by itself, surely exceeds "
         f"{phrases.number(test['above']['value'], unit)} in {above} of {len(means)} settings and "
         f"surely does not in {below}."
     )
     parts = tuple(
-        {"part": arm, "interval": mean, "unit": unit, "outcome": _side(mean, limit)}
-        for arm, mean in zip(found.arms, means, strict=True)
+        {"part": arm, "interval": mean, "unit": unit, "outcome": three_way(one)}
+        for arm, mean, one in zip(found.arms, means, each, strict=True)
     )
-    return Finding(outcome, reason, "", found, parts=parts)
+    return Finding(outcome, reason, "", found, together, parts=parts)
 
 
 def _matrix(
@@ -252,9 +263,11 @@ def _matrix(
     curves: Curves,
     cells: Sequence[Mapping[str, Any]],
     quantity: Quantity,
+    *,
+    learners: bool = True,
 ) -> tuple[Sample, np.ndarray]:
     """Return the sample and its values: one row a seed, one column a setting."""
-    found = sample(runs, cells, claim)
+    found = sample(runs, cells, claim, learners=learners)
     columns = [quantities.values(rows, quantity, curves, found.stretch)[0] for rows in found.rows]
     return found, np.array(columns).T
 

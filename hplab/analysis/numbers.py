@@ -1,6 +1,7 @@
 """Tests of a stated number, and of intervals that a report prints.
 
-A number is compared with the prediction interval for one new run, since the report made one run.
+The report made one run, so its number may differ from our mean by what runs differ from each other;
+that it is wrong takes more than that.
 """
 
 from __future__ import annotations
@@ -11,12 +12,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hplab.analysis import phrases, quantities, spread, stats
+from hplab.analysis import evidence, phrases, quantities, spread, stats
 from hplab.analysis.cells import Sample, describe, sample
-from hplab.analysis.findings import Finding, on, shown, size_of
+from hplab.analysis.evidence import Evidence
+from hplab.analysis.findings import Finding, distance, on, shown, size_of
 from hplab.analysis.ledger import Claim
 from hplab.analysis.quantities import METRICS, Curves, Missing
 from hplab.analysis.stats import CONTRADICTED, INCONCLUSIVE, SUPPORTED
+
+MODELS_FOR_WIDTH = 5  # with fewer, that they differ is concluded too often
 
 
 def number(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
@@ -25,15 +29,17 @@ def number(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
     found = sample(runs, [test["arm"]], claim)
     _at_the_report_s_setting(found)
     published = _published(claim)
-    parts = [_compare(claim, found, metric, published[metric]) for metric in test["metrics"]]
-    outcome, end = SUPPORTED, "Each published value is one that a new run could give."
-    if not all(part["outcome"] == SUPPORTED for part in parts):
-        outcome, end = INCONCLUSIVE, f"Not all of it is met: {_missed(parts)}."
-        if any(part["outcome"] == CONTRADICTED for part in parts):
-            if claim.report.reconstructed:
-                end += " The setting is our reconstruction, so the miss may be ours."
-            else:
-                outcome = CONTRADICTED
+    each = [_compare(claim, found, metric, published[metric]) for metric in test["metrics"]]
+    parts, together = [part for part, _ in each], evidence.all_of([one for _, one in each])
+    missed = evidence.three_way(together, alpha=claim.alpha) == CONTRADICTED
+    if claim.report.reconstructed:
+        together = Evidence(together.p_for, 1.0)
+    outcome = evidence.three_way(together, alpha=claim.alpha)
+    end = "Each published value is met within its tolerance."
+    if outcome != SUPPORTED:
+        end = f"Not all of it is met: {_missed(parts)}."
+        if missed and claim.report.reconstructed:
+            end += " The setting is our reconstruction, so the miss may be ours."
     said = "; ".join(part["words"] for part in parts)
     one = parts[0] if len(parts) == 1 else None
     return Finding(
@@ -41,6 +47,7 @@ def number(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
         f"{on(found)} at {found.arms[0]}: {said}. {end}",
         one["unit"] if one else "",
         found,
+        together,
         one["interval"] if one else None,
         parts=tuple(parts),
     )
@@ -56,13 +63,16 @@ def value(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
     effects = ours[0] - ours[1] if len(ours) == 2 else ours[0]
     new_run = stats.prediction_interval(effects, level=1 - claim.alpha)
     theirs, allowed = size_of(test["value"]), size_of(test["tolerance"])
-    outcome, end = SUPPORTED, "A new run could give that."
-    if theirs not in new_run:
-        outcome, end = CONTRADICTED, "That lies outside what a new run gives."
-        if claim.report.reconstructed:
-            outcome, end = INCONCLUSIVE, f"{end} The setting is our reconstruction."
-    elif new_run.high - new_run.low > 2 * allowed or abs(new_run.estimate - theirs) > allowed:
-        outcome, end = INCONCLUSIVE, "It varies too much from run to run to confirm that."
+    together = evidence.stated(effects, theirs, tolerance=allowed)
+    outcome = evidence.three_way(together, alpha=claim.alpha)
+    end = {
+        SUPPORTED: "The mean is surely within the tolerance of it.",
+        CONTRADICTED: "The mean is surely further away than that, and no new run would give it.",
+        INCONCLUSIVE: "That does not settle whether it is met.",
+    }[outcome]
+    if claim.report.reconstructed and outcome == CONTRADICTED:
+        together, outcome = Evidence(together.p_for, 1.0), INCONCLUSIVE
+        end += " The setting is our reconstruction, so the miss may be ours."
     unit = quantity.level_unit if len(arms) == 1 else quantity.unit
     interval = shown(new_run, quantity.unit)
     what = quantities.words(quantity)
@@ -73,25 +83,37 @@ def value(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
         f"{phrases.number(test['value']['value'], unit)} (a new run: "
         f"{phrases.span(interval, unit)}). {end}"
     )
-    return Finding(outcome, reason, unit, found, interval)
+    return Finding(outcome, reason, unit, found, together, interval)
 
 
 def coverage(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
     """Intervals that count random directions as if they were models, against those over models."""
     test = claim.test
-    found = sample(runs, test["cells"], claim)
+    found = sample(runs, test["cells"], claim, learners=False)
     ratios = np.array([_width_ratio(rows, test, claim.alpha) for rows in found.rows])
-    wide = ratios > test["margin"]["value"]
-    outcome = INCONCLUSIVE
-    if wide.mean() != 0.5:
-        outcome = CONTRADICTED if wide.mean() > 0.5 else SUPPORTED
+    if found.n < MODELS_FOR_WIDTH:
+        raise Missing(
+            f"A spread over models needs {MODELS_FOR_WIDTH} of them in each setting; there are "
+            f"{found.n}."
+        )
+    limit = test["margin"]["value"]
+    means, spreads, errors = (
+        np.array([quantities.final(rows, test[name]) for rows in found.rows])
+        for name in ("quantity", "spread", "error")
+    )
+    effects = spread.width_effects(
+        means, spreads, test["draws"], margin=limit, errors=errors, level=1 - claim.alpha
+    )
+    # Few models that happen to agree do not show that models agree: nothing speaks for the claim.
+    together = Evidence(1.0, evidence.beyond(effects).p_for)
+    outcome = evidence.three_way(together, alpha=claim.alpha)
     reason = (
         f"On {found.n} models in each of {len(ratios)} settings, an interval over the models is "
         f"{np.median(ratios):.1f} times as wide (median) as one that counts all "
         f"{found.n * test['draws']} directions as independent; it is more than "
-        f"{test['margin']['value']:g} times as wide in {int(wide.sum())} of {len(ratios)} settings."
+        f"{limit:g} times as wide in {int((ratios > limit).sum())} of {len(ratios)} settings."
     )
-    return Finding(outcome, reason, "", found)
+    return Finding(outcome, reason, "", found, together, distances=(-distance(effects, 0.0),))
 
 
 def _width_ratio(rows: pd.DataFrame, test: Mapping[str, Any], alpha: float) -> float:
@@ -111,21 +133,23 @@ def _at_the_report_s_setting(found: Sample) -> None:
 
 
 def _missed(parts: list[dict[str, Any]]) -> str:
-    """Return which published values a new run would not give, or cannot be trusted to give."""
+    """Return which published values are surely missed, and which are open."""
     outside = [f"the {part['part']}" for part in parts if part["outcome"] == CONTRADICTED]
     wide = [f"the {part['part']}" for part in parts if part["outcome"] == INCONCLUSIVE]
     said = []
     if outside:
-        verb = "lies" if len(outside) == 1 else "lie"
-        said.append(f"{phrases.listed(outside)} {verb} outside the prediction interval")
+        verb = "is" if len(outside) == 1 else "are"
+        said.append(f"{phrases.listed(outside)} {verb} surely missed")
     if wide:
-        verb = "varies" if len(wide) == 1 else "vary"
-        said.append(f"{phrases.listed(wide)} {verb} too much from run to run")
+        verb = "is" if len(wide) == 1 else "are"
+        said.append(f"{phrases.listed(wide)} {verb} open")
     return "; ".join(said)
 
 
-def _compare(claim: Claim, found: Sample, metric: str, value: float) -> dict[str, Any]:
-    """Compare one published value with the prediction interval for a new run."""
+def _compare(
+    claim: Claim, found: Sample, metric: str, value: float
+) -> tuple[dict[str, Any], Evidence]:
+    """Compare one published value with our runs: a row for the page, and the evidence."""
     unit, scale = ("%", 100) if metric.endswith("acc") else ("nats", 1)
     tolerance = claim.test["tolerance"][metric.rsplit("_", 1)[1]]
     allowed = tolerance["value"]
@@ -133,23 +157,19 @@ def _compare(claim: Claim, found: Sample, metric: str, value: float) -> dict[str
         allowed = abs(value) * scale * allowed / 100
     ours = found.rows[0][metric].to_numpy(float) * scale
     new_run, theirs = stats.prediction_interval(ours, level=1 - claim.alpha), value * scale
-    # Inside an interval no wider than twice the tolerance, they are within it of the mean.
-    outcome, words = SUPPORTED, METRICS[metric][1]
-    if theirs not in new_run:
-        outcome = CONTRADICTED
-    elif new_run.high - new_run.low > 2 * allowed:
-        outcome = INCONCLUSIVE
-    return {
+    words, one = METRICS[metric][1], evidence.stated(ours, theirs, tolerance=allowed)
+    part = {
         "part": words,
         "report": theirs,
         "interval": new_run,
         "unit": unit,
-        "outcome": outcome,
+        "outcome": evidence.three_way(one, alpha=claim.alpha),
         "words": (
             f"{words} {phrases.number(new_run.estimate, unit)}, theirs "
             f"{phrases.number(theirs, unit)} (a new run: {phrases.span(new_run, unit)})"
         ),
     }
+    return part, one
 
 
 def _published(claim: Claim) -> Mapping[str, Any]:

@@ -51,7 +51,7 @@ def margin(outcome: str, above: bool, size: float, unit: str, *, small: bool) ->
         above: Whether the interval of the effect lies on the claimed side.
         size: The margin.
         unit: The unit of both.
-        small: Whether TOST found the effect inside the margin.
+        small: Whether the effect is surely smaller than the margin.
     """
     factor = "a factor of " if unit == "ratio" else ""
     fixed = f"the margin fixed beforehand was {factor}{number(size, unit)}"
@@ -60,7 +60,7 @@ def margin(outcome: str, above: bool, size: float, unit: str, *, small: bool) ->
     if outcome == CONTRADICTED:
         return f"{fixed}, and the claim says the opposite."
     if outcome == INCONCLUSIVE and above:
-        return f"{fixed}, which the estimate does not reach, nor is it surely below."
+        return f"{fixed}, and the interval leaves open whether the difference is as large."
     if outcome == INCONCLUSIVE:
         return f"{fixed}, and the interval leaves open which is ahead."
     return f"{fixed}."
@@ -87,7 +87,7 @@ def shape(on: str, what: str, form: str, intervals: Sequence[Interval], unit: st
         what += f" rises in {up} of {len(intervals)} steps"
     against = f" and {other} in {down}" if down else ""
     return (
-        f"{on} {what}{against} (simultaneous intervals exclude 0); the smallest mean "
+        f"{on} {what}{against} (95 % intervals exclude 0); the smallest mean "
         f"difference is {number(least, unit)}."
     )
 

@@ -21,9 +21,14 @@ def paired_power(effect: ArrayLike, n: ArrayLike, *, alpha: float = 0.05) -> np.
     """Return the chance that a paired t test finds an effect on its right side.
 
     Args:
-        effect: True mean difference over its standard deviation, not negative.
+        effect: True mean difference over its standard deviation, not negative; with a margin, how
+            far beyond it the mean is.
         n: Seeds, at least 2.
         alpha: Two-sided level.
+
+    Example:
+        >>> paired_power(1.0, [5, 10, 20]).round(2).tolist()
+        [0.4, 0.8, 0.99]
     """
     d, n = np.broadcast_arrays(np.asarray(effect, float), np.asarray(n, float))
     critical = stats.t.ppf(1 - alpha / 2, n - 1)
@@ -36,11 +41,15 @@ def equivalence_power(margin: ArrayLike, n: ArrayLike, *, alpha: float = 0.05) -
     Args:
         margin: Margin over the standard deviation of the differences.
         n: Seeds, at least 2.
-        alpha: One-sided level of each test.
+        alpha: Two-sided level; each of the tests has half of it.
+
+    Example:
+        >>> bool(equivalence_power(2.0, 5) > 0.8)
+        True
     """
     m, n = np.broadcast_arrays(np.asarray(margin, float), np.asarray(n, float))
     sd = _sd(n.tobytes()).reshape(*n.shape, -1)
-    reach = m[..., None] * np.sqrt(n[..., None]) - stats.t.ppf(1 - alpha, n[..., None] - 1) * sd
+    reach = m[..., None] * np.sqrt(n[..., None]) - stats.t.ppf(1 - alpha / 2, n[..., None] - 1) * sd
     return np.maximum(2 * stats.norm.cdf(reach) - 1, 0).mean(axis=-1)
 
 
@@ -60,6 +69,10 @@ def smallest(
         power: `paired_power` or `equivalence_power`, perhaps with another level.
         n: Numbers of seeds.
         wanted: The power, between 0 and 1.
+
+    Example:
+        >>> smallest(paired_power, [5, 20]).round(2).tolist()
+        [1.68, 0.66]
     """
     n = np.asarray(n, float)
     low, high = np.zeros_like(n), np.full_like(n, 200.0)
@@ -84,6 +97,10 @@ def seeds_for(
         effect: The effect or margin, over the standard deviation of the differences.
         wanted: The power.
         most: The largest number tried.
+
+    Example:
+        >>> seeds_for(paired_power, 1.0)
+        10
     """
     low, high = 1, 2  # power grows with n: double, then halve the gap
     while power(np.array(effect), np.array(high)) < wanted:
@@ -105,5 +122,9 @@ def runs_to_rule_out(share: float, *, alpha: float = 0.05) -> int:
     Args:
         share: Between 0 and 1.
         alpha: One-sided level.
+
+    Example:
+        >>> runs_to_rule_out(0.1)
+        29
     """
     return math.ceil(math.log(alpha) / math.log1p(-share))

@@ -27,7 +27,10 @@ from hplab.sweeps.store import Store, default_store
 from hplab.trial import HplabError
 
 SIZES = ("paper", "reduced")  # the presets that use a report's own data, the best first
-KEPT = ("outcome", "kind", "preset", "n", "estimate", "low", "high", "unit", "p", "p_holm")
+KEPT = (
+    *("outcome", "kind", "preset", "n", "planned", "interim", "more_seeds", "miniature"),
+    *("estimate", "low", "high", "unit", "adjusted_low", "adjusted_high", "alpha", "p", "p_holm"),
+)
 _NOT_A_SETTING = {"seed", "measure", "n_directions", "precision"}
 
 
@@ -213,10 +216,10 @@ def problems(found: Iterable[Verdict], before: Mapping[str, Mapping[str, Any]]) 
         elif name not in now:
             faults.append(f"{name}: was {before[name].get('outcome')}, and has no records now")
         else:
-            changed = [field for field in KEPT if not _same(now[name][field], before[name][field])]
+            changed = [one for one in KEPT if not _same(now[name][one], before[name].get(one))]
             if changed:
                 field = changed[0]
-                was, is_now = before[name][field], now[name][field]
+                was, is_now = before[name].get(field), now[name][field]
                 faults.append(f"{name}: {field} was {was}, the records say {is_now}")
     return faults
 

@@ -1,4 +1,4 @@
-"""What resampling the seeds says: who is first, and where whole curves lie."""
+"""Where whole curves lie, and how often a run of one setting beats one of another."""
 
 from __future__ import annotations
 
@@ -7,52 +7,6 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from hplab.analysis.stats import Interval, check_values
-
-
-def argmax_probability(values: ArrayLike, *, n_boot: int = 10_000, seed: int = 0) -> np.ndarray:
-    """Return how often each column has the highest mean when the seeds are resampled.
-
-    Args:
-        values: One row a seed, one column a setting; rows are drawn whole, so pairing is kept.
-        n_boot: Resamples.
-        seed: Seed of the resampling.
-
-    Returns:
-        One share a column, adding up to 1; ties are split evenly. Shape `(k,)`.
-
-    Raises:
-        ValueError: If `values` is not a table, or as `mean_interval`.
-    """
-    x = np.asarray(values, float)
-    if x.ndim != 2:
-        raise ValueError(f"need one row a seed and one column a setting, got shape {x.shape}")
-    check_values(x.T, 0.95)
-    n = len(x)
-    counts = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=n_boot)
-    means = counts @ x / n
-    first = np.isclose(means, means.max(axis=1, keepdims=True), rtol=1e-12, atol=0)
-    return (first / first.sum(axis=1, keepdims=True)).mean(axis=0)
-
-
-def same_winner_probability(values: ArrayLike, *, n_boot: int = 10_000, seed: int = 0) -> float:
-    """Return how often one rival has the highest mean in every group when seeds are resampled.
-
-    Args:
-        values: Shape `(n, groups, rivals)`; seeds are drawn whole.
-        n_boot: Resamples.
-        seed: Seed of the resampling.
-
-    Raises:
-        ValueError: If `values` has another shape, or as `mean_interval`.
-    """
-    x = np.asarray(values, float)
-    if x.ndim != 3:
-        raise ValueError(f"need values of shape (n, groups, rivals), got {x.shape}")
-    check_values(np.moveaxis(x, 0, -1), 0.95)
-    n = len(x)
-    counts = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=n_boot)
-    first = np.einsum("bs,sgr->bgr", counts, x).argmax(axis=2)
-    return float((first == first[:, :1]).all(axis=1).mean())
 
 
 def simultaneous_band(
@@ -78,6 +32,12 @@ def simultaneous_band(
 
     References:
         Hothorn, Bretz and Westfall (2008), Simultaneous inference, Biometrical Journal 50.
+
+    Example:
+        >>> curves = [[1.0, 2.0, 3.0], [1.2, 2.1, 3.3], [0.9, 2.2, 3.1]]
+        >>> band = simultaneous_band(curves)
+        >>> bool((band.low < band.estimate).all())
+        True
     """
     x = np.asarray(values, float)
     if x.ndim != 2:
@@ -111,6 +71,10 @@ def superiority(first: ArrayLike, second: ArrayLike, *, level: float = 0.95) -> 
 
     References:
         Brunner and Munzel (2000), Biometrical Journal 42; Bouthillier et al. (2021).
+
+    Example:
+        >>> superiority([3, 4, 5], [1, 2, 4]).estimate.__round__(3)
+        0.833
     """
     a, b = check_values(first, level), check_values(second, level)
     wins = (a[:, None] > b).astype(float) + 0.5 * (a[:, None] == b)

@@ -7,15 +7,16 @@ value) and `counts` (how often); the grammar of their fields is in `forms`.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable
 
 import pandas as pd
 
-from hplab.analysis import contrasts, counts, levels, numbers
-from hplab.analysis.findings import Finding
+from hplab.analysis import contrasts, counts, evidence, levels, numbers, shares
+from hplab.analysis.evidence import Evidence
+from hplab.analysis.findings import Finding, all_distances
 from hplab.analysis.ledger import Claim
 from hplab.analysis.quantities import Curves, Missing
-from hplab.analysis.stats import CONTRADICTED, INCONCLUSIVE, SUPPORTED
 
 
 class Untestable(Missing):
@@ -31,14 +32,62 @@ def evaluate(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
         HplabError: If the table holds several runs for one arm and seed.
     """
     finding = TESTS[claim.test["type"]](claim, runs, curves)
-    n, n_diverged = finding.sample.n, finding.sample.n_diverged
-    if n_diverged > claim.max_diverged_share * (n + n_diverged):
-        reason = (
-            f"{n_diverged} of {n + n_diverged} seeds diverged; the others cannot decide a claim "
-            f"about all of them. Among those left: {finding.reason}"
-        )
-        return dataclasses.replace(finding, outcome=INCONCLUSIVE, reason=reason)
-    return finding
+    for why in (_diverged(claim, finding), _short(finding), _collapse_differs(claim, finding)):
+        if why:
+            finding = finding.only_at_face(why)
+    return _with_collapse(claim, finding)
+
+
+def _diverged(claim: Claim, finding: Finding) -> str:
+    """Return why diverged runs leave too few to decide, "" if they do not."""
+    n, n_diverged = finding.sample.n_run, finding.sample.n_diverged
+    if n_diverged <= claim.max_diverged_share * n:
+        return ""
+    return f"{n_diverged} of {n} seeds diverged; the others cannot decide for all of them."
+
+
+def _short(finding: Finding) -> str:
+    """Return why runs on less than the report had decide nothing, "" if they may.
+
+    On other data a stand-in is shown as what it is. That two settings compute the same is seen in
+    runs of any length.
+    """
+    differs = finding.sample.differs
+    if "data" in differs or finding.identical:
+        return ""
+    for name, what in (("epochs", "epochs"), ("n_train", "training images")):
+        if name in differs:
+            ours, theirs = differs[name]
+            return (
+                f"These runs had {ours} {what} and the report's {theirs}: they show a scaled-down "
+                "result and do not decide the claim."
+            )
+    return ""
+
+
+def _collapse_differs(claim: Claim, finding: Finding) -> str:
+    """Return why those that learn do not speak for their settings, "" if they do."""
+    counts = finding.sample.collapsed
+    pairs = list(itertools.combinations(range(len(counts)), 2))
+    for i, j in pairs:
+        found = shares.excess(counts[i][0], counts[j][0], counts[i][1])
+        if found.p * len(pairs) < claim.alpha:
+            arms = finding.sample.arms
+            return (
+                f"How often runs collapse surely differs between {arms[i]} and {arms[j]}, so those "
+                "that learn do not speak for their settings."
+            )
+    return ""
+
+
+def _with_collapse(claim: Claim, finding: Finding) -> Finding:
+    """Add the other of two parts where runs collapse: how many do, with an exact interval."""
+    rows = []
+    for arm, (count, n) in zip(finding.sample.arms, finding.sample.collapsed, strict=False):
+        share = shares.proportion_interval(count, n, level=1 - claim.alpha, method="exact")
+        part = f"collapse{f' at {arm}' if arm else ''}: {count} of {n}"
+        rows.append({"part": part, "interval": share.scaled(100), "unit": "%", "outcome": ""})
+    return dataclasses.replace(finding, parts=(*finding.parts, *rows))
 
 
 def _all(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
@@ -47,14 +96,7 @@ def _all(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
         TESTS[part["type"]](dataclasses.replace(claim, test=part), runs, curves)
         for part in claim.test["parts"]
     ]
-    outcomes = [part.outcome for part in found]
-    p = [part.p for part in found]
-    if CONTRADICTED in outcomes:
-        failed = [part.p for part in found if part.outcome == CONTRADICTED]
-        outcome, p_value = CONTRADICTED, _least(failed, len(found))
-    else:
-        outcome = SUPPORTED if set(outcomes) == {SUPPORTED} else INCONCLUSIVE
-        p_value = None if None in p else max(p)
+    together = evidence.all_of([part.evidence or Evidence(1.0, 1.0) for part in found])
     smallest = min(found, key=lambda part: part.sample.n).sample
     differs = {k: v for part in found for k, v in part.sample.differs.items()}
     parts = tuple(
@@ -62,19 +104,15 @@ def _all(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
         for i, part in enumerate(found)
     )
     return Finding(
-        outcome,
+        evidence.three_way(together, alpha=claim.alpha),
         " ".join(f"({i + 1}) {part.reason}" for i, part in enumerate(found)),
         "",
         dataclasses.replace(smallest, differs=differs),
-        p=p_value,
+        together,
         parts=parts,
+        distances=all_distances(found),
+        identical=all(part.identical for part in found),
     )
-
-
-def _least(p_values: list[float | None], n: int) -> float | None:
-    """Return the Bonferroni p value of the parts that failed, if they have any."""
-    known = [p for p in p_values if p is not None]
-    return min(1.0, n * min(known)) if known else None
 
 
 def _none(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:

@@ -3,19 +3,66 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from hplab.analysis.stats import Interval, check_values, mean_interval
+from hplab.analysis.stats import Interval, check_values
 
 
-def log_sd_pseudo_values(first: ArrayLike, second: ArrayLike) -> np.ndarray:
-    """Return jackknife pseudo-values of log(sd(first) / sd(second)), one a seed.
+def jackknife(statistic: Callable[[np.ndarray], np.ndarray], values: ArrayLike) -> np.ndarray:
+    """Return the pseudo-values of a statistic, one a seed, by leaving out each seed in turn.
 
-    Their mean is the bias-corrected log ratio and their t interval its interval; leaving out whole
-    seeds keeps the pairing. A value of inf or nan means that a sample has no spread.
+    Their mean is the statistic with most of its bias taken off, and their t interval its interval.
+
+    Args:
+        statistic: Takes the values and reduces their last axis.
+        values: One value a seed along the last axis, at least three.
+
+    Raises:
+        ValueError: If there are fewer than three seeds.
+
+    References:
+        Miller (1974), The jackknife: a review, Biometrika 61.
+
+    Example:
+        The pseudo-values of a mean are the values themselves.
+
+        >>> jackknife(lambda x: x.mean(-1), [1.0, 2.0, 6.0]).round(9).tolist()
+        [1.0, 2.0, 6.0]
+    """
+    x = check_values(values, 0.95)
+    n = x.shape[-1]
+    if n < 3:
+        raise ValueError(f"leaving out seeds needs 3 seeds or more, got {n}")
+    left_out = np.stack([statistic(np.delete(x, i, axis=-1)) for i in range(n)], axis=-1)
+    with np.errstate(invalid="ignore"):
+        return n * np.asarray(statistic(x))[..., None] - (n - 1) * left_out
+
+
+def log_deviation(values: np.ndarray) -> np.ndarray:
+    """Return the logarithm of the mean absolute deviation from the mean.
+
+    Of two settings whose values are distributed alike up to scale the difference is the log ratio
+    of their standard deviations too; but a single far run moves it less, so its interval holds for
+    heavy tails as well.
+
+    Example:
+        >>> round(float(log_deviation(np.array([1.0, 2.0, 3.0, 6.0]))), 3)
+        0.405
+    """
+    with np.errstate(divide="ignore"):
+        return np.log(np.abs(values - values.mean(-1, keepdims=True)).mean(-1))
+
+
+def log_spread_pseudo_values(first: ArrayLike, second: ArrayLike) -> np.ndarray:
+    """Return pseudo-values of the log ratio of two mean absolute deviations, one a seed.
+
+    Leaving out whole seeds keeps the pairing. A value of inf or nan means that a sample has no
+    spread. In simulations a claim exactly at its margin is decided wrongly in at most 3 % on each
+    side from ten seeds on, normal or heavy-tailed; with five it can be 4 %.
 
     Args:
         first: One value a seed. Shape `(..., n)` with n at least 3.
@@ -24,41 +71,24 @@ def log_sd_pseudo_values(first: ArrayLike, second: ArrayLike) -> np.ndarray:
     Raises:
         ValueError: If the shapes differ or there are fewer than three seeds.
 
-    References:
-        Miller (1968), Jackknifing variances, Annals of Mathematical Statistics 39.
+    Example:
+        >>> values = log_spread_pseudo_values([1.0, 5.0, 9.0, 3.0], [1.0, 2.0, 3.0, 1.5])
+        >>> round(float(np.exp(values.mean())), 2)
+        4.0
     """
-    a, b = check_values(first, 0.95), check_values(second, 0.95)
-    n = a.shape[-1]
-    if a.shape != b.shape or n < 3:
-        raise ValueError(f"need equal shapes and 3 seeds or more, got {a.shape} and {b.shape}")
-    with np.errstate(divide="ignore", invalid="ignore"):
-        whole = _log_sd(a, n) - _log_sd(b, n)
-        left_out = _log_sd_without_each(a) - _log_sd_without_each(b)
-        return n * whole[..., None] - (n - 1) * left_out
-
-
-def log_sd_ratio(first: ArrayLike, second: ArrayLike, *, level: float = 0.95) -> Interval:
-    """Return log(sd(first) / sd(second)) over seeds with its paired jackknife t interval.
-
-    Args:
-        first: One value a seed. Shape `(n,)`.
-        second: The same seeds in the same order.
-        level: Nominal coverage.
-
-    Raises:
-        ValueError: If a sample has no spread, or as `log_sd_pseudo_values`.
-    """
-    pseudo = log_sd_pseudo_values(first, second)
-    if not np.isfinite(pseudo).all():
-        raise ValueError("a sample without spread has no log standard deviation")
-    return mean_interval(pseudo, level=level)
+    a, b = np.asarray(first, float), np.asarray(second, float)
+    if a.shape != b.shape:
+        raise ValueError(f"need equal shapes, got {a.shape} and {b.shape}")
+    with np.errstate(invalid="ignore"):
+        return jackknife(log_deviation, a) - jackknife(log_deviation, b)
 
 
 def between_share(values: ArrayLike, *, level: float = 0.95) -> Interval:
     """Return the share of variance between settings (intraclass correlation), with its interval.
 
-    One-way random effects; the interval comes from the F distribution and is exact for normal
-    values of equal variance.
+    One-way random effects; the interval comes from the F distribution. Settings that share their
+    seeds share luck, so the variance within them counts n - 1 degrees of freedom; where they do
+    not, the interval covers more than its level.
 
     Args:
         values: One row a seed, one column a setting. Shape `(n, k)`.
@@ -69,22 +99,38 @@ def between_share(values: ArrayLike, *, level: float = 0.95) -> Interval:
 
     References:
         Shrout and Fleiss (1979), Intraclass correlations, Psychological Bulletin 86.
+
+    Example:
+        >>> found = between_share([[1.0, 5.0, 9.0], [1.1, 5.1, 9.2], [0.9, 4.8, 9.1]])
+        >>> bool(found.estimate > 0.99)
+        True
     """
     x = np.asarray(values, float)
     if x.ndim != 2 or x.shape[1] < 2:
         raise ValueError(f"need one row a seed and two settings or more, got shape {x.shape}")
     check_values(x.T, level)
     n, k = x.shape
-    between = n * x.mean(axis=0).var(ddof=1)
-    within = x.var(axis=0, ddof=1).mean()
+    between, within = mean_squares(x.T)
     if within == 0:
         share = 0.0 if between == 0 else 1.0
         return Interval(share, share, share, level, n)
     f, tail = between / within, (1 - level) / 2
-    df = (k - 1, k * (n - 1))
+    df = (k - 1, n - 1)
     limits = [f / stats.f.ppf(1 - tail, *df), f, f / stats.f.ppf(tail, *df)]
     low, share, high = (max(0.0, (g - 1) / (g + n - 1)) for g in limits)
     return Interval(share, low, high, level, n)
+
+
+def mean_squares(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean squares between settings and within them, of shape `(settings, ..., n)`.
+
+    Example:
+        >>> between, within = mean_squares(np.array([[1.0, 3.0], [5.0, 7.0]]))
+        >>> float(between), float(within)
+        (16.0, 2.0)
+    """
+    between = values.shape[-1] * values.mean(axis=-1).var(axis=0, ddof=1)
+    return between, values.var(axis=-1, ddof=1).mean(axis=0)
 
 
 def variance_components(values: ArrayLike) -> dict[str, float]:
@@ -101,6 +147,12 @@ def variance_components(values: ArrayLike) -> dict[str, float]:
 
     Raises:
         ValueError: If there are fewer than two rows or columns.
+
+    Example:
+        Initial weights in rows, data orders in columns: here only the weights matter.
+
+        >>> variance_components([[1.0, 1.0], [3.0, 3.0]])
+        {'rows': 2.0, 'columns': 0.0, 'rest': 0.0}
     """
     x = np.asarray(values, float)
     if x.ndim != 2 or min(x.shape) < 2:
@@ -138,6 +190,10 @@ def pooled_width_ratio(
 
     Raises:
         ValueError: If the shapes differ, or as `mean_interval`.
+
+    Example:
+        >>> round(pooled_width_ratio([1.0, 2.0, 3.0, 5.0], [0.1] * 4, 49), 1)
+        12.9
     """
     m, sd = check_values(means, level), check_values(spreads, level)
     if m.shape != sd.shape or m.ndim != 1:
@@ -152,14 +208,45 @@ def pooled_width_ratio(
     return float(honest / pooled)
 
 
-def _log_sd(x: np.ndarray, n: int) -> np.ndarray:
-    centred = x - x.mean(-1, keepdims=True)
-    return 0.5 * np.log((centred**2).sum(-1) / (n - 1))
+def width_effects(
+    means: ArrayLike,
+    spreads: ArrayLike,
+    n_draws: int,
+    *,
+    margin: float,
+    errors: ArrayLike,
+    level: float = 0.95,
+) -> np.ndarray:
+    """Return, one value a model, by how much settings exceed a ratio of interval widths.
 
+    Positive where an interval over models is more than `margin` times as wide as the pooled one of
+    `pooled_width_ratio`: the log of the spread over models minus that at which the ratio is the
+    margin, averaged over settings, as jackknife pseudo-values.
 
-def _log_sd_without_each(x: np.ndarray) -> np.ndarray:
-    n = x.shape[-1]
-    centred = x - x.mean(-1, keepdims=True)
-    # Leaving out one value takes n/(n-1) of its squared distance off the sum of squares.
-    rest = (centred**2).sum(-1, keepdims=True) - centred**2 * n / (n - 1)
-    return 0.5 * np.log(np.maximum(rest, 0) / (n - 2))
+    Args:
+        means: Shape `(settings, ..., n)`, the same models (seeds) in every setting.
+        spreads: The standard deviation over single draws, of the same shape.
+        n_draws: Single draws a model.
+        margin: The ratio, at least 1.
+        errors: The standard error of each mean as it was measured.
+        level: Nominal coverage of both intervals.
+
+    Example:
+        >>> means = [[1.0, 2.0, 3.0, 5.0]]
+        >>> effects = width_effects(means, [[0.1] * 4], 49, margin=1.25, errors=[[0.01] * 4])
+        >>> bool((effects > 0).all())
+        True
+    """
+    m, sd, se = (np.asarray(x, float) for x in (means, spreads, errors))
+    n = m.shape[-1]
+    total = n * n_draws
+    pooled = (margin * stats.t.ppf((1 + level) / 2, total - 1)) ** 2 / ((total - 1) * total)
+    honest = stats.t.ppf((1 + level) / 2, n - 1) ** 2 / n
+    limit = pooled * (n_draws - 1) * (sd**2).sum(-1) / (honest - pooled * n_draws * (n - 1))
+    # As measured, a mean has its own noise instead of that of single draws.
+    measured = np.maximum(limit + (se**2 - sd**2 / n_draws).mean(-1), limit / 2)
+
+    def excess(x: np.ndarray) -> np.ndarray:
+        return (np.log(x.var(-1, ddof=1) / measured) / 2).mean(0)
+
+    return jackknife(excess, m)

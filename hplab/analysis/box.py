@@ -1,0 +1,103 @@
+"""A verdict as a box of HTML, for notebooks and the pages made of them."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from hplab.analysis import phrases
+from hplab.analysis.stats import CONTRADICTED, INCONCLUSIVE, SUPPORTED
+
+if TYPE_CHECKING:
+    from hplab.analysis.claims import Verdict
+    from hplab.analysis.ledger import Claim
+
+WORDS = {
+    "supported": "Supported",
+    "contradicted": "Contradicted",
+    "inconclusive": "Inconclusive",
+    "missing": "Missing",
+    "not-testable": "Not testable",
+}
+
+
+def own(claim: Claim) -> str:
+    """Return what a report's own data say, in words."""
+    return f"{claim.own_verdict.replace('-', ' ')}. {claim.own_why}"
+
+
+def box(verdict: Verdict) -> str:
+    """Return the verdict as HTML; every text is escaped, the word stands beside the shape."""
+    claim, say = verdict.claim, html.escape
+    label = f' <span class="hp-verdict-label">{say(verdict.label)}</span>' if verdict.label else ""
+    quote = f" In its words: <q>{say(claim.quote)}</q>." if claim.quote else ""
+    return (
+        f'<section class="hp-verdict hp-{verdict.outcome}" id="claim-{say(claim.id)}" '
+        f'aria-label="Verdict on claim {say(claim.id)}: {verdict.outcome}">'
+        f'<p><span class="hp-verdict-word">{WORDS[verdict.outcome]}</span>{label}</p>'
+        f"<blockquote>{say(claim.says)}</blockquote>"
+        f'<p class="hp-verdict-reason">{say(verdict.reason)}</p>'
+        f'<p class="hp-verdict-own">Claim {say(claim.id)}, report {say(claim.report.id)}, '
+        f"{say(claim.section)}.{quote} The report's own data: {say(own(claim))}</p>"
+        f"{_details(verdict)}</section>"
+    )
+
+
+def _details(verdict: Verdict) -> str:
+    claim, lines = verdict.claim, [verdict.claim.rule]
+    if verdict.finding and verdict.p is not None:
+        lines.append(_p_words(verdict))
+    if verdict.finding and verdict.finding.sample.differs:
+        lines.append(
+            f"Not as in the report: {phrases.differences(verdict.finding.sample.differs)}."
+        )
+    lines += [note for note in (claim.note, claim.report.caveat) if note]
+    text = "".join(f"<p>{html.escape(line)}</p>" for line in lines)
+    return (
+        f"<details><summary>How this was decided</summary>{text}{_parts_table(verdict)}</details>"
+    )
+
+
+def _p_words(verdict: Verdict) -> str:
+    words = f"Deciding test: {phrases.p_value(verdict.p)}"
+    if verdict.p_holm is not None:
+        words += f"; {phrases.p_value(verdict.p_holm)} after Holm's correction over the "
+        words += f"{verdict.n_family} primary claims"
+    else:
+        words += ", not corrected, because this is not a primary claim"
+    if look := verdict.look:
+        words += f". This look, after {look.n} of {look.planned} planned seeds"
+        words += f" ({100 * look.fraction:.0f} %), decides at {look.level:.2g}"
+        if verdict.adjusted:
+            interval = phrases.limits(verdict.adjusted, verdict.unit)
+            words += f", as any seed could have been looked at ({interval})"
+    flip = verdict.finding.p_sign_flip
+    return f"{words}. Exact sign-flip check: {phrases.p_value(flip)}." if flip else f"{words}."
+
+
+# What is said of a part; of a rival in a ranking nothing was claimed.
+_PART = {SUPPORTED: "as claimed", CONTRADICTED: "not so", INCONCLUSIVE: "open", "": ""}
+
+
+def _parts_table(verdict: Verdict) -> str:
+    parts = verdict.finding.parts if verdict.finding else ()
+    if not parts:
+        return ""
+    rows = "".join(
+        f'<tr><th scope="row">{html.escape(part["part"])}</th>'
+        f'<td class="hp-num">{html.escape(_part_value(part))}</td>'
+        f"<td>{_PART[part['outcome']]}</td></tr>"
+        for part in parts
+    )
+    return f'<div class="hp-scroll" tabindex="0"><table class="hp-table">{rows}</table></div>'
+
+
+def _part_value(part: Mapping[str, Any]) -> str:
+    if "words" in part:
+        return part["words"]
+    if "share" in part:
+        return f"first in {100 * part['share']:.1f} %"
+    interval, unit = part["interval"], part["unit"]
+    theirs = f"; theirs {phrases.number(part['report'], unit)}" if "report" in part else ""
+    return f"{phrases.number(interval.estimate, unit)} ({phrases.span(interval, unit)}){theirs}"
