@@ -132,6 +132,7 @@ MEASURES = (
     "sharpness",
     "sharpness_path",
     "curvature",
+    "keskar",
     "norms",
     "layers",
 )

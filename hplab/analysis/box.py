@@ -6,7 +6,7 @@ import html
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from hplab.analysis import phrases
+from hplab.analysis import estimands, phrases
 from hplab.analysis.stats import CONTRADICTED, INCONCLUSIVE, SUPPORTED
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def _details(verdict: Verdict) -> str:
         lines.append(
             f"Not as in the report: {phrases.differences(verdict.finding.sample.differs)}."
         )
-    lines += [note for note in (claim.note, claim.report.caveat) if note]
+    lines += [note for note in (estimands.words(claim), claim.note, claim.report.caveat) if note]
     text = "".join(f"<p>{html.escape(line)}</p>" for line in lines)
     return (
         f"<details><summary>How this was decided</summary>{text}{_parts_table(verdict)}</details>"

@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from hplab.analysis import box, phrases, rules, sequential, stats
+from hplab.analysis import box, estimands, phrases, rules, sequential, stats
 from hplab.analysis.evidence import three_way
 from hplab.analysis.findings import Finding
 from hplab.analysis.ledger import Claim, Ledger, load
@@ -253,9 +253,16 @@ def verdicts(
 def evaluate(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding | Missing:
     """Return what the runs say about a claim by itself, or why they say nothing."""
     try:
-        return rules.evaluate(claim, runs, curves)
+        found = rules.evaluate(claim, runs, curves)
     except Missing as reason:
         return reason
+    beside = estimands.other(claim)
+    if beside is None:
+        return found
+    try:
+        return dataclasses.replace(found, beside=rules.evaluate(beside, runs, curves))
+    except Missing:
+        return found
 
 
 def _recorded_curves(runs: pd.DataFrame) -> pd.DataFrame:
@@ -392,7 +399,23 @@ def _remarks(
         )
     if sample.gaps:
         remarks.append(f"Left out: {'; '.join(sample.gaps)}.")
+    if finding.beside:
+        remarks.append(_beside(claim, finding.beside))
     return remarks
+
+
+def _beside(claim: Claim, other: Finding) -> str:
+    """Return what the training metric gives that the report did not measure, in a sentence."""
+    how = {"running": "after the epoch, in evaluation mode", "evaluated": "by running means"}
+    words = f"With training measured {how[estimands.of(claim)]}"
+    if other.interval:
+        number = phrases.number(other.interval.estimate, other.unit)
+        limits = phrases.limits(other.interval, other.unit)
+        if claim.test["type"] in ("number", "value"):
+            limits = f"a new run: {phrases.span(other.interval, other.unit)}"
+        words += f": {number} ({limits})"
+    outcome = "open" if other.outcome == INCONCLUSIVE else other.outcome
+    return f"{words}; by itself {outcome}."
 
 
 def _settle(more: int | None, look: Look) -> str:

@@ -36,6 +36,7 @@ class Finding:
         chance: The chance that a number of seeds decides at a level if things are as seen so far,
             where `distances` do not say it.
         face: What the test alone says of runs that may not decide the claim; "" where they may.
+        beside: The same with training measured the other way (see `estimands`); decides nothing.
     """
 
     outcome: str
@@ -51,6 +52,7 @@ class Finding:
     at: Callable[[float], Interval] | None = None
     chance: Callable[[int, float], float] | None = None
     face: str = ""
+    beside: Finding | None = None
 
     @property
     def p(self) -> float | None:

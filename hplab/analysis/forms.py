@@ -122,16 +122,18 @@ def quantities_of(test: Mapping[str, Any]) -> list[quantities.Quantity]:
 
 def needs(test: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     """Return the final columns and the curves that a test takes from the table of runs."""
+    if test["type"] == "all":
+        parts = [needs(part) for part in test["parts"]]
+        return tuple(sorted(set().union(*names)) for names in zip(*parts, strict=True))
     found = quantities_of(test)
     columns = set().union(*(quantity.columns for quantity in found))
     curves = set().union(*(quantity.curves for quantity in found))
     if test["type"] == "shape" or "matched" in test:
-        columns, curves = set(), columns | {test["matched"]} if "matched" in test else columns
-    for part in test["parts"] if test["type"] == "all" else [test]:
-        events = {*part.get("event", ()), *part.get("given", ())}
-        columns |= events - set(quantities.EVENTS)
-        curves |= {quantities.EVENTS[name][0] for name in events & set(quantities.EVENTS)}
-        columns |= {part[name] for name in ("spread", "error") if name in part}
+        columns, curves = set(), columns | curves | {test.get("matched")} - {None}
+    events = {*test.get("event", ()), *test.get("given", ())}
+    columns |= events - set(quantities.EVENTS)
+    curves |= {quantities.EVENTS[name][0] for name in events & set(quantities.EVENTS)}
+    columns |= {test[name] for name in ("spread", "error") if name in test}
     return sorted(columns), sorted(curves)
 
 

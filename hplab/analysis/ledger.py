@@ -30,6 +30,7 @@ OWN_VERDICTS = (
     "not-available",
     "not-applicable",
 )
+TRAINING = ("running", "evaluated", "not published")
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is ten times as fast
 _CLAIM = ("id", "report", "study", "section", "says", "primary", "test", "own_data")
 _CLAIM_OPTIONAL = ("quote", "seeds", "min_seeds", "note")
@@ -50,6 +51,7 @@ class Report:
         seeds: Planned seeds of its claims, where they differ from the ledger's default.
         setups: Of a reconstructed report, the set-ups that are plausible: name to the fields of a
             trial that differ from the study's own (see `hplab.analysis.setups`).
+        training: How it measured training, one of `TRAINING`; `training_why` says how we know.
     """
 
     id: str
@@ -62,6 +64,8 @@ class Report:
     source: str
     seeds: int | None = None
     setups: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+    training: str = "running"
+    training_why: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -230,8 +234,12 @@ def _claim(
 
 def _report(name: str, entry: Mapping[str, Any], folder: Path) -> Report:
     where = f"report {name}"
-    needed = ("title", "reference", "reconstructed", "fixed", "setting", "caveat")
+    needed = ("title", "reference", "reconstructed", "training", "fixed", "setting", "caveat")
     fields(entry, needed, ("seeds", "setups"), where)
+    training = _mapping(entry["training"], f"{where}, training")
+    fields(training, ("how", "why"), (), f"{where}, training")
+    if training["how"] not in TRAINING:
+        raise unknown("way to measure training", training["how"], TRAINING, where)
     reference = _mapping(_yaml(folder / entry["reference"]), entry["reference"])
     percent = [k for k, unit in reference["units"].items() if unit == "percent"]
     published = tuple(
@@ -249,6 +257,8 @@ def _report(name: str, entry: Mapping[str, Any], folder: Path) -> Report:
         reference["source"].strip(),
         entry.get("seeds"),
         _mapping(entry.get("setups", {}), f"{where}, setups"),
+        training["how"],
+        training["why"].strip(),
     )
 
 

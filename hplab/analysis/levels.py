@@ -58,7 +58,7 @@ def _levels(
     if "matched" in test:
         found = quantities.matched(tables, name, test["matched"], curves)
     else:
-        found = [quantities.final(rows, name) for rows in tables]
+        found = [quantities.last(rows, name, curves) for rows in tables]
     if not test.get("log"):
         return [values * quantities.scale(test["margin"]["unit"]) for values in found]
     if not all((values > 0).all() for values in found):

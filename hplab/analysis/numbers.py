@@ -17,7 +17,7 @@ from hplab.analysis.cells import Sample, describe, sample
 from hplab.analysis.evidence import Evidence
 from hplab.analysis.findings import Finding, distance, on, shown, size_of
 from hplab.analysis.ledger import Claim
-from hplab.analysis.quantities import METRICS, Curves, Missing
+from hplab.analysis.quantities import EVALUATED, METRICS, Curves, Missing
 from hplab.analysis.stats import CONTRADICTED, INCONCLUSIVE, SUPPORTED
 
 MODELS_FOR_WIDTH = 5  # with fewer, that they differ is concluded too often
@@ -29,7 +29,8 @@ def number(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
     found = sample(runs, [test["arm"]], claim)
     _at_the_report_s_setting(found)
     published = _published(claim)
-    each = [_compare(claim, found, metric, published[metric]) for metric in test["metrics"]]
+    theirs = {name: published[EVALUATED.get(name, name)] for name in test["metrics"]}
+    each = [_compare(claim, found, name, value, curves) for name, value in theirs.items()]
     parts, together = [part for part, _ in each], evidence.all_of([one for _, one in each])
     missed = evidence.three_way(together, alpha=claim.alpha) == CONTRADICTED
     if claim.report.reconstructed:
@@ -147,7 +148,7 @@ def _missed(parts: list[dict[str, Any]]) -> str:
 
 
 def _compare(
-    claim: Claim, found: Sample, metric: str, value: float
+    claim: Claim, found: Sample, metric: str, value: float, curves: Curves
 ) -> tuple[dict[str, Any], Evidence]:
     """Compare one published value with our runs: a row for the page, and the evidence."""
     unit, scale = ("%", 100) if metric.endswith("acc") else ("nats", 1)
@@ -155,7 +156,7 @@ def _compare(
     allowed = tolerance["value"]
     if tolerance["unit"] == "percent":
         allowed = abs(value) * scale * allowed / 100
-    ours = found.rows[0][metric].to_numpy(float) * scale
+    ours = quantities.last(found.rows[0], metric, curves) * scale
     new_run, theirs = stats.prediction_interval(ours, level=1 - claim.alpha), value * scale
     words, one = METRICS[metric][1], evidence.stated(ours, theirs, tolerance=allowed)
     part = {

@@ -6,6 +6,7 @@ nothing about luck; the verdict on a report's own data is in the ledger, with it
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -46,6 +47,10 @@ def value(claim: Claim, arm: Mapping[str, Any], quantity: Quantity) -> float | N
     run = run_of(claim, arm)
     if run is None:
         return None
+    plain = {name: quantities.EVALUATED.get(name, name) for name in (quantity.metric, quantity.per)}
+    quantity = dataclasses.replace(  # a report has one training accuracy, however it measured it
+        quantity, metric=plain[quantity.metric], per=plain[quantity.per]
+    )
     if quantity.metric in ("acc_gap", "loss_gap") and not quantity.reading:
         first, second = quantities.GAPS[quantity.metric]
         if first not in run or second not in run:

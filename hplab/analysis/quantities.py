@@ -27,10 +27,15 @@ METRICS: dict[str, tuple[str, str]] = {
     "train_loss": ("nats", "training loss"),
     "val_loss": ("nats", "validation loss"),
     "loss_gap": ("nats", "the loss gap"),
+    "running_acc": ("pp", "running training accuracy"),
+    "running_loss": ("nats", "running training loss"),
+    "running_acc_gap": ("pp", "the running accuracy gap"),
+    "running_loss_gap": ("nats", "the running loss gap"),
     "train_s": ("s", "training time"),
     "sharpness": ("", "sharpness"),
     "sharpness_path": ("", "sharpness on the way"),
     "sharpness_direction_sd": ("", "the spread of sharpness over directions"),
+    "keskar": ("%", "the sharpness of Keskar and others"),
     "sharpness_quadratic": ("share", "sharpness over its quadratic forecast"),
 }
 # Ways to read a curve, with the unit they give; None stands for the unit of the metric.
@@ -51,7 +56,22 @@ EVENTS: dict[str, tuple[str, Callable[[np.ndarray], float]]] = {
     "died": ("live_units", lambda line: float(metrics.zeros_from(line) < len(line))),
     "revived": ("live_units", lambda line: float((line[metrics.zeros_from(line) :] > 0).any())),
 }
-GAPS = {"acc_gap": ("train_acc", "val_acc"), "loss_gap": ("val_loss", "train_loss")}
+GAPS = {
+    "acc_gap": ("train_acc", "val_acc"),
+    "loss_gap": ("val_loss", "train_loss"),
+    "running_acc_gap": ("running_acc", "val_acc"),
+    "running_loss_gap": ("val_loss", "running_loss"),
+}
+# Training can be measured in two ways. "Evaluated": after the epoch, in evaluation mode, on the
+# training images as they are. "Running": the mean over the batches of the epoch, in training mode,
+# on augmented images, while the weights move. The first name is the evaluated one.
+RUNNING = {
+    "train_acc": "running_acc",
+    "train_loss": "running_loss",
+    "acc_gap": "running_acc_gap",
+    "loss_gap": "running_loss_gap",
+}
+EVALUATED = {running: evaluated for evaluated, running in RUNNING.items()}
 
 
 class Missing(Exception):
@@ -103,17 +123,17 @@ class Quantity:
 
     @property
     def columns(self) -> set[str]:
-        """The final columns it needs."""
+        """The final columns it needs; what ran along is the end of a curve."""
         if self.reading:
             return set()
-        return {self.metric, self.per} - {None}
+        return {self.metric, self.per} - {None, *EVALUATED}
 
     @property
     def curves(self) -> set[str]:
         """The curves it needs."""
-        if not self.reading:
-            return set()
         names = {self.metric, *(self.argument if self.reading == "where" else ())}
+        if not self.reading:
+            names = {self.metric, self.per} & set(EVALUATED)
         return {part for name in names for part in GAPS.get(name, (name,))}
 
 
@@ -174,9 +194,9 @@ def values(
         Missing: If a column or curve is not recorded, or has no logarithm.
     """
     if not quantity.reading:
-        found = final(rows, quantity.metric)
+        found = last(rows, quantity.metric, curves)
         if quantity.per:
-            found = found / final(rows, quantity.per)
+            found = found / last(rows, quantity.per, curves)
         cut = np.zeros(len(found), bool)
     elif READINGS[quantity.reading] == "epochs":
         found, cut = _times(rows, quantity, curves, stretch)
@@ -190,6 +210,21 @@ def values(
             raise Missing(f"Where {words(quantity)} is not positive there is no ratio.")
         return np.log(found), cut
     return found * scale(quantity.unit), cut
+
+
+def last(rows: pd.DataFrame, metric: str, curves: Curves) -> np.ndarray:
+    """Return what a metric ends at, one number a run in the table's unit: a final column, or the
+    end of the curve for what was measured running along.
+
+    Raises:
+        Missing: If the column or curve is not recorded, or a run has no value in it.
+    """
+    if metric not in EVALUATED:
+        return final(rows, metric)
+    found = np.array([line[-1] for line in curves_of(rows, metric, curves)], float)
+    if np.isnan(found).any():
+        raise Missing(f"{int(np.isnan(found).sum())} of {len(found)} runs do not record {metric}.")
+    return found
 
 
 def final(rows: pd.DataFrame, column: str) -> np.ndarray:

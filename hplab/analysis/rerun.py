@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hplab.analysis import cells, claims, forms, rules
+from hplab.analysis import cells, claims, forms, rules, setups
 from hplab.analysis.claims import MISSING, UNTESTABLE, Verdict, Verdicts
 from hplab.analysis.findings import Finding
 from hplab.analysis.ledger import Claim, Ledger, load
@@ -60,7 +60,23 @@ def verdicts(
     chosen: dict[str, pd.DataFrame] = {}
     for claim in ledger:
         found[claim.id], chosen[claim.id] = _evaluate(claim, tables, store)
-    return Verdicts(claims.judge(claim, found, ledger, chosen[claim.id]) for claim in ledger)
+    judged = [claims.judge(claim, found, ledger, chosen[claim.id]) for claim in ledger]
+    made = _setups(ledger, tables[SIZES[0]], store)
+    return setups.robust(judged, made, lambda rows: runner.curves(rows, store=store))
+
+
+def _setups(ledger: Ledger, runs: pd.DataFrame, store: Store) -> dict[str, pd.DataFrame]:
+    """Return the runs of every set-up of the reports that name none, by the set-up's name."""
+    made = {}
+    for report in {
+        claim.report.id: claim.report for claim in ledger if claim.report.setups
+    }.values():
+        tried = setups.trials(report.id, setups.base_of(report), ledger=ledger)
+        for name, some in tried.items():
+            records = [store.summary(trial) for trial in some]
+            keys = {record["key"] for record in records if record}
+            made[name] = runs[runs["key"].isin(keys)] if len(runs) else runs
+    return made
 
 
 def in_precision(runs: pd.DataFrame, precision: str, shared_with: str | None) -> pd.DataFrame:
@@ -120,6 +136,8 @@ def groups(claim: Claim, runs: pd.DataFrame) -> list[pd.DataFrame]:
     runs, which = runs[which.any(axis=0)], which[:, which.any(axis=0)]
     if runs.empty:
         return []
+    once = _once(runs, claim)
+    runs, which = runs[once], which[:, once]
     named = {name for arm in arms for name in arm} | _NOT_A_SETTING
     varied = {name for name in named if len({str(arm.get(name)) for arm in arms}) > 1}
     usual = _usual(runs, varied, claim)
@@ -138,6 +156,18 @@ def groups(claim: Claim, runs: pd.DataFrame) -> list[pd.DataFrame]:
         ranked.append((fit, int(which[:, rows].any(axis=1).sum()), len(group), key, group))
     ranked.sort(key=lambda one: one[:4], reverse=True)
     return [one[-1] for one in ranked]
+
+
+def _once(runs: pd.DataFrame, claim: Claim) -> np.ndarray:
+    """Return the runs to use where several differ in nothing but what was measured on them.
+
+    It is the one that holds most of what the claim needs, then most of all numbers.
+    """
+    needed = [name for name in forms.needs(claim.test)[0] if name in runs]
+    told = runs[needed].notna().sum(axis=1) * len(runs.columns) + runs.notna().sum(axis=1)
+    rows = runs[[*cells.settings(runs), "seed"]].to_numpy()
+    alike = ["|".join(map(str, row)) for row in rows]
+    return runs.index.isin(told.groupby(alike).idxmax())
 
 
 def _of_arm(runs: pd.DataFrame, arm: Mapping[str, Any]) -> np.ndarray:

@@ -50,6 +50,7 @@ LABELS = {
     "hessian_top": "largest eigenvalue of the Hessian",
     "hessian_top_lr": "largest eigenvalue times learning rate",
     "hessian_trace": "trace of the Hessian",
+    "keskar": "sharpness of Keskar and others (%)",
     "epochs_run": "epochs trained",
 }
 SHARPNESS = ("sharpness", "sharpness_relative", "sharpness_path", "ladder_sharpness")

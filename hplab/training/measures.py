@@ -126,6 +126,16 @@ def curvature(probe: Probe) -> tuple[Numbers, Series]:
     }, {}
 
 
+def keskar(probe: Probe) -> tuple[Numbers, Series]:
+    """Measure the largest relative rise of the loss in a small box, in percent, on some images.
+
+    The box and the ten steps of L-BFGS-B are those of Keskar et al. (2017), who search the whole
+    space as well.
+    """
+    found = sharpness.keskar(probe.objective(PATH_EXAMPLES), seed=probe.seed)
+    return {"keskar": found.value}, {}
+
+
 def norms(probe: Probe) -> Numbers:
     """Measure the norm of all weights, and of those that batch normalization makes scale-free."""
     return layers.norms(probe.model)
@@ -167,6 +177,7 @@ EPOCH: dict[str, Callable[[Probe], Numbers]] = {
 END: dict[str, Callable[[Probe], tuple[Numbers, Series]]] = {
     "sharpness": sharpness_at_end,
     "curvature": curvature,
+    "keskar": keskar,
     "gradient_noise": gradient_noise,
     "norms": lambda probe: (norms(probe), {}),
     "layers": layers_at_end,
