@@ -1,16 +1,20 @@
 """Numbers that a page states in words and no record holds, counted again."""
 
+import json
 import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 
+from hplab.analysis import ledger
 from hplab.sweeps import presets
 from hplab.training import data, folders, models
 from hplab.trial import Trial
 
+BOOK = Path(__file__).parents[1] / "book"
 DINOSAURS = Trial(
     data="dinosaurs",
     model="cnn",
@@ -33,6 +37,48 @@ def test_near_copies_of_the_photos_are_as_many_as_study_6_says():
     assert (len(groups), in_a_group(groups)) == (2447, 678)
     assert in_a_group(folders.near_copies(photos.images.numpy())) == 675
     assert (shared.sum(), len(shared)) == (165, 816)
+
+
+@pytest.mark.skipif(
+    not (Path(os.environ.get("HPLAB_DATA") or "-") / "cifar100.npz").is_file(),
+    reason="needs the images of report 001",
+)
+def test_the_pixels_of_report_001_are_scaled_as_ours():
+    images = data.load("cifar100")
+    facts = reference("001")["facts"]
+
+    assert np.round(images.mean, 4).tolist() == facts["pixel_mean"]
+    assert np.round(images.std, 4).tolist() == facts["pixel_std"]
+
+
+def reference(report):
+    return yaml.safe_load((BOOK / "reference" / f"{report}.yaml").read_text())
+
+
+def test_what_study_3_says_of_the_first_epochs_is_in_the_reference():
+    text = (BOOK / "studies" / "03-schedules.md").read_text()
+    facts = reference("001")["facts"]
+    constant, cosine = (facts["first_epoch"][name] for name in ("constant", "cosine"))
+    second = facts["second_epoch"]["constant"]
+
+    assert (
+        f"{cosine['train_loss']:.2f} nats and {cosine['val_acc']:.1f} % after the first epoch, "
+        f"against {constant['train_loss']:.2f} and {constant['val_acc']:.1f}"
+    ) in " ".join(text.split())
+    for number in (constant["train_loss"], second["train_loss"]):
+        assert f"{number:.2f}" in text
+    for share in (constant["val_acc"], second["val_acc"]):
+        assert f"{share / 100:.3f}" in text
+
+
+def test_about_a_quarter_of_the_claims_has_runs_as_the_first_page_says():
+    """README and first page say so; when it is no longer so, both have to be changed."""
+    known = json.loads((BOOK / "verdicts.json").read_text())
+    share = sum(row["kind"] == "re-run" for row in known.values()) / len(ledger.load())
+
+    assert "about a quarter" in " ".join((BOOK / "intro.md").read_text().split())
+    assert "about a quarter" in " ".join((BOOK.parent / "README.md").read_text().split())
+    assert 0.17 < share < 0.33
 
 
 def in_a_group(groups):
