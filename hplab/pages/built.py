@@ -10,6 +10,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from hplab.pages import headlines
+
 VOID = frozenset("area base br col embed hr img input link meta param source track wbr".split())
 LOADING_RELS = frozenset(
     "stylesheet icon preload modulepreload preconnect dns-prefetch prefetch prerender manifest "
@@ -70,7 +72,8 @@ class Page:
 def read(path: Path) -> Page:
     """Parse one HTML file."""
     reader = _Reader()
-    reader.feed(path.read_text(encoding="utf-8"))
+    text = path.read_text(encoding="utf-8")
+    reader.feed(text)
     reader.close()
     page = reader.page
     page.title = " ".join(page.title.split())
@@ -78,6 +81,7 @@ def read(path: Path) -> Page:
         page.faults.append("has no <title>")
     if not page.lang:
         page.faults.append("does not name its language (<html lang>)")
+    page.faults += headlines.in_page(text)
     return page
 
 
