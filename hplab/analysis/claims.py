@@ -21,12 +21,13 @@ from hplab.analysis.quantities import Curves, Missing
 from hplab.analysis.stats import CONTRADICTED, INCONCLUSIVE, SUPPORTED, Interval
 
 MISSING, UNTESTABLE = "missing", "not-testable"
+NO_RUNS = (MISSING, UNTESTABLE)
 RERUN, SCALED, STAND_IN = "re-run", "scaled-down re-run", "stand-in"
-_WORDS = {
+WORDS = {  # the outcomes as readers see them, everywhere
     "supported": "Supported",
     "contradicted": "Contradicted",
     "inconclusive": "Inconclusive",
-    "missing": "Missing",
+    "missing": "Not run yet",
     "not-testable": "Not testable",
 }
 
@@ -116,7 +117,7 @@ class Verdict:
     def __repr__(self) -> str:
         label = f" ({self.label})" if self.label else ""
         return (
-            f"{self.claim.id} {_WORDS[self.outcome]}{label}\n"
+            f"{self.claim.id} {WORDS[self.outcome]}{label}\n"
             f"  Report {self.claim.report.id}: {self.claim.says}\n"
             f"  {self.reason}\n"
             f"  The report's own data: {_own(self.claim)}"
@@ -140,7 +141,8 @@ class Verdicts(list[Verdict]):
         return "\n\n".join(map(repr, self))
 
     def _repr_html_(self) -> str:
-        return "".join(map(_box, self))
+        decided = "".join(_box(one) for one in self if one.outcome not in NO_RUNS)
+        return decided + not_run(self)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         return {"text/html": self._repr_html_(), "text/plain": repr(self)}
@@ -297,6 +299,22 @@ def _own(claim: Claim) -> str:
     return f"{claim.own_verdict.replace('-', ' ')}. {claim.own_why}"
 
 
+def not_run(verdicts: Iterable[Verdict]) -> str:
+    """Return the claims that no run speaks about as one line an outcome, "" for none."""
+    lines = []
+    for outcome in NO_RUNS:
+        names = [named(one.claim.id, "row") for one in verdicts if one.outcome == outcome]
+        if names:
+            lines.append(f'<p class="hp-not-run">{WORDS[outcome]}: {", ".join(names)}.</p>')
+    return "".join(lines)
+
+
+def named(claim_id: str, kind: str = "") -> str:
+    """Return a claim's name as the book links it to the ledger; with a kind, a place of its own."""
+    place = f' id="{kind}-{claim_id}"' if kind else ""
+    return f'<span class="hp-claim"{place}>{html.escape(claim_id)}</span>'
+
+
 def _box(verdict: Verdict) -> str:
     """Return the verdict as HTML; every text is escaped, the word stands beside the shape."""
     claim, say = verdict.claim, html.escape
@@ -304,11 +322,11 @@ def _box(verdict: Verdict) -> str:
     quote = f" In its words: <q>{say(claim.quote)}</q>." if claim.quote else ""
     return (
         f'<section class="hp-verdict hp-{verdict.outcome}" id="claim-{say(claim.id)}" '
-        f'aria-label="Verdict on claim {say(claim.id)}: {verdict.outcome}">'
-        f'<p><span class="hp-verdict-word">{_WORDS[verdict.outcome]}</span>{label}</p>'
+        f'aria-label="Verdict on claim {say(claim.id)}: {WORDS[verdict.outcome].lower()}">'
+        f'<p><span class="hp-verdict-word">{WORDS[verdict.outcome]}</span>{label}</p>'
         f"<blockquote>{say(claim.says)}</blockquote>"
         f'<p class="hp-verdict-reason">{say(verdict.reason)}</p>'
-        f'<p class="hp-verdict-own">Claim {say(claim.id)}, report {say(claim.report.id)}, '
+        f'<p class="hp-verdict-own">Claim {named(claim.id)}, report {say(claim.report.id)}, '
         f"{say(claim.section)}.{quote} The report's own data: {say(_own(claim))}</p>"
         f"{_details(verdict)}</section>"
     )
