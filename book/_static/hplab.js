@@ -89,7 +89,7 @@ function followHeadings() {
 }
 
 /* Search: each word of the query that says something begins a word of the section; titles weigh more. Where no
-   section has all words, those with most of them are shown. */
+   section has all words, those with some of them are shown, rare words first. */
 
 const SMALL = new Set(("a an and are as at be by can could do does for from how i in is it its me my of on or our should so "
   + "that the there this to true was we were what when where which who why will with you your").split(" "));
@@ -109,16 +109,20 @@ const patternOf = (word) => {
   return new RegExp(`(?<![\\p{L}\\p{N}])${escaped(stem)}`, "giu");
 };
 
-function score(section, patterns) {
+// How much a word tells: one that few sections have tells most.
+const worth = (pattern, sections) => Math.log(1 + sections.length
+  / (1 + sections.filter(({ title, text }) => title.search(pattern) >= 0 || text.search(pattern) >= 0).length));
+
+function score(section, patterns, worths) {
   let [points, found] = [0, 0];
-  for (const pattern of patterns) {
+  patterns.forEach((pattern, i) => {
     const inTitle = (section.title.match(pattern) || []).length;
     const inText = (section.text.match(pattern) || []).length;
     found += inTitle || inText ? 1 : 0;
-    points += 8 * Math.min(inTitle, 2) + Math.min(inText, 5);
-  }
+    points += worths[i] * (8 * Math.min(inTitle, 2) + Math.min(inText, 5));
+  });
   const rest = patterns.reduce((title, pattern) => title.replace(pattern, ""), section.title);
-  if (section.title && rest.length < 0.4 * section.title.length) points += 10; // the title is what was asked for
+  if (rest.length < 0.4 * section.title.length) points *= 1.5; // the title is what was asked for
   return { section, found, points: points * section.weight, last: section.weight === 0 };
 }
 
@@ -154,16 +158,15 @@ function hitItem(section, patterns) {
 
 function find(query) {
   const patterns = askedFor(query).map(patternOf);
-  const scored = !patterns.length ? [] : window.hplabSections.map((section) => score(section, patterns));
-  const most = Math.max(0, ...scored.map((one) => one.found));
-  const hits = scored
-    .filter((one) => most && one.found === most)
-    .sort((a, b) => a.last - b.last || b.points - a.points)
-    .slice(0, 40);
+  const sections = window.hplabSections;
+  const worths = patterns.map((pattern) => worth(pattern, sections));
+  const scored = sections.map((section) => score(section, patterns, worths)).filter((one) => one.found);
+  const whole = scored.filter((one) => one.found === patterns.length);
+  const hits = (whole.length ? whole : scored).sort((a, b) => a.last - b.last || b.points - a.points).slice(0, 40);
   const found = document.getElementById("hp-found");
-  const sections = hits.length === 1 ? "One section" : `${hits.length} sections`;
+  const count = hits.length === 1 ? "One section" : `${hits.length} sections`;
   found.textContent = !patterns.length ? "Type a word." : hits.length === 0 ? "Nothing found. Try fewer or shorter words."
-    : most < patterns.length ? `No section has all words. ${sections} with ${most} of ${patterns.length}.` : `${sections}.`;
+    : whole.length ? `${count}.` : `No section has all words. ${count} with some of them.`;
   document.getElementById("hp-hits").replaceChildren(...hits.map((one) => hitItem(one.section, patterns)));
 }
 

@@ -12,7 +12,7 @@
     const chosen = choices.filter((one) => one.value);
     for (const fold of folds) fold.hidden = chosen.some((one) => fold.dataset[one.name] !== one.value);
     for (const list of lists) {
-      const [shown, all] = [list.querySelectorAll(".hp-fold:not([hidden])").length, list.children.length];
+      const [shown, all] = [list.querySelectorAll(".hp-fold:not([hidden])").length, list.querySelectorAll(".hp-fold").length];
       const tally = list.parentElement.querySelector(".hp-tally");
       tally.dataset.whole ??= tally.textContent;
       tally.textContent = chosen.length ? `${shown} of ${count(all)}` : tally.dataset.whole;

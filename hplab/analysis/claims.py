@@ -142,7 +142,7 @@ class Verdicts(list[Verdict]):
 
     def _repr_html_(self) -> str:
         decided = "".join(_box(one) for one in self if one.outcome not in NO_RUNS)
-        return decided + not_run(self)
+        return decided + not_run(self, "claim")
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         return {"text/html": self._repr_html_(), "text/plain": repr(self)}
@@ -299,11 +299,16 @@ def _own(claim: Claim) -> str:
     return f"{claim.own_verdict.replace('-', ' ')}. {claim.own_why}"
 
 
-def not_run(verdicts: Iterable[Verdict]) -> str:
-    """Return the claims that no run speaks about as one line an outcome, "" for none."""
+def not_run(verdicts: Iterable[Verdict], kind: str) -> str:
+    """Return the claims that no run speaks about as one line an outcome, "" for none.
+
+    Args:
+        verdicts: Some of them may have runs; those are passed over.
+        kind: What the line stands in for, "claim" for boxes or "row" for a table.
+    """
     lines = []
     for outcome in NO_RUNS:
-        names = [named(one.claim.id, "row") for one in verdicts if one.outcome == outcome]
+        names = [named(one.claim.id, kind) for one in verdicts if one.outcome == outcome]
         if names:
             lines.append(f'<p class="hp-not-run">{WORDS[outcome]}: {", ".join(names)}.</p>')
     return "".join(lines)

@@ -37,7 +37,7 @@ LOADING = {
 UNSEEN = frozenset("script style svg pre button noscript table details".split())
 UNSEARCHED = frozenset({"headerlink", "hp-unsearched", "hp-fold-head"})
 # How much a hit weighs: of a page, or of a kind of section. Pages of 0 come after all others.
-PAGE_WEIGHT = {"bibliography": 0.0, "ledger": 0.4, "originals": 0.3, "status": 0.5}
+PAGE_WEIGHT = {"bibliography": 0.0, "ledger": 0.2, "originals": 0.3, "status": 0.5}
 KIND_WEIGHT = {"term": 2.0, "claim": 0.3}
 INLINE = frozenset("a abbr b code em i kbd mark q small span strong sub sup".split())
 ERROR_MARKS = ("papermill-error-cell", "An Exception was encountered at")
@@ -182,8 +182,7 @@ def search_script(pages: Iterable[tuple[str, Page]]) -> str:
         weight = PAGE_WEIGHT.get(address.removesuffix(".html"), 1.0)
         name = " ".join(page.sections[0].title.split()) if page.sections else ""
         for section in page.sections:
-            text = " ".join(section.text.split())
-            title = " ".join(section.title.split())
+            text, title = (_plain(words) for words in (section.text, section.title))
             if title and (text or section is page.sections[0]):
                 anchor = f"#{section.anchor}" if section.anchor else ""
                 url = address if section is page.sections[0] else address + anchor
@@ -192,6 +191,11 @@ def search_script(pages: Iterable[tuple[str, Page]]) -> str:
                 rows.append(row)
     lines = ",\n".join(json.dumps(row, ensure_ascii=False).replace("<", "\\u003c") for row in rows)
     return f"window.hplabSections = [\n{lines}\n];\n"
+
+
+def _plain(words: str) -> str:
+    """Return words as a reader types them: one space between them, no unseen joiners."""
+    return " ".join(words.replace("\u2060", "").split())
 
 
 class _Reader(HTMLParser):

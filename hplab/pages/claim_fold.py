@@ -16,7 +16,7 @@ from hplab.analysis import forms
 from hplab.analysis.claims import Verdict
 from hplab.analysis.ledger import Claim
 from hplab.pages import words
-from hplab.pages.columns import COLUMNS
+from hplab.pages.columns import COLUMNS, shown
 
 UNSEARCHED = "hp-unsearched"  # the book's search passes over such elements
 
@@ -29,7 +29,7 @@ def fold(verdict: Verdict, place: str | None, files: Callable[[Verdict], Mapping
         place: Where a study decides it; None for nowhere.
         files: Gives the files that the verdict's records are in: name to address.
     """
-    claim, say = verdict.claim, html.escape
+    claim, say = verdict.claim, shown
     facts = [
         ("In the report", _words(claim)),
         *((column.title, say(column.why(verdict))) for column in COLUMNS),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from hplab.analysis import published
 from hplab.analysis.claims import MISSING, WORDS, Verdict
-from hplab.pages import claims_text
+from hplab.pages import claims_text, words
 
 OWN = {
     "supported": "Supported",
@@ -54,8 +54,13 @@ class Column:
 
     def cell(self, verdict: Verdict) -> str:
         """Return the outcome with its number beneath it."""
-        number = html.escape(self.number(verdict))
+        number = shown(self.number(verdict))
         return self.word(verdict) + (f"<small>{number}</small>" if number else "")
+
+
+def shown(text: str) -> str:
+    """Return text as HTML, unbroken inside numbers and before their units."""
+    return words.unbroken(html.escape(text))
 
 
 def their_number(verdict: Verdict) -> str:

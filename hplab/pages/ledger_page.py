@@ -119,12 +119,17 @@ def whole(
         )
         tally = f'<p class="hp-tally">{_tally(mine)}</p>'
         parts.append(f"## {title}")
-        parts.append(_raw(f"{tally}{_folds(folds, len(COLUMNS))}"))
+        parts.append(_raw(tally + _folds(folds, [column.title for column in COLUMNS])))
     return "\n\n".join(parts)
 
 
-def _folds(folds: str, n_cells: int) -> str:
-    return f'<div class="hp-folds" style="--hp-cells: {n_cells}">{folds}</div>'
+def _folds(folds: str, titles: Sequence[str]) -> str:
+    """Return a list of folds under a line that names what their cells are."""
+    head = "".join(f"<span>{title}</span>" for title in ("Claim", "What the report says", *titles))
+    return (
+        f'<div class="hp-folds" style="--hp-cells: {len(titles)}">'
+        f'<div class="hp-folds-head hp-unsearched" aria-hidden="true">{head}</div>{folds}</div>'
+    )
 
 
 def _files(store: Any, repository: str) -> Callable[[Verdict], Mapping[str, str]]:
@@ -164,9 +169,8 @@ def original(verdicts: Sequence[Verdict], report: str, where: Mapping[str, str])
     mine = [verdict for verdict in verdicts if verdict.claim.report.id == report]
     folds = "".join(_pair(verdict, where.get(verdict.claim.id)) for verdict in mine)
     about = mine[0].claim.report
-    return (
-        f"{about.caveat}\n\nIts numbers: {about.source}\n\n{_raw(_folds(folds, len(_NUMBERS) + 2))}"
-    )
+    titles = [title for title, _ in _NUMBERS] + [OWN_DATA.title, RERUN.title]
+    return f"{about.caveat}\n\nIts numbers: {about.source}\n\n{_raw(_folds(folds, titles))}"
 
 
 def _original(judged: Callable[[], list[Verdict]], report: str, notebooks: Sequence[Path]) -> str:
@@ -206,7 +210,7 @@ _NUMBERS = (("Its number", columns.their_number), ("Ours", columns.our_number))
 
 
 def _pair(verdict: Verdict, place: str | None) -> str:
-    claim, say = verdict.claim, html.escape
+    claim, say = verdict.claim, columns.shown
     cells = [(title, say(number(verdict))) for title, number in _NUMBERS]
     cells += [(column.title, column.word(verdict)) for column in (OWN_DATA, RERUN)]
     facts = [

@@ -135,7 +135,7 @@ def claims_table(verdicts: Iterable[Verdict]) -> Html:
         "our re-run": [claims.WORDS[row["outcome"]].lower() for row in rows],
         "seeds": [str(row["n"] or "") for row in rows],
     }
-    lines = claims.not_run(verdicts)
+    lines = claims.not_run(verdicts, "row")
     plain = " ".join(re.sub(r"<[^>]+>", " ", lines).split()).replace(" ,", ",").replace(" .", ".")
     if not rows:
         return Html(f'<p class="hp-caption">{caption}.</p>{lines}', f"{caption}\n{plain}")
