@@ -15,8 +15,8 @@ import pandas as pd
 from hplab.analysis import forms
 from hplab.analysis.claims import Verdict
 from hplab.analysis.ledger import Claim
-from hplab.pages import words
-from hplab.pages.columns import COLUMNS, shown
+from hplab.pages import columns, words
+from hplab.pages.columns import shown
 
 UNSEARCHED = "hp-unsearched"  # the book's search passes over such elements
 
@@ -32,7 +32,7 @@ def fold(verdict: Verdict, place: str | None, files: Callable[[Verdict], Mapping
     claim, say = verdict.claim, shown
     facts = [
         ("In the report", _words(claim)),
-        *((column.title, say(column.why(verdict))) for column in COLUMNS),
+        *((column.title, say(column.why(verdict))) for column in columns.COLUMNS),
         ("Test", _test(claim)),
         ("Rule", f'<span class="{UNSEARCHED}">{say(claim.rule)}</span>'),
         ("Seeds", f"{verdict.n} so far, {claim.seeds} planned, at least {claim.min_seeds} needed"),
@@ -43,8 +43,8 @@ def fold(verdict: Verdict, place: str | None, files: Callable[[Verdict], Mapping
     ]
     primary = ", primary" if claim.primary else ""
     name = f"{claim.id}<small>report {claim.report.id}{primary}</small>"
-    cells = [(column.title, column.cell(verdict)) for column in COLUMNS]
-    data = {column.name: column.outcome(verdict) for column in COLUMNS}
+    cells = [(column.title, column.cell(verdict)) for column in columns.COLUMNS]
+    data = {column.name: column.outcome(verdict) for column in columns.COLUMNS}
     data |= {"report": claim.report.id, "primary": "yes" if claim.primary else "no"}
     return entry(claim.id, name, say(claim.says), cells, facts, data)
 
@@ -76,7 +76,8 @@ def entry(
     body = "".join(f"<dt>{term}</dt><dd>{content}</dd>" for term, content in facts if content)
     return (
         f'<details class="hp-fold" id="{anchor}" aria-label="{label}"{marks}><summary>'
-        f'<span class="hp-fold-name">{name}</span> <span class="hp-fold-says">{says}</span> {line}</summary>'
+        f'<span class="hp-fold-name">{name}</span> <span class="hp-fold-says">{says}</span> '
+        f"{line}</summary>"
         f'<dl class="hp-facts">{body}</dl></details>'
     )
 

@@ -15,7 +15,7 @@ from typing import Any
 from hplab.analysis.claims import SCALED, Verdict
 from hplab.analysis.ledger import load
 from hplab.pages import claim_fold, columns, seeds_page
-from hplab.pages.columns import COLUMNS, OWN_DATA, RERUN, TONES
+from hplab.pages.columns import OWN_DATA, RERUN, TONES
 
 STUDIES = {
     "learning-rate": "Learning rate",
@@ -119,7 +119,7 @@ def whole(
         )
         tally = f'<p class="hp-tally">{_tally(mine)}</p>'
         parts.append(f"## {title}")
-        parts.append(_raw(tally + _folds(folds, [column.title for column in COLUMNS])))
+        parts.append(_raw(tally + _folds(folds, [column.title for column in columns.COLUMNS])))
     return "\n\n".join(parts)
 
 
@@ -141,7 +141,8 @@ def _files(store: Any, repository: str) -> Callable[[Verdict], Mapping[str, str]
     def files(verdict: Verdict) -> dict[str, str]:
         tables = verdict.finding.sample.rows if verdict.finding else ()
         keys = {key for table in tables for key in table["key"]}
-        names = {str(committed.file_of(key).relative_to(committed.root)) for key in keys}
+        paths = {path for key in keys if (path := committed.file_of(key))}
+        names = [str(p.relative_to(committed.root)) for p in paths if committed.root in p.parents]
         return {name: f"{repository}/blob/main/book/results/{name}" for name in sorted(names)}
 
     return files
@@ -183,7 +184,7 @@ def chooser(verdicts: Sequence[Verdict]) -> str:
     reports = {claim.report.id: f"report {claim.report.id}" for claim in claims}
     choices = (
         ("report", "Report", reports),
-        *((column.name, column.title, column.words) for column in COLUMNS),
+        *((column.name, column.title, column.words) for column in columns.COLUMNS),
         ("primary", "Kind", {"yes": "primary claims"}),
     )
     boxes = "".join(
