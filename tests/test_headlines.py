@@ -39,7 +39,9 @@ def test_two_seeds_make_no_headline(table):
 
 def test_the_best_setting_is_named_with_its_mean():
     text = headlines.best(runs(), "lr", "val_acc")
-    assert text.startswith("1e-3 is the best of 2 from 1e-3 to 0.01, with a mean of 91.00 % (95 % ")
+    assert text.startswith(
+        "1e-3 is the best of 2 from 1e-3 to 0.01, with a mean validation accuracy of 91.00 % ("
+    )
     assert headlines.best(runs().iloc[[0, 1, 3, 4]], "lr", "val_acc") == ""
     assert headlines.best(pd.DataFrame(), "lr", "val_acc") == ""
 

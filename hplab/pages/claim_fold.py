@@ -18,6 +18,7 @@ from hplab.analysis.ledger import Claim
 from hplab.pages import columns, words
 from hplab.pages.columns import shown
 
+EMPTY = "\u2013"  # what a cell without content shows
 UNSEARCHED = "hp-unsearched"  # the book's search passes over such elements
 
 
@@ -69,7 +70,8 @@ def entry(
     """
     marks = "".join(f' data-{key}="{value}"' for key, value in data.items())
     line = "".join(
-        f'<span class="hp-fold-cell"><span class="hp-fold-head">{title}</span> {content}</span>'
+        f'<span class="hp-fold-cell"><span class="hp-fold-head">{title}</span> '
+        f"{content or EMPTY}</span>"
         for title, content in cells
     )
     label = f"{re.sub('<small>.*', '', name)}: {says}".replace('"', "&quot;")
