@@ -204,12 +204,12 @@ def test_the_pages_hold_every_claim_once(mnist):
     tables = ledger_page.tables([], mnist)
     page = tables["ledger"]()
     for claim in ledger.load():
-        assert page.count(f'<tr id="{claim.id}"') == 1
+        assert page.count(f'<details class="hp-fold" id="{claim.id}"') == 1
     assert page.count("## ") == 7
     pairs = [tables[f"original-{report}"]() for report in ("000", "001", "002", "004")]
-    assert sum(text.count('<th scope="row">') for text in pairs) == 125
-    assert "0.11 pp" in pairs[3]  # report 004's own difference, beside our 1.00 pp
-    assert "1.00 pp" in pairs[3]
+    assert sum(text.count('<details class="hp-fold"') for text in pairs) == 125
+    assert "0.11\u00a0pp" in pairs[3]  # report 004's own difference, beside our 1.00 pp
+    assert "1.00\u00a0pp" in pairs[3]
     assert all(f'id="rule-{claim.test["type"]}"' in tables["rules"]() for claim in ledger.load())
     assert "2026-11-22" in tables["changes"]()
     assert '<td class="hp-num">125</td>' in tables["claim-counts"]()
@@ -229,7 +229,14 @@ def test_a_claim_leads_to_the_box_that_decides_it(tmp_path):
 
 
 def test_a_claim_without_a_box_leads_to_its_row(tmp_path):
-    verdicts = [SimpleNamespace(row=functools.partial(dict, ROW, claim=name)) for name in IN_TABLE]
+    verdicts = [
+        SimpleNamespace(
+            claim=SimpleNamespace(id=name),
+            outcome=outcome,
+            row=functools.partial(dict, ROW, claim=name, outcome=outcome),
+        )
+        for name, outcome in zip(IN_TABLE, ("missing", "inconclusive"), strict=True)
+    ]
     notebook = tmp_path / "03-schedules.ipynb"
     notebook.write_text(json.dumps({"html": report.claims_table(verdicts).html}))
     boxed = tmp_path / "06-kl-plateau.ipynb"

@@ -188,7 +188,8 @@ class Verdicts(list[Verdict]):
         return "\n\n".join(map(repr, self))
 
     def _repr_html_(self) -> str:
-        return "".join(map(box.box, self))
+        decided = "".join(box.box(one) for one in self if one.outcome not in box.NO_RUNS)
+        return decided + box.not_run(self, "claim")
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         return {"text/html": self._repr_html_(), "text/plain": repr(self)}
