@@ -243,14 +243,14 @@ def sync(only_check: bool, force: bool) -> int:
 
 @cli.command()
 def check() -> int:
-    """Check what was built: executed notebooks, links, no requests to third parties."""
-    from hplab.pages import pairing, site, verify
+    """Check what was built: executed notebooks, figures, links, no requests to third parties."""
+    from hplab.pages import pairing, site, study_pages, verify
 
-    html = ROOT / "_build" / "html"
+    html, executed = ROOT / "_build" / "html", ROOT / "_build" / "executed"
     if not html.is_dir():
         raise HplabError("there are no pages yet: run `make execute` or `make book` first")
-    problems = site.check(html)
-    for path in sorted((ROOT / "_build" / "executed").glob("studies/*.ipynb")):
+    problems = site.check(html) + study_pages.missing_figures(html, executed)
+    for path in sorted(executed.glob("studies/*.ipynb")):
         faults = verify.verify(pairing.read(path))
         problems += [f"{path.name}, cell {fault.cell}: {fault.what}" for fault in faults]
     return _report(problems, "pages") or _check_verdicts()
