@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from hplab.analysis import ledger, stats
+from hplab.analysis import bounded, ledger, stats
 from hplab.pages import captions, marks, scales, summary, svg, words
 from hplab.pages.figure import Figure, Html, nothing_recorded
 from hplab.trial import HplabError, unknown
@@ -153,8 +153,7 @@ def _joined(
             match = ours[summary.select(ours, by, row[by])]
             if len(match):
                 cell = match.iloc[0].to_dict()
-                new = stats.prediction_interval(cell["values"]) if cell["n"] > 1 else None
-                ends = (new.low, new.high) if new else (math.nan, math.nan)
+                ends = _one_new_run(cell["values"], metric)
                 rows.append({**cell, **row, "new_low": ends[0], "new_high": ends[1]})
     if not rows:
         tested = words.listed([words.setting(level) for level in summary.levels(runs[by])], 12)
@@ -162,6 +161,14 @@ def _joined(
     table = pd.DataFrame(rows)
     inside = (table["published"] >= table["new_low"]) & (table["published"] <= table["new_high"])
     return table.assign(inside=inside)
+
+
+def _one_new_run(values: Sequence[float], y: str) -> tuple[float, float]:
+    """The prediction interval for one new run, as far as `y` can be; NaN from fewer than two."""
+    if len(values) < 2:
+        return math.nan, math.nan
+    new = bounded.within(stats.prediction_interval(values), *words.bounds(y, values))
+    return new.low, new.high
 
 
 def _alone(published: pd.DataFrame) -> pd.DataFrame:
