@@ -18,6 +18,7 @@ from hplab.pages import svg, words
 from hplab.trial import HplabError
 
 MOST_ROWS = 40  # of the table behind "Show data"
+NO_TRIALS = "none of these trials is recorded"
 NOTHING = "Nothing to show yet"  # a published page must not say so: see `study_pages`
 SUFFIXES = (".svg", ".png", ".pdf", ".csv")
 # Where styles and SVG are stripped, `hidden` keeps what is left of the drawing, its labels, unseen.
@@ -59,7 +60,7 @@ class Html:
         return self.text
 
 
-def nothing_recorded(why: str = "none of these trials is recorded") -> Html:
+def nothing_recorded(why: str = NO_TRIALS) -> Html:
     """What stands in place of a figure or table while there are no runs to make it from."""
     text = f"{NOTHING}: {why}."
     return Html(f'<p class="hp-note">{text}</p>', text)
