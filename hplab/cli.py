@@ -114,8 +114,8 @@ def execute(studies: Sequence[str], no_book: bool, **sizes: Any) -> int:
 def book(studies: Sequence[str], preset: str, jobs: int | None, afresh: bool) -> int:
     """Build the pages from recorded results; train nothing.
 
-    Where a study has no records at the preset, those of the next smaller one are shown and the
-    page says so.
+    Where a study has no records at the preset, those of the next smaller one are shown, down to
+    the committed ones of the laptop preset, and the page says so.
     """
     at_once = jobs or min(4, os.cpu_count() or 1)
     mode = {"HPLAB_MODE": "cached"}
