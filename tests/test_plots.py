@@ -803,7 +803,7 @@ def test_a_notebooks_html_shows_the_picture_where_drawings_and_styles_are_stripp
     stripped = re.sub(r"<style>.*?</style>", "", re.sub("</?svg[^>]*>", "", markup))
 
     assert '<img class="hp-still" alt="' in stripped
-    assert '<div class="hp-drawn" hidden>' in stripped  # so its labels stay out of sight
+    assert '<div class="hp-drawn" hidden="hidden">' in stripped  # so its labels stay out of sight
     assert figure_module.without_still(markup).startswith('<figure class="hp-figure"><svg')
     assert "png" not in figure_module.without_still(markup)
     assert "png" not in figure.html

@@ -24,9 +24,9 @@ SUFFIXES = (".svg", ".png", ".pdf", ".csv")
 # Where styles and SVG are stripped, `hidden` keeps what is left of the drawing, its labels, unseen.
 _STILL = "<style>.hp-drawn[hidden]{{display:contents}}.hp-still{{display:none}}</style>"
 _STILL += '<img class="hp-still" alt="{alt}" src="data:image/png;base64,{picture}">'
-_STILL += '<div class="hp-drawn" hidden>{drawing}</div>'
+_STILL += '<div class="hp-drawn" hidden="hidden">{drawing}</div>'
 _STILL_AGAIN = re.compile(
-    r'<style>\.hp-drawn[^<]*</style><img class="hp-still"[^>]*><div class="hp-drawn" hidden>'
+    r'<style>\.hp-drawn[^<]*</style><img class="hp-still"[^>]*><div class="hp-drawn" hidden="hidden">'
     r"(<svg.*?</svg>)</div>",
     re.DOTALL,
 )
