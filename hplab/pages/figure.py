@@ -26,7 +26,7 @@ _STILL = "<style>.hp-drawn[hidden]{{display:contents}}.hp-still{{display:none}}<
 _STILL += '<img class="hp-still" alt="{alt}" src="data:image/png;base64,{picture}">'
 _STILL += '<div class="hp-drawn" hidden="hidden">{drawing}</div>'
 _STILL_AGAIN = re.compile(
-    r'<style>\.hp-drawn[^<]*</style><img class="hp-still"[^>]*><div class="hp-drawn" hidden="hidden">'
+    r'<style>\.hp-drawn[^<]*</style><img class="hp-still"[^>]*><div class="hp-drawn"[^>]*>'
     r"(<svg.*?</svg>)</div>",
     re.DOTALL,
 )
