@@ -16,10 +16,10 @@ options = $(if $(STUDY),--study $(STUDY)) $(if $(PRESET),--preset $(PRESET)) \
 	$(if $(DEVICE),--device $(DEVICE)) $(if $(JOBS),--jobs $(JOBS)) $(if $(SEEDS),--seeds $(SEEDS)) \
 	$(if $(AFRESH),--afresh)
 
-.PHONY: help setup execute book serve lab test bench lint sync status clean clean-env
+.PHONY: help setup execute book serve lab test bench lint sync status records-laptop clean clean-env
 
 help: ## this table | 0 s
-	@awk -F ':.*## | [|] ' '/^[a-z-]+:.*## / {printf "  make %-10s %-62s %s\n", $$1, $$2, $$3}' Makefile
+	@awk -F ':.*## | [|] ' '/^[a-z-]+:.*## / {printf "  make %-14s %-62s %s\n", $$1, $$2, $$3}' Makefile
 	@echo "  for execute: STUDY=01-learning-rate PRESET=smoke|laptop|reduced|paper DEVICE=auto|cpu|cuda|mps JOBS=2 SEEDS=5 AFRESH=1"
 	@echo "  for test: JOBS=2 ARGS='-k store' or ARGS='-m slow'; for setup: PYTHON=python3.12, and UV_TORCH_BACKEND=cpu for a small CPU torch"
 
@@ -76,6 +76,10 @@ sync: $(READY) ## write each study's notebook from its text | 5 s
 
 status: $(READY) ## say what is recorded, pending and missing | 5 s
 	@$(BIN)/hplab status
+
+records-laptop: $(READY) ## train the laptop preset anew, say which records moved (WRITE=1) | 4 min
+	@echo "records-laptop: training the laptop preset apart from the records, in $(VENV)"
+	@$(BIN)/hplab records --preset laptop $(if $(WRITE),--write) $(if $(JOBS),--jobs $(JOBS))
 
 clean: ## remove the built pages (results stay) | at once
 	rm -rf _build

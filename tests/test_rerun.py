@@ -9,6 +9,7 @@ import pytest
 
 from hplab.analysis import ledger, phrases, rerun
 from hplab.pages import claims_text, facts, ledger_page, precision_page, report
+from hplab.sweeps import presets
 from hplab.sweeps import store as stores
 from hplab.trial import HplabError, Trial
 
@@ -106,6 +107,23 @@ def test_records_of_other_data_or_of_an_older_task_leave_the_ledger_as_it_is(mni
     assert rerun.summary(rerun.verdicts(store=mnist)) == alone
     said = capsys.readouterr().err
     assert said.count("left out: 1 of the records, on other versions of their data than mnist") == 1
+
+
+def test_records_of_the_laptop_preset_decide_no_claim(mnist):
+    """In miniature 5e-4 is the better rate, with every seed: the verdict stays what mnist says."""
+    alone = rerun.summary(rerun.verdicts(store=mnist))
+    laptop = presets.PRESETS["laptop"].scale
+    trials = [
+        laptop(Trial("mnist", "cnn", lr=lr, epochs=5, seed=seed))
+        for lr in (1e-3, 5e-4)
+        for seed in range(20)
+    ]
+    mnist.put([record(trial, 0.3 if trial.lr == 1e-3 else 0.01) for trial in trials])
+
+    assert rerun.summary(rerun.verdicts(store=mnist)) == alone
+    only = stores.Store(mnist.root.parent / "only", mnist.root.parent / "only-pending")
+    only.put([record(trial, 0.3 if trial.lr == 1e-3 else 0.01) for trial in trials])
+    assert rerun.summary(rerun.verdicts(store=only)) == {}
 
 
 def test_a_page_shows_runs_on_one_version_of_the_data(tmp_path):

@@ -47,8 +47,8 @@ def controls(runs):
 def test_a_static_page_gets_the_figure_and_no_widget(explorer):
     bundle = explorer._repr_mimebundle_()
 
-    assert set(bundle) == {"text/html", "text/plain"}
-    assert '<figure class="hp-figure"><svg' in bundle["text/html"]
+    assert set(bundle) == {"text/html", "image/png", "text/plain"}
+    assert '<figure class="hp-figure">' in bundle["text/html"]
     assert "<script" not in bundle["text/html"]
     assert explorer._box is None
 

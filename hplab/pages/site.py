@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from hplab.pages import built, facts
+from hplab.pages import built, facts, study_pages
 from hplab.pages.built import check
 from hplab.trial import HplabError
 
@@ -100,7 +100,7 @@ def stage(
     tables = facts.tables(notebooks, store, repository=repository)
     for name in [name for name in files if name.endswith(".md")]:
         files[name] = facts.fill(files[name].decode(), tables, f"book/{name}").encode()
-    files |= {f"studies/{path.name}": path.read_bytes() for path in notebooks}
+    files |= {f"studies/{p.name}": study_pages.source(p.read_bytes()) for p in notebooks}
     files["_toc.yml"] = yaml.safe_dump(toc, sort_keys=False).encode()
     files["_config.yml"] = (checkout / "_config.yml").read_bytes()
     files["conf.py"] = CONF.encode()
