@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from hplab.analysis import phrases, rules, stats
+from hplab.analysis import look, phrases, rules, stats
 from hplab.analysis.findings import Finding
 from hplab.analysis.ledger import Claim, Ledger, load
 from hplab.analysis.quantities import Curves, Missing
@@ -126,7 +126,7 @@ class Verdict:
         return _box(self)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return {"text/html": _box(self), "text/plain": repr(self)}
+        return {"text/html": look.styled(_box(self)), "text/plain": repr(self)}
 
 
 class Verdicts(list[Verdict]):
@@ -143,7 +143,7 @@ class Verdicts(list[Verdict]):
         return "".join(map(_box, self))
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return {"text/html": self._repr_html_(), "text/plain": repr(self)}
+        return {"text/html": look.styled(self._repr_html_()), "text/plain": repr(self)}
 
 
 def verdict(

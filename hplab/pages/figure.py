@@ -13,6 +13,7 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure as Canvas
 
+from hplab.analysis.look import styled
 from hplab.pages import svg, words
 from hplab.trial import HplabError
 
@@ -32,7 +33,7 @@ class Html:
         self.html, self.text = markup, text
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return {"text/html": self.html, "text/plain": self.text}
+        return {"text/html": styled(self.html), "text/plain": self.text}
 
     def __repr__(self) -> str:
         return self.text
@@ -124,7 +125,7 @@ class Figure:
         )
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return {"text/html": self.html, "text/plain": repr(self)}
+        return {"text/html": styled(self.html), "text/plain": repr(self)}
 
     def __repr__(self) -> str:
         return f"Figure: {self.caption}"
