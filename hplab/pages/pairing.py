@@ -178,19 +178,32 @@ def sync(studies: Path, *, force: bool = False, back: bool = False) -> list[Path
         )
     written = []
     for page in pages(studies):
-        notebook, target = page.with_suffix(".ipynb"), notebook_of(page)
-        if not force and _edited(notebook, target):
-            if not back:
-                raise HplabError(
-                    f"{notebook.name} was edited and differs from {page.name}: keep the edits with "
-                    "`hplab sync --back`, or drop them with `hplab sync --force`"
-                )
-            written += [page] if take_back(page, read(notebook)) else []
-            target = notebook_of(page)
-        text = dumps(target)
-        if not notebook.exists() or notebook.read_text(encoding="utf-8") != text:
-            notebook.write_text(text, encoding="utf-8", newline="\n")
-            written.append(notebook)
+        written += sync_one(page, force=force, back=back)
+    return written
+
+
+def sync_one(page: Path, *, force: bool = False, back: bool = False) -> list[Path]:
+    """Write the notebook of one page, as `sync` does; return the files that changed."""
+    written = []
+    notebook, target = page.with_suffix(".ipynb"), notebook_of(page)
+    if not force and _edited(notebook, target):
+        if not back:
+            raise HplabError(
+                f"{notebook.name} was edited and differs from {page.name}: keep the edits with "
+                "`hplab sync --back`, or drop them with `hplab sync --force`"
+            )
+        edited = read(notebook)
+        if source_digest(target) != edited.metadata["hplab"]["source"]:
+            raise HplabError(
+                f"both {page.name} and {notebook.name} were edited: bring the one's edits into the "
+                "other by hand, then `hplab sync --force`"
+            )
+        written += [page] if take_back(page, edited) else []
+        target = notebook_of(page)
+    text = dumps(target)
+    if not notebook.exists() or notebook.read_text(encoding="utf-8") != text:
+        notebook.write_text(text, encoding="utf-8", newline="\n")
+        written.append(notebook)
     return written
 
 
