@@ -29,7 +29,8 @@ KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 MAX_CELL_LINES = 20
 MAX_DEF_LINES = 12
 KEPT = ("tags", "mystnb")  # cell metadata that reaches the page; the rest is editor state
-FOLDED = {"jupyter": {"source_hidden": True}, "cellView": "form"}  # in JupyterLab, on Colab
+# Code that the book does not show at first is folded in a notebook: for JupyterLab, for Colab.
+FOLDED = {"jupyter": {"source_hidden": True}, "cellView": "form"}
 HEADER = """\
 ---
 jupytext:
@@ -94,8 +95,6 @@ def fresh(notebook: NotebookNode) -> NotebookNode:
         seen[digest] += 1
         make = {"code": nbformat.v4.new_code_cell, "raw": nbformat.v4.new_raw_cell}
         metadata = {name: cell.metadata[name] for name in KEPT if name in cell.metadata}
-        if cell.source.startswith(plain.PROSE):
-            metadata |= FOLDED
         cells.append(
             make.get(cell.cell_type, nbformat.v4.new_markdown_cell)(
                 cell.source, id=f"{digest}-{seen[digest]}", metadata=metadata
@@ -137,9 +136,13 @@ def notebook_of(page: Path) -> NotebookNode:
         HplabError: If the page cannot be read, or uses MyST that has no plain form.
     """
     try:
-        return fresh(plain.plain(read(page), plain.around(page.parent)))
+        notebook = fresh(plain.plain(read(page), plain.around(page.parent)))
     except HplabError as error:
         raise HplabError(f"{page.name}, {error}") from None
+    for _, cell in _code_cells(notebook):
+        if {"remove-cell", "hide-input"} & set(cell.metadata.get("tags", [])):
+            cell.metadata |= FOLDED
+    return notebook
 
 
 def take_back(page: Path, notebook: NotebookNode) -> bool:
