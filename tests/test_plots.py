@@ -689,7 +689,8 @@ def test_a_figure_shows_as_html_with_plain_text_beside(figure):
     bundle = figure._repr_mimebundle_()
 
     assert set(bundle) == {"text/html", "text/plain"}
-    assert bundle["text/html"].startswith('<figure class="hp-figure"><svg')
+    assert bundle["text/html"].startswith("<style>")
+    assert '</style><figure class="hp-figure"><svg' in bundle["text/html"]
     assert bundle["text/plain"] == f"Figure: {figure.caption}"
 
 

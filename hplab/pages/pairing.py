@@ -152,7 +152,7 @@ def take_back(page: Path, notebook: NotebookNode) -> bool:
         HplabError: If an edit cannot be kept (see `hplab.pages.plain.back`).
     """
     try:
-        found = plain.back(read(page), notebook, plain.around(page.parent), _said)
+        found = plain.back(read(page), fresh(notebook), plain.around(page.parent), _said)
     except HplabError as error:
         raise HplabError(f"{page.stem}.ipynb: {error}") from None
     old, new = page.read_text(encoding="utf-8"), text_of(found)

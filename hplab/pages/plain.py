@@ -24,7 +24,7 @@ from hplab.pages.prose import BLANK
 from hplab.trial import HplabError, unknown
 
 ANSWER = "**In short.**"
-IMPORT = re.compile(r"(?m)^import hplab as hp$")
+IMPORT = re.compile(r"(?m)^import hplab as hp\b")
 PROSE = "hp.prose("
 ADMONITIONS = ("note", "tip", "hint", "important", "warning", "caution", "seealso", "admonition")
 _CELLS = {"code": nbformat.v4.new_code_cell, "raw": nbformat.v4.new_raw_cell}
@@ -293,7 +293,9 @@ def back(
             cells[-1].source += f"\n\n{text}"
             continue
         last = piece.origin if piece else None
-        old = page.cells[last] if piece and piece.is_prose else cell
+        old = cell
+        if piece and (piece.is_prose or page.cells[last].metadata == cell.metadata):
+            old = page.cells[last]  # its metadata are in the page's order
         new = _CELLS.get(old.cell_type, nbformat.v4.new_markdown_cell)
         cells.append(new(text, metadata=old.metadata))
     found = nbformat.v4.new_notebook(cells=cells, metadata=page.metadata)
