@@ -72,7 +72,7 @@ $(COLAB_READY): tests/doors/colab.txt | $(READY)
 
 doors: $(READY) $(COLAB_READY) ## try the studies in JupyterLab (with Chromium) and as on Colab | 4 min
 	@echo "doors: opening the studies in JupyterLab and as on Colab, on 2 cores, in $(VENV) and $(COLAB)"
-	@$(BIN)/python -m pytest tests/doors -m doors -n 2 --dist loadgroup --durations=5 $(ARGS)
+	@$(BIN)/python -m pytest tests/doors -m doors -n 2 --dist loadfile --durations=5 $(ARGS)
 
 bench: $(READY) ## hplab against other ways to train, into book/results/bench | 50 min
 	@echo "bench: timing hplab, a plain loop, Lightning, skorch and fastai, in $(VENV)-bench; leave the machine alone"

@@ -22,7 +22,7 @@ PYTHON = ROOT / ".venv-colab" / "bin" / "python"
 STUDIES = [page.stem for page in pairing.pages(ROOT / "book" / "studies")]
 ADDRESS = yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]["url"]
 VIEW = "application/vnd.jupyter.widget-view+json"
-pytestmark = [pytest.mark.doors, pytest.mark.timeout(1800), pytest.mark.xdist_group("colab")]
+pytestmark = [pytest.mark.doors, pytest.mark.timeout(1800)]
 
 # As Colab's front end does: a kernel in the notebook's folder, all cells, none after an error.
 RUN = """
@@ -162,7 +162,7 @@ def test_inside_a_checkout_nothing_is_cloned(colab, mirror, tmp_path):
         mirror["GIT_CONFIG_KEY_0"].split("file://")[1].removesuffix(".insteadOf"), clone
     )
     notebook = first_cells(2)
-    notebook.cells.append(nbformat.v4.new_code_cell("hp.Trial().lr; print(hp.__file__)"))
+    notebook.cells.append(nbformat.v4.new_code_cell("import hplab.trial\nprint(hp.__file__)"))
 
     done = run(clone / "book" / "studies", notebook, **colab, **mirror)
 

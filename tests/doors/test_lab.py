@@ -18,7 +18,7 @@ from hplab.pages import pairing
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
-pytestmark = [pytest.mark.doors, pytest.mark.timeout(1200), pytest.mark.xdist_group("lab")]
+pytestmark = [pytest.mark.doors, pytest.mark.timeout(1200)]
 STUDIES = [page.stem for page in pairing.pages(ROOT / "book" / "studies")]
 TOKEN = "a-token-of-this-test"
 
@@ -114,7 +114,7 @@ def lab(repository):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    told = subprocess.run(["make", "-n", "lab"], cwd=ROOT, capture_output=True, text=True).stdout
+    told = _told_by_make("lab")
     start = told.replace("\\\n", " ").splitlines()[-1].replace(".venv/bin", f"{ROOT}/.venv/bin")
     options = "--no-browser --allow-root --LabApp.expose_app_in_browser=True"
     options += f" --ServerApp.port={port} --IdentityProvider.token={TOKEN}"
@@ -134,6 +134,13 @@ def lab(repository):
     finally:
         server.send_signal(signal.SIGTERM)
         server.wait(timeout=30)
+
+
+def _told_by_make(target):
+    """The commands of a make target, also where make runs these tests."""
+    ours = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))}
+    command = ["make", "-n", target]
+    return subprocess.run(command, cwd=ROOT, env=ours, capture_output=True, text=True).stdout
 
 
 def _wait_for(url, log):
