@@ -226,18 +226,19 @@ def _build() -> int:
 @cli.command()
 @click.option("--check", "only_check", is_flag=True, help="Change nothing; list what is wrong.")
 @click.option("--force", is_flag=True, help="Overwrite notebooks that were edited by hand.")
-def sync(only_check: bool, force: bool) -> int:
+@click.option("--back", is_flag=True, help="Bring edits of notebooks into the texts first.")
+def sync(only_check: bool, force: bool, back: bool) -> int:
     """Write each study's notebook (.ipynb) from its text (.md), or check the pairs.
 
-    The text is what is reviewed. Edits made in a notebook are brought back with
-    `jupytext --to md:myst NAME.ipynb`.
+    The text is what is reviewed. Edits made in a notebook are brought back with --back; in
+    JupyterLab (`make lab`) every save does that.
     """
     from hplab.pages import pairing
 
     studies = ROOT / "book" / "studies"
     if only_check:
         return _report([str(problem) for problem in pairing.check(studies)], "pairs")
-    for path in pairing.sync(studies, force=force):
+    for path in pairing.sync(studies, force=force, back=back):
         click.echo(f"wrote {_shown(path)}")
     return 0
 

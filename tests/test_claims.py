@@ -797,13 +797,22 @@ def test_text_from_the_ledger_cannot_break_the_page(as_reported):
 def test_a_verdict_shows_itself_as_html_and_as_text(as_reported):
     verdict = claims.verdict("S4-06", as_reported)
     bundle = verdict._repr_mimebundle_()
-    assert bundle == {"text/html": verdict._repr_html_(), "text/plain": repr(verdict)}
+    assert set(bundle) == {"text/html", "text/plain"}
+    assert bundle["text/html"].startswith("<style>")  # where no style sheet of the book's is
+    assert bundle["text/html"].endswith(f"</style>{verdict._repr_html_()}")
+    assert bundle["text/plain"] == repr(verdict)
     assert repr(verdict).splitlines()[0] == (
         "S4-06 Supported (on the paper preset: a re-run at the report's setting)"
     )
     both = claims.verdicts(["S4-06", "S4-09"], as_reported)
     assert both._repr_mimebundle_()["text/html"].count("<section") == 2
     assert both._repr_mimebundle_()["text/plain"].count("Supported") == 2
+
+
+def test_a_run_for_the_book_leaves_the_look_to_its_style_sheet(as_reported, monkeypatch):
+    monkeypatch.setenv("HPLAB_EXECUTION", "a-run")
+    verdict = claims.verdict("S4-06", as_reported)
+    assert verdict._repr_mimebundle_()["text/html"] == verdict._repr_html_()
 
 
 def test_verdicts_make_a_table(as_reported):

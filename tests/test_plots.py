@@ -784,6 +784,7 @@ def test_a_figure_shows_as_html_with_a_picture_and_plain_text_beside(figure):
     bundle = figure._repr_mimebundle_()
 
     assert set(bundle) == {"text/html", "image/png", "text/plain"}
+    assert bundle["text/html"].startswith("<style>")
     assert bundle["text/plain"] == f"Figure: {figure.caption}"
     picture = base64.b64decode(bundle["image/png"])
     with Image.open(io.BytesIO(picture)) as image:

@@ -318,5 +318,11 @@ def test_ci_runs_the_same_script_as_everyone():
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert "bash .ci/run" in text
     steps = [line.split("#")[0].strip() for line in script.splitlines() if line.startswith("step ")]
-    for command in ("make lint", "make test", "make book", "make execute PRESET=smoke"):
+    for command in (
+        "make lint",
+        "make test",
+        "make book",
+        "make execute PRESET=smoke",
+        "make doors",
+    ):
         assert f"step {command}" in steps

@@ -85,6 +85,26 @@ def test_more_seeds_train_only_the_new_ones(store, count):
     assert len(count) == 6
 
 
+def test_a_stop_keeps_what_is_finished_and_says_so_in_one_line(store, monkeypatch):
+    monkeypatch.setattr(driver.plan, "stacks", lambda trials, *_: [[trial] for trial in trials])
+    compute, calls = driver.compute, []
+
+    def stop_at_the_third(trials, *rest):
+        calls.append(trials)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return compute(trials, *rest)
+
+    monkeypatch.setattr(driver, "compute", stop_at_the_third)
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        smoke(TRIALS, store, jobs=1)
+
+    (line,) = stopped.value._render_traceback_()  # all that IPython shows
+    assert line.startswith("Stopped: 2 of the 4 trials that were missing are trained and kept;")
+    assert len(results(store)) == 2
+    assert smoke(TRIALS, store, jobs=1).attrs["n_new"] == 2
+
+
 def test_pool_and_serial_give_the_same_records(tmp_path, monkeypatch):
     monkeypatch.setattr(driver, "POOL_FROM_S", 0)
     stores = [Store(tmp_path / name / "results", tmp_path / name / "pending") for name in "ab"]

@@ -14,6 +14,7 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure as Canvas
 
+from hplab.analysis.look import styled
 from hplab.pages import svg, words
 from hplab.trial import HplabError
 
@@ -54,7 +55,7 @@ class Html:
         self.html, self.text = markup, text
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return {"text/html": self.html, "text/plain": self.text}
+        return {"text/html": styled(self.html), "text/plain": self.text}
 
     def __repr__(self) -> str:
         return self.text
@@ -164,7 +165,7 @@ class Figure:
         picture = base64.b64encode(self.png).decode()
         drawing = with_still(svg.once_more(self.svg), picture, self.alt)
         return {
-            "text/html": self._markup(drawing),
+            "text/html": styled(self._markup(drawing)),
             "image/png": picture,
             "text/plain": repr(self),
         }

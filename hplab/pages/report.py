@@ -19,7 +19,7 @@ import pandas as pd
 from hplab.analysis import box
 from hplab.analysis.claims import Verdict
 from hplab.analysis.stats import Interval
-from hplab.pages import summary, words
+from hplab.pages import prose, summary, words
 from hplab.pages.figure import Html, nothing_recorded, table
 from hplab.sweeps import presets
 from hplab.sweeps import store as stores
@@ -35,8 +35,8 @@ UNITS = {"%": "val_acc", "pp": "acc_gap", "s": "train_s", None: "val_loss"}  # a
 def glue(name: str, value: Any, fmt: str | Callable[[Any], str] | None = None) -> None:
     """Give a number a name by which the page's text can show it.
 
-    In the book, `{glue:text}` with the name becomes the formatted value. Where `myst_nb` is not
-    installed (Colab), name and value are printed instead.
+    In the book, `{glue:text}` with the name becomes the formatted value; in a notebook by itself
+    the paragraph that `hplab.prose` shows has it. Where neither can show it, it is printed.
 
     Args:
         name: What the text calls it.
@@ -48,8 +48,10 @@ def glue(name: str, value: Any, fmt: str | Callable[[Any], str] | None = None) -
         HplabError: If the format does not fit the value.
     """
     text = formatted(value, fmt)
+    is_shown = prose.glued(name, text)
     if importlib.util.find_spec("myst_nb") is None:
-        print(f"{name}: {text}")
+        if not is_shown:
+            print(f"{name}: {text}")
         return
     from IPython.display import display
 

@@ -20,7 +20,7 @@ import pandas as pd
 from hplab.sweeps import driver, executors, presets
 from hplab.sweeps import store as stores
 from hplab.training import data, diagnostics, loop
-from hplab.trial import TASK, TASK_VERSION, Trial
+from hplab.trial import TASK, TASK_VERSION, Stopped, Trial
 
 FINAL = ("val_acc", "val_loss", "train_acc", "train_loss")
 GAPS = ("acc_gap", "loss_gap")
@@ -58,6 +58,7 @@ def run(
 
     Raises:
         HplabError: If a name is wrong, the data cannot be had, or no trial could be trained.
+        Stopped: If training was interrupted; what was finished is kept.
     """
     store = store or stores.default_store()
     declared = list(trials)
@@ -77,9 +78,21 @@ def run(
     missing = (trial for trial, record in zip(scaled, found, strict=True) if record is None)
     todo = list({trial.identity(): trial for trial in missing}.values())
     if todo:
-        driver.train(todo, datasets, executors.resolve_device(device), jobs, store)
+        try:
+            driver.train(todo, datasets, executors.resolve_device(device), jobs, store)
+        except KeyboardInterrupt:
+            raise _stopped(todo, digests, store) from None
         found = [store.summary(trial, digests[trial.data]) for trial in scaled]
     return _table(declared, scaled, found, preset, n_new=len(todo))
+
+
+def _stopped(todo: list[Trial], digests: dict[str, str], store: stores.Store) -> Stopped:
+    """Return what says how many of the trials that were to be trained are kept."""
+    kept = sum(store.summary(trial, digests[trial.data]) is not None for trial in todo)
+    return Stopped(
+        f"Stopped: {kept} of the {len(todo)} trials that were missing are trained and kept; "
+        "run this again and it goes on from there."
+    )
 
 
 def recorded(
