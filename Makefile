@@ -16,10 +16,10 @@ options = $(if $(STUDY),--study $(STUDY)) $(if $(PRESET),--preset $(PRESET)) \
 	$(if $(DEVICE),--device $(DEVICE)) $(if $(JOBS),--jobs $(JOBS)) $(if $(SEEDS),--seeds $(SEEDS)) \
 	$(if $(AFRESH),--afresh)
 
-.PHONY: help setup execute book serve lab test bench lint sync status clean clean-env
+.PHONY: help setup execute book serve lab test doors bench lint sync status records-laptop clean clean-env
 
 help: ## this table | 0 s
-	@awk -F ':.*## | [|] ' '/^[a-z-]+:.*## / {printf "  make %-10s %-62s %s\n", $$1, $$2, $$3}' Makefile
+	@awk -F ':.*## | [|] ' '/^[a-z-]+:.*## / {printf "  make %-14s %-62s %s\n", $$1, $$2, $$3}' Makefile
 	@echo "  for execute: STUDY=01-learning-rate PRESET=smoke|laptop|reduced|paper DEVICE=auto|cpu|cuda|mps JOBS=2 SEEDS=5 AFRESH=1"
 	@echo "  for test: JOBS=2 ARGS='-k store' or ARGS='-m slow'; for setup: PYTHON=python3.12, and UV_TORCH_BACKEND=cpu for a small CPU torch"
 
@@ -51,11 +51,28 @@ serve: $(READY) ## show the built pages at http://127.0.0.1:8000 (PORT=) | at on
 	@$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)
 
 lab: $(READY) ## open the studies in JupyterLab, on this machine only | 5 s
-	@$(BIN)/jupyter lab --ServerApp.ip=127.0.0.1 --LabApp.default_url=/lab/tree/book/studies
+	@$(BIN)/jupyter lab --ServerApp.ip=127.0.0.1 --LabApp.default_url=/lab/tree/book/studies \
+		--ServerApp.jpserver_extensions=hplab.pages.lab=True
 
 test: $(READY) ## run the tests | 5 min
 	@echo "test: running the tests on $(or $(JOBS),2) cores, in $(VENV)"
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(or $(JOBS),2) --dist loadgroup $(ARGS)
+
+# Colab's Python is 3.12. Without one, the environment's own is taken, and it says so.
+COLAB = $(VENV)-colab
+COLAB_PYTHON = $(shell for p in python3.12 $$HOME/.pyenv/versions/3.12*/bin/python $(abspath $(BIN)/python); do \
+	$$p -c '$(RANGE)' 2>/dev/null && echo $$p && break; done)
+COLAB_READY := $(COLAB)/hplab-$(shell cksum < tests/doors/colab.txt | cut -d' ' -f1)
+
+$(COLAB_READY): tests/doors/colab.txt | $(READY)
+	@echo "doors: installing Colab's packages into $(COLAB), for $$($(COLAB_PYTHON) --version) (Colab has 3.12)"
+	@$(BIN)/uv venv -q --clear -p $(COLAB_PYTHON) $(COLAB)
+	@$(BIN)/uv pip install -q -p $(COLAB) -r tests/doors/colab.txt
+	@touch $@
+
+doors: $(READY) $(COLAB_READY) ## try the studies in JupyterLab (with Chromium) and as on Colab | 4 min
+	@echo "doors: opening the studies in JupyterLab and as on Colab, on 2 cores, in $(VENV) and $(COLAB)"
+	@$(BIN)/python -m pytest tests/doors -m doors -n 2 --dist loadfile --durations=5 $(ARGS)
 
 bench: $(READY) ## hplab against other ways to train, into book/results/bench | 50 min
 	@echo "bench: timing hplab, a plain loop, Lightning, skorch and fastai, in $(VENV)-bench; leave the machine alone"
@@ -76,6 +93,10 @@ sync: $(READY) ## write each study's notebook from its text | 5 s
 
 status: $(READY) ## say what is recorded, pending and missing | 5 s
 	@$(BIN)/hplab status
+
+records-laptop: $(READY) ## train the laptop preset anew, say which records moved (WRITE=1) | 4 min
+	@echo "records-laptop: training the laptop preset apart from the records, in $(VENV)"
+	@$(BIN)/hplab records --preset laptop $(if $(WRITE),--write) $(if $(JOBS),--jobs $(JOBS))
 
 clean: ## remove the built pages (results stay) | at once
 	rm -rf _build

@@ -282,13 +282,13 @@ def _components(w: Worlds, past: float) -> Evidence:
     return orders.share_between(w.settings(*means), 0.5)
 
 
-@case("most cells", "half of them sure")
+@case("most_cells", "half of them sure")
 def _most_half(w: Worlds, past: float) -> Evidence:
     runs = w.settings(*[FAR] * 6, *[past] * 6)
     return evidence.most_of([beyond(x) for x in runs])
 
 
-@case("most cells", "almost half surely not")
+@case("most_cells", "almost half surely not")
 def _most_not(w: Worlds, past: float) -> Evidence:
     runs = w.settings(*[-FAR] * 5, *[past] * 7)
     return evidence.most_of([beyond(x) for x in runs])
@@ -452,14 +452,25 @@ def main() -> None:
         print(f"looks at {row['plan']}, {how}: {row['supported']:.4f} {row['contradicted']:.4f}")
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
-        parts = (f'"{name}": [\n{_lines(part)}\n]' for name, part in (("rows", rows), ("looks", again)))
-        text = f'{{"worlds": {options.worlds},\n{", ".join(parts)}}}\n'
-        options.json.write_text(text, encoding="utf-8")
+        options.json.write_text(as_json(rows, again, options.worlds), encoding="utf-8")
 
 
-def _lines(rows: list[dict]) -> str:
-    """Return rows as JSON, one a line."""
-    return ",\n".join(json.dumps(row) for row in rows)
+def as_json(rows: list[dict], again: list[dict], n_worlds: int) -> str:
+    """Return the tables as JSON; the rates of a kind and truth are one line.
+
+    Its pairs (supported, contradicted) are in the order of `cells`: by seeds, by tails, by pairing.
+    `hplab.pages.margins_page.rows` reads them.
+    """
+    lines = {}
+    for row in rows:
+        name = json.dumps([row[name] for name in ("kind", "where", "truth")])
+        lines.setdefault(name, []).append([row["supported"], row["contradicted"]])
+    shown = ",\n".join(json.dumps([*json.loads(name), rates]) for name, rates in lines.items())
+    looked = ",\n".join(json.dumps(row) for row in again)
+    return (
+        f'{{"worlds": {n_worlds}, "seeds": {json.dumps(SEEDS)},\n"rates": [\n{shown}\n],\n'
+        f'"looks": [\n{looked}\n]}}\n'
+    )
 
 
 if __name__ == "__main__":

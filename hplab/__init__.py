@@ -31,6 +31,8 @@ _SURFACE = {
     "show": "hplab.pages.report:show",
     "preset_changes": "hplab.pages.report:preset_changes",
     "glue": "hplab.pages.report:glue",
+    "prose": "hplab.pages.prose:prose",
+    "keep": "hplab.pages.keep:keep",
     "provenance": "hplab.pages.report:provenance",
     "cost": "hplab.pages.report:cost",
 }

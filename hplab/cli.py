@@ -114,8 +114,8 @@ def execute(studies: Sequence[str], no_book: bool, **sizes: Any) -> int:
 def book(studies: Sequence[str], preset: str, jobs: int | None, afresh: bool) -> int:
     """Build the pages from recorded results; train nothing.
 
-    Where a study has no records at the preset, those of the next smaller one are shown and the
-    page says so.
+    Where a study has no records at the preset, those of the next smaller one are shown, down to
+    the committed ones of the laptop preset, and the page says so.
     """
     at_once = jobs or min(4, os.cpu_count() or 1)
     mode = {"HPLAB_MODE": "cached"}
@@ -134,8 +134,9 @@ def _execute(
     afresh: bool = False,
     env: dict[str, str] | None = None,
     at_once: int = 1,
+    out: Path | None = None,
 ) -> int:
-    """Execute studies into _build/executed; return 1 and list the faults if there are any."""
+    """Execute studies, into _build/executed if not told; return 1 and list any faults."""
     pages = find_studies(studies)
     _check_sizes(preset, device)
     from hplab.pages import execute as executing
@@ -145,7 +146,7 @@ def _execute(
     given = {"preset": preset, "device": device, "n_seeds": seeds}
     outcomes = executing.run_all(
         pages,
-        ROOT / "_build" / "executed" / "studies",
+        out or ROOT / "_build" / "executed" / "studies",
         {name: value for name, value in given.items() if value is not None},
         at_once=at_once,
         env=(env or {}) | ({"HPLAB_JOBS": str(jobs)} if jobs else {}),
@@ -225,32 +226,33 @@ def _build() -> int:
 @cli.command()
 @click.option("--check", "only_check", is_flag=True, help="Change nothing; list what is wrong.")
 @click.option("--force", is_flag=True, help="Overwrite notebooks that were edited by hand.")
-def sync(only_check: bool, force: bool) -> int:
+@click.option("--back", is_flag=True, help="Bring edits of notebooks into the texts first.")
+def sync(only_check: bool, force: bool, back: bool) -> int:
     """Write each study's notebook (.ipynb) from its text (.md), or check the pairs.
 
-    The text is what is reviewed. Edits made in a notebook are brought back with
-    `jupytext --to md:myst NAME.ipynb`.
+    The text is what is reviewed. Edits made in a notebook are brought back with --back; in
+    JupyterLab (`make lab`) every save does that.
     """
     from hplab.pages import pairing
 
     studies = ROOT / "book" / "studies"
     if only_check:
         return _report([str(problem) for problem in pairing.check(studies)], "pairs")
-    for path in pairing.sync(studies, force=force):
+    for path in pairing.sync(studies, force=force, back=back):
         click.echo(f"wrote {_shown(path)}")
     return 0
 
 
 @cli.command()
 def check() -> int:
-    """Check what was built: executed notebooks, links, no requests to third parties."""
-    from hplab.pages import pairing, site, verify
+    """Check what was built: executed notebooks, figures, links, no requests to third parties."""
+    from hplab.pages import pairing, site, study_pages, verify
 
-    html = ROOT / "_build" / "html"
+    html, executed = ROOT / "_build" / "html", ROOT / "_build" / "executed"
     if not html.is_dir():
         raise HplabError("there are no pages yet: run `make execute` or `make book` first")
-    problems = site.check(html)
-    for path in sorted((ROOT / "_build" / "executed").glob("studies/*.ipynb")):
+    problems = site.check(html) + study_pages.missing_figures(html, executed)
+    for path in sorted(executed.glob("studies/*.ipynb")):
         faults = verify.verify(pairing.read(path))
         problems += [f"{path.name}, cell {fault.cell}: {fault.what}" for fault in faults]
     return _report(problems, "pages") or _check_verdicts()
@@ -342,6 +344,41 @@ def pack() -> None:
 
         rerun.write(rerun.verdicts(), path)
         click.echo(f"wrote {_shown(path)}")
+
+
+@cli.command()
+@click.option("--preset", default="laptop", show_default=True, help="One on embedded data.")
+@click.option("--jobs", type=click.IntRange(1), help="Training processes [default: cores].")
+@click.option("--write", is_flag=True, help="Add trials that are not recorded yet to book/results.")
+def records(preset: str, jobs: int | None, write: bool) -> int:
+    """Train a preset's trials anew, apart from all records, and say which moved.
+
+    Nothing recorded is replaced. If results are meant to move, raise TASK_VERSION in
+    hplab/trial.py: the new records then have keys of their own, and --write adds them.
+    """
+    import shutil
+
+    from hplab.sweeps import again, presets, store
+
+    if not presets.preset(preset).stand_in:
+        raise HplabError(f"preset {preset!r} trains for hours; `make execute` adds its records")
+    scratch = ROOT / "_build" / f"records-{preset}"
+    shutil.rmtree(scratch, ignore_errors=True)
+    env = {"HPLAB_RESULTS": str(scratch / "results")}
+    if fault := _execute((), preset=preset, jobs=jobs, env=env, afresh=True, out=scratch / "pages"):
+        return fault
+    mine = store.default_store()
+    new = store.Store(scratch / "results", scratch / ".hplab" / "pending")
+    changes = again.compare(mine, new, "digits")
+    click.echo(again.summary(changes))
+    added = again.unrecorded(changes)
+    if write and added:
+        for name in {record["prov"] for record in added}:
+            mine.put_provenance(new.provenance(name))
+        mine.put(added)
+        for path in mine.pack():
+            click.echo(f"wrote {_shown(path)}")
+    return int(any(change.kind != again.EQUAL for change in changes))
 
 
 @cli.group(invoke_without_command=True)

@@ -26,6 +26,16 @@ class HplabError(Exception):
     """A mistake the reader can mend: one line saying what, where and what is allowed."""
 
 
+class Stopped(KeyboardInterrupt):
+    """Training that was interrupted on purpose: one line saying what is kept.
+
+    A notebook shows the line alone. It is still a `KeyboardInterrupt`, which ends a script.
+    """
+
+    def _render_traceback_(self) -> list[str]:
+        return [str(self)]
+
+
 def unknown(kind: str, name: object, known: Iterable[str], where: str = "") -> HplabError:
     """Return the error for a name that is not one of `known`, with the nearest match."""
     known = sorted(known)

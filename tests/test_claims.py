@@ -12,7 +12,18 @@ import pandas as pd
 import pytest
 import yaml
 
-from hplab.analysis import cells, claims, evidence, ledger, quantities, rerun, stats
+from hplab.analysis import (
+    cells,
+    claims,
+    evidence,
+    findings,
+    ledger,
+    power,
+    quantities,
+    rerun,
+    sequential,
+    stats,
+)
 from hplab.sweeps import runner
 from hplab.trial import HplabError, Trial, grid
 
@@ -507,6 +518,20 @@ def test_where_no_run_reaches_the_threshold_nothing_was_measured(epochs, why):
     assert (row["n"], row["estimate"], row["low"], row["high"]) == (20, None, None, None)
 
 
+def test_a_run_that_never_gets_there_speaks_against_more_than_is_seen():
+    """Three seeds of the other arm never pass: theirs may be any number of epochs later."""
+    margin = {"value": 0.3, "unit": "epochs"}
+    effects = np.array([1.0, 1.1, 0.9, 1.0, 1.1, 0.9, 1.0, 1.05, -0.1, -0.1, -0.1])
+    cut = effects < 0
+    assert findings.claimed_side(effects, margin, 0.05).outcome == "supported"
+    assert findings.claimed_side(effects, margin, 0.05, cut=cut).outcome == "inconclusive"
+    assert findings.claimed_side(-effects, margin, 0.05, cut=cut).outcome == "inconclusive"
+    near = {"value": 0.1, "unit": "epochs"}
+    assert findings.not_same(effects, near, 0.05).outcome == "supported"
+    assert findings.not_same(effects, near, 0.05, cut=cut).outcome == "inconclusive"
+    assert findings.claimed_side(effects, margin, 0.05, cut=effects > 1).outcome == "supported"
+
+
 def test_one_setting_at_once_and_the_other_never_is_a_difference():
     """All times are cut off, at opposite ends: the true difference is larger still."""
     runs = make_runs({(1e-3, 5): 0.001, (5e-4, 5): 0.05})
@@ -772,13 +797,22 @@ def test_text_from_the_ledger_cannot_break_the_page(as_reported):
 def test_a_verdict_shows_itself_as_html_and_as_text(as_reported):
     verdict = claims.verdict("S4-06", as_reported)
     bundle = verdict._repr_mimebundle_()
-    assert bundle == {"text/html": verdict._repr_html_(), "text/plain": repr(verdict)}
+    assert set(bundle) == {"text/html", "text/plain"}
+    assert bundle["text/html"].startswith("<style>")  # where no style sheet of the book's is
+    assert bundle["text/html"].endswith(f"</style>{verdict._repr_html_()}")
+    assert bundle["text/plain"] == repr(verdict)
     assert repr(verdict).splitlines()[0] == (
         "S4-06 Supported (on the paper preset: a re-run at the report's setting)"
     )
     both = claims.verdicts(["S4-06", "S4-09"], as_reported)
     assert both._repr_mimebundle_()["text/html"].count("<section") == 2
     assert both._repr_mimebundle_()["text/plain"].count("Supported") == 2
+
+
+def test_a_run_for_the_book_leaves_the_look_to_its_style_sheet(as_reported, monkeypatch):
+    monkeypatch.setenv("HPLAB_EXECUTION", "a-run")
+    verdict = claims.verdict("S4-06", as_reported)
+    assert verdict._repr_mimebundle_()["text/html"] == verdict._repr_html_()
 
 
 def test_verdicts_make_a_table(as_reported):
@@ -825,3 +859,73 @@ def test_verdicts_on_runs_as_the_runner_makes_them(store):
     assert len(rising.finding.parts) == 4
     assert number.outcome == later.outcome == "missing"
     pd.testing.assert_frame_equal(runs, before)
+
+
+# ------------------------------------------------------------------------------- looks at a plan
+
+
+def test_an_interim_verdict_says_how_far_the_plan_is_and_what_it_needs():
+    verdict = claims.verdict("S4-13", make_runs(n_seeds=10))
+    assert (verdict.interim, verdict.n, verdict.planned, verdict.fraction) == (True, 10, 20, 0.5)
+    assert (verdict.outcome, verdict.more_seeds) == ("supported", None)
+    level = sequential.look(10, 20).level
+    assert verdict.adjusted_alpha == level < 0.003
+    gaps = (
+        make_runs(n_seeds=10)
+        .query("arm_epochs == 50")
+        .pivot(index="seed", columns="lr", values="val_acc")
+    )
+    expected = stats.mean_interval(100 * (gaps[1e-3] - gaps[1e-4]), level=1 - level)
+    got = verdict.adjusted
+    assert (got.low, got.high) == pytest.approx((expected.low, expected.high))
+    assert got.low < verdict.interval.low
+    assert verdict.row()["adjusted_low"] == got.low
+    assert verdict.reason.endswith("Interim: 10 of 20 planned seeds.")
+    whole = claims.verdict("S4-13", make_runs())
+    assert (whole.interim, whole.fraction) == (False, 1.0)
+    assert "Interim" not in whole.reason
+
+
+def apart(n_seeds, mean, sd):
+    """Runs of S4-08 whose paired differences have just this mean and deviation, in pp."""
+    runs = make_runs({(1e-3, 5): 0.0127, (5e-4, 5): 0.0127}, n_seeds=n_seeds)
+    pattern = np.linspace(-1, 1, n_seeds)
+    other = runs.loc[runs.lr == 5e-4, "val_acc"].to_numpy()
+    differences = mean + sd * pattern / pattern.std(ddof=1)
+    runs.loc[runs.lr == 1e-3, "val_acc"] = other + differences / 100
+    return runs
+
+
+def test_what_counts_at_the_end_may_not_count_yet():
+    """Ten seeds with p between the level of their look and that of a plan that ends with them."""
+    runs, claim = apart(10, 0.3, 0.2), ledger.load()["S4-08"]
+    early, late = (
+        claims.verdict("S4-08", runs, ledger=ledger.Ledger([dataclasses.replace(claim, seeds=n)]))
+        for n in (20, 10)
+    )
+    assert early.look.level < early.p < late.look.level
+    assert (early.outcome, late.outcome) == ("inconclusive", "supported")
+    assert "By itself it would count as supported" in early.reason
+    assert f"{early.more_seeds} more would probably settle it" in early.reason
+
+
+def test_the_seeds_that_would_settle_it_have_the_power_they_are_said_to_have():
+    found = claims.verdict("S4-08", apart(8, 0.25, 0.2))
+    chances = [
+        float(power.paired_power(0.75, 8 + more, alpha=sequential.look(8 + more, 20).level))
+        for more in (found.more_seeds - 1, found.more_seeds)
+    ]
+    assert chances[0] < claims.PROBABLY <= chances[1]
+
+
+def test_a_plan_that_cannot_settle_a_claim_says_so():
+    verdict = claims.verdict("S4-08", apart(8, 0.12, 0.2))
+    assert (verdict.outcome, verdict.more_seeds) == ("inconclusive", None)
+    assert "all 20 will probably not settle it" in verdict.reason
+
+
+def test_a_stand_in_is_no_look_at_the_plan():
+    runs = make_runs(data="digits", stretch=4, n_seeds=5)
+    verdict = claims.verdict("S4-06", runs)
+    assert (verdict.look, verdict.adjusted, verdict.interim) == (None, None, False)
+    assert verdict.miniature == verdict.outcome == "supported"

@@ -53,6 +53,21 @@ def test_runs_too_short_to_be_judged_have_no_share():
     assert "of 4 recorded runs, none was long enough, or measured, to say if it collapsed" in said
 
 
+def test_what_a_report_saw_stands_beside_ours_and_alone_where_ours_cannot_be_judged():
+    seen = {16: (1, 6), 64: (0, 6)}
+    both = plots.shares(runs(), "collapsed", "batch_size", published=seen)
+    assert both.data["by"].tolist() == ["ours", "ours", "published", "published"]
+    assert "published (diamonds): 1 of 6 at 16, 0 of 6 at 64; ours: 1 of 2 at 16" in both.caption
+
+    for ours in (runs().drop(columns="collapsed"), runs()[:0]):
+        alone = plots.shares(ours, "collapsed", "batch_size", published=seen)
+        expected = intervals.proportion_interval(1, 6)
+        first = alone.data.iloc[0]
+        assert (len(alone.data), first["low"], first["high"]) == (2, expected.low, expected.high)
+        assert "ours" not in alone.caption
+    assert "none of these trials is recorded" in alone.caption
+
+
 def test_shares_of_mixed_settings_are_refused():
     table = runs().assign(lr=[0.1, 0.2, 0.1, 0.2])
 

@@ -33,6 +33,9 @@ FAULTY = {
     "sys-exit": "import sys\nsys.exit(0)",
     "grandchild": "import subprocess\n"
     "left = subprocess.Popen(['sleep', '300'], start_new_session=True)",
+    "command": "!ls no-such-file",
+    "caught-command": "listed = !ls no-such-file",
+    "pip": "%pip install -q --no-index no-such-package",
 }
 SLOW = {
     "timeout": "import time\ntime.sleep(300)",
@@ -67,7 +70,7 @@ def alive(variable, value):
 
 @pytest.fixture(scope="module")
 def batch(tmp_path_factory):
-    """Run seven faulty notebooks and a good one; return the outcomes by name, and more."""
+    """Run ten faulty notebooks and a good one; return the outcomes by name, and more."""
     folder = tmp_path_factory.mktemp("batch")
     pages = {name: page(folder, name, code) for name, code in {**FAULTY, **SLOW}.items()}
     pages["good"] = page(folder, "good", GOOD)
@@ -109,6 +112,9 @@ def test_a_faulty_notebook_is_flagged_and_leaves_the_previous_one_whole(batch, n
         ("os-exit", 3, "DeadKernelError"),
         ("sys-exit", 3, "SystemExit"),
         ("grandchild", None, "sleep 300"),
+        ("command", 3, "CalledProcessError: Command 'ls no-such-file' returned"),
+        ("caught-command", 3, "CalledProcessError: Command 'ls no-such-file' returned"),
+        ("pip", 3, "pip install -q --no-index no-such-package' returned"),
         ("timeout", 3, "timed out|took longer"),
         ("hang", 3, "timed out|took longer"),
     ],
@@ -118,6 +124,13 @@ def test_the_fault_names_the_cell_of_the_page_and_the_cause(batch, name, cell, w
 
     assert fault.cell == cell
     assert any(part in fault.what for part in what.split("|")), fault
+
+
+@pytest.mark.parametrize("name", ["command", "caught-command", "pip"])
+def test_a_failed_shell_command_is_told_in_one_line(batch, name):
+    fault = batch[0][name].fault
+
+    assert (len(fault.what.splitlines()), fault.trace) == (1, "")
 
 
 def test_the_good_notebook_is_verified_and_stamped(batch):

@@ -8,6 +8,10 @@ from hplab.trial import HplabError
 
 PAGE = """\
 ---
+jupytext:
+  text_representation:
+    extension: .md
+    format_name: myst
 kernelspec:
   display_name: Python 3
   language: python
@@ -98,8 +102,9 @@ def test_syncing_twice_changes_nothing(studies):
 def test_the_notebook_says_what_the_text_says(studies):
     text, notebook = (pairing.read(studies / f"01-topic.{kind}") for kind in ("md", "ipynb"))
 
-    assert pairing.source_digest(text) == pairing.source_digest(notebook)
-    assert [cell.source for cell in text.cells] == [cell.source for cell in notebook.cells]
+    assert notebook.metadata["hplab"]["source"] == pairing.source_digest(notebook)
+    assert text.cells[0].source == f"(study-topic)=\n{notebook.cells[0].source}"
+    assert [c.source for c in text.cells[1:]] == [c.source for c in notebook.cells[1:]]
     assert notebook.cells[4].metadata["mystnb"]["figure"]["caption"] == "One sentence."
     assert nbformat.validate(notebook) is None
 
@@ -175,10 +180,36 @@ def test_what_a_run_leaves_in_a_notebook_is_found_and_removed(studies, change, w
 def test_a_notebook_edited_by_hand_is_not_overwritten_unasked(studies):
     resave(studies, lambda notebook: notebook.cells[0].update(source="# Written on Colab"))
 
-    with pytest.raises(HplabError, match=r"01-topic.ipynb was edited.*--force"):
+    with pytest.raises(HplabError, match=r"01-topic.ipynb was edited.*--back.*--force"):
         pairing.sync(studies)
     assert pairing.sync(studies, force=True)
     assert problems(studies) == []
+
+
+def test_a_notebook_edited_by_hand_is_taken_into_the_text(studies):
+    resave(studies, lambda notebook: notebook.cells[3].update(source="A figure, on Colab."))
+
+    written = pairing.sync(studies, back=True)
+
+    assert [path.name for path in written] == ["01-topic.md", "01-topic.ipynb"]
+    text = (studies / "01-topic.md").read_text(encoding="utf-8")
+    assert text == PAGE.replace("A figure.", "A figure, on Colab.")
+    assert problems(studies) == []
+
+
+def test_two_edits_of_one_pair_are_not_mixed(studies):
+    resave(studies, lambda notebook: notebook.cells[3].update(source="A figure, on Colab."))
+    edit(studies, "Two cells", "Two short cells")
+
+    with pytest.raises(HplabError, match=r"both 01-topic.md and 01-topic.ipynb were edited"):
+        pairing.sync(studies, back=True)
+    assert "Two short cells" in (studies / "01-topic.md").read_text(encoding="utf-8")
+
+
+def test_a_header_that_an_editor_changed_is_found(studies):
+    edit(studies, "    format_name: myst\n", "    format_name: myst\n    format_version: 0.13\n")
+
+    assert "01-topic.md: has not the header that all pages have" in problems(studies)
 
 
 def test_missing_halves_are_named(studies):

@@ -1,5 +1,8 @@
 """Figures: what is drawn, what the caption says, and what the SVG is made of."""
 
+import base64
+import dataclasses
+import io
 import itertools
 import math
 import re
@@ -15,8 +18,11 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from synthetic_runs import make_curves, make_range_test, make_runs
 
+from hplab.analysis import bounded, stats
+from hplab.pages import figure as figure_module
 from hplab.pages import marks, plots, scales, summary, svg, words
 from hplab.pages.figure import Figure
 from hplab.trial import HplabError
@@ -561,6 +567,24 @@ def test_a_report_of_the_ledger_is_known_by_its_number_and_another_setting_is_na
     assert "not the report's setting: data digits instead of mnist" in figure.caption
 
 
+def test_published_numbers_stand_alone_until_there_are_runs_to_compare():
+    figure = plots.compare({1e-3: 0.95, 1e-4: 0.9}, pd.DataFrame())
+
+    assert figure.caption.startswith("Published validation accuracy: 95.00 % at learning rate 1e-3")
+    assert "none of ours at its setting is recorded yet" in figure.caption
+    assert list(figure.data["published"]) == [0.95, 0.9]
+    assert "our" not in figure.alt
+
+
+def test_of_several_published_runs_of_one_value_the_page_says_which_is_meant():
+    both = {"schedule": "constant", "weight_decay": 0}
+    with pytest.raises(HplabError, match=r"more than one published run has lr 0\.05"):
+        plots.compare("001", pd.DataFrame(), where=both)
+
+    figure = plots.compare("001", pd.DataFrame(), where={**both, "activation": "relu"})
+    assert list(figure.data["published"]) == [0.5238, 0.5546, 0.5797]
+
+
 @pytest.mark.parametrize(
     ("published", "message"),
     [
@@ -682,15 +706,116 @@ def test_drawing_leaves_the_settings_of_matplotlib_alone(runs):
     assert "matplotlib.pyplot" not in plots.axis.__globals__
 
 
+# ------------------------------------------------------- what cannot be, and what has no place
+
+
+def five(y, values, **columns):
+    rows = [{"lr": 1e-3, "seed": i, "status": "ok", y: v} for i, v in enumerate(values)]
+    return pd.DataFrame(rows).assign(**columns)
+
+
+def test_an_interval_never_passes_100_percent_and_the_caption_says_how():
+    high = five("val_acc", [1.0, 0.98, 0.96, 1.0, 1.0])
+    figure = plots.axis(high)
+    cell = figure.data.iloc[0]
+
+    assert stats.mean_interval(high["val_acc"]).high > 1
+    # Half-width 2.776 * 0.0179 / sqrt(5) = 0.0222; over 0.988 * 0.012 it is 1.874 in logits.
+    assert tuple(cell[["low", "mean", "high"]]) == pytest.approx((0.9267, 0.988, 0.9981), abs=1e-4)
+    assert "one interval that would pass 0 or 100 % is taken on the logit scale" in figure.caption
+    assert words.give_or_take("val_acc", cell) == "98.80 (92.67 to 99.81)"
+
+
+def test_an_interval_of_a_loss_stays_above_0_and_one_that_can_be_stays_as_it_is():
+    low = plots.axis(five("val_loss", [0.02, 0.01, 0.3, 0.1, 0.05]), y="val_loss")
+    assert 0 < low.data["low"].item() < low.data["mean"].item()
+    assert "would pass 0 is taken on the log scale" in low.caption
+
+    gap = plots.axis(five("acc_gap", [0.02, -0.01, 0.3, 0.1, 0.05]), y="acc_gap")
+    assert gap.data["low"].item() == stats.mean_interval([0.02, -0.01, 0.3, 0.1, 0.05]).low < 0
+    assert "scale" not in gap.caption
+
+
+def test_a_loss_that_can_be_negative_keeps_its_interval():
+    figure = plots.axis(five("val_loss", [-0.2, 0.1, 0.2]), y="val_loss")
+
+    assert figure.data["low"].item() < -0.2
+
+
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=9))
+def test_what_is_within_its_bounds_stays_and_what_is_not_comes_within(values):
+    found = stats.mean_interval(values)
+    shares, losses = bounded.within(found, 0, 1), bounded.within(found, 0)
+
+    assert 0 <= shares.low <= shares.estimate <= shares.high <= 1
+    assert 0 <= losses.low <= losses.estimate <= losses.high
+    if found.low >= 0:
+        assert losses == found
+        if found.high <= 1:
+            assert shares == found
+
+
+def test_a_bent_interval_is_the_t_interval_to_first_order():
+    found = stats.Interval(0.9, 0.899, 0.901, 0.95, 5)
+    bent = bounded.within(dataclasses.replace(found, high=1.0 + 1e-9, low=0.8 - 1e-9), 0, 1)
+    step = 0.1 / 0.09  # half-width over p (1 - p), the delta method's
+
+    assert math.log(bent.high / (1 - bent.high)) - math.log(9) == pytest.approx(step, rel=1e-6)
+    assert math.log(9) - math.log(bent.low / (1 - bent.low)) == pytest.approx(step, rel=1e-6)
+
+
+def test_a_mean_below_0_is_named_and_marked_on_a_logarithmic_axis():
+    rows = [five("sharpness", [-0.03, -0.02, -0.01], batch_size=4096)]
+    rows.append(five("sharpness", [1.0, 2.0, 3.0], batch_size=16))
+    runs = pd.concat(rows, ignore_index=True)
+    figure = plots.axis(runs, "batch_size", "sharpness", log_y=True)
+
+    assert "3 runs are not above 0 and have no place on the logarithmic axis" in figure.caption
+    assert "so has a mean (▼ at the lower edge): \u22120.0200 at batch size 4096" in figure.caption
+    lines = [line for line in figure.figure.axes[0].lines if line.get_marker() == "v"]
+    assert [list(line.get_xdata()) for line in lines] == [[4096]]
+    assert "no place" not in plots.axis(runs, "batch_size", "sharpness").caption
+
+
 # ------------------------------------------------------------------------------- on the page
 
 
-def test_a_figure_shows_as_html_with_plain_text_beside(figure):
+def test_a_figure_shows_as_html_with_a_picture_and_plain_text_beside(figure):
     bundle = figure._repr_mimebundle_()
 
-    assert set(bundle) == {"text/html", "text/plain"}
-    assert bundle["text/html"].startswith('<figure class="hp-figure"><svg')
+    assert set(bundle) == {"text/html", "image/png", "text/plain"}
+    assert bundle["text/html"].startswith("<style>")
     assert bundle["text/plain"] == f"Figure: {figure.caption}"
+    picture = base64.b64decode(bundle["image/png"])
+    with Image.open(io.BytesIO(picture)) as image:
+        assert (image.format, image.mode, image.size) == ("PNG", "P", (640, 360))
+        assert image.convert("RGB").getpixel((0, 0)) == (255, 255, 255)
+        colours = {colour for _, colour in image.convert("RGB").getcolors()}
+    assert mpl.colors.to_hex([part / 255 for part in max(colours, key=saturation)]) == "#0072b2"
+    assert 3_000 < len(picture) < 25_000
+
+
+def saturation(colour):
+    return max(colour) - min(colour)
+
+
+def test_a_notebooks_html_shows_the_picture_where_drawings_and_styles_are_stripped(figure):
+    markup = figure._repr_mimebundle_()["text/html"]
+    stripped = re.sub(r"<style>.*?</style>", "", re.sub("</?svg[^>]*>", "", markup))
+
+    assert '<img class="hp-still" alt="' in stripped
+    assert '<div class="hp-drawn" hidden="hidden">' in stripped  # so its labels stay out of sight
+    assert figure_module.without_still(markup).startswith('<figure class="hp-figure"><svg')
+    assert "png" not in figure_module.without_still(markup)
+    assert "png" not in figure.html
+
+
+def test_what_is_changed_before_a_figure_is_shown_is_in_its_picture():
+    figure = plots.axis(three_runs({1e-3: 0.9, 1e-2: 0.8}))
+    before = figure.png
+    figure.figure.axes[0].set_ylim(0, 100)
+
+    assert figure.png != before
 
 
 def test_the_table_behind_a_figure_holds_what_is_drawn(figure):

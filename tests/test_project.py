@@ -235,6 +235,9 @@ def test_every_make_target_is_in_the_table_with_its_time():
 # --- workflows ----------------------------------------------------------------------------------
 
 
+PUBLISHING = {("gpu.yml", "publish"), ("pages.yml", "publish")}
+
+
 def workflow(path):
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
@@ -248,13 +251,13 @@ def test_a_workflow_starts_with_no_permission_and_each_job_has_a_limit(path):
     assert workflow(path)["permissions"] == {}
     assert workflow(path)["concurrency"]["group"]
     for job in workflow(path)["jobs"].values():
-        assert job["timeout-minutes"] <= 360
+        assert "uses" in job or job["timeout-minutes"] <= 360
         assert "permissions" in job
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda p: p.name)
 def test_actions_are_pinned_by_commit_with_their_version(path):
-    uses = re.findall(r"uses: (.+)", path.read_text(encoding="utf-8"))
+    uses = re.findall(r"uses: ([^.].+)", path.read_text(encoding="utf-8"))
     assert uses
     for use in uses:
         assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", use), use
@@ -264,8 +267,8 @@ def test_actions_are_pinned_by_commit_with_their_version(path):
 def test_only_publishing_may_write_and_no_checkout_keeps_its_token(path):
     for name, job in workflow(path)["jobs"].items():
         writes = {scope for scope, level in job["permissions"].items() if level == "write"}
-        assert not writes or (path.name, name) == ("gpu.yml", "publish")
-        for step in job["steps"]:
+        assert not writes or (path.name, name) in PUBLISHING
+        for step in job.get("steps", []):
             if step.get("uses", "").startswith("actions/checkout@"):
                 assert step["with"]["persist-credentials"] is False
 
@@ -286,10 +289,40 @@ def test_the_gpu_workflow_runs_on_main_by_hand_or_schedule_and_never_in_a_fork()
     assert workflow(path)["jobs"]["publish"]["needs"] == "train"
 
 
+def test_every_push_to_main_publishes_the_book_from_what_is_committed():
+    pages = workflow(ROOT / ".github" / "workflows" / "pages.yml")
+    assert pages[True]["push"] == {"branches": ["main"]}
+    build = pages["jobs"]["build"]
+    commands = [step.get("run") for step in build["steps"]]
+    assert [command for command in commands if command] == [
+        *("make setup", "make book", ".venv/bin/hplab check")
+    ]
+    assert build["permissions"] == {"contents": "read"}
+    assert build["runs-on"] == "ubuntu-latest"
+    assert pages["jobs"]["publish"]["needs"] == "build"
+
+
+def test_the_gpu_workflow_publishes_through_the_same_one_with_its_records():
+    gpu = workflow(ROOT / ".github" / "workflows" / "gpu.yml")["jobs"]
+    kept = {
+        step["with"]["name"]
+        for step in gpu["train"]["steps"]
+        if "with" in step and "name" in step["with"]
+    }
+    assert gpu["publish"]["uses"] == "./.github/workflows/pages.yml"
+    assert gpu["publish"]["with"]["records"] in kept
+
+
 def test_ci_runs_the_same_script_as_everyone():
     text = (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert "bash .ci/run" in text
     steps = [line.split("#")[0].strip() for line in script.splitlines() if line.startswith("step ")]
-    for command in ("make lint", "make test", "make book", "make execute PRESET=smoke"):
+    for command in (
+        "make lint",
+        "make test",
+        "make book",
+        "make execute PRESET=smoke",
+        "make doors",
+    ):
         assert f"step {command}" in steps

@@ -1,8 +1,10 @@
 """What a page says beside its figures: glued numbers, tables, cost, provenance."""
 
 import ast
+import dataclasses
 import importlib.util
 import math
+import re
 from html.parser import HTMLParser
 
 import IPython.core.formatters
@@ -343,11 +345,23 @@ def test_everything_shows_as_html_with_plain_text_beside(runs):
 
 
 def test_claims_table_has_a_row_a_claim_and_counts_outcomes():
-    verdicts = claims.verdicts(["S4-06", "S4-12", "S4-06"], make_runs().iloc[:0])
-    shown = report.claims_table(verdicts)
-    head, *rows = Cells(shown.html).rows
+    made = claims.verdicts(["S4-06", "S4-12", "S4-13", "S4-08"], make_runs().iloc[:0])
+    made[0], made[3] = (dataclasses.replace(made[i], outcome="inconclusive") for i in (0, 3))
+    shown = report.claims_table(made)
+    head, *rows = Cells(re.sub("</?span[^>]*>", "", shown.html)).rows
 
     assert head == ["claim", "what the report says", "its own data", "our re-run", "seeds"]
-    assert [row[0] for row in rows] == ["S4-06\u00a0*", "S4-12", "S4-06\u00a0*"]
-    assert [row[3] for row in rows] == ["missing"] * 3
-    assert "3 claims: 3 missing" in shown.html
+    assert [row[0] for row in rows] == ["S4-06\u00a0*", "S4-08"]
+    assert [row[3] for row in rows] == ["inconclusive"] * 2
+    assert "4 claims: 2 inconclusive, 2 not run yet" in shown.html
+
+
+def test_claims_without_runs_are_one_line_that_the_ledger_can_lead_to():
+    made = claims.verdicts(["S4-06", "S4-12"], make_runs().iloc[:0])
+    shown = report.claims_table(made)
+
+    assert "<table" not in shown.html
+    assert shown.html.count("<p ") == 2
+    assert 'id="row-S4-06">S4-06</span>, <span class="hp-claim" id="row-S4-12"' in shown.html
+    assert shown.text == "2 claims: 2 not run yet (* primary)\nNot run yet: S4-06, S4-12."
+    assert made._repr_html_().startswith('<p class="hp-not-run">Not run yet: ')

@@ -9,6 +9,7 @@ import pytest
 
 from hplab.analysis import ledger, phrases, rerun
 from hplab.pages import claims_text, facts, ledger_page, precision_page, report
+from hplab.sweeps import presets
 from hplab.sweeps import store as stores
 from hplab.trial import HplabError, Trial
 
@@ -123,6 +124,23 @@ def test_records_of_other_data_or_of_an_older_task_leave_the_ledger_as_it_is(mni
     assert said.count("left out: 1 of the records, on other versions of their data than mnist") == 1
 
 
+def test_records_of_the_laptop_preset_decide_no_claim(mnist):
+    """In miniature 5e-4 is the better rate, with every seed: the verdict stays what mnist says."""
+    alone = rerun.summary(rerun.verdicts(store=mnist))
+    laptop = presets.PRESETS["laptop"].scale
+    trials = [
+        laptop(Trial("mnist", "cnn", lr=lr, epochs=5, seed=seed))
+        for lr in (1e-3, 5e-4)
+        for seed in range(20)
+    ]
+    mnist.put([record(trial, 0.3 if trial.lr == 1e-3 else 0.01) for trial in trials])
+
+    assert rerun.summary(rerun.verdicts(store=mnist)) == alone
+    only = stores.Store(mnist.root.parent / "only", mnist.root.parent / "only-pending")
+    only.put([record(trial, 0.3 if trial.lr == 1e-3 else 0.01) for trial in trials])
+    assert rerun.summary(rerun.verdicts(store=only)) == {}
+
+
 def test_a_page_shows_runs_on_one_version_of_the_data(tmp_path):
     store = stores.Store(tmp_path / "results", tmp_path / "pending")
     trials = [Trial("mnist", "cnn", lr=1e-3, epochs=5, seed=seed) for seed in range(3)]
@@ -219,12 +237,12 @@ def test_the_pages_hold_every_claim_once(mnist):
     tables = ledger_page.tables([], mnist)
     page = tables["ledger"]()
     for claim in ledger.load():
-        assert page.count(f'<tr id="{claim.id}"') == 1
+        assert page.count(f'<details class="hp-fold" id="{claim.id}"') == 1
     assert page.count("## ") == 7
     pairs = [tables[f"original-{report}"]() for report in ("000", "001", "002", "004")]
-    assert sum(text.count('<th scope="row">') for text in pairs) == 125
-    assert "0.11 pp" in pairs[3]  # report 004's own difference, beside our 1.00 pp
-    assert "1.00 pp" in pairs[3]
+    assert sum(text.count('<details class="hp-fold"') for text in pairs) == 125
+    assert "0.11\u00a0pp" in pairs[3]  # report 004's own difference, beside our 1.00 pp
+    assert "1.00\u00a0pp" in pairs[3]
     assert all(f'id="rule-{claim.test["type"]}"' in tables["rules"]() for claim in ledger.load())
     assert "2026-11-22" in tables["changes"]()
     assert '<td class="hp-num">125</td>' in tables["claim-counts"]()
@@ -244,7 +262,14 @@ def test_a_claim_leads_to_the_box_that_decides_it(tmp_path):
 
 
 def test_a_claim_without_a_box_leads_to_its_row(tmp_path):
-    verdicts = [SimpleNamespace(row=functools.partial(dict, ROW, claim=name)) for name in IN_TABLE]
+    verdicts = [
+        SimpleNamespace(
+            claim=SimpleNamespace(id=name),
+            outcome=outcome,
+            row=functools.partial(dict, ROW, claim=name, outcome=outcome),
+        )
+        for name, outcome in zip(IN_TABLE, ("missing", "inconclusive"), strict=True)
+    ]
     notebook = tmp_path / "03-schedules.ipynb"
     notebook.write_text(json.dumps({"html": report.claims_table(verdicts).html}))
     boxed = tmp_path / "06-kl-plateau.ipynb"

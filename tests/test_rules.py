@@ -12,7 +12,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hplab.analysis import claims, forms, ledger, numbers, quantities, rules, stats
+from hplab.analysis import (
+    claims,
+    evidence,
+    forms,
+    ledger,
+    numbers,
+    orders,
+    quantities,
+    rules,
+    stats,
+)
 from hplab.sweeps import runner
 from hplab.training.sharpness.average import _summary
 from hplab.trial import HplabError, Trial
@@ -590,3 +600,130 @@ def test_every_claim_says_what_it_needs():
         assert forms.arms_of(claim.test) or claim.test["type"] == "none", claim.id
     assert forms.needs(BOOK["S0-26"].test) == ([], ["live_units"])
     assert forms.needs(BOOK["S2-03"].test) == ([], ["sharpness_path", "train_loss"])
+
+
+# ------------------------------------------------------------------------------- who may decide
+
+
+def paired_values(runs, levels, metric="val_loss"):
+    table = runs.pivot(index="seed", columns="lr", values=metric)
+    return [table[level].to_numpy() for level in levels]
+
+
+def test_each_kind_is_decided_by_the_rule_whose_errors_are_counted():
+    """On noise about the margin, a kind's evidence is that of the function the benchmark tries."""
+    for seed in range(5):
+        runs = made(by("lr", {0.1: 1.2, 0.2: 1.0, 0.4: 0.8}), n=6, noise=0.3, seed=seed)
+        one, two, four_ = paired_values(runs, (0.1, 0.2, 0.4))
+        trend = {**TESTS["trend"][0], "margin": {"value": 0.1, "unit": "nats"}}
+        cells = {"lr": [0.1, 0.2, 0.4]}
+        ranking = {**TESTS["lowest of three"][0], "cells": cells, "best": {"lr": 0.4}}
+        most = {**TESTS["most cells"][0], "cells": cells, "above": {"value": 1, "unit": "nats"}}
+        share = {"type": "components", "quantity": "val_loss", "cells": cells, "share": 0.5}
+        values = np.array([one, two, four_])
+        expected = {
+            "direction": (DIRECTION, evidence.beyond(one - two, margin=0.2)),
+            "equivalence": (
+                {**DIRECTION, "type": "equivalence"},
+                evidence.within(one - two, margin=0.2),
+            ),
+            "difference": (
+                {**DIRECTION, "type": "difference"},
+                evidence.outside(one - two, margin=0.2),
+            ),
+            "trend": (trend, orders.trend(-values[None], [0.1, 0.2, 0.4], margin=0.1)),
+            "ranking": (ranking, orders.best(-values, 2)),
+            "most cells": (most, evidence.most_of([evidence.beyond(x, margin=1) for x in values])),
+            "components": (share, orders.share_between(values, 0.5)),
+        }
+        for name, (test, found) in expected.items():
+            got = judged(test, runs)
+            pair = (got.evidence.p_for, got.evidence.p_against)
+            assert pair == pytest.approx((found.p_for, found.p_against)), name
+            assert got.outcome == evidence.three_way(found), name
+
+
+def test_winners_are_decided_by_the_rule_whose_errors_are_counted():
+    test = {
+        "type": "winners",
+        "quantity": "val_loss",
+        "groups": {"weight_decay": [0.0, 1e-3]},
+        "rivals": {"lr": [0.1, 0.2]},
+    }
+    runs = made(dict(zip(FOUR, (1.0, 1.1, 1.2, 0.9), strict=True)), noise=0.3)
+    values = runs.val_loss.to_numpy().reshape(2, 2, N)  # by learning rate, by weight decay
+    found = orders.no_single_best(np.swapaxes(values, 0, 1))
+    assert judged(test, runs).evidence == found
+
+
+def test_parts_are_corrected_before_one_contradicts():
+    """One part fails at p = 0.04 by itself; with two parts it could be luck."""
+    runs = made(by("lr", {0.1: 2.0, 0.2: 1.0, 0.3: 1.2}), n=4, noise=1e-9)
+    off = np.array([-1.0, 1.0, -1.0, 1.0]) * 0.06
+    runs.loc[runs.lr == 0.3, "val_loss"] += off - 0.12
+    test = TESTS["all"][0]
+    part = judged(test["parts"][1], runs)
+    assert part.outcome == "contradicted"
+    assert 0.025 < part.p < 0.05
+    both = judged(test, runs)
+    assert (both.outcome, both.p) == ("inconclusive", pytest.approx(2 * part.p))
+
+
+@pytest.mark.parametrize("column", ["epochs", "n_train"])
+def test_runs_on_less_than_the_report_had_decide_nothing(column):
+    runs = made(by("lr", {0.1: 2.0, 0.2: 1.0}))
+    less = {"epochs": {"arm_epochs": 10, "epochs": 2}, "n_train": {"n_train": 500}}[column]
+    found = judged(DIRECTION, runs.assign(**less))
+    assert (found.outcome, found.face, found.p) == ("inconclusive", "supported", None)
+    assert "show a scaled-down result and do not decide the claim" in found.reason
+    assert judged(DIRECTION, runs).outcome == "supported"
+
+
+def test_that_two_settings_compute_the_same_is_seen_in_short_runs():
+    runs = made(by("lr", {0.1: 2.0, 0.2: 1.0})).assign(arm_epochs=10, epochs=2)
+    same = runs.copy()
+    same.loc[same.lr == 0.2, "val_loss"] = same.loc[same.lr == 0.1, "val_loss"].to_numpy()
+    test = {**DIRECTION, "type": "difference"}
+    assert judged(test, same).outcome == "contradicted"
+    assert judged(test, runs).outcome == "inconclusive"
+    stuck = same.assign(val_loss=2.7)  # all runs at one value: nothing says that seeds matter
+    assert judged(test, stuck).outcome == "inconclusive"
+
+
+def test_collapsed_runs_are_counted_beside_the_mean_of_those_that_learn():
+    runs = made(by("lr", {0.1: 2.0, 0.2: 1.0}), n=12)
+    runs["collapsed"] = 0.0
+    gone = runs.seed.isin([3, 7]) & (runs.lr == 0.1)
+    runs.loc[gone, ["collapsed", "val_loss"]] = [1.0, 50.0]
+    found = judged(DIRECTION, runs)
+    one, two = paired_values(runs[~runs.seed.isin([3, 7])], (0.1, 0.2))
+    assert found.outcome == "supported"
+    assert found.interval.estimate == pytest.approx((one - two).mean())
+    assert (found.sample.n, found.sample.n_collapsed, found.sample.n_run) == (10, 2, 12)
+    shares_shown = [part["part"] for part in found.parts]
+    assert shares_shown == ["collapse at lr 0.1: 2 of 12", "collapse at lr 0.2: 0 of 12"]
+    assert found.parts[0]["interval"].estimate == pytest.approx(100 / 6)
+
+
+def test_where_collapse_differs_those_that_learn_do_not_speak_for_the_setting():
+    runs = made(by("lr", {0.1: 2.0, 0.2: 1.0}), n=20)
+    runs["collapsed"] = ((runs.lr == 0.1) & (runs.seed < 10)).astype(float)
+    found = judged(DIRECTION, runs)
+    assert (found.outcome, found.face) == ("inconclusive", "supported")
+    assert "How often runs collapse surely differs between lr 0.1 and lr 0.2" in found.reason
+
+
+def test_too_few_that_learn_leave_a_claim_open():
+    runs = made(by("lr", {0.1: 2.0, 0.2: 1.0}), n=5)
+    runs["collapsed"] = (runs.seed < 3).astype(float)
+    with pytest.raises(quantities.Missing, match="In 3 of 5 seeds a run collapses") as missing:
+        judged(DIRECTION, runs)
+    assert missing.value.diverged
+    shares_of = {"type": "proportion", "event": {"collapsed": 1}, "arm": A, "bound": {"above": 0.1}}
+    assert judged(shares_of, runs).sample.n == 5
+
+
+def test_a_bound_must_be_a_share():
+    test = {"type": "proportion", "event": {"collapsed": 1}, "arm": A, "bound": {"exists": True}}
+    with pytest.raises(HplabError, match="'exists' must be a share between 0 and 1, got True"):
+        forms.check({"common": {"epochs": 10}, **test}, "claim X")

@@ -85,6 +85,26 @@ def test_more_seeds_train_only_the_new_ones(store, count):
     assert len(count) == 6
 
 
+def test_a_stop_keeps_what_is_finished_and_says_so_in_one_line(store, monkeypatch):
+    monkeypatch.setattr(driver.plan, "stacks", lambda trials, *_: [[trial] for trial in trials])
+    compute, calls = driver.compute, []
+
+    def stop_at_the_third(trials, *rest):
+        calls.append(trials)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return compute(trials, *rest)
+
+    monkeypatch.setattr(driver, "compute", stop_at_the_third)
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        smoke(TRIALS, store, jobs=1)
+
+    (line,) = stopped.value._render_traceback_()  # all that IPython shows
+    assert line.startswith("Stopped: 2 of the 4 trials that were missing are trained and kept;")
+    assert len(results(store)) == 2
+    assert smoke(TRIALS, store, jobs=1).attrs["n_new"] == 2
+
+
 def test_pool_and_serial_give_the_same_records(tmp_path, monkeypatch):
     monkeypatch.setattr(driver, "POOL_FROM_S", 0)
     stores = [Store(tmp_path / name / "results", tmp_path / name / "pending") for name in "ab"]
@@ -240,6 +260,39 @@ def test_cached_mode_never_trains_and_names_what_is_missing(store, count, monkey
     said = capsys.readouterr().out
     assert "2 of 4 trials of preset 'smoke' are not recorded yet" in said
     assert "make execute STUDY=01-learning-rate PRESET=smoke" in said
+
+
+def test_a_page_asked_for_paper_shows_the_laptop_records_and_says_so(store, monkeypatch, capsys):
+    trials = grid(BASE.replace(data="mnist", n_train=None), lr=[0.1, 0.01])
+    runner.run(trials, preset="laptop", store=store)
+    runner.run(trials[:1], preset="smoke", store=store)
+    monkeypatch.setenv("HPLAB_MODE", "cached")
+    monkeypatch.setenv("HPLAB_STUDY", "01-learning-rate")
+    capsys.readouterr()
+    table = runner.run(trials, preset="paper", store=store)
+
+    assert (table.attrs["preset"], len(table)) == ("laptop", 2)
+    said = capsys.readouterr().out
+    assert "in miniature: preset 'laptop', where digits stand in for mnist" in said
+    assert "make execute STUDY=01-learning-rate PRESET=paper" in said
+
+    runner.run(trials, preset="laptop", store=store)
+    assert "in miniature" not in capsys.readouterr().out  # it is what was asked for
+
+
+def test_runs_cut_too_short_for_a_figure_give_way_to_longer_ones(store, monkeypatch):
+    short = dataclasses.replace(presets.PRESETS["reduced"], epochs={"digits": 0.5})
+    monkeypatch.setitem(presets.PRESETS, "reduced", short)
+    trial = BASE.replace(data="digits", n_train=64, epochs=4)
+    for size in ("laptop", "reduced"):
+        runner.run([trial], preset=size, store=store)
+    monkeypatch.setenv("HPLAB_MODE", "cached")
+
+    assert runner.run([trial], preset="paper", store=store).attrs["preset"] == "reduced"
+    longer = runner.run([trial], preset="paper", store=store, least_epochs=3)
+    assert (longer.attrs["preset"], longer["epochs"].item()) == ("laptop", 4)
+    none = runner.run([trial], preset="paper", store=store, least_epochs=9)
+    assert none.attrs["preset"] == "reduced"  # nothing is long enough: the best there is
 
 
 def test_recorded_is_the_biggest_preset_on_the_reports_own_data(store, monkeypatch):

@@ -96,14 +96,6 @@ def test_a_sample_without_spread_has_no_log():
     assert not np.isfinite(spread.log_spread_pseudo_values([1.0] * 4, [1.0, 2.0, 3.0, 4.0])).all()
 
 
-def test_simultaneous_intervals_hold_together(rng):
-    held = []
-    for _ in range(1000):
-        x = rng.normal(0, 1, (6, 5)) + 0.5 * rng.normal(0, 1, (6, 1))
-        held.append(all(0 in interval for interval in stats.simultaneous_intervals(x)))
-    assert 0.94 < np.mean(held) < 0.985  # Bonferroni is conservative when columns are correlated
-
-
 def proportion_coverage(n, method, p):
     counts = np.arange(n + 1)
     interval = shares.proportion_interval(counts, n, method=method)
@@ -192,7 +184,6 @@ def test_holm_agrees_with_statsmodels(rng):
         (lambda: stats.log2_slopes([[1, 2]], [1, 2, 4]), "levels of shape"),
         (lambda: spread.log_spread_pseudo_values([1, 2], [1, 2]), "3 seeds or more"),
         (lambda: spread.log_spread_pseudo_values([1, 2, 3], [1, 2]), "equal shapes"),
-        (lambda: stats.simultaneous_intervals([1.0, 2.0]), "one row a seed"),
         (lambda: resampling.simultaneous_band([1.0, 2.0]), "one row a seed"),
         (lambda: shares.proportion_interval(3, 2), "0 <= count <= n"),
         (lambda: shares.proportion_interval(1, 2, method="wald"), "known: jeffreys, exact, wilson"),

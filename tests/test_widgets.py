@@ -47,8 +47,8 @@ def controls(runs):
 def test_a_static_page_gets_the_figure_and_no_widget(explorer):
     bundle = explorer._repr_mimebundle_()
 
-    assert set(bundle) == {"text/html", "text/plain"}
-    assert '<figure class="hp-figure"><svg' in bundle["text/html"]
+    assert set(bundle) == {"text/html", "image/png", "text/plain"}
+    assert '<figure class="hp-figure">' in bundle["text/html"]
     assert "<script" not in bundle["text/html"]
     assert explorer._box is None
 
@@ -60,6 +60,21 @@ def test_a_live_session_gets_the_controls_with_the_figure_as_fallback(monkeypatc
 
     assert bundle[VIEW]["model_id"]
     assert '<figure class="hp-figure">' in bundle["text/html"]
+
+
+def test_controls_that_show_themselves_do_so(monkeypatch, runs):
+    """Widgets of ipywidgets 7, which Colab has, cannot be asked for their bundle."""
+    shown = []
+    old = type("OldBox", (), {"_ipython_display_": lambda self: shown.append(self)})()
+    explorer = widgets.explore(runs)
+    monkeypatch.setattr(explorer, "controls", lambda: old)
+    with pytest.raises(NotImplementedError):  # IPython then asks for the bundle
+        explorer._ipython_display_()
+    monkeypatch.setenv("HPLAB_STATIC", "0")
+
+    explorer._ipython_display_()
+
+    assert shown == [old]
 
 
 @pytest.mark.parametrize(

@@ -88,20 +88,42 @@ function followHeadings() {
   mark();
 }
 
-/* Search: every word of the query must begin a word of the section; titles weigh more. */
+/* Search: each word of the query that says something begins a word of the section; titles weigh more. Where no
+   section has all words, those with some of them are shown, rare words first. */
 
-const wordsOf = (text) => text.toLowerCase().match(/[\p{L}\p{N}.%-]+/gu) || [];
+const SMALL = new Set(("a an and are as at be by can could do does for from how i in is it its me my of on or our should so "
+  + "that the there this to true was we were what when where which who why will with you your").split(" "));
+const wordsOf = (text) => (text.toLowerCase().match(/[\p{L}\p{N}.%-]+/gu) || [])
+  .map((word) => word.replace(/^[.-]+|[.-]+$/g, "")).filter(Boolean);
 const escaped = (word) => word.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
 
-function score(section, patterns) {
-  let total = 0;
-  for (const pattern of patterns) {
+function askedFor(query) {
+  const words = [...new Set(wordsOf(query))];
+  const telling = words.filter((word) => !SMALL.has(word));
+  return telling.length ? telling : words;
+}
+
+// Finds "seeds" by "seed" and the other way round.
+const patternOf = (word) => {
+  const stem = /[^s0-9]s$/.test(word) && word.length > 3 ? word.slice(0, -1) : word;
+  return new RegExp(`(?<![\\p{L}\\p{N}])${escaped(stem)}`, "giu");
+};
+
+// How much a word tells: one that few sections have tells most.
+const worth = (pattern, sections) => Math.log(1 + sections.length
+  / (1 + sections.filter(({ title, text }) => title.search(pattern) >= 0 || text.search(pattern) >= 0).length));
+
+function score(section, patterns, worths) {
+  let [points, found] = [0, 0];
+  patterns.forEach((pattern, i) => {
     const inTitle = (section.title.match(pattern) || []).length;
     const inText = (section.text.match(pattern) || []).length;
-    if (!inTitle && !inText) return 0;
-    total += 8 * inTitle + Math.min(inText, 5);
-  }
-  return total;
+    found += inTitle || inText ? 1 : 0;
+    points += worths[i] * (8 * Math.min(inTitle, 2) + Math.min(inText, 5));
+  });
+  const rest = patterns.reduce((title, pattern) => title.replace(pattern, ""), section.title);
+  if (rest.length < 0.4 * section.title.length) points *= 1.5; // the title is what was asked for
+  return { section, found, points: points * section.weight, last: section.weight === 0 };
 }
 
 function excerpt(text, patterns) {
@@ -135,17 +157,17 @@ function hitItem(section, patterns) {
 }
 
 function find(query) {
-  const words = wordsOf(query);
-  const patterns = words.map((word) => new RegExp(`(?<![\\p{L}\\p{N}])${escaped(word)}`, "giu"));
-  const hits = !words.length ? [] : window.hplabSections
-    .map((section) => [score(section, patterns), section])
-    .filter(([points]) => points > 0)
-    .sort((a, b) => b[0] - a[0])
-    .slice(0, 40);
+  const patterns = askedFor(query).map(patternOf);
+  const sections = window.hplabSections;
+  const worths = patterns.map((pattern) => worth(pattern, sections));
+  const scored = sections.map((section) => score(section, patterns, worths)).filter((one) => one.found);
+  const whole = scored.filter((one) => one.found === patterns.length);
+  const hits = (whole.length ? whole : scored).sort((a, b) => a.last - b.last || b.points - a.points).slice(0, 40);
   const found = document.getElementById("hp-found");
-  found.textContent = !words.length ? "Type a word." : hits.length === 0 ? "Nothing found. Try fewer or shorter words."
-    : hits.length === 1 ? "One section." : `${hits.length} sections.`;
-  document.getElementById("hp-hits").replaceChildren(...hits.map(([, section]) => hitItem(section, patterns)));
+  const count = hits.length === 1 ? "One section" : `${hits.length} sections`;
+  found.textContent = !patterns.length ? "Type a word." : hits.length === 0 ? "Nothing found. Try fewer or shorter words."
+    : whole.length ? `${count}.` : `No section has all words. ${count} with some of them.`;
+  document.getElementById("hp-hits").replaceChildren(...hits.map((one) => hitItem(one.section, patterns)));
 }
 
 function setUpSearch() {

@@ -1,22 +1,38 @@
-// The filter of the ledger: shows the claims that fit all choices, and the studies that have any.
+// The ledger: its filter, and the fold of the claim that a link leads to.
 "use strict";
 
 {
-  const form = document.querySelector(".hp-filter");
-  const rows = [...document.querySelectorAll(".hp-ledger tbody tr")];
+  const form = document.querySelector("#hp-ledger-filter");
+  const folds = [...document.querySelectorAll(".hp-fold[data-report]")];
+  const lists = [...document.querySelectorAll(".hp-folds")];
   const choices = [...form.querySelectorAll("select")];
+  const count = (n) => (n === 1 ? "1 claim" : `${n} claims`);
 
   const show = () => {
-    for (const row of rows) {
-      row.hidden = choices.some((one) => one.value && row.dataset[one.name] !== one.value);
+    const chosen = choices.filter((one) => one.value);
+    for (const fold of folds) fold.hidden = chosen.some((one) => fold.dataset[one.name] !== one.value);
+    for (const list of lists) {
+      const [shown, all] = [list.querySelectorAll(".hp-fold:not([hidden])").length, list.querySelectorAll(".hp-fold").length];
+      const tally = list.parentElement.querySelector(".hp-tally");
+      tally.dataset.whole ??= tally.textContent;
+      tally.textContent = chosen.length ? `${shown} of ${count(all)}` : tally.dataset.whole;
+      list.closest("section").classList.toggle("hp-empty", shown === 0);
     }
-    for (const table of document.querySelectorAll(".hp-ledger")) {
-      table.closest("section").classList.toggle("hp-empty", !table.querySelector("tbody tr:not([hidden])"));
+    const n = folds.filter((fold) => !fold.hidden).length;
+    form.querySelector("output").textContent = chosen.length ? `${n} of ${count(folds.length)}` : count(n);
+    const kept = new URLSearchParams(chosen.map((one) => [one.name, one.value]));
+    history.replaceState(history.state, "", (kept.size ? `?${kept}` : location.pathname) + location.hash);
+  };
+
+  const open = () => {
+    const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    if (!target?.matches(".hp-fold")) return;
+    if (target.hidden) {
+      for (const one of choices) one.value = "";
+      show();
     }
-    const n = rows.filter((row) => !row.hidden).length;
-    form.querySelector("output").textContent = n === 1 ? "1 claim" : `${n} claims`;
-    const kept = new URLSearchParams(choices.filter((one) => one.value).map((one) => [one.name, one.value]));
-    history.replaceState(null, "", kept.size ? `?${kept}${location.hash}` : location.pathname + location.hash);
+    target.open = true;
+    target.scrollIntoView();
   };
 
   const asked = new URLSearchParams(location.search);
@@ -26,5 +42,7 @@
   form.hidden = false;
   form.addEventListener("input", show);
   form.addEventListener("submit", (event) => event.preventDefault());
+  addEventListener("hashchange", open);
   show();
+  open();
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from hplab.analysis import estimands, phrases
@@ -13,18 +13,40 @@ if TYPE_CHECKING:
     from hplab.analysis.claims import Verdict
     from hplab.analysis.ledger import Claim
 
-WORDS = {
+WORDS = {  # the outcomes as readers see them, everywhere
     "supported": "Supported",
     "contradicted": "Contradicted",
     "inconclusive": "Inconclusive",
-    "missing": "Missing",
+    "missing": "Not run yet",
     "not-testable": "Not testable",
 }
+NO_RUNS = ("missing", "not-testable")
 
 
 def own(claim: Claim) -> str:
     """Return what a report's own data say, in words."""
     return f"{claim.own_verdict.replace('-', ' ')}. {claim.own_why}"
+
+
+def not_run(verdicts: Iterable[Verdict], kind: str) -> str:
+    """Return the claims that no run speaks about as one line an outcome, "" for none.
+
+    Args:
+        verdicts: Some of them may have runs; those are passed over.
+        kind: What the line stands in for, "claim" for boxes or "row" for a table.
+    """
+    lines = []
+    for outcome in NO_RUNS:
+        names = [named(one.claim.id, kind) for one in verdicts if one.outcome == outcome]
+        if names:
+            lines.append(f'<p class="hp-not-run">{WORDS[outcome]}: {", ".join(names)}.</p>')
+    return "".join(lines)
+
+
+def named(claim_id: str, kind: str = "") -> str:
+    """Return a claim's name as the book links it to the ledger; with a kind, a place of its own."""
+    place = f' id="{kind}-{claim_id}"' if kind else ""
+    return f'<span class="hp-claim"{place}>{html.escape(claim_id)}</span>'
 
 
 def box(verdict: Verdict) -> str:
@@ -34,11 +56,11 @@ def box(verdict: Verdict) -> str:
     quote = f" In its words: <q>{say(claim.quote)}</q>." if claim.quote else ""
     return (
         f'<section class="hp-verdict hp-{verdict.outcome}" id="claim-{say(claim.id)}" '
-        f'aria-label="Verdict on claim {say(claim.id)}: {verdict.outcome}">'
+        f'aria-label="Verdict on claim {say(claim.id)}: {WORDS[verdict.outcome].lower()}">'
         f'<p><span class="hp-verdict-word">{WORDS[verdict.outcome]}</span>{label}</p>'
         f"<blockquote>{say(claim.says)}</blockquote>"
         f'<p class="hp-verdict-reason">{say(verdict.reason)}</p>'
-        f'<p class="hp-verdict-own">Claim {say(claim.id)}, report {say(claim.report.id)}, '
+        f'<p class="hp-verdict-own">Claim {named(claim.id)}, report {say(claim.report.id)}, '
         f"{say(claim.section)}.{quote} The report's own data: {say(own(claim))}</p>"
         f"{_details(verdict)}</section>"
     )

@@ -18,6 +18,7 @@ from hplab.analysis import box, estimands, phrases, rules, sequential, stats
 from hplab.analysis.evidence import three_way
 from hplab.analysis.findings import Finding
 from hplab.analysis.ledger import Claim, Ledger, load
+from hplab.analysis.look import styled
 from hplab.analysis.quantities import Curves, Missing
 from hplab.analysis.sequential import Look
 from hplab.analysis.stats import INCONCLUSIVE, Interval
@@ -174,7 +175,7 @@ class Verdict:
         return box.box(self)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return {"text/html": box.box(self), "text/plain": repr(self)}
+        return {"text/html": styled(box.box(self)), "text/plain": repr(self)}
 
 
 class Verdicts(list[Verdict]):
@@ -188,10 +189,11 @@ class Verdicts(list[Verdict]):
         return "\n\n".join(map(repr, self))
 
     def _repr_html_(self) -> str:
-        return "".join(map(box.box, self))
+        decided = "".join(box.box(one) for one in self if one.outcome not in box.NO_RUNS)
+        return decided + box.not_run(self, "claim")
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return {"text/html": self._repr_html_(), "text/plain": repr(self)}
+        return {"text/html": styled(self._repr_html_()), "text/plain": repr(self)}
 
 
 def verdict(

@@ -42,11 +42,11 @@ def direction(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
     sides = _values(found, quantity, curves)
     if _nothing_measured(sides):
         return _open(found, quantity, sides)
-    [(first, _), (second, _)], n_cut = sides, _n_cut(sides)
-    decision = claimed_side(first - second, test["margin"], claim.alpha, cut=bool(n_cut))
+    [(first, _), (second, _)], cut = sides, _cut(sides)
+    decision = claimed_side(first - second, test["margin"], claim.alpha, cut=cut)
     when = "within" if quantity.unit == "epochs" else "after"
     said = comparison(quantities.words(quantity), decision, quantity.unit, found.arms)
-    reason = f"{on(found, when)} {said}; {_margin(decision, test)}{_cut_words(n_cut)}"
+    reason = f"{on(found, when)} {said}; {_margin(decision, test)}{_cut_words(cut)}"
     return _finding(decision, reason, quantity.unit, found, sides)
 
 
@@ -124,15 +124,15 @@ def equivalence(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
     found, quantity, sides, said = _one_or_two(claim, runs, curves)
     if _nothing_measured(sides):
         return _open(found, quantity, sides)
-    values, n_cut = _effects(test, sides), _n_cut(sides)
-    decision = same(values, test["margin"], claim.alpha, cut=bool(n_cut))
+    values, cut = _effects(test, sides), _cut(sides)
+    decision = same(values, test["margin"], claim.alpha, cut=cut)
     what, allowed = _against(test)
     end = {
         SUPPORTED: f"{what} stays inside {allowed}.",
         CONTRADICTED: f"{what} surely lies outside {allowed}.",
         INCONCLUSIVE: f"that does not settle whether {what} stays inside {allowed}.",
     }[decision.outcome]
-    reason = f"{on(found)} {said(decision)}; {end}{_cut_words(n_cut)}"
+    reason = f"{on(found)} {said(decision)}; {end}{_cut_words(cut)}"
     return _finding(decision, reason, quantity.unit, found, sides)
 
 
@@ -142,15 +142,15 @@ def difference(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
     found, quantity, sides, said = _one_or_two(claim, runs, curves)
     if _nothing_measured(sides):
         return _open(found, quantity, sides)
-    values, n_cut = _effects(test, sides), _n_cut(sides)
-    decision = not_same(values, test["margin"], claim.alpha, cut=bool(n_cut))
+    values, cut = _effects(test, sides), _cut(sides)
+    decision = not_same(values, test["margin"], claim.alpha, cut=cut)
     what, allowed = _against(test)
     end = {
         SUPPORTED: f"{what} surely lies outside {allowed}.",
         CONTRADICTED: f"{what} is surely inside {allowed}.",
         INCONCLUSIVE: f"that does not settle whether {what} lies outside {allowed}.",
     }[decision.outcome]
-    reason = f"{on(found)} {said(decision)}; {end}{_cut_words(n_cut)}"
+    reason = f"{on(found)} {said(decision)}; {end}{_cut_words(cut)}"
     return _finding(decision, reason, quantity.unit, found, sides)
 
 
@@ -211,15 +211,15 @@ def _values(found: Sample, quantity: Quantity, curves: Curves) -> Sides:
     return [quantities.values(rows, quantity, curves, found.stretch) for rows in found.rows]
 
 
-def _n_cut(sides: Sides) -> int:
-    """Return in how many seeds a time is cut off."""
-    return int(np.any([cut for _, cut in sides], axis=0).sum())
+def _cut(sides: Sides) -> np.ndarray:
+    """Return in which seeds a time is cut off."""
+    return np.any([cut for _, cut in sides], axis=0)
 
 
-def _cut_words(n_cut: int) -> str:
-    if not n_cut:
+def _cut_words(cut: np.ndarray) -> str:
+    if not cut.any():
         return ""
-    return f" In {n_cut} seeds a run passed the threshold in its first epoch or never."
+    return f" In {cut.sum()} seeds a run passed the threshold in its first epoch or never."
 
 
 def _nothing_measured(sides: Sides) -> bool:

@@ -37,6 +37,10 @@ class Evidence:
     Attributes:
         p_for: Small where the data show that the claim holds.
         p_against: Small where they show that it does not.
+
+    Example:
+        >>> Evidence(p_for=0.01, p_against=1.0).turned()
+        Evidence(p_for=1.0, p_against=0.01)
     """
 
     p_for: Any

@@ -108,12 +108,22 @@ class Decision:
 
 
 def size_of(size: Mapping[str, Any]) -> float:
-    """Return a margin on the scale that is tested: ratios as logarithms."""
+    """Return a margin on the scale that is tested: ratios as logarithms.
+
+    Example:
+        >>> size_of({"value": 2, "unit": "pp"}), round(size_of({"value": 2, "unit": "ratio"}), 3)
+        (2, 0.693)
+    """
     return math.log(size["value"]) if size["unit"] == "ratio" else size["value"]
 
 
 def shown(interval: Interval, unit: str) -> Interval:
-    """Return an interval as a reader sees it: of a ratio instead of a logarithm."""
+    """Return an interval as a reader sees it: of a ratio instead of a logarithm.
+
+    Example:
+        >>> shown(Interval(0.0, -math.log(2), math.log(2), 0.95, 5), "ratio").high.__round__(3)
+        2.0
+    """
     if unit != "ratio":
         return interval
     ends = {name: math.exp(getattr(interval, name)) for name in ("estimate", "low", "high")}
@@ -121,7 +131,11 @@ def shown(interval: Interval, unit: str) -> Interval:
 
 
 def claimed_side(
-    effects: np.ndarray, margin: Mapping[str, Any], alpha: float, *, cut: bool = False
+    effects: np.ndarray,
+    margin: Mapping[str, Any],
+    alpha: float,
+    *,
+    cut: np.ndarray | None = None,
 ) -> Decision:
     """Decide a directional claim on one effect a seed, the claimed side being positive.
 
@@ -129,38 +143,68 @@ def claimed_side(
         effects: One number a seed; logarithms for ratios.
         margin: The smallest effect that matters, with its unit.
         alpha: Two-sided level.
-        cut: Whether some values are cut off, which pulls effects towards 0; then a claim fails only
-            if the opposite holds, not for being too small.
+        cut: In which seeds a value is cut off, which pulls the effect towards 0. Then a claim fails
+            only if the opposite holds, not for being too small; and if effects are cut off that
+            speak against an outcome, there might be more of them than is seen.
+
+    Example:
+        >>> gains = np.array([0.31, 0.24, 0.28, 0.30, 0.27])
+        >>> claimed_side(gains, {"value": 0.2, "unit": "pp"}, 0.05).outcome
+        'supported'
     """
     limit = size_of(margin)
     found = evidence.beyond(effects, margin=limit)
-    if cut:
-        found = Evidence(found.p_for, evidence.beyond(effects).p_against)
+    cut = np.zeros(len(effects), bool) if cut is None else cut
+    if cut.any():
+        opposite = evidence.beyond(effects).p_against
+        found = Evidence(
+            1.0 if (effects[cut] <= 0).any() else found.p_for,
+            1.0 if (effects[cut] >= 0).any() else opposite,
+        )
     decision = _decided(found, effects, margin, alpha)
     small = decision.outcome == CONTRADICTED and not decision.interval.high < _null(margin)
-    far = () if cut else (distance(effects, limit),)
+    far = () if cut.any() else (distance(effects, limit),)
     return dataclasses.replace(decision, small=small, distances=far)
 
 
 def same(
-    effects: np.ndarray, margin: Mapping[str, Any], alpha: float, *, cut: bool = False
+    effects: np.ndarray,
+    margin: Mapping[str, Any],
+    alpha: float,
+    *,
+    cut: np.ndarray | None = None,
 ) -> Decision:
     """Decide a claim of "no difference that matters" on one effect a seed.
 
     Values that are cut off (see `claimed_side`) do not show that there is none.
+
+    Example:
+        >>> same(np.array([0.01, -0.02, 0.02]), {"value": 0.1, "unit": "pp"}, 0.05).outcome
+        'supported'
     """
     limit = size_of(margin)
     found = evidence.within(effects, margin=limit)
-    if cut:
-        found = Evidence(1.0, found.p_against)
-    far = () if cut else (distance(effects, -limit), distance(-effects, -limit))
+    cut = np.zeros(len(effects), bool) if cut is None else cut
+    if cut.any():
+        one_way = (effects[cut] * np.mean(effects) > 0).all()
+        found = Evidence(1.0, found.p_against if one_way else 1.0)
+    far = () if cut.any() else (distance(effects, -limit), distance(-effects, -limit))
     return dataclasses.replace(_decided(found, effects, margin, alpha), distances=far)
 
 
 def not_same(
-    effects: np.ndarray, margin: Mapping[str, Any], alpha: float, *, cut: bool = False
+    effects: np.ndarray,
+    margin: Mapping[str, Any],
+    alpha: float,
+    *,
+    cut: np.ndarray | None = None,
 ) -> Decision:
-    """Decide a claim that there is a difference, in whichever direction; `cut` as in `same`."""
+    """Decide a claim that there is a difference, in whichever direction; `cut` as in `same`.
+
+    Example:
+        >>> not_same(np.array([0.01, -0.02, 0.02]), {"value": 0.1, "unit": "pp"}, 0.05).outcome
+        'contradicted'
+    """
     opposite = same(effects, margin, alpha, cut=cut)
     found = opposite.evidence.turned()
     outcome = evidence.three_way(found, alpha=alpha)
@@ -184,7 +228,12 @@ def _null(margin: Mapping[str, Any]) -> float:
 
 
 def distance(effects: np.ndarray, limit: float) -> float:
-    """Return how far the mean is above a limit, in standard deviations; inf without spread."""
+    """Return how far the mean is above a limit, in standard deviations; inf without spread.
+
+    Example:
+        >>> distance(np.array([1.0, 2.0, 3.0]), 1.0)
+        1.0
+    """
     away, sd = float(np.mean(effects) - limit), float(np.std(effects, ddof=1))
     if sd > 0:
         return away / sd

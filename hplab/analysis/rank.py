@@ -27,6 +27,12 @@ def granulated(runs: pd.DataFrame, x: str, y: str, axes: Sequence[str]) -> dict[
     Returns:
         For each axis the mean tau (nan where no group has two different values), the mean of them
         as "all axes", and as "together" Kendall's tau over the whole table.
+
+    Example:
+        >>> runs = pd.DataFrame({"lr": [1, 2, 1, 2], "seed": [0, 0, 1, 1]})
+        >>> runs["sharpness"], runs["gap"] = [1.0, 2.0, 1.5, 2.5], [0.1, 0.3, 0.2, 0.1]
+        >>> granulated(runs, "sharpness", "gap", ["lr"])["lr"]
+        0.0
     """
     if not {x, y} <= set(runs):
         return dict.fromkeys((*axes, "all axes", "together"), float("nan"))

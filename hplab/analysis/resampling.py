@@ -32,6 +32,12 @@ def simultaneous_band(
 
     References:
         Hothorn, Bretz and Westfall (2008), Simultaneous inference, Biometrical Journal 50.
+
+    Example:
+        >>> curves = [[1.0, 2.0, 3.0], [1.2, 2.1, 3.3], [0.9, 2.2, 3.1]]
+        >>> band = simultaneous_band(curves)
+        >>> bool((band.low < band.estimate).all())
+        True
     """
     x = np.asarray(values, float)
     if x.ndim != 2:
@@ -65,6 +71,10 @@ def superiority(first: ArrayLike, second: ArrayLike, *, level: float = 0.95) -> 
 
     References:
         Brunner and Munzel (2000), Biometrical Journal 42; Bouthillier et al. (2021).
+
+    Example:
+        >>> superiority([3, 4, 5], [1, 2, 4]).estimate.__round__(3)
+        0.833
     """
     a, b = check_values(first, level), check_values(second, level)
     wins = (a[:, None] > b).astype(float) + 0.5 * (a[:, None] == b)

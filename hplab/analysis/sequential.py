@@ -42,6 +42,11 @@ class Look:
         first: The fewest seeds that are looked at.
         level: Two-sided level at which this look decides, where the plan as a whole has `alpha`.
         alpha: That of the plan.
+
+    Example:
+        >>> after_ten = look(10, 20)
+        >>> after_ten.interim, after_ten.fraction
+        (True, 0.5)
     """
 
     n: int

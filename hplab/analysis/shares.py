@@ -28,6 +28,11 @@ def proportion_interval(
 
     Raises:
         ValueError: If the count is outside 0..n, or the method unknown.
+
+    Example:
+        >>> found = proportion_interval(0, 40, method="exact")
+        >>> f"{found.low:.3f} to {found.high:.3f}"
+        '0.000 to 0.088'
     """
     methods = {"jeffreys": "jeffreys", "exact": "beta", "wilson": "wilson"}
     if method not in methods:
@@ -64,6 +69,12 @@ def two_part(values: ArrayLike, collapsed: ArrayLike, *, level: float = 0.95) ->
 
     Raises:
         ValueError: If the shapes differ or there are no runs.
+
+    Example:
+        >>> accuracy, collapsed = [49.0, 47.5, 7.2, 48.1], [False, False, True, False]
+        >>> found = two_part(accuracy, collapsed)
+        >>> found.collapsed.estimate, round(found.survivors.estimate, 1)
+        (0.25, 48.2)
     """
     x, gone = np.asarray(values, float), np.asarray(collapsed, bool)
     if x.shape != gone.shape or x.ndim != 1:

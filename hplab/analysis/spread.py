@@ -99,6 +99,11 @@ def between_share(values: ArrayLike, *, level: float = 0.95) -> Interval:
 
     References:
         Shrout and Fleiss (1979), Intraclass correlations, Psychological Bulletin 86.
+
+    Example:
+        >>> found = between_share([[1.0, 5.0, 9.0], [1.1, 5.1, 9.2], [0.9, 4.8, 9.1]])
+        >>> bool(found.estimate > 0.99)
+        True
     """
     x = np.asarray(values, float)
     if x.ndim != 2 or x.shape[1] < 2:
@@ -142,6 +147,12 @@ def variance_components(values: ArrayLike) -> dict[str, float]:
 
     Raises:
         ValueError: If there are fewer than two rows or columns.
+
+    Example:
+        Initial weights in rows, data orders in columns: here only the weights matter.
+
+        >>> variance_components([[1.0, 1.0], [3.0, 3.0]])
+        {'rows': 2.0, 'columns': 0.0, 'rest': 0.0}
     """
     x = np.asarray(values, float)
     if x.ndim != 2 or min(x.shape) < 2:
@@ -179,6 +190,10 @@ def pooled_width_ratio(
 
     Raises:
         ValueError: If the shapes differ, or as `mean_interval`.
+
+    Example:
+        >>> round(pooled_width_ratio([1.0, 2.0, 3.0, 5.0], [0.1] * 4, 49), 1)
+        12.9
     """
     m, sd = check_values(means, level), check_values(spreads, level)
     if m.shape != sd.shape or m.ndim != 1:

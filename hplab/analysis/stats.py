@@ -28,6 +28,11 @@ class Interval:
         level: Nominal coverage, 0..1.
         n: Seeds (or runs) it rests on.
         p: Two-sided p value against 0, where the method has one.
+
+    Example:
+        >>> found = mean_interval([0.2, 0.4, 0.3])
+        >>> 0.3 in found, 0.0 in found
+        (True, False)
     """
 
     estimate: Any
@@ -60,6 +65,11 @@ def mean_interval(values: ArrayLike, *, level: float = 0.95) -> Interval:
     Raises:
         ValueError: If there are fewer than two values, a value is not finite, or the level is not
             between 0 and 1.
+
+    Example:
+        >>> found = mean_interval([0.31, 0.24, 0.28, 0.30, 0.27])
+        >>> f"{found.estimate:.3f} ({found.low:.3f} to {found.high:.3f})"
+        '0.280 (0.246 to 0.314)'
     """
     x = check_values(values, level)
     mean, error = x.mean(-1), x.std(-1, ddof=1) / math.sqrt(x.shape[-1])
@@ -80,6 +90,11 @@ def paired_difference(first: ArrayLike, second: ArrayLike, *, level: float = 0.9
 
     Raises:
         ValueError: If the shapes differ, or as `mean_interval`.
+
+    Example:
+        >>> found = paired_difference([98.2, 98.4, 98.3], [98.0, 98.1, 98.1])
+        >>> f"{found.estimate:.2f} ({found.low:.2f} to {found.high:.2f})"
+        '0.23 (0.09 to 0.38)'
     """
     a, b = np.asarray(first, float), np.asarray(second, float)
     if a.shape != b.shape:
@@ -94,6 +109,11 @@ def independent_difference(first: ArrayLike, second: ArrayLike, *, level: float 
         first: One value a run, at least two.
         second: One value a run of the other setting; other seeds, perhaps another number of them.
         level: Nominal coverage.
+
+    Example:
+        >>> found = independent_difference([98.2, 98.4, 98.3], [98.0, 98.1, 98.1, 98.2])
+        >>> f"{found.estimate:.2f} ({found.low:.2f} to {found.high:.2f})"
+        '0.20 (0.00 to 0.40)'
     """
     a, b = check_values(first, level), check_values(second, level)
     found = stats.ttest_ind(a, b, equal_var=False, axis=-1)
@@ -114,6 +134,11 @@ def prediction_interval(values: ArrayLike, *, level: float = 0.95) -> Interval:
 
     Raises:
         ValueError: As `mean_interval`.
+
+    Example:
+        >>> found = prediction_interval([98.1, 98.3, 98.0, 98.2, 98.4])
+        >>> f"a new run: {found.low:.1f} to {found.high:.1f}"
+        'a new run: 97.7 to 98.7'
     """
     x = check_values(values, level)
     half = t_half_width(x, level) * math.sqrt(1 + 1 / x.shape[-1])
@@ -133,6 +158,12 @@ def sign_flip(differences: ArrayLike, *, n_random: int = 100_000, seed: int = 0)
 
     Raises:
         ValueError: As `mean_interval`.
+
+    Example:
+        Five seeds that all agree: 2 of the 32 patterns of signs are as far from 0.
+
+        >>> sign_flip([0.31, 0.24, 0.28, 0.30, 0.27])
+        0.0625
     """
     x = check_values(differences, 0.95)
     least = abs(x.sum()) - 1e-12 * np.abs(x).sum()  # equal sums may differ in the last digits
@@ -154,29 +185,16 @@ def holm(p_values: ArrayLike) -> np.ndarray:
 
     Args:
         p_values: Raw p values; use 1 for a test that could not be made. Shape `(m,)`.
+
+    Example:
+        >>> holm([0.01, 0.04, 0.03]).round(2).tolist()
+        [0.03, 0.06, 0.06]
     """
     p = np.asarray(p_values, float)
     order = np.argsort(p)
     adjusted = np.empty(len(p))
     adjusted[order] = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
     return np.minimum(adjusted, 1.0)
-
-
-def simultaneous_intervals(values: ArrayLike, *, level: float = 0.95) -> list[Interval]:
-    """Return one t interval a column such that all of them hold together (Bonferroni).
-
-    Args:
-        values: One row a seed, one column a quantity. Shape `(n, k)`.
-        level: Coverage of all intervals at once; each has `1 - (1 - level) / k`.
-
-    Raises:
-        ValueError: If `values` is not a table, or as `mean_interval`.
-    """
-    x = np.asarray(values, float)
-    if x.ndim != 2 or not x.shape[1]:
-        raise ValueError(f"need one row a seed and one column a quantity, got shape {x.shape}")
-    each = 1 - (1 - level) / x.shape[1]
-    return [mean_interval(column, level=each) for column in x.T]
 
 
 def log2_slopes(values: ArrayLike, x: ArrayLike) -> np.ndarray:
@@ -188,6 +206,10 @@ def log2_slopes(values: ArrayLike, x: ArrayLike) -> np.ndarray:
 
     Raises:
         ValueError: If a level is not positive, all are equal, or the shapes do not fit.
+
+    Example:
+        >>> log2_slopes([[1.0, 2.0, 3.0], [1.0, 1.0, 1.0]], [1, 2, 4]).tolist()
+        [1.0, 0.0]
     """
     y, levels = np.asarray(values, float), np.asarray(x, float)
     if levels.ndim != 1 or y.shape[-1:] != levels.shape:
@@ -207,6 +229,10 @@ def kendall(x: ArrayLike, y: ArrayLike) -> np.ndarray:
 
     Raises:
         ValueError: If the shapes differ.
+
+    Example:
+        >>> kendall([[1, 2, 3, 4]], [[1, 2, 4, 3]]).round(3).tolist()
+        [0.667]
     """
     a, b = np.asarray(x, float), np.asarray(y, float)
     if a.shape != b.shape or a.ndim != 2:
@@ -219,6 +245,10 @@ def check_values(values: ArrayLike, level: float) -> np.ndarray:
 
     Raises:
         ValueError: If there are fewer than two, one is not finite, or the level is not in (0, 1).
+
+    Example:
+        >>> check_values([1.0, 2.0], 0.95).shape
+        (2,)
     """
     x = np.asarray(values, float)
     if x.ndim < 1 or x.shape[-1] < 2:
@@ -239,7 +269,12 @@ def _signed_sums(x: np.ndarray) -> np.ndarray:
 
 
 def t_half_width(x: np.ndarray, level: float) -> np.ndarray:
-    """Return the t quantile times the standard deviation; divide by sqrt(n) for a mean."""
+    """Return the t quantile times the standard deviation; divide by sqrt(n) for a mean.
+
+    Example:
+        >>> round(float(t_half_width(np.array([1.0, 2.0, 3.0]), 0.95)), 3)
+        4.303
+    """
     n = x.shape[-1]
     return stats.t.ppf((1 + level) / 2, n - 1) * x.std(-1, ddof=1)
 
@@ -250,5 +285,10 @@ def _interval(centre: Any, half: Any, level: float, n: int, p: Any = None) -> In
 
 
 def plain(value: Any) -> Any:
-    """Return a zero-dimensional array as a float, others as they are."""
+    """Return a zero-dimensional array as a float, others as they are.
+
+    Example:
+        >>> plain(np.float64(0.5))
+        0.5
+    """
     return float(value) if np.ndim(value) == 0 else value

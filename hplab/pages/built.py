@@ -10,6 +10,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from hplab.pages import headlines
+
 VOID = frozenset("area base br col embed hr img input link meta param source track wbr".split())
 LOADING_RELS = frozenset(
     "stylesheet icon preload modulepreload preconnect dns-prefetch prefetch prerender manifest "
@@ -33,6 +35,10 @@ LOADING = {
     "use": ("href", "xlink:href"),
 }
 UNSEEN = frozenset("script style svg pre button noscript table details".split())
+UNSEARCHED = frozenset({"headerlink", "hp-unsearched", "hp-fold-head"})
+# How much a hit weighs: of a page, or of a kind of section. Pages of 0 come after all others.
+PAGE_WEIGHT = {"bibliography": 0.0, "ledger": 0.2, "originals": 0.3, "status": 0.5}
+KIND_WEIGHT = {"term": 2.0, "claim": 0.3}
 INLINE = frozenset("a abbr b code em i kbd mark q small span strong sub sup".split())
 ERROR_MARKS = ("papermill-error-cell", "An Exception was encountered at")
 _CSS_ADDRESS = re.compile(r"""(?:url\(\s*|@import\s+)(['"]?)([^'")\s;]+)\1""", re.IGNORECASE)
@@ -41,11 +47,16 @@ _ADDRESS_IN_SCRIPT = re.compile(r"""https?://(?!www\.w3\.org/)[^\s'"`)<>]+""")
 
 @dataclass
 class Section:
-    """A piece of a page that a search can find: its place, its heading, its words."""
+    """A piece of a page that a search can find: its place, its heading, its words.
+
+    Attributes:
+        kind: "term" of the glossary, "claim" for a fold of the ledger or a verdict, else "".
+    """
 
     anchor: str
     title: str = ""
     text: str = ""
+    kind: str = ""
 
 
 @dataclass
@@ -70,7 +81,8 @@ class Page:
 def read(path: Path) -> Page:
     """Parse one HTML file."""
     reader = _Reader()
-    reader.feed(path.read_text(encoding="utf-8"))
+    text = path.read_text(encoding="utf-8")
+    reader.feed(text)
     reader.close()
     page = reader.page
     page.title = " ".join(page.title.split())
@@ -78,6 +90,7 @@ def read(path: Path) -> Page:
         page.faults.append("has no <title>")
     if not page.lang:
         page.faults.append("does not name its language (<html lang>)")
+    page.faults += headlines.in_page(text)
     return page
 
 
@@ -166,16 +179,23 @@ def search_script(pages: Iterable[tuple[str, Page]]) -> str:
     """Return the script that hands all sections of (address, page) pairs to the search page."""
     rows = []
     for address, page in pages:
+        weight = PAGE_WEIGHT.get(address.removesuffix(".html"), 1.0)
         name = " ".join(page.sections[0].title.split()) if page.sections else ""
         for section in page.sections:
-            text = " ".join(section.text.split())
-            title = " ".join(section.title.split())
+            text, title = (_plain(words) for words in (section.text, section.title))
             if title and (text or section is page.sections[0]):
                 anchor = f"#{section.anchor}" if section.anchor else ""
                 url = address if section is page.sections[0] else address + anchor
-                rows.append({"page": name, "title": title, "url": url, "text": text})
+                row = {"page": name, "title": title, "url": url, "text": text}
+                row["weight"] = KIND_WEIGHT.get(section.kind, weight)
+                rows.append(row)
     lines = ",\n".join(json.dumps(row, ensure_ascii=False).replace("<", "\\u003c") for row in rows)
     return f"window.hplabSections = [\n{lines}\n];\n"
+
+
+def _plain(words: str) -> str:
+    """Return words as a reader types them: one space between them, no unseen joiners."""
+    return " ".join(words.replace("\u2060", "").split())
 
 
 class _Reader(HTMLParser):
@@ -189,6 +209,8 @@ class _Reader(HTMLParser):
         self._in_article = False
         self._heading: str | None = None
         self._quiet = 0
+        self._at: Section | None = None  # where words go now
+        self._around: list[tuple[int, Section | None]] = []  # open sections: depth, what was before
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = {name: value or "" for name, value in attrs}
@@ -201,12 +223,14 @@ class _Reader(HTMLParser):
         if tag in VOID:
             return
         self._open.append(tag)
-        if tag in UNSEEN or "headerlink" in given.get("class", ""):
+        classes = set(given.get("class", "").split())
+        is_fold = tag == "details" and "hp-fold" in classes and not given["id"].startswith("pair-")
+        if (tag in UNSEEN and not is_fold) or UNSEARCHED & classes:
             self._quiet += 1
             self._open[-1] = f"{tag}!"
         if self._in_article:
             self._part_words(tag)
-            self._note_section(tag, given)
+            self._note_section(tag, given, is_fold or "hp-verdict" in classes)
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.handle_starttag(tag, attrs)
@@ -220,6 +244,8 @@ class _Reader(HTMLParser):
         while self._open:
             name = self._open.pop()
             self._quiet -= name.endswith("!")
+            if self._around and self._around[-1][0] > len(self._open):
+                self._at = self._around.pop()[1]
             if name.rstrip("!") == tag:
                 break
         if tag == "svg" and self._svgs and not self._svgs.pop()["named"]:
@@ -242,16 +268,15 @@ class _Reader(HTMLParser):
         for mark in ERROR_MARKS:
             if mark in data:
                 self.page.faults.append("shows a cell that failed")
-        if self._in_article and not self._quiet and self.page.sections:
-            self._note_words(data)
+        if self._in_article and not self._quiet and self._at:
+            self._note_words(self._at, data)
 
     def _part_words(self, tag: str) -> None:
         """Keep the words before a block apart from those after it."""
-        if tag not in INLINE and self.page.sections and not self._heading:
-            self.page.sections[-1].text += " "
+        if tag not in INLINE and self._at and not self._heading:
+            self._at.text += " "
 
-    def _note_words(self, data: str) -> None:
-        section = self.page.sections[-1]
+    def _note_words(self, section: Section, data: str) -> None:
         if self._heading:
             section.title += data
         else:
@@ -291,10 +316,14 @@ class _Reader(HTMLParser):
         if "papermill-error-cell" in marks or "traceback" in given.get("class", "").split():
             faults.append("shows a cell that failed")
 
-    def _note_section(self, tag: str, given: dict[str, str]) -> None:
+    def _note_section(self, tag: str, given: dict[str, str], is_claim: bool) -> None:
         is_term = tag == "dt" and given.get("id", "").startswith("term-")
         is_section = tag == "section" and "id" in given
-        if is_section or is_term or (tag == "h1" and not self.page.sections):
-            self.page.sections.append(Section(given.get("id", "")))
-        if is_term or (re.fullmatch("h[1-6]", tag) and not self.page.sections[-1].title):
+        if is_section or is_claim or is_term or (tag == "h1" and not self.page.sections):
+            kind = "term" if is_term else "claim" if is_claim else ""
+            if is_section or is_claim:  # at its end the words go on where they went before
+                self._around.append((len(self._open), self._at))
+            self._at = Section(given.get("id", ""), given.get("aria-label", ""), kind=kind)
+            self.page.sections.append(self._at)
+        if is_term or (re.fullmatch("h[1-6]", tag) and not self._at.title):
             self._heading = tag

@@ -60,6 +60,39 @@ def axis(
         )
     if outside:
         clauses.append(f"{words.count(outside, 'run')} outside the frame")
+    return clauses + ([] if others else bent(table, y))
+
+
+def bent(table: pd.DataFrame, y: str) -> list[str]:
+    """That some intervals were taken on another scale, and why."""
+    n = int(table["bent"].sum())
+    if not n:
+        return []
+    scale, bound = ("logit", "0 or 100 %") if words.bounds(y)[1] == 1 else ("log", "0")
+    which = "one interval that would pass" if n == 1 else f"{n} intervals that would pass"
+    return [f"{which} {bound} {'is' if n == 1 else 'are'} taken on the {scale} scale"]
+
+
+def off_log(what: str, values: Sequence[float]) -> list[str]:
+    """How many values have no place on a logarithmic axis, as they are 0 or less."""
+    lost = [value for value in values if math.isfinite(value) and value <= 0]
+    if not lost:
+        return []
+    they = "is not above 0 and has" if len(lost) == 1 else "are not above 0 and have"
+    return [f"{words.count(len(lost), what)} {they} no place on the logarithmic axis"]
+
+
+def fallen(table: pd.DataFrame, names: Names, *, means: bool) -> list[str]:
+    """Which means and how many runs lie at or below 0, where a logarithmic axis has no place."""
+    x, y, by = names
+    clauses = off_log("run", [value for values in table["values"] for value in values])
+    low = table[table["mean"] <= 0] if means else table[:0]
+    told = [
+        f"{words.number(y, cell['mean'])} at {at(cell, [name for name in (x, by) if name])}"
+        for _, cell in low.iterrows()
+    ]
+    if told:
+        clauses.append(f"so has a mean (\u25bc at the lower edge): {words.listed(told)}")
     return clauses
 
 
@@ -81,6 +114,7 @@ def isolation(
     groups = [part for _, part in summary.parts(table, x)]
     clauses += [PASSED_OVER] if any(summary.passed_over(part, y) for part in groups) else []
     clauses += [_edge_clause([(None, side)], x, None)] if side else []
+    clauses += bent(table[table["chosen"]], y)
     if tried.max() > 1:
         clauses.append("picking the best of several on the runs that are shown is optimistic")
     for name in over:
@@ -193,7 +227,7 @@ def shown(table: pd.DataFrame, keys: Sequence[str], y: str, *, means: bool = Tru
     columns: dict[str, list[str]] = {
         words.quantity(name): [words.setting(value, name) for value in table[name]] for name in keys
     }
-    half = (table["high"] - table["low"]) / 2
+    half = (table["high"] - table["low"]) / 2  # says how many digits
     if means:
         for name, column in (("mean", "mean"), ("95 % from", "low"), ("to", "high")):
             columns[f"{name}{unit}"] = [

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from hplab.analysis import phrases
+from hplab.analysis.box import WORDS
 from hplab.analysis.claims import Verdict
 from hplab.trial import unknown
 
@@ -48,10 +49,11 @@ def table(verdicts: Sequence[Verdict]) -> str:
     for verdict in verdicts:
         own = verdict.claim.own_verdict.replace("-", " ")
         lines.append(
-            f"{verdict.claim.id:6} {own:17} {verdict.outcome:13} {verdict.n or '':>5}  "
+            f"{verdict.claim.id:6} {own:17} {WORDS[verdict.outcome].lower():13} "
+            f"{verdict.n or '':>5}  "
             f"{effect(verdict)}".rstrip()
         )
-    counts = Counter(verdict.outcome for verdict in verdicts)
+    counts = Counter(WORDS[verdict.outcome].lower() for verdict in verdicts)
     said = ", ".join(f"{n} {outcome}" for outcome, n in counts.most_common())
     return "\n".join([*lines, f"{len(verdicts)} claims: {said}"])
 

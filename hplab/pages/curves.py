@@ -66,7 +66,7 @@ def learning_curves(
     final = _final(table)
     return Figure(
         draw,
-        caption=_caption(final, metrics, by, others, step, table),
+        caption=_caption(final, metrics, by, others, step, table, log=log_y),
         alt=_alt(final, metrics, by),
         data=means,
         shown=_shown(means, metrics, by),
@@ -188,7 +188,7 @@ def _means(
         head = {by: level} if by else {}
         for epoch, now in _converged(part).groupby("epoch"):
             for metric in metrics:
-                mean = summary.mean_of(now[metric].astype(float))
+                mean = summary.mean_of(now[metric].astype(float), metric)
                 ends = {"mean": mean.estimate, "low": mean.low, "high": mean.high, "n": mean.n}
                 rows.append({**head, "epoch": int(epoch), "metric": metric, **ends})
     columns = [*([by] if by else []), "epoch", "metric", "mean", "low", "high", "n"]
@@ -224,6 +224,8 @@ def _caption(
     others: Sequence[str],
     step: int,
     table: pd.DataFrame,
+    *,
+    log: bool,
 ) -> str:
     y = next((metric for metric in metrics if metric.startswith("val_")), metrics[0])
     what = words.listed([words.quantity(metric) for metric in metrics])
@@ -241,6 +243,8 @@ def _caption(
     lost = int(summary.diverged(final, y).sum())
     if lost and not others:
         clauses.append("means are over the runs that did not diverge")
+    if log:
+        clauses += captions.off_log("point", table[list(metrics)].to_numpy(float).ravel())
     return captions.full(clauses, lost=lost, total=len(final), runs=table)
 
 

@@ -52,7 +52,7 @@ def tables(
     from hplab.pages import bench_page, ledger_page, margins_page, precision_page
 
     return {
-        **ledger_page.tables(notebooks, store),
+        **ledger_page.tables(notebooks, store, repository=repository),
         **bench_page.tables(_bench_folder(store)),
         **margins_page.tables(_bench_folder(store)),
         **precision_page.tables(store),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 import html
 import re
@@ -13,11 +14,33 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure as Canvas
 
+from hplab.analysis.look import styled
 from hplab.pages import svg, words
 from hplab.trial import HplabError
 
 MOST_ROWS = 40  # of the table behind "Show data"
+NO_TRIALS = "none of these trials is recorded"
+NOTHING = "Nothing to show yet"  # a published page must not say so: see `study_pages`
 SUFFIXES = (".svg", ".png", ".pdf", ".csv")
+# Where styles and SVG are stripped, `hidden` keeps what is left of the drawing, its labels, unseen.
+_STILL = "<style>.hp-drawn[hidden]{{display:contents}}.hp-still{{display:none}}</style>"
+_STILL += '<img class="hp-still" alt="{alt}" src="data:image/png;base64,{picture}">'
+_STILL += '<div class="hp-drawn" hidden="hidden">{drawing}</div>'
+_STILL_AGAIN = re.compile(
+    r'<style>\.hp-drawn[^<]*</style><img class="hp-still"[^>]*><div class="hp-drawn"[^>]*>'
+    r"(<svg.*?</svg>)</div>",
+    re.DOTALL,
+)
+
+
+def with_still(drawing: str, picture: str, alt: str) -> str:
+    """The drawing (SVG) with a PNG, in base64, that is seen where SVG and styles are stripped."""
+    return _STILL.format(alt=html.escape(alt), picture=picture, drawing=drawing)
+
+
+def without_still(markup: str) -> str:
+    """The markup of a page with drawings alone: the book needs no PNG beside them."""
+    return _STILL_AGAIN.sub(r"\1", markup)
 
 
 class Html:
@@ -32,15 +55,15 @@ class Html:
         self.html, self.text = markup, text
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return {"text/html": self.html, "text/plain": self.text}
+        return {"text/html": styled(self.html), "text/plain": self.text}
 
     def __repr__(self) -> str:
         return self.text
 
 
-def nothing_recorded(why: str = "none of these trials is recorded") -> Html:
+def nothing_recorded(why: str = NO_TRIALS) -> Html:
     """What stands in place of a figure or table while there are no runs to make it from."""
-    text = f"Nothing to show yet: {why}."
+    text = f"{NOTHING}: {why}."
     return Html(f'<p class="hp-note">{text}</p>', text)
 
 
@@ -112,19 +135,40 @@ class Figure:
         return svg.theme(raw, title=title, description=self.alt)
 
     @property
+    def png(self) -> bytes:
+        """The figure as a small PNG on white, for what shows no SVG: a fresh one at every call."""
+        with mpl.rc_context(svg.settings()):
+            return svg.picture(self.figure)
+
+    @property
     def html(self) -> str:
         """The figure with its caption and table, ready for a page; ids differ at every call."""
+        return self._markup(svg.once_more(self.svg))
+
+    def _markup(self, drawing: str) -> str:
         rows, note = self.shown, "The data of this figure"
         if len(rows) > MOST_ROWS:
             rows, note = rows.head(MOST_ROWS), f"The first {MOST_ROWS} of {len(rows)} rows"
         return (
-            f'<figure class="hp-figure">{svg.once_more(self.svg)}'
+            f'<figure class="hp-figure">{drawing}'
             f"<figcaption>{words.unbroken(html.escape(self.caption))}</figcaption>"
             f"<details><summary>Show data</summary>{table(rows, note)}</details></figure>"
         )
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return {"text/html": self.html, "text/plain": repr(self)}
+        """What a notebook keeps: the SVG, and a PNG for every reader that shows no SVG.
+
+        PDF takes the PNG of the bundle. GitHub, and JupyterLab while it does not trust a notebook,
+        take the HTML and strip it of SVG and styles; so the PNG is in the HTML too, where only a
+        style hides it.
+        """
+        picture = base64.b64encode(self.png).decode()
+        drawing = with_still(svg.once_more(self.svg), picture, self.alt)
+        return {
+            "text/html": styled(self._markup(drawing)),
+            "image/png": picture,
+            "text/plain": repr(self),
+        }
 
     def __repr__(self) -> str:
         return f"Figure: {self.caption}"

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from hplab.analysis import ledger, stats
+from hplab.analysis import bounded, ledger, stats
 from hplab.pages import captions, marks, scales, summary, svg, words
 from hplab.pages.figure import Figure, Html, nothing_recorded
 from hplab.trial import HplabError, unknown
@@ -28,12 +28,13 @@ def compare(
     y: str | Sequence[str] = "val_acc",
     *,
     by: str = "lr",
+    where: Mapping[str, Any] | None = None,
 ) -> Figure | Html:
     """Draw published numbers as diamonds beside our runs, a row for each value of `by`.
 
     A report gives one run. The question it can answer is whether that run could be one of ours, so
     each row has, behind our mean and its 95 % interval, the 95 % prediction interval for one new
-    run.
+    run. Where none of ours is recorded the diamonds stand alone, and the caption says so.
 
     Args:
         published: What was published, in units of the table (accuracies as shares): the number of a
@@ -43,22 +44,26 @@ def compare(
         runs: One row a trial.
         y: Column of the metric; several columns make a panel each.
         by: Column that tells the rows apart.
+        where: Which of a report's published runs are meant: values of their other columns.
 
     Raises:
-        HplabError: If a column or report is missing, a published accuracy is no share, no value of
-            `by` is both published and run, or the runs of a row differ in more than their seed.
+        HplabError: If a column or report is missing, a published accuracy is no share, two runs
+            were published for one value of `by`, no value of `by` is both published and run, or
+            the runs of a row differ in more than their seed.
     """
-    if runs.empty:
-        return nothing_recorded()
     metrics = [y] if isinstance(y, str) else list(y)
-    summary.require(runs, by, *metrics, what="plots.compare")
+    if len(runs):
+        summary.require(runs, by, *metrics, what="plots.compare")
     differs = ""
     if isinstance(published, str):
         report = _report(published)
         differs = _differs(report.setting, runs)
-        published = pd.DataFrame(report.published)
-    table = _joined(_published(published, metrics, by), runs, metrics, by)
-    others = summary.mixed(runs[runs[by].isin(table[by])], [by])
+        published = _those(pd.DataFrame(report.published), where or {})
+    theirs = _published(published, metrics, by)
+    table = _joined(theirs, runs, metrics, by) if len(runs) else _alone(theirs)
+    if table.empty:
+        return nothing_recorded()
+    others = summary.mixed(runs[runs[by].isin(table[by])], [by]) if len(runs) else []
     if others:
         raise HplabError(f"plots.compare: {captions.also(others)}; keep one value of it")
     order = summary.levels(table[by])
@@ -70,7 +75,7 @@ def compare(
         axs[0].set_yticks(range(len(order)), [words.setting(level) for level in order])
         axs[0].set_ylim(-0.6, len(order) - 0.4)
         axs[0].set_ylabel(words.quantity(by))
-        marks.legend(fig, "", _keys(bool(table["low"].notna().any())))
+        marks.legend(fig, "", _keys(bool(table["low"].notna().any()), ours_too=len(runs) > 0))
 
     return Figure(
         draw,
@@ -89,6 +94,14 @@ def _report(number: str) -> ledger.Report:
     return reports[number]
 
 
+def _those(published: pd.DataFrame, where: Mapping[str, Any]) -> pd.DataFrame:
+    """The published runs with these values."""
+    summary.require(published, *where, what="plots.compare (where)")
+    for name, value in where.items():
+        published = published[published[name] == value]
+    return published
+
+
 def _differs(setting: Mapping[str, Any], runs: pd.DataFrame) -> str:
     """What the runs do not share with the report's setting, in words; "" if nothing."""
     found = []
@@ -105,6 +118,12 @@ def _published(published: Any, metrics: Sequence[str], by: str) -> pd.DataFrame:
     """The published numbers in long form: `by`, "metric", "published"."""
     if isinstance(published, pd.DataFrame):
         summary.require(published, by, *metrics, what="plots.compare (published)")
+        if (twice := published[by].duplicated()).any():
+            level = words.setting(published.loc[twice, by].iloc[0])
+            raise HplabError(
+                f"plots.compare: more than one published run has {by} {level}; say with `where` "
+                "which is meant"
+            )
         found = {row[by]: row for row in published.to_dict("records")}
     else:
         found = {k: v if isinstance(v, Mapping) else {metrics[0]: v} for k, v in published.items()}
@@ -134,8 +153,7 @@ def _joined(
             match = ours[summary.select(ours, by, row[by])]
             if len(match):
                 cell = match.iloc[0].to_dict()
-                new = stats.prediction_interval(cell["values"]) if cell["n"] > 1 else None
-                ends = (new.low, new.high) if new else (math.nan, math.nan)
+                ends = _one_new_run(cell["values"], metric)
                 rows.append({**cell, **row, "new_low": ends[0], "new_high": ends[1]})
     if not rows:
         tested = words.listed([words.setting(level) for level in summary.levels(runs[by])], 12)
@@ -143,6 +161,21 @@ def _joined(
     table = pd.DataFrame(rows)
     inside = (table["published"] >= table["new_low"]) & (table["published"] <= table["new_high"])
     return table.assign(inside=inside)
+
+
+def _one_new_run(values: Sequence[float], y: str) -> tuple[float, float]:
+    """The prediction interval for one new run, as far as `y` can be; NaN from fewer than two."""
+    if len(values) < 2:
+        return math.nan, math.nan
+    new = bounded.within(stats.prediction_interval(values), *words.bounds(y, values))
+    return new.low, new.high
+
+
+def _alone(published: pd.DataFrame) -> pd.DataFrame:
+    """The table of `_joined` for rows of which none of our runs is recorded."""
+    unknown = dict.fromkeys(("mean", "low", "high", "new_low", "new_high"), math.nan)
+    alone = published.assign(**unknown, n=0, n_diverged=0, inside=False)
+    return alone.assign(values=[[] for _ in range(len(alone))])
 
 
 def _panel(ax: Axes, table: pd.DataFrame, y: str, by: str, order: Sequence[Any]) -> None:
@@ -177,16 +210,14 @@ def _panel(ax: Axes, table: pd.DataFrame, y: str, by: str, order: Sequence[Any])
     ax.set_xlabel(words.label(y))
 
 
-def _keys(with_intervals: bool) -> list[tuple[str, Any]]:
+def _keys(with_intervals: bool, *, ours_too: bool) -> list[tuple[str, Any]]:
     ours, theirs = marks.look(0), marks.look(1)
     dot = Line2D([], [], color=ours.colour, marker="o", ls="none", ms=5, mec="none", alpha=0.5)
     mean = Line2D([], [], color=ours.colour, marker="o", lw=2, ms=7, mec=svg.PAPER)
     diamond = {"color": theirs.colour, "marker": "D", "ms": 9, "mec": svg.PAPER}
-    keys = [
-        ("published", Line2D([], [], ls="none", **diamond)),
-        ("our runs", dot),
-        ("our mean", mean),
-    ]
+    keys = [("published", Line2D([], [], ls="none", **diamond))]
+    if ours_too:
+        keys += [("our runs", dot), ("our mean", mean)]
     if with_intervals:
         keys.append(("one new run", Patch(color=ours.colour, alpha=0.16, lw=0)))
     return keys
@@ -197,6 +228,11 @@ def _caption(
 ) -> str:
     what = words.listed([words.quantity(metric) for metric in metrics])
     first = table.iloc[0]
+    if runs.empty:
+        lead = f"published {what}: {words.number(first['metric'], first['published'])} at "
+        lead += captions.at(first, [by])
+        alone = "one run of the report each; none of ours at its setting is recorded yet"
+        return words.sentence(f"{lead}; {alone}")
     inside, known = int(table["inside"].sum()), int(table["new_low"].notna().sum())
     lead = (
         f"published {what} (diamonds) beside our runs: "
@@ -223,13 +259,18 @@ def _alt(table: pd.DataFrame, by: str) -> str:
     told = []
     for _, cell in table.iterrows():
         y = cell["metric"]
+        if not cell["n"]:
+            number = words.number(y, cell["published"])
+            told.append(f"{words.quantity(y)} at {captions.at(cell, [by])}: published {number}")
+            continue
         side = "within" if cell["inside"] else "outside"
         told.append(
             f"{words.quantity(y)} at {captions.at(cell, [by])}: published "
             f"{words.number(y, cell['published'])}, our mean {words.number(y, cell['mean'])}, "
             f"{side} the prediction interval"
         )
-    return f"Published numbers beside our runs; {'; '.join(told)}"
+    lead = "Published numbers beside our runs" if table["n"].any() else "Published numbers"
+    return f"{lead}; {'; '.join(told)}"
 
 
 def _shown(table: pd.DataFrame, by: str) -> pd.DataFrame:

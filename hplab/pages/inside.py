@@ -90,6 +90,7 @@ def layers(
         )
     summary.require(profiles, by, what="plots.layers")
     known = profiles[np.isfinite(profiles[column].astype(float))]
+    fallen = captions.off_log("value", known[column]) if y != "dead" else []
     if y != "dead":
         known = known[known[column] > 0]
     table = known.groupby([by, "layer"], sort=False)[column].median().reset_index()
@@ -124,6 +125,7 @@ def layers(
     clauses = [
         f"{_NAMES[y]} layer by layer {moment}: median over seeds (line), every seed a dot",
         f"n = {words.span(n)} seeds",
+        *fallen,
     ]
     told = [
         f"{words.setting(level)} from {part[column].iloc[0]:.2g} to {part[column].iloc[-1]:.2g}"

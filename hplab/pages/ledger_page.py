@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hplab.analysis import published
-from hplab.analysis.claims import MISSING, SCALED, UNTESTABLE, Verdict
-from hplab.analysis.ledger import Claim, load
-from hplab.pages import claims_text, seeds_page
+from hplab.analysis.claims import SCALED, Verdict
+from hplab.analysis.ledger import load
+from hplab.pages import claim_fold, columns, seeds_page
+from hplab.pages.columns import OWN_DATA, RERUN, TONES
 
 STUDIES = {
     "learning-rate": "Learning rate",
@@ -26,29 +26,12 @@ STUDIES = {
     "kl-plateau": "The KL plateau",
     "sharpness": "Sharpness",
 }
-OWN = {
-    "supported": "Supported",
-    "contradicted": "Contradicted",
-    "mixed": "Mixed",
-    "unclear": "Unclear",
-    "invalid-evidence": "Evidence invalid",
-    "not-tested": "Never tested",
-    "not-available": "No data published",
-    "not-applicable": "Not applicable",
-}
-RERUN = {
-    "supported": "Supported",
-    "contradicted": "Contradicted",
-    "inconclusive": "Inconclusive",
-    MISSING: "Not run yet",
-    UNTESTABLE: "Not testable",
-}
-# Which colour and mark a word has; the rest stand in the neutral one.
-_TONES = ("supported", "contradicted", "inconclusive")
 _SCRIPT = '<script defer src="_static/ledger.js"></script>'
 
 
-def tables(notebooks: Sequence[Path], store: Any = None) -> dict[str, Callable[[], str]]:
+def tables(
+    notebooks: Sequence[Path], store: Any = None, *, repository: str = ""
+) -> dict[str, Callable[[], str]]:
     """Return the tables of claims by the name that a page asks for; judged once, when asked."""
 
     @functools.lru_cache(maxsize=1)
@@ -60,7 +43,8 @@ def tables(notebooks: Sequence[Path], store: Any = None) -> dict[str, Callable[[
     return {
         **seeds_page.tables(judged),
         "claim-counts": lambda: counts(judged()),
-        "ledger": lambda: whole(judged(), places(notebooks)),
+        "ledger-filter": lambda: chooser(judged()),
+        "ledger": lambda: whole(judged(), places(notebooks), _files(store, repository)),
         "rules": rules,
         "changes": changes,
         **{
@@ -110,29 +94,58 @@ def counts(verdicts: Sequence[Verdict]) -> str:
 def _counted(verdicts: Sequence[Verdict]) -> list[int]:
     own = Counter(verdict.claim.own_verdict for verdict in verdicts)
     ours = Counter(verdict.outcome for verdict in verdicts)
-    return [len(verdicts), own["supported"], own["contradicted"], *(ours[w] for w in _TONES)]
+    return [len(verdicts), own["supported"], own["contradicted"], *(ours[w] for w in TONES)]
 
 
-def whole(verdicts: Sequence[Verdict], where: Mapping[str, str]) -> str:
-    """The ledger: a heading and a table a study, and above them the filter for who has scripts."""
-    parts = [_raw(f"{_filter(verdicts)}{_SCRIPT}")]
+def whole(
+    verdicts: Sequence[Verdict],
+    where: Mapping[str, str],
+    files: Callable[[Verdict], Mapping[str, str]] = lambda _: {},
+) -> str:
+    """The ledger: a heading a study and a fold a claim.
+
+    Args:
+        verdicts: One a claim.
+        where: The address in a study of each claim that has one.
+        files: Gives the files of a verdict's records: name to address.
+    """
+    parts = []
     for study, title in STUDIES.items():
         mine = [verdict for verdict in verdicts if verdict.claim.study == study]
         if not mine:
             continue
-        rows = "".join(_row(verdict, where.get(verdict.claim.id)) for verdict in mine)
-        head = "".join(
-            f'<th scope="col">{name}</th>'
-            for name in ("Claim", "What the report says", "Its own data", "Our re-run")
+        folds = "".join(
+            claim_fold.fold(verdict, where.get(verdict.claim.id), files) for verdict in mine
         )
-        parts.append(f"## {title}\n\n{_tally(mine)}")
-        parts.append(
-            _raw(
-                f'<table class="hp-ledger"><thead><tr>{head}</tr></thead>'
-                f"<tbody>{rows}</tbody></table>"
-            )
-        )
+        tally = f'<p class="hp-tally">{_tally(mine)}</p>'
+        parts.append(f"## {title}")
+        parts.append(_raw(tally + _folds(folds, [column.title for column in columns.COLUMNS])))
     return "\n\n".join(parts)
+
+
+def _folds(folds: str, titles: Sequence[str]) -> str:
+    """Return a list of folds under a line that names what their cells are."""
+    head = "".join(f"<span>{title}</span>" for title in ("Claim", "What the report says", *titles))
+    return (
+        f'<div class="hp-folds" style="--hp-cells: {len(titles)}">'
+        f'<div class="hp-folds-head hp-unsearched" aria-hidden="true">{head}</div>{folds}</div>'
+    )
+
+
+def _files(store: Any, repository: str) -> Callable[[Verdict], Mapping[str, str]]:
+    """Return what gives the files of a verdict's records, with their addresses."""
+    from hplab.analysis import rerun
+
+    committed = store or rerun.committed_store()
+
+    def files(verdict: Verdict) -> dict[str, str]:
+        tables = verdict.finding.sample.rows if verdict.finding else ()
+        keys = {key for table in tables for key in table["key"]}
+        paths = {path for key in keys if (path := committed.file_of(key))}
+        names = [str(p.relative_to(committed.root)) for p in paths if committed.root in p.parents]
+        return {name: f"{repository}/blob/main/book/results/{name}" for name in sorted(names)}
+
+    return files
 
 
 def rules() -> str:
@@ -153,30 +166,25 @@ def changes() -> str:
 
 
 def original(verdicts: Sequence[Verdict], report: str, where: Mapping[str, str]) -> str:
-    """One report's claims with its number, ours, both verdicts, and why they differ."""
+    """One report's claims with its number, ours, both verdicts; why they differ is in the fold."""
     mine = [verdict for verdict in verdicts if verdict.claim.report.id == report]
-    head = ("Claim", "What the report says", "Its number", "Ours", "Its own data", "Our re-run")
-    titles = "".join(f'<th scope="col">{name}</th>' for name in head)
-    rows = "".join(_pair(verdict, where.get(verdict.claim.id)) for verdict in mine)
+    folds = "".join(_pair(verdict, where.get(verdict.claim.id)) for verdict in mine)
     about = mine[0].claim.report
-    return f"{about.caveat}\n\nIts numbers: {about.source}\n\n" + _raw(
-        f'<table class="hp-ledger hp-pairs"><thead><tr>{titles}</tr></thead>'
-        f"<tbody>{rows}</tbody></table>"
-    )
+    titles = [title for title, _ in _NUMBERS] + [OWN_DATA.title, RERUN.title]
+    return f"{about.caveat}\n\nIts numbers: {about.source}\n\n{_raw(_folds(folds, titles))}"
 
 
 def _original(judged: Callable[[], list[Verdict]], report: str, notebooks: Sequence[Path]) -> str:
     return original(judged(), report, places(notebooks))
 
 
-def _filter(verdicts: Sequence[Verdict]) -> str:
-    """Three choices, hidden until the script finds them."""
+def chooser(verdicts: Sequence[Verdict]) -> str:
+    """The filter of the ledger: a few choices, hidden until the script finds them."""
     claims = [verdict.claim for verdict in verdicts]
     reports = {claim.report.id: f"report {claim.report.id}" for claim in claims}
     choices = (
         ("report", "Report", reports),
-        ("own", "Its own data", {name: OWN[name] for name in OWN}),
-        ("rerun", "Our re-run", RERUN),
+        *((column.name, column.title, column.words) for column in columns.COLUMNS),
         ("primary", "Kind", {"yes": "primary claims"}),
     )
     boxes = "".join(
@@ -185,54 +193,40 @@ def _filter(verdicts: Sequence[Verdict]) -> str:
         + "</select></label>"
         for name, title, words in choices
     )
-    return (
-        f'<form class="hp-filter" hidden>{boxes}'
-        f'<output aria-live="polite">{len(claims)} claims</output></form>'
+    return _raw(
+        f'<form class="hp-filter" id="hp-ledger-filter" hidden>{boxes}'
+        f'<output aria-live="polite">{len(claims)} claims</output></form>{_SCRIPT}'
     )
 
 
 def _tally(verdicts: Sequence[Verdict]) -> str:
+    words = RERUN.words
     ours = Counter(verdict.outcome for verdict in verdicts)
-    said = ", ".join(f"{ours[word]} {RERUN[word].lower()}" for word in RERUN if ours[word])
+    said = ", ".join(f"{ours[word]} {words[word].lower()}" for word in words if ours[word])
     return f"{len(verdicts)} claims; our re-runs: {said}."
 
 
-def _row(verdict: Verdict, place: str | None) -> str:
-    claim, say = verdict.claim, html.escape
-    return (
-        f'<tr id="{claim.id}" data-report="{claim.report.id}" data-own="{claim.own_verdict}" '
-        f'data-rerun="{verdict.outcome}" data-primary="{"yes" if claim.primary else "no"}">'
-        f'<th scope="row">{_name(claim, place)}<small>report {claim.report.id}, '
-        f"{_section(claim)}{', primary' if claim.primary else ''}</small></th>"
-        f'<td data-head="What the report says">{say(claim.says)}<small>{_test(claim)}</small></td>'
-        f'<td data-head="Its own data">{_word(OWN[claim.own_verdict], claim.own_verdict)} '
-        f"{say(claim.own_why)}</td>"
-        f'<td data-head="Our re-run">{_word(RERUN[verdict.outcome], verdict.outcome)} '
-        f"{say(_ours(verdict))}</td></tr>"
-    )
+# What the page of originals shows of a claim before the verdicts: title and number.
+_NUMBERS = (("Its number", columns.their_number), ("Ours", columns.our_number))
 
 
 def _pair(verdict: Verdict, place: str | None) -> str:
-    claim, say = verdict.claim, html.escape
-    theirs = published.effect(claim)
-    number = claims_text.number(*theirs) if theirs else say(claim.own_why)
-    ours = claims_text.effect(verdict) or (say(_ours(verdict)) if verdict.n else "")
-    seeds = f"<small>{verdict.n} seeds, {say(verdict.kind)}</small>" if verdict.n else ""
-    return (
-        f'<tr><th scope="row">{_name(claim, place)}</th>'
-        f'<td data-head="What the report says">{say(claim.says)}</td>'
-        f'<td data-head="Its number">{number}</td>'
-        f'<td data-head="Ours">{ours}{seeds}</td>'
-        f'<td data-head="Its own data">{_word(OWN[claim.own_verdict], claim.own_verdict)}</td>'
-        f'<td data-head="Our re-run">{_word(RERUN[verdict.outcome], verdict.outcome)}'
-        f"<small>{say(_why_apart(verdict))}</small></td></tr>"
-    )
+    claim, say = verdict.claim, columns.shown
+    cells = [(title, say(number(verdict))) for title, number in _NUMBERS]
+    cells += [(column.title, column.word(verdict)) for column in (OWN_DATA, RERUN)]
+    facts = [
+        ("Why they differ", say(_why_apart(verdict))),
+        *((column.title, say(column.why(verdict))) for column in (OWN_DATA, RERUN)),
+        ("How it is decided", f'<a href="ledger.html#{claim.id}">{claim.id} in the ledger</a>'),
+        ("In the book", f'<a href="{place}">where a study decides it</a>' if place else ""),
+    ]
+    return claim_fold.entry(f"pair-{claim.id}", claim.id, say(claim.says), cells, facts)
 
 
 def _why_apart(verdict: Verdict) -> str:
     """Return why the two verdicts differ, if they do."""
     claim = verdict.claim
-    if verdict.outcome not in _TONES or verdict.outcome == claim.own_verdict:
+    if verdict.outcome not in TONES or verdict.outcome == claim.own_verdict:
         return ""
     if claim.own_cause:
         return claim.own_cause
@@ -244,43 +238,6 @@ def _why_apart(verdict: Verdict) -> str:
             return "Scaled-down runs, and few of them, may not settle it."
         return "More seeds are needed to tell."
     return "Its verdict rests on one run a setting, ours on several."
-
-
-def _ours(verdict: Verdict) -> str:
-    if verdict.outcome == MISSING and not verdict.label:
-        return ""
-    label = f"({verdict.label[:1].upper()}{verdict.label[1:]}.)" if verdict.label else ""
-    return f"{verdict.reason} {label}".strip()
-
-
-def _name(claim: Claim, place: str | None) -> str:
-    return f'<a href="{place}">{claim.id}</a>' if place else claim.id
-
-
-def _section(claim: Claim) -> str:
-    return f"section {claim.section}" if claim.section[:1].isdigit() else html.escape(claim.section)
-
-
-def _test(claim: Claim) -> str:
-    """Return the type of test, linked to its rule, and its margin."""
-    kind = claim.test["type"]
-    words = [f'<a href="#rule-{kind}">{kind.replace("_", " ")}</a>']
-    if size := claim.test.get("margin"):
-        factor = "factor " if size["unit"] == "ratio" else ""
-        if size["value"]:
-            words.append(f"margin {factor}{size['value']:g}{_unit(size['unit'])}")
-    if kind != "none":
-        words.append(f"{claim.seeds} seeds planned")
-    return f"Test: {', '.join(words)}."
-
-
-def _unit(unit: str) -> str:
-    return "" if unit in ("ratio", "none", "share", "tau") else f" {unit}"
-
-
-def _word(word: str, kind: str) -> str:
-    tone = f" hp-{kind}" if kind in _TONES else ""
-    return f'<strong class="hp-word{tone}">{word}.</strong>'
 
 
 def _raw(markup: str) -> str:

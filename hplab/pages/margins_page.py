@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -34,14 +35,27 @@ def tables(folder: Path) -> dict[str, Callable[[], str]]:
     }
 
 
+def rows(found: dict[str, Any]) -> list[Row]:
+    """Return the rates of the benchmark's file, one row a kind, truth and sort of world."""
+    sorts = list(itertools.product(found["seeds"], (False, True), (False, True)))
+    return [
+        {
+            **{"kind": kind, "where": where, "truth": truth, "n": n},
+            **{"heavy": heavy, "paired": paired, "supported": pair[0], "contradicted": pair[1]},
+        }
+        for kind, where, truth, rates in found["rates"]
+        for (n, heavy, paired), pair in zip(sorts, rates, strict=True)
+    ]
+
+
 def worlds(found: dict[str, Any]) -> str:
     """Say how many worlds were made up, and how far a rate may lie from the truth by luck."""
     luck = 200 * (0.025 * 0.975 / found["worlds"]) ** 0.5
     return (
-        f"Each number rests on {found['worlds']:,} made-up worlds, so a true rate of 2.5 % shows as "
-        f"{2.5 - luck:.1f} to {2.5 + luck:.1f} %. Runs scatter normally in half of the worlds and in "
-        "the other half with heavy tails, as Student's *t* with four degrees of freedom does; "
-        "settings share their seeds' luck or do not. Of these four the worst is shown."
+        f"Each number rests on {found['worlds']:,} made-up worlds, so a true rate of 2.5 % shows "
+        f"as {2.5 - luck:.1f} to {2.5 + luck:.1f} %. Runs scatter normally in half of the worlds "
+        "and in the other half with heavy tails, as Student's *t* with four degrees of freedom "
+        "does; settings share their seeds' luck or do not. Of these four the worst is shown."
     )
 
 
@@ -51,10 +65,10 @@ def wrong(found: dict[str, Any]) -> str:
     Of normal and heavy-tailed, paired and unpaired runs the worst is shown.
     """
 
-    def worst(rows: Sequence[Row]) -> str:
-        return f"{100 * max(max(row['supported'], row['contradicted']) for row in rows):.1f}"
+    def worst(some: Sequence[Row]) -> str:
+        return f"{100 * max(max(row['supported'], row['contradicted']) for row in some):.1f}"
 
-    at_margin = [row for row in found["rows"] if row["truth"] == _MARGIN and not _one_right(row)]
+    at_margin = [row for row in rows(found) if row["truth"] == _MARGIN and not _one_right(row)]
     return _by_seeds(at_margin, worst)
 
 
@@ -65,19 +79,19 @@ def power(found: dict[str, Any]) -> str:
     """
 
     def least(truth: str, word: str) -> Callable[[Sequence[Row]], str]:
-        def rate(rows: Sequence[Row]) -> str:
-            mine = [row[word] for row in rows if row["truth"] == truth and not row["heavy"]]
+        def rate(some: Sequence[Row]) -> str:
+            mine = [row[word] for row in some if row["truth"] == truth and not row["heavy"]]
             return f"{100 * min(mine):.0f}"
 
         return rate
 
-    clear = [row for row in found["rows"] if row["truth"] != _MARGIN]
+    clear = [row for row in rows(found) if row["truth"] != _MARGIN]
     return _by_seeds(clear, least(_PAST, "supported"), least(_SHORT, "contradicted"))
 
 
 def looks(found: dict[str, Any]) -> str:
     """How often a plan with looks on its way decides wrongly, with and without adjustment."""
-    rows = []
+    lines = []
     for plan in dict.fromkeys(row["plan"] for row in found["looks"]):
         mine = [row for row in found["looks"] if row["plan"] == plan]
         rates = [
@@ -88,8 +102,8 @@ def looks(found: dict[str, Any]) -> str:
             )
             for adjusted in (False, True)
         ]
-        rows.append((plan, *(f"{100 * rate:.1f} %" for rate in rates)))
-    return _table(("looks at", "each at 5 %", "as the ledger looks"), rows)
+        lines.append((plan, *(f"{100 * rate:.1f} %" for rate in rates)))
+    return _table(("looks at", "each at 5 %", "as the ledger looks"), lines)
 
 
 def _one_right(row: Row) -> bool:
@@ -97,21 +111,21 @@ def _one_right(row: Row) -> bool:
     return row["where"] in ("the last step back", "one better by half a deviation")
 
 
-def _by_seeds(rows: Sequence[Row], *rates: Callable[[Sequence[Row]], str]) -> str:
+def _by_seeds(some: Sequence[Row], *rates: Callable[[Sequence[Row]], str]) -> str:
     """Return a table with a row a kind of world and a column a number of seeds."""
-    seeds = sorted({row["n"] for row in rows})
+    seeds = sorted({row["n"] for row in some})
     lines = []
-    for kind, where in dict.fromkeys((row["kind"], row["where"]) for row in rows):
-        mine = [row for row in rows if (row["kind"], row["where"]) == (kind, where)]
+    for kind, where in dict.fromkeys((row["kind"], row["where"]) for row in some):
+        mine = [row for row in some if (row["kind"], row["where"]) == (kind, where)]
         cells = [
             " / ".join(rate([row for row in mine if row["n"] == n]) for rate in rates)
             for n in seeds
         ]
-        lines.append((kind, where or "one effect", *cells))
+        lines.append((kind.replace("_", " "), where or "one effect", *cells))
     return _table(("kind of claim", "what is hard to tell", *(f"{n} seeds" for n in seeds)), lines)
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+def _table(head: Sequence[str], lines: Sequence[Sequence[object]]) -> str:
     from hplab.pages import facts
 
-    return facts.table(head, rows)
+    return facts.table(head, lines)

@@ -88,6 +88,13 @@ def mean(ax: Axes, x: float, cell: dict[str, float], style: Look, right: float =
     ax.plot([x], [cell["mean"]], transform=place, zorder=4, **dot)
 
 
+def below(ax: Axes, x: float, style: Look, right: float = 0.0) -> None:
+    """A triangle at the lower edge for a mean that has no place on a logarithmic axis."""
+    place = moved(ax, right, 5, ax.get_xaxis_transform())
+    dot = {"color": style.colour, "ms": 9, "mec": "none", "clip_on": False, "zorder": 6}
+    ax.plot([x], [0.0], "v", transform=place, **dot)
+
+
 def joined(ax: Axes, x: Sequence[float], means: Sequence[float], style: Look, right: float) -> None:
     """A thin line through the means; it breaks where a mean is missing."""
     place = moved(ax, right)

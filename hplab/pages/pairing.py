@@ -1,8 +1,8 @@
 """Pairs of study files: the reviewed `NN-topic.md` and the notebook `NN-topic.ipynb` beside it.
 
-The text is the truth. `sync` writes the notebook from it, `check` compares the two by what their
-cells say (never by file times, which a clone does not keep) and holds the rules that every study
-page keeps.
+The text is the truth. `sync` writes the notebook from it, in the Markdown that notebooks know
+(`hplab.pages.plain`), `check` compares the two by what their cells say (never by file times, which
+a clone does not keep) and holds the rules that every study page keeps.
 """
 
 from __future__ import annotations
@@ -22,12 +22,27 @@ import jupytext
 import nbformat
 from nbformat import NotebookNode
 
+from hplab.pages import plain
 from hplab.trial import HplabError
 
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 MAX_CELL_LINES = 20
 MAX_DEF_LINES = 12
 KEPT = ("tags", "mystnb")  # cell metadata that reaches the page; the rest is editor state
+# Code that the book does not show at first is folded in a notebook: for JupyterLab, for Colab.
+FOLDED = {"jupyter": {"source_hidden": True}, "cellView": "form"}
+HEADER = """\
+---
+jupytext:
+  text_representation:
+    extension: .md
+    format_name: myst
+kernelspec:
+  display_name: Python 3
+  language: python
+  name: python3
+---
+"""
 
 _ABSOLUTE = re.compile(
     r"(?:/[A-Za-z0-9_.-]+){2,}|/(?:home|root|tmp|Users|content)\b|~/|[A-Za-z]:[\\/]\w"
@@ -104,12 +119,59 @@ def source_digest(notebook: NotebookNode) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def sync(studies: Path, *, force: bool = False) -> list[Path]:
-    """Write the notebook of every study page and return those that changed.
+def text_of(page: NotebookNode) -> str:
+    """Return a page as its `.md` has it, with the one header that all pages have."""
+    return with_header(jupytext.writes(page, fmt="md:myst"))
+
+
+def with_header(text: str) -> str:
+    """Return a page's text with the header that all pages have in place of an editor's."""
+    return re.sub(r"\A---\n.*?\n---\n", lambda _: HEADER, text, count=1, flags=re.DOTALL)
+
+
+def notebook_of(page: Path) -> NotebookNode:
+    """Return the notebook of a page: in plain Markdown, without outputs.
+
+    Raises:
+        HplabError: If the page cannot be read, or uses MyST that has no plain form.
+    """
+    try:
+        notebook = fresh(plain.plain(read(page), plain.around(page.parent)))
+    except HplabError as error:
+        raise HplabError(f"{page.name}, {error}") from None
+    for _, cell in _code_cells(notebook):
+        if {"remove-cell", "hide-input"} & set(cell.metadata.get("tags", [])):
+            cell.metadata |= FOLDED
+    return notebook
+
+
+def take_back(page: Path, notebook: NotebookNode) -> bool:
+    """Write a page anew from its edited notebook; return whether the text is another now.
+
+    Raises:
+        HplabError: If an edit cannot be kept (see `hplab.pages.plain.back`).
+    """
+    try:
+        found = plain.back(read(page), fresh(notebook), plain.around(page.parent), _said)
+    except HplabError as error:
+        raise HplabError(f"{page.stem}.ipynb: {error}") from None
+    old, new = page.read_text(encoding="utf-8"), text_of(found)
+    if new != old:
+        page.write_text(new, encoding="utf-8", newline="\n")
+    return new != old
+
+
+def sync(studies: Path, *, force: bool = False, back: bool = False) -> list[Path]:
+    """Write the notebook of every study page and return the files that changed.
+
+    Args:
+        studies: The folder.
+        force: Drop what was edited in notebooks.
+        back: Bring what was edited in notebooks into the pages first.
 
     Raises:
         HplabError: If a page cannot be read, a notebook has no page (nothing is deleted), or a
-            notebook was edited since it was written and would lose that (unless `force`).
+            notebook was edited since it was written and would lose that (unless `force` or `back`).
     """
     lost = [path for path in _notebooks(studies) if not path.with_suffix(".md").exists()]
     if lost:
@@ -119,28 +181,43 @@ def sync(studies: Path, *, force: bool = False) -> list[Path]:
         )
     written = []
     for page in pages(studies):
-        notebook = page.with_suffix(".ipynb")
-        source = read(page)
-        if not force and _edited(notebook, source):
-            raise HplabError(
-                f"{notebook.name} was edited and differs from {page.name}: keep the edits with "
-                f"`jupytext --to md:myst {notebook.name}`, or drop them with `hplab sync --force`"
-            )
-        text = dumps(fresh(source))
-        if not notebook.exists() or notebook.read_text(encoding="utf-8") != text:
-            notebook.write_text(text, encoding="utf-8", newline="\n")
-            written.append(notebook)
+        written += sync_one(page, force=force, back=back)
     return written
 
 
-def _edited(path: Path, source: NotebookNode) -> bool:
+def sync_one(page: Path, *, force: bool = False, back: bool = False) -> list[Path]:
+    """Write the notebook of one page, as `sync` does; return the files that changed."""
+    written = []
+    notebook, target = page.with_suffix(".ipynb"), notebook_of(page)
+    if not force and _edited(notebook, target):
+        if not back:
+            raise HplabError(
+                f"{notebook.name} was edited and differs from {page.name}: keep the edits with "
+                "`hplab sync --back`, or drop them with `hplab sync --force`"
+            )
+        edited = read(notebook)
+        if source_digest(target) != edited.metadata["hplab"]["source"]:
+            raise HplabError(
+                f"both {page.name} and {notebook.name} were edited: bring the one's edits into the "
+                "other by hand, then `hplab sync --force`"
+            )
+        written += [page] if take_back(page, edited) else []
+        target = notebook_of(page)
+    text = dumps(target)
+    if not notebook.exists() or notebook.read_text(encoding="utf-8") != text:
+        notebook.write_text(text, encoding="utf-8", newline="\n")
+        written.append(notebook)
+    return written
+
+
+def _edited(path: Path, target: NotebookNode) -> bool:
     """Return whether a notebook says something that neither its page nor its last sync said."""
     try:
         notebook = read(path)
     except HplabError:  # missing, or torn by a merge: nothing that can be kept
         return False
     last = notebook.metadata.get("hplab", {}).get("source")
-    return source_digest(notebook) not in (last, source_digest(source)) and last is not None
+    return source_digest(notebook) not in (last, source_digest(target)) and last is not None
 
 
 def pages(studies: Path) -> list[Path]:
@@ -162,7 +239,9 @@ def check(studies: Path) -> list[Problem]:
             problems.append(Problem(page.name, None, str(error)))
             continue
         problems += rules(source, page.name)
-        problems += _compare(source, page.with_suffix(".ipynb"))
+        if not page.read_text(encoding="utf-8").startswith(HEADER):
+            problems.append(Problem(page.name, None, "has not the header that all pages have"))
+        problems += _compare(page)
     for path in _notebooks(studies):
         if not path.with_suffix(".md").exists():
             problems.append(Problem(path.name, None, f"has no {path.stem}.md beside it"))
@@ -268,16 +347,17 @@ def _node_problems(node: ast.AST) -> Iterator[str]:
             yield "warnings are switched off; mend their cause"
 
 
-def _compare(source: NotebookNode, path: Path) -> list[Problem]:
-    """Return how the notebook at `path` differs from the text, and what it should not hold."""
+def _compare(page: Path) -> list[Problem]:
+    """Return how the notebook of a page differs from it, and what it should not hold."""
+    path = page.with_suffix(".ipynb")
     if not path.exists():
         return [Problem(path.name, None, "is missing; run `hplab sync`")]
     try:
-        notebook = read(path)
+        target, notebook = notebook_of(page), read(path)
     except HplabError as error:
         return [Problem(path.name, None, str(error))]
     problems = []
-    pairs = itertools.zip_longest(source.cells, notebook.cells)
+    pairs = itertools.zip_longest(target.cells, notebook.cells)
     for number, (ours, theirs) in enumerate(pairs, start=1):
         if ours is None or theirs is None or _said(ours) != _said(theirs):
             what = f"differs from {path.stem}.md; run `hplab sync`"

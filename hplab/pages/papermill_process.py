@@ -73,6 +73,8 @@ def _signal(processes: Iterable[psutil.Process], how: str) -> None:
 def kernel_manager(folder: Path) -> type:
     """Return a kernel manager class: this interpreter's kernel, sockets inside `folder`.
 
+    A shell command that fails is an error there, not only a line of output.
+
     `folder` must be absolute and short (macOS allows a socket's path 104 bytes). A class and not an
     object, because nbclient shuts down only the kernels of managers that it made itself.
     """
@@ -83,7 +85,10 @@ def kernel_manager(folder: Path) -> type:
         def __init__(self, **options: Any) -> None:
             super().__init__(transport="ipc", ip=str(folder / "k"), **options)
             self._kernel_spec = KernelSpec(
-                argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+                argv=[
+                    *(sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"),
+                    "--InteractiveShell.system_raise_on_error=True",  # `!command` and `%pip` too
+                ],
                 display_name="Python 3",
                 language="python",
             )

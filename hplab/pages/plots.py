@@ -112,6 +112,7 @@ def axis(
     clauses = captions.axis(
         table, (x, y, by), top, flags, others, seeds=seeds, outside=_outside(table, y, ylim)
     )
+    clauses += captions.fallen(table, (x, y, by), means=not others) if log_y else []
     return _finished(draw, clauses, table, (x, y, by), runs, means=not others)
 
 
@@ -175,6 +176,7 @@ def isolation(
             marks.edge_flag(ax, side, "best at the edge of the grid")
 
     clauses = captions.isolation(table, x, y, over, top, side)
+    clauses += captions.fallen(chosen, (x, y, None), means=True) if log_y else []
     return _finished(draw, clauses, table, (x, y, None), runs, means=True, keys=[x, *over])
 
 
@@ -263,6 +265,8 @@ def _groups(
                 marks.dots(ax, place, [v * words.scale(y) for v in kept], style, right)
             if means and math.isfinite(values["mean"]):
                 marks.mean(ax, place, dict(values), style, beside)
+                if values["mean"] <= 0 and ax.get_yscale() == "log":
+                    marks.below(ax, place, style, beside)
             if crossed and cell["n_diverged"]:
                 total = None if len(groups) > 1 else int(cell["n"] + cell["n_diverged"])
                 colour = style.colour if len(groups) > 1 else marks.look(1).colour

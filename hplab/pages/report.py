@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 import importlib.util
+import re
 import statistics
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,9 +16,10 @@ from typing import Any
 
 import pandas as pd
 
+from hplab.analysis import box
 from hplab.analysis.claims import Verdict
 from hplab.analysis.stats import Interval
-from hplab.pages import summary, words
+from hplab.pages import prose, summary, words
 from hplab.pages.figure import Html, nothing_recorded, table
 from hplab.sweeps import presets
 from hplab.sweeps import store as stores
@@ -33,8 +35,8 @@ UNITS = {"%": "val_acc", "pp": "acc_gap", "s": "train_s", None: "val_loss"}  # a
 def glue(name: str, value: Any, fmt: str | Callable[[Any], str] | None = None) -> None:
     """Give a number a name by which the page's text can show it.
 
-    In the book, `{glue:text}` with the name becomes the formatted value. Where `myst_nb` is not
-    installed (Colab), name and value are printed instead.
+    In the book, `{glue:text}` with the name becomes the formatted value; in a notebook by itself
+    the paragraph that `hplab.prose` shows has it. Where neither can show it, it is printed.
 
     Args:
         name: What the text calls it.
@@ -46,8 +48,10 @@ def glue(name: str, value: Any, fmt: str | Callable[[Any], str] | None = None) -
         HplabError: If the format does not fit the value.
     """
     text = formatted(value, fmt)
+    is_shown = prose.glued(name, text)
     if importlib.util.find_spec("myst_nb") is None:
-        print(f"{name}: {text}")
+        if not is_shown:
+            print(f"{name}: {text}")
         return
     from IPython.display import display
 
@@ -115,24 +119,34 @@ def show(runs: pd.DataFrame, y: str | Sequence[str] = ("val_acc", "val_loss")) -
 def claims_table(verdicts: Iterable[Verdict]) -> Html:
     """A table of verdicts, a claim a row: what is claimed, and what both kinds of data say.
 
+    Claims without a run are one line beneath it; the ledger says more of each.
+
     Args:
         verdicts: What `hplab.claims.verdicts` returns; lists of them can be added.
     """
+    verdicts = list(verdicts)
     rows = [verdict.row() for verdict in verdicts]
+    counts = Counter(box.WORDS[row["outcome"]].lower() for row in rows)
+    summary_line = ", ".join(f"{n} {outcome}" for outcome, n in counts.most_common())
+    caption = f"{len(rows)} claims: {summary_line} (* primary)"
+    rows = [row for row in rows if row["outcome"] not in box.NO_RUNS]
     columns = {
         "claim": [row["claim"] + ("\u00a0*" if row["primary"] else "") for row in rows],
         "what the report says": [row["says"] for row in rows],
         "its own data": [row["own_data"].replace("-", " ") for row in rows],
-        "our re-run": [row["outcome"] for row in rows],
+        "our re-run": [box.WORDS[row["outcome"]].lower() for row in rows],
         "seeds": [str(row["n"] or "") for row in rows],
     }
-    counts = Counter(row["outcome"] for row in rows)
-    summary_line = ", ".join(f"{n} {outcome}" for outcome, n in counts.most_common())
-    shown = _tabulated(pd.DataFrame(columns), f"{len(rows)} claims: {summary_line} (* primary)")
+    lines = box.not_run(verdicts, "row")
+    plain = " ".join(re.sub(r"<[^>]+>", " ", lines).split()).replace(" ,", ",").replace(" .", ".")
+    if not rows:
+        return Html(f'<p class="hp-caption">{caption}.</p>{lines}', f"{caption}\n{plain}")
+    shown = _tabulated(pd.DataFrame(columns), caption)
     markup = shown.html
     for row in rows:  # the ledger leads here
-        markup = markup.replace(f">{row['claim']}", f' id="row-{row["claim"]}">{row["claim"]}', 1)
-    return Html(markup, shown.text)
+        name = row["claim"]
+        markup = markup.replace(f">{name}", f">{box.named(name, 'row')}", 1)
+    return Html(markup + lines, f"{shown.text}\n{plain}".strip())
 
 
 def _tabulated(rows: pd.DataFrame, caption: str) -> Html:

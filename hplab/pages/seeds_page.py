@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import html
 import json
 import math
 from collections.abc import Callable, Sequence
@@ -53,31 +54,53 @@ def never() -> str:
 
 
 def observed(verdicts: Sequence[Verdict]) -> str:
-    """What our own runs spread, and how many seeds the margin of each claim would need."""
+    """What our own runs spread, and how many seeds the margin of each claim would need.
+
+    Ratios are judged by their logarithms, so scatter and margin are compared there; both are shown
+    as factors.
+    """
     rows = []
     for verdict in verdicts:
         size = verdict.claim.test.get("margin")
-        plain = size and size["unit"] == verdict.unit and size["value"] > 0
-        if not plain or verdict.interval is None or verdict.claim.test["type"] != "direction":
+        if not size or size["unit"] != verdict.unit or verdict.claim.test["type"] != "direction":
             continue
-        interval, n = verdict.interval, verdict.n
-        sd = (interval.high - interval.low) / 2 * math.sqrt(n)
-        sd /= stats.t.ppf((1 + interval.level) / 2, n - 1)
-        if sd == 0:
+        margin = math.log(size["value"]) if verdict.unit == "ratio" else size["value"]
+        sd = scatter(verdict)
+        if margin <= 0 or sd is None:
             continue
-        seeds = power.seeds_for(power.paired_power, size["value"] / sd)
-        unit = verdict.unit
         rows.append(
             (
-                verdict.claim.id,
-                phrases.number(sd, unit),
-                phrases.number(size["value"], unit),
-                n,
-                seeds or "more than 10 000",
+                f'<a href="ledger.html#{verdict.claim.id}">{verdict.claim.id}</a>',
+                html.escape(verdict.claim.says),
+                shown(sd, verdict.unit),
+                shown(margin, verdict.unit),
+                verdict.n,
+                power.seeds_for(power.paired_power, margin / sd) or "more than 10 000",
             )
         )
-    head = ("claim", "scatter", "margin", "seeds so far", "seeds needed")
+    head = ("claim", "what it says", "scatter", "margin", "seeds so far", "seeds needed")
     return _table(head, rows) if rows else "No claim of this kind has been run yet."
+
+
+def scatter(verdict: Verdict) -> float | None:
+    """Return the standard deviation over seeds of what a claim is judged by; None for no scatter.
+
+    It is read back from the t interval. For a ratio it is that of the logarithm.
+    """
+    interval, n = verdict.interval, verdict.n
+    if interval is None or n < 2:
+        return None
+    ends = interval.low, interval.high
+    low, high = map(math.log, ends) if verdict.unit == "ratio" else ends
+    sd = (high - low) / 2 * math.sqrt(n) / stats.t.ppf((1 + interval.level) / 2, n - 1)
+    return sd if sd > 0 else None
+
+
+def shown(value: float, unit: str) -> str:
+    """Return a scatter or margin with its unit; a logarithm of a ratio as "1.2 times"."""
+    if unit == "ratio":
+        return f"{phrases.number(math.exp(value), unit)} times"
+    return phrases.number(value, unit)
 
 
 def calculator() -> str:

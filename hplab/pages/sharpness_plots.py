@@ -41,7 +41,8 @@ def descent(
 
     table = runs if "epoch" in runs else curves(runs)
     summary.require(table, x, y, by, what="plots.descent")
-    seen = table[table[y].notna() & (table[y] > 0) & table[x].notna()]
+    known = table[table[y].notna() & table[x].notna()]
+    seen = known[known[y] > 0]
     groups = summary.parts(seen, by)
 
     def draw(fig: Canvas) -> None:
@@ -65,7 +66,9 @@ def descent(
     )
     return Figure(
         draw,
-        caption=captions.full([lead], lost=0, total=n, runs=table),
+        caption=captions.full(
+            [lead, *captions.off_log("epoch", known[y])], lost=0, total=n, runs=table
+        ),
         alt=f"Lines of {words.quantity(y)} against {words.quantity(x)}; "
         f"at the end {words.listed(_told(shown), 9)}",
         data=seen[[by, "seed", "epoch", x, y]],

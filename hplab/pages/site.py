@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from hplab.pages import built, facts
+from hplab.pages import built, facts, study_pages
 from hplab.pages.built import check
 from hplab.trial import HplabError
 
@@ -26,6 +26,7 @@ __all__ = ["build", "check", "sphinx_settings", "stage"]
 CHECKOUT = Path(__file__).resolve().parents[2]
 LEFT_OUT = ("results", "reference", "studies")
 DROPPED_EXTENSIONS = ("sphinx_thebe", "sphinx_comments", "sphinx_copybutton", "sphinx_togglebutton")
+_CLAIM = re.compile(r'<span class="hp-claim"( id="[\w-]+")?>([\w-]+)</span>')
 CONF = """\
 import sys
 
@@ -99,7 +100,7 @@ def stage(
     tables = facts.tables(notebooks, store, repository=repository)
     for name in [name for name in files if name.endswith(".md")]:
         files[name] = facts.fill(files[name].decode(), tables, f"book/{name}").encode()
-    files |= {f"studies/{path.name}": path.read_bytes() for path in notebooks}
+    files |= {f"studies/{p.name}": study_pages.source(p.read_bytes()) for p in notebooks}
     files["_toc.yml"] = yaml.safe_dump(toc, sort_keys=False).encode()
     files["_config.yml"] = (checkout / "_config.yml").read_bytes()
     files["conf.py"] = CONF.encode()
@@ -218,6 +219,7 @@ def assemble(raw: Path, out: Path, *, root: str) -> None:
         target = out / ("index.html" if name == root else name)
         target.parent.mkdir(parents=True, exist_ok=True)
         text = home.sub(r"\1index.html", path.read_text(encoding="utf-8"))
+        text = link_claims(text, "../" * name.count("/"))
         target.write_text(text, encoding="utf-8")
     pages = {path: built.read(path) for path in _pages(out)}
     for path, page in pages.items():
@@ -228,6 +230,14 @@ def assemble(raw: Path, out: Path, *, root: str) -> None:
     index = built.search_script(pair for pair in found if pair[0] != "search.html")
     (out / "_static" / "search-index.js").write_text(index, encoding="utf-8")
     (out / ".nojekyll").touch()
+
+
+def link_claims(page: str, to_root: str) -> str:
+    """Return a page on which each name of a claim leads to the claim in the ledger.
+
+    A notebook by itself has no ledger to lead to, so names become links only in the book.
+    """
+    return _CLAIM.sub(rf'<a class="hp-claim"\1 href="{to_root}ledger.html#\2">\2</a>', page)
 
 
 def _pages(folder: Path) -> list[Path]:

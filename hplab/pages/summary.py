@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hplab.analysis import stats
+from hplab.analysis import bounded, stats
 from hplab.pages import words
 from hplab.trial import unknown
 
@@ -28,12 +28,21 @@ LOG10 = {"lr", "weight_decay", "eps", "ladder_radius"}
 LOG2 = {"batch_size", "hidden", "width", "n_train"}
 
 
-def mean_of(values: Iterable[float]) -> stats.Interval:
-    """The mean of the finite values with its 95 % t interval; NaN ends for fewer than two."""
+def mean_of(values: Iterable[float], y: str = "") -> stats.Interval:
+    """The mean of the finite values with its 95 % interval; NaN ends for fewer than two.
+
+    It is a t interval; one that would pass what `y` can be is taken on the logit or log scale.
+    """
     kept = [float(value) for value in values if math.isfinite(value)]
     if len(kept) >= 2:
-        return stats.mean_interval(kept)
+        return bounded.within(stats.mean_interval(kept), *words.bounds(y, kept))
     return stats.Interval(kept[0] if kept else math.nan, math.nan, math.nan, 0.95, len(kept))
+
+
+def bent(interval: stats.Interval) -> bool:
+    """Whether an interval was taken on another scale: its mean is not in its middle."""
+    middle, half = (interval.low + interval.high) / 2, (interval.high - interval.low) / 2
+    return bool(abs(middle - interval.estimate) > 1e-6 * half)
 
 
 def require(runs: pd.DataFrame, *columns: str | None, what: str) -> None:
@@ -94,7 +103,8 @@ def cells(runs: pd.DataFrame, y: str, by: list[str]) -> pd.DataFrame:
 
     Returns:
         The columns of `by`, "mean", "low" and "high" of `y` over the runs that did not diverge
-        (in units of the table), "n" of those, "n_diverged", and "values", their list.
+        (in units of the table), whether that interval is "bent", "n" of those, "n_diverged", and
+        "values", their list.
     """
     rows: list[dict[str, Any]] = []
 
@@ -107,8 +117,9 @@ def cells(runs: pd.DataFrame, y: str, by: list[str]) -> pd.DataFrame:
             return
         lost = diverged(part, y)
         values = [float(value) for value in part.loc[~lost, y].dropna()]
-        mean = mean_of(values)
+        mean = mean_of(values, y)
         row = {"mean": mean.estimate, "low": mean.low, "high": mean.high, "n": mean.n}
+        row["bent"] = bent(mean)
         row["n_diverged"] = int(lost.sum())
         rows.append({**chosen, **row, "values": values})
 

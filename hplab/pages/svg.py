@@ -18,6 +18,7 @@ from xml.etree import ElementTree
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+from PIL import Image
 
 # Okabe and Ito's colours, safe for colour-blind readers, in the order series take them. Yellow and
 # black become an ochre and a grey that show on white and on black; the book's own variables are
@@ -47,6 +48,7 @@ STANDALONE = (
     "@media (prefers-color-scheme:dark){svg:root{--hp-fg:#dde3e6;--hp-muted:#9ba7ae;"
     "--hp-bg:#14181b;--hp-c1:#55aeea;--hp-c2:#f5894a;--hp-c3:#35c299;--hp-c4:#e09cc4}}"
 )
+PICTURE_DPI, PICTURE_COLOURS = 100, 32  # 640 pixels wide, 7 to 18 kB
 _SVG, _XLINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}"
 _SUPERSCRIPT = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "\u22120123456789")
 _shown: Counter[str] = Counter()  # how often this process has put an SVG with these ids on a page
@@ -72,6 +74,19 @@ def draw(figure: Figure) -> str:
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     return buffer.getvalue()
+
+
+def picture(figure: Figure) -> bytes:
+    """The figure as a PNG on white, in few colours: a third of the bytes, and no difference seen.
+
+    Call it inside `matplotlib.rc_context(settings())`.
+    """
+    whole, small = io.BytesIO(), io.BytesIO()
+    figure.savefig(whole, format="png", dpi=PICTURE_DPI, facecolor="white", transparent=False)
+    with Image.open(whole) as image:
+        few = image.convert("RGB").quantize(PICTURE_COLOURS, dither=Image.Dither.NONE)
+        few.save(small, "PNG", optimize=True)
+    return small.getvalue()
 
 
 def theme(text: str, *, title: str, description: str) -> str:

@@ -54,7 +54,10 @@ def _cell_faults(cell: NotebookNode, number: int) -> Iterator[Fault]:
     for output in cell.outputs:
         if output.output_type == "error":
             what = f"{output.ename}: {output.evalue}".strip().splitlines()[0]
-            yield Fault(number, what, _trace("\n".join(output.traceback), what))
+            if output.ename == "CalledProcessError":  # it names the command; the rest is IPython's
+                yield Fault(number, what)
+            else:
+                yield Fault(number, what, _trace("\n".join(output.traceback), what))
     if "shell.execute_reply" not in cell.metadata.get("execution", {}):
         yield Fault(number, "did not run to its end")
     elif cell.execution_count is None:

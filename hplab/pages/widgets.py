@@ -75,7 +75,30 @@ def _in_kernel() -> bool:
     return getattr(get_ipython(), "kernel", None) is not None
 
 
-class Picker:
+class _Live:
+    """What both explorers share: controls where somebody is looking, the figure alone elsewhere."""
+
+    figure: Figure | Html
+
+    def controls(self) -> Any:
+        """The widgets, made when first asked for."""
+        raise NotImplementedError
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        still = self.figure._repr_mimebundle_()
+        return {**self.controls()._repr_mimebundle_(), **still} if is_live() else still
+
+    def _ipython_display_(self) -> None:
+        """Show the controls where ipywidgets is of version 7, as on Colab, and has no bundle."""
+        if not is_live() or hasattr(self.controls(), "_repr_mimebundle_"):
+            raise NotImplementedError  # so IPython asks for the bundle instead
+        self.controls()._ipython_display_()
+
+    def __repr__(self) -> str:
+        return repr(self.figure)
+
+
+class Picker(_Live):
     """A figure of all groups of runs, and where there is a kernel a menu to see one by itself.
 
     Attributes:
@@ -113,15 +136,8 @@ class Picker:
             self._box = ipywidgets.VBox([menu, panel])
         return self._box
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        still = self.figure._repr_mimebundle_()
-        return {**self.controls()._repr_mimebundle_(), **still} if is_live() else still
 
-    def __repr__(self) -> str:
-        return repr(self.figure)
-
-
-class Explorer:
+class Explorer(_Live):
     """A figure with controls where there is a kernel, the figure alone where there is none.
 
     Attributes:
@@ -176,15 +192,6 @@ class Explorer:
 
     def _is_log(self, x: str) -> bool:
         return x in summary.LOG10 | summary.LOG2
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        still = self.figure._repr_mimebundle_()
-        if not is_live():
-            return still
-        return {**self.controls()._repr_mimebundle_(), **still}
-
-    def __repr__(self) -> str:
-        return repr(self.figure)
 
 
 def _choices(runs: pd.DataFrame) -> dict[str, list[str]]:

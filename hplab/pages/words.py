@@ -53,6 +53,11 @@ LABELS = {
     "keskar": "sharpness of Keskar and others (%)",
     "epochs_run": "epochs trained",
 }
+NOT_NEGATIVE = (
+    *("train_s", "live_units", "probe_live_units", "n_predicted", "noise_scale", "roughness"),
+    *("steps_to_target", "examples_to_target", "output_entropy", "weight_norm", "grad_norm"),
+    *("scale_free_norm", "effective_lr", "batch_grad_norm", "epochs_run", "gradient_ratio"),
+)
 SHARPNESS = ("sharpness", "sharpness_relative", "sharpness_path", "ladder_sharpness")
 PERCENT, POINTS = "%", "pp"
 MINUS, TIMES = "\u2212", "\u00d7"
@@ -102,6 +107,17 @@ def better(name: str) -> int:
     if name.endswith("_acc"):
         return 1
     return -1 if name.endswith("_loss") else 0
+
+
+def bounds(name: str, values: Iterable[float] = ()) -> tuple[float, float]:
+    """The least and the greatest that a metric can be, in units of the table.
+
+    A loss that went below 0 in some run is of a kind that can.
+    """
+    if unit(name) == PERCENT or name == "dead_share":
+        return 0.0, 1.0
+    positive = name.endswith("_loss") or name in NOT_NEGATIVE
+    return (0.0 if positive and min(values, default=0.0) >= 0 else -math.inf), math.inf
 
 
 def setting(value: Any, name: str = "") -> str:
@@ -172,7 +188,10 @@ def interval(name: str, cell: Any) -> str:
 
 
 def give_or_take(name: str, cell: Any) -> str:
-    """A mean with the half-width of its interval, without unit: "98.73 ± 0.13"."""
+    """A mean with the half-width of its interval, without unit: "98.73 ± 0.13".
+
+    An interval that is not symmetric (see `summary.bent`) is given by its ends.
+    """
     half = (cell["high"] - cell["low"]) / 2
     if not math.isfinite(cell["mean"]):
         return ""
@@ -180,6 +199,9 @@ def give_or_take(name: str, cell: Any) -> str:
     if not math.isfinite(half):
         return mean
     places = decimals(name, cell["mean"] * scale(name), half * scale(name))
+    if cell.get("bent"):
+        ends = [f"{cell[end] * scale(name):.{places}f}" for end in ("low", "high")]
+        return f"{mean} ({ends[0]} to {ends[1]})"
     return f"{mean} \u00b1 {half * scale(name):.{places}f}"
 
 

@@ -20,7 +20,7 @@ import pandas as pd
 from hplab.sweeps import driver, executors, presets
 from hplab.sweeps import store as stores
 from hplab.training import data, diagnostics, loop
-from hplab.trial import TASK, TASK_VERSION, Trial
+from hplab.trial import TASK, TASK_VERSION, Stopped, Trial
 
 FINAL = ("val_acc", "val_loss", "train_acc", "train_loss")
 GAPS = ("acc_gap", "loss_gap")
@@ -38,6 +38,7 @@ def run(
     n_seeds: int | None = None,
     jobs: int | None = None,
     store: stores.Store | None = None,
+    least_epochs: int = 1,
 ) -> pd.DataFrame:
     """Train what is missing and return one row a trial.
 
@@ -48,6 +49,8 @@ def run(
         n_seeds: Seeds a setting; None takes the preset's number.
         jobs: Worker processes on the CPU; None takes `HPLAB_JOBS` or one a core.
         store: Where records are; None takes the project's own.
+        least_epochs: How long runs must be to show what they are for. Where the page shows what is
+            recorded, presets that cut the trials shorter are passed over for one that does not.
 
     Returns:
         A table with one column a hyperparameter, "seed", "status", the final metrics, and for each
@@ -55,13 +58,14 @@ def run(
 
     Raises:
         HplabError: If a name is wrong, the data cannot be had, or no trial could be trained.
+        Stopped: If training was interrupted; what was finished is kept.
     """
     store = store or stores.default_store()
     declared = list(trials)
     if os.environ.get("HPLAB_MODE") == "cached":
         presets.preset(preset)
         smaller = presets.SIZES[: presets.SIZES.index(preset) + 1]
-        return _cached(declared, smaller, store)
+        return _cached(declared, smaller, store, least_epochs=least_epochs)
     size = presets.preset(preset)
     declared = size.choose(declared, n_seeds)
     scaled = [size.scale(trial) for trial in declared]
@@ -74,9 +78,21 @@ def run(
     missing = (trial for trial, record in zip(scaled, found, strict=True) if record is None)
     todo = list({trial.identity(): trial for trial in missing}.values())
     if todo:
-        driver.train(todo, datasets, executors.resolve_device(device), jobs, store)
+        try:
+            driver.train(todo, datasets, executors.resolve_device(device), jobs, store)
+        except KeyboardInterrupt:
+            raise _stopped(todo, digests, store) from None
         found = [store.summary(trial, digests[trial.data]) for trial in scaled]
     return _table(declared, scaled, found, preset, n_new=len(todo))
+
+
+def _stopped(todo: list[Trial], digests: dict[str, str], store: stores.Store) -> Stopped:
+    """Return what says how many of the trials that were to be trained are kept."""
+    kept = sum(store.summary(trial, digests[trial.data]) is not None for trial in todo)
+    return Stopped(
+        f"Stopped: {kept} of the {len(todo)} trials that were missing are trained and kept; "
+        "run this again and it goes on from there."
+    )
 
 
 def recorded(
@@ -226,19 +242,26 @@ def _long(
 
 
 def _cached(
-    declared: list[Trial], sizes: Sequence[str], store: stores.Store, study: str | None = None
+    declared: list[Trial],
+    sizes: Sequence[str],
+    store: stores.Store,
+    study: str | None = None,
+    *,
+    least_epochs: int = 1,
 ) -> pd.DataFrame:
     """Return what is recorded at the preset with the most settings, and say what is not.
 
     Of presets with equally many the biggest is taken. Stand-in data are for when there is nothing
-    on the report's own.
+    on the report's own, or nothing that is long enough.
     """
 
-    def rank(name: str) -> tuple[bool, int, int]:
+    def rank(name: str) -> tuple[bool, bool, int, int]:
         size = presets.PRESETS[name]
         scaled = [size.scale(trial) for trial in size.choose(declared, len(declared))]
         settings = {trial.setting for trial in scaled if store.summary(trial)}
-        return bool(settings) and not size.stand_in, len(settings), sizes.index(name)
+        there = bool(settings)
+        long_enough = there and min(trial.epochs for trial in scaled) >= least_epochs
+        return long_enough, there and not size.stand_in, len(settings), sizes.index(name)
 
     name = max(sizes, key=rank)
     size = presets.PRESETS[name]
@@ -252,6 +275,8 @@ def _cached(
     gaps = sum(store.summary(trial, digests.get(trial.data)) is None for trial in planned)
     if gaps:
         print(_gap_note(name, gaps, len(planned), study))
+    elif size.stand_in and name != sizes[-1]:
+        print(_stand_in_note(name, declared, sizes[-1], study))
     return _table(kept, scaled, found, name, n_new=0)
 
 
@@ -277,11 +302,23 @@ def _say_left_out(n: int, digests: dict[str, str]) -> None:
 
 
 def _gap_note(preset: str, gaps: int, planned: int, study: str | None) -> str:
-    study = study or os.environ.get("HPLAB_STUDY")
-    command = f"make execute{f' STUDY={study}' if study else ''} PRESET={preset}"
     return (
-        f"{gaps} of {planned} trials of preset {preset!r} are not recorded yet; to run: {command}"
+        f"{gaps} of {planned} trials of preset {preset!r} are not recorded yet; to run: "
+        f"{_command(preset, study)}"
     )
+
+
+def _stand_in_note(preset: str, declared: list[Trial], wanted: str, study: str | None) -> str:
+    names = ", ".join(sorted({trial.data for trial in declared}))
+    return (
+        f"in miniature: preset {preset!r}, where digits stand in for {names}; to run the report's "
+        f"own: {_command(wanted, study)}"
+    )
+
+
+def _command(preset: str, study: str | None) -> str:
+    study = study or os.environ.get("HPLAB_STUDY")
+    return f"make execute{f' STUDY={study}' if study else ''} PRESET={preset}"
 
 
 def _table(

@@ -195,6 +195,12 @@ class Store:
         line = self._by_key.get(key)
         return line.record() if line else None
 
+    def file_of(self, key: str) -> Path | None:
+        """Return the file that a record is in, None if there is no such record."""
+        self._check_whole()
+        line = self._by_key.get(key)
+        return line.path if line else None
+
     def has(self, key: str) -> bool:
         """Return whether there is a record with this key."""
         self._check_whole()

@@ -35,6 +35,12 @@ MEASURE = """
     ground: getComputedStyle(document.body).backgroundColor,
     math: document.querySelectorAll("mjx-container").length,
     hits: [...document.querySelectorAll("#hp-hits a")].map((a) => a.getAttribute("href")),
+    opened: [...document.querySelectorAll(".hp-fold[open]")].map((e) => e.id),
+    target: document.querySelector(":target")?.getBoundingClientRect().top ?? null,
+    listed: [...document.querySelectorAll(".hp-fold")].filter((e) => e.offsetParent).length,
+    count: document.querySelector(".hp-filter output")?.textContent ?? null,
+    tallies: [...document.querySelectorAll(".hp-tally")].filter((e) => e.offsetParent)
+      .map((e) => e.textContent),
     fonts: [...document.fonts].filter((f) => f.status === "loaded").map((f) => f.family),
   });
   document.documentElement.dataset.measured = measured;
@@ -121,3 +127,47 @@ def test_the_search_works_from_a_plain_file(book):
     measured, _ = visit(book, "search.html?q=paired%20comp")
 
     assert "./glossary.html#term-paired-comparison" in measured["hits"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "first"),
+    [
+        ("what%20is%20sharpness", "./glossary.html#term-sharpness"),
+        ("S0-18", "./ledger.html#S0-18"),
+        ("is%20s0-18%20true,%20how%20was%20it%20decided?", "./ledger.html#S0-18"),
+        ("RMSprop%20faster%20curve%20smoother", "./ledger.html#S0-15"),
+        ("where%20are%20the%20raw%20data?", "./reproduce.html#where-the-records-are"),
+        ("how%20many%20seeds", "./how-many-seeds.html"),
+    ],
+)
+def test_the_first_hit_answers_the_question(book, asked, first):
+    assert visit(book, f"search.html?q={asked}")[0]["hits"][0] == first
+
+
+def test_the_bibliography_is_the_last_that_is_found(book):
+    hits = [
+        hit.split(".html")[0]
+        for hit in visit(book, "search.html?q=deep%20learning%20tuning")[0]["hits"]
+    ]
+    assert hits[-1] == "./bibliography"
+    assert hits.count("./bibliography") == 1
+
+
+def test_a_link_to_a_claim_opens_its_fold_in_sight(book):
+    measured, complaints = visit(book, "ledger.html#S4-06")
+    assert measured["opened"] == ["S4-06"]
+    assert 0 <= measured["target"] < 450
+    assert complaints == []
+
+
+def test_a_link_to_a_claim_that_the_filter_hides_shows_it_all_the_same(book):
+    assert visit(book, "ledger.html?report=000#S4-06")[0]["opened"] == ["S4-06"]
+
+
+def test_the_filter_counts_what_it_shows(book):
+    whole = visit(book, "ledger.html")[0]
+    assert (whole["listed"], whole["count"]) == (125, "125 claims")
+    some = visit(book, "ledger.html?report=004&primary=yes")[0]
+    assert some["count"] == f"{some['listed']} of 125 claims"
+    assert 0 < some["listed"] < 18
+    assert some["tallies"] == [f"{some['listed']} of 48 claims"]

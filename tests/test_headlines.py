@@ -1,0 +1,159 @@
+"""Under "In short" no number stands without an interval and three seeds."""
+
+import re
+from types import SimpleNamespace
+from unittest.mock import Mock
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import hplab as hp
+from hplab.analysis import stats
+from hplab.pages import built, headlines, pairing, report
+from hplab.trial import Trial
+
+STUDIES = pairing.pages(pairing.Path(__file__).resolve().parents[1] / "book" / "studies")
+
+
+def runs(**columns):
+    """A table of runs of three seeds at two rates."""
+    table = {"lr": [1e-3] * 3 + [1e-2] * 3, "seed": [0, 1, 2] * 2, "status": "ok"}
+    return pd.DataFrame(table | {"val_acc": [0.9, 0.92, 0.91, 0.8, 0.84, 0.82]} | columns)
+
+
+def test_a_difference_is_paired_by_seed_and_has_interval_and_seeds():
+    text = headlines.difference(runs(), "lr", 1e-3, 1e-2, "val_acc")
+    expected = stats.mean_interval([10, 8, 9])
+    assert text.startswith("+9.00 pp (95 % interval ")
+    assert f"{expected.low:.2f} to {expected.high:.2f} pp, n = 3 seeds" in text
+    assert headlines.difference(runs(), "lr", 1e-2, 1e-3, "val_acc").startswith("−9.00 pp")
+
+
+@pytest.mark.parametrize("table", [runs().iloc[[0, 1, 3, 4]], runs().iloc[:3], pd.DataFrame()])
+def test_two_seeds_make_no_headline(table):
+    assert headlines.difference(table, "lr", 1e-3, 1e-2, "val_acc") == ""
+    assert headlines.mean([0.9, 0.8], "val_acc") == ""
+    assert headlines.share([True, True]) == ""
+
+
+def test_the_best_setting_is_named_with_its_mean():
+    text = headlines.best(runs(), "lr", "val_acc")
+    assert text.startswith(
+        "1e-3 is the best of 2 from 1e-3 to 0.01, with a mean validation accuracy of 91.00 % ("
+    )
+    assert headlines.best(runs().iloc[[0, 1, 3, 4]], "lr", "val_acc") == ""
+    assert headlines.best(pd.DataFrame(), "lr", "val_acc") == ""
+
+
+def test_a_share_has_the_exact_interval():
+    # Clopper and Pearson: for n of n the lower end is (alpha / 2) ** (1 / n)
+    assert (
+        headlines.share([True] * 6)
+        == f"6 of 6 seeds (95 % interval {100 * 0.025 ** (1 / 6):.0f} to 100 %)"
+    )
+    assert headlines.share([False] * 3).startswith("0 of 3 seeds (95 % interval 0 to 71 %)")
+
+
+def test_a_verdict_is_a_headline_only_if_it_rests_on_an_interval_over_three_seeds():
+    interval = stats.mean_interval([1.0, 2.0, 3.0])
+    reason = "On 3 seeds it is 2 pp higher (95 % interval −0.5 to 4.5)."
+    whole = SimpleNamespace(outcome="supported", interval=interval, n=3, reason=reason)
+    assert headlines.of(whole) == reason
+    for change in ({"n": 2}, {"interval": None}, {"outcome": "missing"}):
+        text = headlines.of(SimpleNamespace(**(vars(whole) | change)))
+        assert "open" in text
+        assert headlines.faults(text) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("3.1 points higher (SGD, preset reduced, 1 seed a setting)", "without interval"),
+        ("moves the gap by −1.5 pp", "without interval"),
+        ("3.1 pp (95 % interval 1 to 5 pp)", "without three seeds"),
+        ("3.1 pp (95 % interval 1 to 5 pp, n\u00a0=\u00a02\u00a0seeds)", "without three seeds"),
+        ("1 pp (interval 0 to 2, n = 5 seeds) and 2 pp (interval, n = 2 seeds)", "three seeds"),
+    ],
+)  # fmt: skip
+def test_what_a_headline_lacks_is_named(text, what):
+    assert any(what in fault for fault in headlines.faults(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["which is open", "99.07 % (95 % interval 99 to 99.1 %, n\u00a0=\u00a05\u00a0seeds)",
+     "On 5 seeds it is 0.01 pp lower (95 % interval of the difference −0.1 to 0.1)"],
+)  # fmt: skip
+def test_words_and_whole_numbers_pass(text):
+    assert headlines.faults(text) == []
+
+
+def test_a_built_page_with_a_bare_number_under_in_short_has_a_fault(tmp_path):
+    page = (
+        '<!DOCTYPE html><html lang="en"><title>t</title><p><strong>In short.</strong> It was '
+        '<span class="pasted-text">3.1 points</span>.</p><p><span class="pasted-text">7</span></p>'
+    )
+    (tmp_path / "page.html").write_text(page)
+    assert built.check(tmp_path) == [
+        "page.html: a number without interval under In short: 3.1 points",
+        "page.html: a number without three seeds under In short: 3.1 points",
+    ]
+
+
+# ------------------------------------------------------------------------------ every study
+
+
+@pytest.fixture(scope="module")
+def glued():
+    """The values that each study glues from the committed records."""
+    found = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HPLAB_MODE", "cached")
+        for name in ("plots", "show", "claims_table", "explore", "cost", "provenance", "keep"):
+            patch.setattr(hp, name, Mock(), raising=False)
+        for path in STUDIES:
+            found[path.stem] = {}
+
+            def glue(name, value, fmt=None, into=found[path.stem]):
+                into[name] = report.formatted(value, fmt)
+
+            patch.setattr(hp, "glue", glue)
+            names = {}
+            for cell in pairing.read(path).cells:
+                if cell.cell_type == "code" and "git clone" not in cell.source:
+                    exec(cell.source, names)
+                    if "parameters" in cell.metadata.get("tags", []):
+                        names["preset"] = "paper"
+    return found
+
+
+def headline(path):
+    """The paragraph that begins with "In short", and the names glued into it."""
+    text = next(p for p in path.read_text().split("\n\n") if p.startswith("**In short.**"))
+    return text, re.findall(r"\{glue:text\}`([\w-]+)`", text)
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_no_study_has_a_headline_without_interval_and_seeds(path, glued):
+    _, names = headline(path)
+    assert names
+    assert {name: headlines.faults(glued[path.stem][name]) for name in names} == {
+        name: [] for name in names
+    }
+
+
+def test_study_1_opens_with_what_its_mnist_records_say(glued):
+    text, _ = headline(STUDIES[0])
+    assert text.startswith("**In short.** {glue:text}`best`")
+    said = glued[STUDIES[0].stem]["best"]
+    base = Trial(data="mnist", model="cnn", optimizer="adam", batch_size=64, epochs=5)
+    full = hp.recorded(hp.grid(base, lr=[1e-3, 5e-4, 1e-4], seed=range(20)), preset="paper")
+    if full.empty or "open" in said:
+        assert "is open" in said
+        return
+    means = full.groupby("lr")["val_acc"].mean()
+    assert means.idxmax() == 5e-4
+    assert "a learning rate of 5e-4 is the best" in said
+    assert f"{100 * means.max():.2f} %" in said
+    assert np.isclose(100 * means.max(), 99.07, atol=0.01)

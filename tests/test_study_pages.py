@@ -1,0 +1,144 @@
+"""A page has every figure its notebook draws, each once, and says how many are in miniature."""
+
+import json
+
+import pytest
+from tiny_book import FIGURE, code_cell, shown
+
+from hplab.pages import study_pages
+from hplab.pages.figure import Html, nothing_recorded, with_still
+
+DRAWS = 'hp.plots.axis(runs, x="lr", y="val_acc")'
+PNG = "iVBORw0KGgo="
+
+
+def figure(caption="Figure: accuracy; laptop preset, digits, cnn, cpu."):
+    """The output of a figure as a notebook keeps it."""
+    drawing = FIGURE[FIGURE.index("<svg") : FIGURE.index("</svg>") + 6]
+    markup = FIGURE.replace(drawing, with_still(drawing, PNG, "Accuracy falls."))
+    output = shown("text/html", markup)
+    output["data"] |= {"image/png": PNG, "text/plain": caption}
+    return output
+
+
+def note(html: Html):
+    output = shown("text/html", html.html)
+    output["data"]["text/plain"] = html.text
+    return output
+
+
+@pytest.fixture
+def built(tmp_path):
+    """Returns a function that writes an executed notebook and its page; it returns the problems."""
+
+    def build(*cells, preset="paper", page=None):
+        executed = tmp_path / "executed" / "studies" / "01-a.ipynb"
+        html = tmp_path / "html" / "studies" / "01-a.html"
+        for path in (executed, html):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        notebook = {
+            "nbformat": 4,
+            "nbformat_minor": 5,
+            "metadata": {"hplab": {"preset": preset}},
+            "cells": list(cells),
+        }
+        executed.write_text(json.dumps(notebook))
+        kept = json.loads(study_pages.source(executed.read_bytes()))
+        outputs = [output for cell in kept["cells"] for output in cell.get("outputs", [])]
+        markup = "".join(output["data"].get("text/html", "") for output in outputs)
+        html.write_text(markup if page is None else page)
+        return study_pages.missing_figures(tmp_path / "html", tmp_path / "executed")
+
+    return build
+
+
+def test_a_page_with_all_its_figures_has_no_problem(built):
+    assert built(code_cell(DRAWS, figure()), code_cell("hp.explore(runs)", figure())) == []
+
+
+def test_a_page_that_lost_a_figure_has_one(built):
+    cells = [code_cell(DRAWS, figure()), code_cell("hp.explore(runs)", figure())]
+
+    assert built(*cells, page=FIGURE) == ["01-a.html: 1 figures, but 2 cells draw one"]
+
+
+def test_a_cell_that_drew_nothing_is_named(built):
+    problems = built(code_cell(DRAWS, note(nothing_recorded())), code_cell("x", figure()))
+
+    (problem,) = problems  # the page has as many figures as cells that draw, but not this one's
+    assert problem.startswith(f"01-a.html: no figure or table after {DRAWS!r} (Nothing to show")
+
+
+@pytest.mark.parametrize("page", [None, FIGURE + nothing_recorded().html])
+def test_a_table_with_nothing_to_show_is_a_problem(built, page):
+    empty = code_cell("hp.show(runs)", note(nothing_recorded()))
+    problems = built(code_cell(DRAWS, figure()), empty, page=page)
+
+    assert len(problems) == 1
+    assert "no figure or table after 'hp.show(runs)'" in problems[0]
+
+
+def test_words_that_no_cell_said_are_found_on_the_page(built):
+    page = FIGURE + "<p>Nothing to show yet</p>"
+
+    assert built(code_cell(DRAWS, figure()), page=page) == ["01-a.html: says 'Nothing to show yet'"]
+
+
+def test_hidden_cells_and_the_smallest_preset_are_left_out(built):
+    hidden = code_cell(DRAWS, tags=("remove-cell",))
+    assert built(hidden) == []
+    assert built(code_cell(DRAWS), preset="smoke") == []
+    assert built(code_cell(DRAWS), preset="laptop") != []
+
+
+def test_a_page_keeps_the_drawing_and_drops_the_picture(built, tmp_path):
+    built(code_cell(DRAWS, figure()))
+    executed = (tmp_path / "executed/studies/01-a.ipynb").read_text()
+    page = (tmp_path / "html/studies/01-a.html").read_text()
+
+    assert executed.count(PNG) == 2
+    assert PNG not in page
+    assert page == FIGURE
+
+
+def test_a_picture_that_is_no_figure_of_ours_stays():
+    picture = {"output_type": "display_data", "metadata": {}, "data": {"image/png": PNG}}
+    notebook = {"cells": [code_cell("photo", picture)]}
+
+    assert json.loads(study_pages.source(json.dumps(notebook).encode())) == notebook
+
+
+@pytest.mark.parametrize(
+    ("presets", "counted"),
+    [
+        (["laptop", "paper", "laptop"], "Of the 3 figures on this page, 2 are of the preset"),
+        (["laptop", "", "paper"], "Of the 3 figures on this page, 1 is of the preset `laptop`"),
+        (["laptop", "laptop"], "All 2 figures on this page are of the preset `laptop`"),
+        (["smoke", "laptop"], "All 2 figures on this page are of the preset `laptop` and `smoke`"),
+    ],
+)
+def test_a_page_says_how_many_figures_are_in_miniature(presets, counted):
+    captions = [f"Figure: a; {name} preset, digits." if name else "Figure: b." for name in presets]
+
+    assert counted in study_pages.miniature(captions)
+
+
+def test_a_page_of_the_reports_own_data_says_nothing():
+    assert study_pages.miniature(["Figure: a; paper preset, mnist.", "Figure: b."]) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "before"),
+    [
+        ("(study-a)=\n# Title\n\n**In short.** It is.\n\nMore.", "**In short.** It is."),
+        ("# Title\n\nMore.", "# Title"),
+    ],
+)
+def test_the_note_stands_after_the_answer_or_the_title(text, before):
+    cell = {"cell_type": "markdown", "id": "a", "metadata": {}, "source": text}
+    notebook = {"cells": [cell, code_cell(DRAWS, figure())]}
+    page = json.loads(study_pages.source(json.dumps(notebook).encode()))
+    blocks = page["cells"][0]["source"].split("\n\n")
+
+    assert blocks[blocks.index(before) + 1].startswith("```{admonition} In miniature")
+    assert blocks[-1] == "More."
