@@ -25,9 +25,9 @@ def rng():
         ([2.0, -2.0, 1.0, -1.5], 0.5, "inconclusive"),
         ([0.01, -0.01, 0.02, -0.02], 0.5, "contradicted"),
         ([0.01, -0.01, 0.02, -0.02], 0.0, "inconclusive"),
-        ([0.2] * 3, 0.1, "supported"),
-        ([0.0] * 3, 0.1, "contradicted"),
-        ([0.1] * 3, 0.1, "inconclusive"),
+        ([0.2] * 6, 0.1, "supported"),
+        ([0.0] * 6, 0.1, "contradicted"),
+        ([0.1] * 6, 0.1, "inconclusive"),
     ],
 )
 def test_beyond_a_margin(x, margin, outcome):
@@ -137,3 +137,34 @@ def test_the_share_between_settings_is_decided_as_its_interval_says(rng):
         interval, found = spread.between_share(x.T), orders.share_between(x, 0.5)
         assert (interval.low > 0.5) == (found.p_for < 0.05)
         assert (interval.high < 0.5) == (found.p_against < 0.05)
+
+
+@pytest.mark.parametrize("n", [3, 5])
+def test_a_few_seeds_without_spread_decide_nothing(n):
+    """Whole numbers, such as epochs, may agree by chance: here 1 in 90 % of runs, else 0."""
+    luck = np.random.default_rng(n).random((2000, n)) < 0.9
+
+    assert np.mean(luck.all(axis=-1)) > 0.5
+    assert np.mean(three_way(evidence.beyond(luck.astype(float), margin=0.9)) == "supported") == 0
+
+
+def test_seeds_without_spread_count_as_in_a_sign_test():
+    for n, outcome in ((3, "inconclusive"), (5, "inconclusive"), (6, "supported")):
+        alike = np.ones(n)
+        assert evidence.beyond(alike, margin=0.5) == Evidence(2 * 0.5**n, 1.0)
+        assert three_way(evidence.within(alike, margin=1.5)) == outcome
+    sign = scipy.stats.binomtest(6, 6, alternative="greater").pvalue
+    assert evidence.beyond(np.ones(6), margin=0.5).p_for == pytest.approx(2 * sign)
+
+
+def test_a_spread_of_rounding_is_none():
+    rounded = 100 * np.array([0.91 - 0.90, 0.95 - 0.94, 0.98 - 0.97])
+    assert 0 < np.ptp(rounded) < 1e-12
+    assert evidence.beyond(rounded, margin=0.5) == evidence.beyond(np.ones(3), margin=0.5)
+    assert evidence.beyond(rounded, margin=1) == Evidence(1.0, 1.0)
+
+
+def test_what_two_settings_compute_alike_is_decided_by_any_number_of_seeds():
+    assert three_way(evidence.within([0.0] * 3, margin=1, exact=True)) == "supported"
+    assert evidence.beyond([0.0] * 3, margin=1, exact=True) == Evidence(1.0, 0.0)
+    assert evidence.beyond([0.0] * 3, exact=True) == Evidence(1.0, 1.0)  # at the margin itself

@@ -99,7 +99,8 @@ def put_mixed(store):
     for lr, error in ((1e-3, 0.02), (5e-4, 0.015)):
         for seed in range(4):
             mixed = Trial("mnist", "cnn", lr=lr, epochs=5, seed=seed, precision="bf16")
-            records.append(record(mixed, error + 1e-4 * seed))
+            luck = 1e-4 * (seed - 1.5) * (1 if lr == 1e-3 else 2)
+            records.append(record(mixed, error + luck))
     store.put(records)
 
 

@@ -44,7 +44,8 @@ def direction(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
     if _nothing_measured(sides):
         return _open(found, quantity, sides)
     [(first, _), (second, _)], cut = sides, _cut(sides)
-    decision = claimed_side(first - second, test["margin"], claim.alpha, cut=cut)
+    exact = _identical(sides)
+    decision = claimed_side(first - second, test["margin"], claim.alpha, cut=cut, exact=exact)
     when = "within" if quantity.unit == "epochs" else "after"
     said = comparison(quantities.words(quantity), decision, quantity.unit, found.arms)
     reason = f"{on(found, when)} {said}; {_margin(decision, test)}{_cut_words(cut)}"
@@ -126,7 +127,8 @@ def equivalence(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
     if _nothing_measured(sides):
         return _open(found, quantity, sides)
     values, cut = _effects(test, sides), _cut(sides)
-    decision = same(values, test["margin"], claim.alpha, cut=cut)
+    exact = _identical(sides)
+    decision = same(values, test["margin"], claim.alpha, cut=cut, exact=exact)
     what, allowed = _against(test)
     end = {
         SUPPORTED: f"{what} stays inside {allowed}.",
@@ -144,7 +146,8 @@ def difference(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
     if _nothing_measured(sides):
         return _open(found, quantity, sides)
     values, cut = _effects(test, sides), _cut(sides)
-    decision = not_same(values, test["margin"], claim.alpha, cut=cut)
+    exact = _identical(sides)
+    decision = not_same(values, test["margin"], claim.alpha, cut=cut, exact=exact)
     what, allowed = _against(test)
     end = {
         SUPPORTED: f"{what} surely lies outside {allowed}.",
@@ -287,13 +290,15 @@ def _finding(
         decision.interval,
         None if flips is None else stats.sign_flip(flips),
         distances=decision.distances,
-        identical=pair and _identical(sides),
+        identical=sides is not None and _identical(sides),
         wins=superiority(sides[0][0], sides[1][0]) if pair and len(sides[0][0]) > 1 else None,
     )
 
 
 def _identical(sides: Sides) -> bool:
-    """Return whether two arms agree in every seed, in values that seeds do change."""
+    """Return whether there are two arms that agree in every seed, in values that seeds change."""
+    if len(sides) != 2:
+        return False
     (first, _), (second, _) = sides
     return bool((first == second).all() and np.ptp(first) > 0)
 

@@ -29,6 +29,8 @@ from hplab.analysis.stats import (
     prediction_interval,
 )
 
+ROUNDING = 1e-9  # relative differences below this are those of floating point
+
 
 @dataclasses.dataclass(frozen=True)
 class Evidence:
@@ -81,7 +83,7 @@ def three_way(found: Evidence, *, alpha: float = 0.05) -> Any:
     return str(words) if words.ndim == 0 else words
 
 
-def beyond(values: ArrayLike, *, margin: float = 0.0) -> Evidence:
+def beyond(values: ArrayLike, *, margin: float = 0.0, exact: bool = False) -> Evidence:
     """Test "the mean is more than the margin".
 
     Supported at 0.05 is the same as: the whole 95 % t interval lies above the margin; contradicted:
@@ -91,6 +93,8 @@ def beyond(values: ArrayLike, *, margin: float = 0.0) -> Evidence:
         values: One number a seed, positive on the claimed side; differences of two settings, or
             logarithms of ratios. Shape `(..., n)` with n at least 2.
         margin: The smallest mean that matters, in the unit of the values.
+        exact: Whether values without spread are known to have none, as where two settings compute
+            the very same. Else they count as in a sign test: whole numbers may agree by chance.
 
     Raises:
         ValueError: If there are fewer than two values or one is not finite.
@@ -102,10 +106,10 @@ def beyond(values: ArrayLike, *, margin: float = 0.0) -> Evidence:
         >>> three_way(beyond(gains, margin=0.2)), three_way(beyond(gains, margin=0.25))
         ('supported', 'inconclusive')
     """
-    return Evidence(*(_doubled(p) for p in _one_sided(values, margin)))
+    return Evidence(*(_doubled(p) for p in _one_sided(values, margin, exact)))
 
 
-def within(values: ArrayLike, *, margin: float) -> Evidence:
+def within(values: ArrayLike, *, margin: float, exact: bool = False) -> Evidence:
     """Test "the mean lies between minus the margin and the margin": nothing that matters.
 
     For it speak two one-sided t tests (TOST); at 0.05 they ask that the 95 % interval lies inside.
@@ -116,6 +120,7 @@ def within(values: ArrayLike, *, margin: float) -> Evidence:
         values: One number a seed. Shape `(..., n)` with n at least 2.
         margin: Half-width of the region that counts as no difference, not negative. With 0 nothing
             can be shown to lie inside.
+        exact: As in `beyond`.
 
     Raises:
         ValueError: If the margin is negative, or as `beyond`.
@@ -128,8 +133,8 @@ def within(values: ArrayLike, *, margin: float) -> Evidence:
     """
     if not margin >= 0:
         raise ValueError(f"margin must not be negative, got {margin}")
-    above, below_high = _one_sided(values, margin)
-    above_low, below = _one_sided(values, -margin)
+    above, below_high = _one_sided(values, margin, exact)
+    above_low, below = _one_sided(values, -margin, exact)
     inside = np.maximum(above_low, below_high)
     if margin == 0:
         inside = np.ones_like(inside)
@@ -235,20 +240,22 @@ def most_of(parts: Sequence[Evidence]) -> Evidence:
     )
 
 
-def _one_sided(values: ArrayLike, bound: float) -> tuple[np.ndarray, np.ndarray]:
+def _one_sided(values: ArrayLike, bound: float, exact: bool) -> tuple[np.ndarray, np.ndarray]:
     """Return the p values of "the mean is above the bound" and "below", by the t test.
 
-    Seeds without any spread decide exactly; at the bound itself they show neither.
+    Seeds without any spread, but for rounding, have no standard error. They count as in a sign
+    test, one chance in 2 each; where they are exact they decide. At the bound they show neither.
     """
     x = check_values(values, 0.95)
     n = x.shape[-1]
     away, error = x.mean(-1) - bound, x.std(-1, ddof=1) / math.sqrt(n)
-    exact = np.ptp(x, axis=-1) == 0  # a mean of equal numbers may be off in its last digit
-    away = np.where(exact, x[..., 0] - bound, away)
+    alike = np.ptp(x, axis=-1) <= ROUNDING * np.abs(x).max(-1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        t = np.where(exact, np.where(away == 0, -np.inf, np.inf * np.sign(away)), away / error)
-    above = stats.t.sf(t, n - 1)
-    below = np.where(exact & (away == 0), 1.0, stats.t.cdf(t, n - 1))
+        t = away / error
+    one, least = x[..., 0] - bound, 0.0 if exact else 0.5**n
+    one = np.where(np.abs(one) <= ROUNDING * abs(bound), 0.0, one)
+    above = np.where(alike, np.where(one > 0, least, 1.0), stats.t.sf(t, n - 1))
+    below = np.where(alike, np.where(one < 0, least, 1.0), stats.t.cdf(t, n - 1))
     return above, below
 
 

@@ -75,10 +75,12 @@ class Finding:
         """
         if self.chance or not self.distances:
             return self.chance(n, alpha) if self.chance else None
+        if any(map(math.isinf, self.distances)):  # no spread, so none to go by
+            return 1.0 if self.identical else None
         least = min(self.distances)
         if least < 0:
             alpha /= len(self.distances)
-        return 1.0 if math.isinf(least) else float(power.paired_power(abs(least), n, alpha=alpha))
+        return float(power.paired_power(abs(least), n, alpha=alpha))
 
     def only_at_face(self, why: str) -> Finding:
         """Return the finding of runs that may not decide: open, with the reason."""
@@ -139,6 +141,7 @@ def claimed_side(
     alpha: float,
     *,
     cut: np.ndarray | None = None,
+    exact: bool = False,
 ) -> Decision:
     """Decide a directional claim on one effect a seed, the claimed side being positive.
 
@@ -149,6 +152,7 @@ def claimed_side(
         cut: In which seeds a value is cut off, which pulls the effect towards 0. Then a claim fails
             only if the opposite holds, not for being too small; and if effects are cut off that
             speak against an outcome, there might be more of them than is seen.
+        exact: Whether the two settings compute the very same (see `evidence.beyond`).
 
     Example:
         >>> gains = np.array([0.31, 0.24, 0.28, 0.30, 0.27])
@@ -156,7 +160,7 @@ def claimed_side(
         'supported'
     """
     limit = size_of(margin)
-    found = evidence.beyond(effects, margin=limit)
+    found = evidence.beyond(effects, margin=limit, exact=exact)
     cut = np.zeros(len(effects), bool) if cut is None else cut
     if cut.any():
         opposite = evidence.beyond(effects).p_against
@@ -176,17 +180,18 @@ def same(
     alpha: float,
     *,
     cut: np.ndarray | None = None,
+    exact: bool = False,
 ) -> Decision:
     """Decide a claim of "no difference that matters" on one effect a seed.
 
-    Values that are cut off (see `claimed_side`) do not show that there is none.
+    Values that are cut off (see `claimed_side`, also for `exact`) do not show that there is none.
 
     Example:
         >>> same(np.array([0.01, -0.02, 0.02]), {"value": 0.1, "unit": "pp"}, 0.05).outcome
         'supported'
     """
     limit = size_of(margin)
-    found = evidence.within(effects, margin=limit)
+    found = evidence.within(effects, margin=limit, exact=exact)
     cut = np.zeros(len(effects), bool) if cut is None else cut
     if cut.any():
         one_way = (effects[cut] * np.mean(effects) > 0).all()
@@ -201,14 +206,15 @@ def not_same(
     alpha: float,
     *,
     cut: np.ndarray | None = None,
+    exact: bool = False,
 ) -> Decision:
-    """Decide a claim that there is a difference, in whichever direction; `cut` as in `same`.
+    """Decide a claim that there is a difference, in whichever direction; else as `same`.
 
     Example:
         >>> not_same(np.array([0.01, -0.02, 0.02]), {"value": 0.1, "unit": "pp"}, 0.05).outcome
         'contradicted'
     """
-    opposite = same(effects, margin, alpha, cut=cut)
+    opposite = same(effects, margin, alpha, cut=cut, exact=exact)
     found = opposite.evidence.turned()
     outcome = evidence.three_way(found, alpha=alpha)
     return dataclasses.replace(
