@@ -918,6 +918,18 @@ def test_the_seeds_that_would_settle_it_have_the_power_they_are_said_to_have():
     assert chances[0] < claims.PROBABLY <= chances[1]
 
 
+def test_seeds_past_the_plan_decide_nothing():
+    """All that may go wrong is spent with the last planned seed; to go on looking would add to it."""
+    runs, claim = apart(20, 0.3, 0.6), ledger.load()["S4-08"]
+    ten = ledger.Ledger([dataclasses.replace(claim, seeds=10)])
+    whole = claims.verdict("S4-08", runs, ledger=ten)
+    planned = claims.verdict("S4-08", runs[runs.seed < 10], ledger=ten)
+
+    assert (whole.n, whole.outcome, whole.interval) == (10, planned.outcome, planned.interval)
+    assert "Planned were 10 seeds; 10 more were run and are left out." in whole.reason
+    assert "left out" not in planned.reason
+
+
 def test_a_plan_that_cannot_settle_a_claim_says_so():
     verdict = claims.verdict("S4-08", apart(8, 0.12, 0.2))
     assert (verdict.outcome, verdict.more_seeds) == ("inconclusive", None)

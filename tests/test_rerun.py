@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from hplab.analysis import ledger, phrases, rerun
+from hplab.analysis import forms, ledger, phrases, rerun
 from hplab.pages import claims_text, facts, ledger_page, precision_page, report
 from hplab.sweeps import presets
 from hplab.sweeps import store as stores
@@ -99,7 +99,7 @@ def put_mixed(store):
     for lr, error in ((1e-3, 0.02), (5e-4, 0.015)):
         for seed in range(4):
             mixed = Trial("mnist", "cnn", lr=lr, epochs=5, seed=seed, precision="bf16")
-            luck = 1e-4 * (seed - 1.5) * (1 if lr == 1e-3 else 2)
+            luck = 1e-7 * (seed - 1.5) * (1 if lr == 1e-3 else 2)
             records.append(record(mixed, error + luck))
     store.put(records)
 
@@ -305,3 +305,44 @@ def test_why_two_verdicts_differ_is_said(change, said):
     found = ledger_page._why_apart(verdict)
     assert said in found
     assert bool(found) == bool(said)
+
+
+@pytest.mark.parametrize("short", [{"epochs": 2}, {"stop": "epochs"}])
+def test_short_runs_of_a_report_whose_arms_name_no_epochs_decide_nothing(tmp_path, short):
+    """A trial of two epochs is also one declared so, which no preset has scaled."""
+    made = stores.Store(tmp_path / "results", tmp_path / "pending")
+    made.put_provenance({"device": "cpu"})
+    base = Trial("cifar10", "mlp", epochs=20_000, stop="loss_change", measure=("sharpness",))
+    records = []
+    for number, arm in enumerate(forms.arms_of(ledger.load()["S2-02"].test)):
+        for seed in range(5):
+            trial = base.replace(**{**arm, **short, "seed": seed})
+            luck = 1e-3 * (seed - 2) * (1 + number % 3)
+            told = record(trial.replace(epochs=2), 0.1)
+            told |= {"key": trial.key(DIGEST), "config": trial.config()}
+            told["final"] |= {"sharpness": 10.0 ** (number % 7) * (1 + luck)}
+            records.append(told)
+    made.put(records)
+    found = {verdict.claim.id: verdict for verdict in rerun.verdicts(store=made)}["S2-02"]
+
+    assert (found.outcome, found.kind, found.n) == ("inconclusive", "scaled-down re-run", 5)
+    assert found.finding.evidence is None
+
+
+def test_where_runs_of_the_report_s_setting_diverged_those_of_another_do_not_decide(tmp_path):
+    made = stores.Store(tmp_path / "results", tmp_path / "pending")
+    made.put_provenance({"device": "cpu"})
+    records = []
+    for model in ("cnn", "mlp"):
+        for lr, error in ((1e-3, 0.01), (5e-4, 0.02)):
+            for seed in range(5):
+                trial = Trial("mnist", model, lr=lr, epochs=5, seed=seed)
+                one = record(trial, error + 1e-7 * seed * (1 if lr == 1e-3 else 3))
+                if model == "cnn" and lr == 1e-3 and seed < 3:
+                    one |= {"status": "diverged", "at": 1}
+                records.append(one)
+    made.put(records)
+    found = {verdict.claim.id: verdict for verdict in rerun.verdicts(store=made)}["S4-08"]
+
+    assert (found.outcome, found.kind) == ("inconclusive", "")
+    assert "3 more diverged" in found.reason

@@ -34,7 +34,8 @@ N = 12
 def judged(test, runs, *, curves=None, **changes):
     """What a test of report 001 says about runs, without Holm's correction."""
     test = forms.check({"common": {"epochs": 10}, **test}, "a test")
-    claim = dataclasses.replace(BOOK["S1-01"], test=test, primary=False, min_seeds=3, **changes)
+    options = {"primary": False, "min_seeds": 3, "seeds": 40, **changes}
+    claim = dataclasses.replace(BOOK["S1-01"], test=test, **options)
     empty = pd.DataFrame({"key": [], "epoch": []})
     return rules.evaluate(claim, runs, empty if curves is None else curves)
 
@@ -667,6 +668,25 @@ def test_parts_are_corrected_before_one_contradicts():
     assert 0.025 < part.p < 0.05
     both = judged(test, runs)
     assert (both.outcome, both.p) == ("inconclusive", pytest.approx(2 * part.p))
+
+
+@pytest.mark.parametrize("lost", ["diverged", "collapsed"])
+def test_survivors_decide_no_part_either(lost):
+    """Nine of twelve seeds are lost at one setting; the part without it has fewer complete seeds."""
+    runs = made(by("lr", {0.1: 2.0, 0.2: 1.0, 0.3: 2.0, 0.4: 1.0}), collapsed=0.0)
+    gone = (runs.lr == 0.2) & (runs.seed < 7)
+    column, value = {"diverged": ("status", "diverged"), "collapsed": ("collapsed", 1.0)}[lost]
+    runs.loc[gone, column] = value
+    runs = runs[(runs.lr < 0.3) | (runs.seed < 4)]
+    test = TESTS["all"][0]
+    lossy, whole = test["parts"][0], {**test["parts"][1], "second": {"lr": 0.4}}
+    assert judged(lossy, runs).outcome == "inconclusive"
+    assert judged(whole, runs).outcome == "supported"
+    found = judged({**test, "parts": [lossy, whole]}, runs)
+    assert (found.outcome, found.evidence.p_for) == ("inconclusive", 1.0)
+    # Against a claim speaks one part, if by itself it may.
+    turned = {**whole, "first": whole["second"], "second": whole["first"]}
+    assert judged({**test, "parts": [lossy, turned]}, runs).outcome == "contradicted"
 
 
 @pytest.mark.parametrize("column", ["epochs", "n_train"])

@@ -49,6 +49,7 @@ class Sample:
         n_collapsed: Seeds left out because a run of theirs collapsed, where only those that learn
             are compared.
         collapsed: How many runs of each arm collapsed, and of how many; empty where none did.
+        n_spare: Seeds left out because the plan ends before them.
         gaps: Seeds that one arm has and another lacks, in words.
         differs: What is not as in the report: name to (trained, report).
         stretch: Trained epochs per declared epoch.
@@ -63,6 +64,7 @@ class Sample:
     stretch: float
     n_collapsed: int = 0
     collapsed: tuple[tuple[int, int], ...] = ()
+    n_spare: int = 0
 
     @property
     def n(self) -> int:
@@ -266,9 +268,10 @@ def _length(tables: Sequence[pd.DataFrame], epochs: int) -> str:
 def _complete(
     tables: list[pd.DataFrame], words: tuple[str, ...], length: str, claim: Claim
 ) -> Sample:
-    """Keep the seeds that every arm has finished, and count the rest."""
+    """Keep the seeds that every arm has finished, the first of the plan, and count the rest."""
     every = set().union(*(table.index for table in tables))
-    common = set.intersection(*(set(table.index) for table in tables))
+    complete = sorted(set.intersection(*(set(table.index) for table in tables)))
+    common = set(complete[: max(claim.seeds, claim.min_seeds)])
     diverged = {
         seed for table in tables for seed in table.index[table["status"] != "ok"] if seed in common
     }
@@ -287,7 +290,14 @@ def _complete(
     together = pd.concat(rows, ignore_index=True)
     stretch = _stretch(together) if "epochs" in together else 1.0
     return Sample(
-        words, length, rows, len(diverged), gaps, _differs(together, claim.report), stretch
+        words,
+        length,
+        rows,
+        len(diverged),
+        gaps,
+        _differs(together, claim.report),
+        stretch,
+        n_spare=len(complete) - len(common),
     )
 
 

@@ -399,6 +399,10 @@ def _remarks(
         remarks.append(
             f"{sample.n_diverged} of {total} seeds diverged and cannot be part of a difference."
         )
+    if sample.n_spare:
+        remarks.append(
+            f"Planned were {claim.seeds} seeds; {sample.n_spare} more were run and are left out."
+        )
     if sample.gaps:
         remarks.append(f"Left out: {'; '.join(sample.gaps)}.")
     if finding.beside:

@@ -23,13 +23,12 @@ from scipy import stats
 from hplab.analysis.stats import (
     CONTRADICTED,
     INCONCLUSIVE,
+    ROUNDING,
     SUPPORTED,
     check_values,
     plain,
     prediction_interval,
 )
-
-ROUNDING = 1e-9  # relative differences below this are those of floating point
 
 
 @dataclasses.dataclass(frozen=True)

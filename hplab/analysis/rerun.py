@@ -3,7 +3,8 @@
 A study page judges its claims on the runs of its own grid. Here every record is at hand, and each
 claim takes those that belong to it: runs of its arms, alike in everything else. Where several such
 groups exist (another network, other data preparation), the one nearest to the report's setting is
-taken, and of those the one with most of the arms and seeds.
+taken, and of those the one with most of the arms and seeds. One whose runs diverged or collapsed is
+not passed over for another: which runs decide must not hang on how they came out.
 """
 
 from __future__ import annotations
@@ -111,7 +112,7 @@ def _evaluate(
     for size in SIZES:
         for runs in groups(claim, tables[size]):
             found = claims.evaluate(claim, runs, lambda rows: runner.curves(rows, store=store))
-            if isinstance(found, Finding):
+            if isinstance(found, Finding) or found.diverged:  # they are there, and decide nothing
                 return found, runs
             first = first or (found, runs)
     return first or (_nothing(claim), pd.DataFrame())

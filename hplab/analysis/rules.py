@@ -31,11 +31,22 @@ def evaluate(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
         Missing: If the runs do not allow the test, with what is missing.
         HplabError: If the table holds several runs for one arm and seed.
     """
-    finding = TESTS[claim.test["type"]](claim, runs, curves)
-    for why in (_diverged(claim, finding), _short(finding), _collapse_differs(claim, finding)):
-        if why:
-            finding = finding.only_at_face(why)
+    finding = _tested(claim, runs, curves)
+    if why := _short(finding):
+        finding = finding.only_at_face(why)
     return _with_collapse(claim, finding)
+
+
+def _tested(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
+    """Return what a test finds; open where survivors would have to speak for all.
+
+    Of several parts each is held to that by itself: one may decide though another may not.
+    """
+    finding = TESTS[claim.test["type"]](claim, runs, curves)
+    if claim.test["type"] != "all":
+        for why in (_diverged(claim, finding), _collapse_differs(claim, finding)):
+            finding = finding.only_at_face(why) if why else finding
+    return finding
 
 
 def _diverged(claim: Claim, finding: Finding) -> str:
@@ -62,6 +73,8 @@ def _short(finding: Finding) -> str:
                 f"These runs had {ours} {what} and the report's {theirs}: they show a scaled-down "
                 "result and do not decide the claim."
             )
+    if "stop" in differs:
+        return "These runs did not end by the report's rule, so they do not decide the claim."
     return ""
 
 
@@ -91,13 +104,12 @@ def _with_collapse(claim: Claim, finding: Finding) -> Finding:
 
 
 def _all(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
-    """Several tests that all have to hold; the smallest sample stands for all."""
+    """Several tests that all have to hold; the sample with the fewest seeds run stands for all."""
     found = [
-        TESTS[part["type"]](dataclasses.replace(claim, test=part), runs, curves)
-        for part in claim.test["parts"]
+        _tested(dataclasses.replace(claim, test=part), runs, curves) for part in claim.test["parts"]
     ]
     together = evidence.all_of([part.evidence or Evidence(1.0, 1.0) for part in found])
-    smallest = min(found, key=lambda part: part.sample.n).sample
+    smallest = min((part.sample for part in found), key=lambda one: (one.n_run, one.n))
     differs = {k: v for part in found for k, v in part.sample.differs.items()}
     parts = tuple(
         {"part": f"Part {i + 1}", "words": part.reason, "outcome": part.outcome}

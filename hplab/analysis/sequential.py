@@ -77,7 +77,7 @@ class Look:
 
 
 def look(n: int, planned: int, *, first: int = 3, alpha: float = 0.05) -> Look:
-    """Return the look at a plan after `n` of its seeds; more seeds than planned are the last look.
+    """Return the look at a plan after `n` of its seeds; of more than planned, that at its end.
 
     Args:
         n: Complete seeds, at least `first`.

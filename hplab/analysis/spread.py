@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from hplab.analysis.stats import Interval, check_values
+from hplab.analysis.stats import ROUNDING, Interval, check_values
 
 
 def jackknife(statistic: Callable[[np.ndarray], np.ndarray], values: ArrayLike) -> np.ndarray:
@@ -53,8 +53,10 @@ def log_deviation(values: np.ndarray) -> np.ndarray:
         >>> round(float(log_deviation(np.array([1.0, 2.0, 3.0, 6.0]))), 3)
         0.405
     """
+    deviation = np.abs(values - values.mean(-1, keepdims=True)).mean(-1)
+    rounding = deviation <= ROUNDING * np.abs(values).max(-1)
     with np.errstate(divide="ignore"):
-        return np.log(np.abs(values - values.mean(-1, keepdims=True)).mean(-1))
+        return np.log(np.where(rounding, 0.0, deviation))
 
 
 def log_spread_pseudo_values(first: ArrayLike, second: ArrayLike) -> np.ndarray:

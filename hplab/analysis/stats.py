@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
+ROUNDING = 1e-9  # relative differences below this are those of floating point
 SUPPORTED, CONTRADICTED, INCONCLUSIVE = "supported", "contradicted", "inconclusive"
 EXACT_SIGN_FLIPS = 30  # up to this many seeds all 2**n sign patterns are counted
 
