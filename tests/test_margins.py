@@ -33,6 +33,7 @@ def _benchmark():
 
 margins = _benchmark()
 CELLS = list(margins.cells())
+WORDS = ("supported", "contradicted")
 LUCK = np.sqrt(0.025 * 0.975 / WORLDS)
 
 
@@ -198,3 +199,20 @@ def test_the_page_shows_every_kind_and_says_so_where_nothing_was_measured(tmp_pa
     assert "20,000 made-up worlds" in tables["margins-worlds"]()
     for make in margins_page.tables(tmp_path).values():
         assert "run `python benchmarks/margins.py`" in make()
+
+
+def test_what_the_page_says_of_lopsided_and_of_unequal_scatter():
+    """One setting scattering three times as far does no harm; lopsided scatter does (how-sure)."""
+    rng = np.random.default_rng(1)
+    for n in (5, 20):
+        unequal = 3 * rng.normal(size=(5000, n)) - rng.normal(size=(5000, n))
+        draw = np.exp(rng.normal(size=(3, 5000, n)))
+        alone = draw[0] - np.exp(0.5)
+        pair = (draw[0] + draw[2]) - (draw[1] + draw[2])  # two settings that share the seed's part
+        wrong = [
+            max(np.mean(evidence.three_way(evidence.beyond(x)) == word) for word in WORDS)
+            for x in (unequal, alone, pair)
+        ]
+        assert wrong[0] <= margins.MOST_WRONG
+        assert wrong[1] > 3 * margins.MOST_WRONG
+        assert wrong[2] <= margins.MOST_WRONG

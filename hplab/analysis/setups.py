@@ -68,7 +68,8 @@ def compare(made: Made, report: Report, curves: Curves, *, alpha: float = 0.05) 
     """Compare every printed number with the prediction interval for one new run of each set-up.
 
     The intervals of one set-up hold together (Bonferroni): one that is the report's own is missed
-    somewhere in at most `alpha` of all worlds.
+    somewhere in at most `alpha` of all worlds, if runs scatter normally. With Student's t of 4
+    degrees it is missed in 12 % where the numbers are independent, in 3 % where they go together.
 
     Args:
         made: Runs of each set-up; one that is not whole (all rates, five seeds) is left out.

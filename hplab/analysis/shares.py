@@ -108,7 +108,8 @@ def above(count: ArrayLike, n: int, share: float) -> Evidence:
 def excess(first: int, second: int, n: int, *, margin: float = 0.0) -> Evidence:
     """Test "the first share exceeds the second by more than the margin", exactly.
 
-    Both samples have `n` runs, drawn independently. Tables are ordered by the distance of their
+    Both samples have `n` runs, drawn independently or with the same luck; where luck for one is bad
+    luck for the other, it errs more often. Tables are ordered by the distance of their
     difference from the margin in standard errors; of a table's p value the largest over all pairs
     of shares that differ by the margin is taken, so it is never too small.
 
