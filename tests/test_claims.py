@@ -741,7 +741,7 @@ def test_a_primary_claim_has_to_survive_the_correction():
     runs = make_runs({key: ERROR[key] for key in [(1e-3, 5), (5e-4, 5)]}, n_seeds=4, noise=0)
     noise = np.array([-1.0, 1.0, -1.0, 1.0])
     runs.loc[runs.lr == 1e-3, "val_acc"] += 0.0006 * noise
-    book = ledger.load()
+    book = claims.load()
     plan = ledger.Ledger([dataclasses.replace(claim, seeds=4, min_seeds=4) for claim in book])
     runs = runs.assign(acc_gap=0.3 * np.tile(noise, 2))
     verdict = claims.verdict("S4-06", runs, ledger=plan)

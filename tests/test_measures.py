@@ -96,6 +96,21 @@ def test_the_recorded_sharpness_is_that_of_the_trained_network(lanes):
     assert moving.final["sharpness_quadratic"] == pytest.approx(rises[4] / (25 * rises[2]))
 
 
+def test_the_measure_of_keskar_and_others_is_that_of_the_trained_network():
+    outcome = loop.train(trial(measure=("keskar",)))
+    dataset = data.load("digits")
+    order = torch.Generator().manual_seed(stream_seed(0, "subset"))
+    rows = torch.randperm(len(dataset.labels), generator=order)[:96]
+    images, labels = dataset.images[rows].float() / 255, dataset.labels[rows]
+    objective = sh.Objective(outcome.model, images, labels, batch_norm="batch")
+    found = sh.keskar(objective, seed=stream_seed(0, "directions"))
+
+    assert outcome.final["keskar"] == pytest.approx(found.value, rel=1e-3)
+    assert outcome.final["keskar"] > 0
+    again = loop.train(trial())  # measuring leaves the training as it was
+    assert again.curves["train_loss"] == outcome.curves["train_loss"]
+
+
 def test_evaluation_standardises_over_all_examples_at_once():
     t = trial(epochs=1, n_train=None)
     dataset = data.load("digits")

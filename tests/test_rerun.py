@@ -26,6 +26,7 @@ def record(trial, error):
         "train_acc": 1 - error,
         "train_loss": error,
     }
+    ends = {**final, "running_acc": 1 - error, "running_loss": error}
     return {
         "v": 1,
         "key": trial.key(DIGEST),
@@ -38,7 +39,7 @@ def record(trial, error):
         "status": "ok",
         "at": None,
         "final": final,
-        "curves": {name: [value] * trial.epochs for name, value in final.items()},
+        "curves": {name: [value] * trial.epochs for name, value in ends.items()},
         "cost": {"train_s": 1.0, "lanes": 1, "device": "cpu", "threads": 1},
     }
 
@@ -76,6 +77,20 @@ def test_groups_are_alike_in_all_that_the_claim_does_not_vary(mnist):
     assert [set(group["model"]) for group in groups] == [{"cnn"}, {"mlp"}]
     assert all(len(group) == 10 for group in groups)
     assert rerun.groups(ledger.load()["S0-06"], runs) == []
+
+
+def test_of_runs_that_differ_in_what_was_measured_the_one_that_tells_most_is_taken(mnist):
+    """The same training twice, once with more measured on it: one run a seed, not two."""
+    plain = rerun.summary(rerun.verdicts(store=mnist))
+    more = Trial("mnist", "cnn", lr=1e-3, epochs=5, seed=2, measure=("curvature",))
+    told = record(more, 0.01)
+    told["final"] |= {"hessian_top": 3.0}
+    mnist.put([told])
+    groups = rerun.groups(ledger.load()["S4-08"], rerun.runner.everything(store=mnist))
+
+    assert rerun.summary(rerun.verdicts(store=mnist)) == plain
+    assert groups[0].groupby("lr")["seed"].apply(lambda seeds: seeds.is_unique).all()
+    assert told["key"] in set(groups[0]["key"])
 
 
 def put_mixed(store):
@@ -188,11 +203,11 @@ def test_a_committed_verdict_that_no_longer_follows_is_named(mnist, tmp_path):
     assert rerun.problems(found, kept) == []
     kept["S4-08"]["outcome"] = "contradicted"
     kept["S4-04"]["estimate"] = 1.0
-    kept["S4-13"] = kept.pop("S4-06")
+    kept["S4-13"] = kept.pop("S4-14")
     faults = rerun.problems(found, kept)
-    assert [fault[:5] for fault in faults] == ["S4-04", "S4-06", "S4-08", "S4-13"]
+    assert [fault[:5] for fault in faults] == ["S4-04", "S4-08", "S4-13", "S4-14"]
     assert faults[0].startswith("S4-04: estimate was 1.0, the records say ")
-    assert faults[2] == "S4-08: outcome was contradicted, the records say supported"
+    assert faults[1] == "S4-08: outcome was contradicted, the records say supported"
     path.write_text("{")
     with pytest.raises(HplabError, match="not valid JSON"):
         rerun.committed(path)

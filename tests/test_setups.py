@@ -110,9 +110,10 @@ def test_a_set_up_fits_if_it_gives_all_twelve_numbers_by_running_metrics():
     assert len(compared) == 3 * 12
     assert setups.fitting(compared) == ["right", "near"]
     assert told.loc["right", "numbers met"] == "12 of 12"
-    assert told.loc["right", "with training evaluated"] == "6 of 12"
+    assert told.loc["right", "training evaluated"] == "6 of 12"
+    assert told.loc["right", "missed at 0.001"] == "none"
     assert told.loc["far", "fits"] == "no"
-    assert "validation loss at 1e-3, 5e-4 and 1e-4" in told.loc["far", "missed"]
+    assert told.loc["far", "missed at 0.0001"] == "train acc, train loss, val acc, val loss"
 
 
 def test_one_number_missed_is_enough_to_be_dismissed():

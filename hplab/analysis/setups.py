@@ -17,7 +17,7 @@ from hplab.analysis import claims, phrases, quantities, stats
 from hplab.analysis.claims import MISSING, UNTESTABLE, Verdict, Verdicts
 from hplab.analysis.findings import Finding
 from hplab.analysis.ledger import Claim, Ledger, Report, load
-from hplab.analysis.quantities import EVALUATED, METRICS, Curves, Missing
+from hplab.analysis.quantities import EVALUATED, Curves, Missing
 from hplab.analysis.stats import INCONCLUSIVE
 from hplab.trial import Trial, grid, unknown
 
@@ -140,21 +140,24 @@ def summary(compared: pd.DataFrame) -> pd.DataFrame:
             {
                 "set-up": name,
                 "numbers met": f"{int(part['inside'].sum())} of {len(part)}",
-                "with training evaluated": f"{int(part['inside_evaluated'].sum())} of {len(part)}",
-                "missed": "; ".join(_missed(missed)) or "none",
-                "fits": "yes" if missed.empty else "no",
+                "training evaluated": f"{int(part['inside_evaluated'].sum())} of {len(part)}",
+                **{
+                    f"missed at {lr:g}": ", ".join(_SHORT[m] for m in of_rate) or "none"
+                    for lr in part["lr"].unique()
+                    for of_rate in [missed.loc[missed["lr"] == lr, "metric"]]
+                },
+                "fits": "no" if len(missed) else "yes",
             }
         )
     return pd.DataFrame(rows)
 
 
-def _missed(missed: pd.DataFrame) -> list[str]:
-    """Return the missed numbers in words, by metric: "validation accuracy at 1e-3 and 5e-4"."""
-    said = []
-    for metric, rows in missed.groupby("metric", sort=False):
-        rates = phrases.listed([f"{lr:.0e}".replace("e-0", "e-") for lr in rows["lr"]])
-        said.append(f"{METRICS[metric][1]} at {rates}")
-    return said
+_SHORT = {
+    "running_acc": "train acc",
+    "running_loss": "train loss",
+    "val_acc": "val acc",
+    "val_loss": "val loss",
+}
 
 
 # ---------------------------------------------------------------------------------------------
