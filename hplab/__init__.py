@@ -24,6 +24,7 @@ _SURFACE = {
     "sharpness": "hplab.training.sharpness",
     "lr_find": "hplab.analysis.lr_find:lr_find",
     "claims": "hplab.analysis.claims",
+    "luck": "hplab.pages.luck",
     "setups": "hplab.analysis.setups",
     "plots": "hplab.pages.plots",
     "explore": "hplab.pages.widgets:explore",

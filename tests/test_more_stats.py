@@ -127,15 +127,26 @@ def test_two_parts_keep_the_collapsed_apart(rng):
 
 
 def test_crossed_sources_of_luck_are_told_apart(rng):
-    """Unbiased: the mean over many tables is the truth, 4, 1 and 0.25."""
-    found = [
-        spread.variance_components(
-            2 * rng.normal(size=(6, 1)) + rng.normal(size=(1, 8)) + 0.5 * rng.normal(size=(6, 8))
-        )
-        for _ in range(2000)
-    ]
-    means = {name: np.mean([one[name] for one in found]) for name in found[0]}
-    assert means == pytest.approx({"rows": 4, "columns": 1, "rest": 0.25}, rel=0.06)
+    """Unbiased: the mean over many tables is the truth, and the intervals hold it as they say."""
+    truth = {"weights": 4.0, "order": 1.0, "split": 2.25, "rest": 0.25}
+    found = []
+    for _ in range(1000):
+        parts = [
+            scale * rng.normal(size=shape)
+            for scale, shape in ((2, (6, 1, 1)), (1, (1, 5, 1)), (1.5, (1, 1, 4)), (0.5, (6, 5, 4)))
+        ]
+        found.append(spread.variance_components(sum(parts), ("weights", "order", "split")))
+    means = {name: np.mean([one[name].estimate for one in found]) for name in truth}
+    assert means == pytest.approx(truth, rel=0.08)
+    for name, value in truth.items():
+        held = np.mean([one[name].low <= value <= one[name].high for one in found])
+        assert 0.93 < held < 0.985
+
+
+def test_a_source_that_does_nothing_has_an_interval_from_0(rng):
+    x = rng.normal(size=(5, 1)) + 0.3 * rng.normal(size=(5, 5))
+    found = spread.variance_components(x, ("weights", "order"))
+    assert found["order"].low == 0 <= found["order"].estimate < 0.1 < found["weights"].estimate
 
 
 def test_pooling_draws_is_what_the_ratio_compares_with(rng):

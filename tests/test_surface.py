@@ -22,6 +22,7 @@ SURFACE = {
     "ladder",
     "layers",
     "lr_find",
+    "luck",
     "plots",
     "preset_changes",
     "probes",

@@ -11,6 +11,7 @@ from hplab.analysis.stats import CONTRADICTED, INCONCLUSIVE, SUPPORTED
 
 if TYPE_CHECKING:
     from hplab.analysis.claims import Verdict
+    from hplab.analysis.findings import Finding
     from hplab.analysis.ledger import Claim
 
 WORDS = {  # the outcomes as readers see them, everywhere
@@ -70,6 +71,8 @@ def _details(verdict: Verdict) -> str:
     claim, lines = verdict.claim, [verdict.claim.rule]
     if verdict.finding and verdict.p is not None:
         lines.append(_p_words(verdict))
+    if verdict.finding and verdict.finding.wins:
+        lines.append(wins(verdict.finding))
     if verdict.finding and verdict.finding.sample.differs:
         lines.append(
             f"Not as in the report: {phrases.differences(verdict.finding.sample.differs)}."
@@ -78,6 +81,22 @@ def _details(verdict: Verdict) -> str:
     text = "".join(f"<p>{html.escape(line)}</p>" for line in lines)
     return (
         f"<details><summary>How this was decided</summary>{text}{_parts_table(verdict)}</details>"
+    )
+
+
+def wins(finding: Finding) -> str:
+    """Return how often a run of one setting has the larger value than one of another, in words.
+
+    A difference of means can be sure and still be small beside the luck of one run: this says how
+    much of it a reader who trains once would see.
+    """
+    found, (first, second) = finding.wins, finding.sample.arms
+    words = f"One run each: that at {first} has the larger value"
+    if found.low == found.high:  # a sample in which one always wins says nothing of its chance
+        return f"{words} than that at {second} in {100 * found.estimate:.0f} % of our pairs."
+    return (
+        f"{words} than that at {second} with a probability of {100 * found.estimate:.0f} % "
+        f"({100 * found.low:.0f} to {100 * found.high:.0f} %), whatever their seeds."
     )
 
 

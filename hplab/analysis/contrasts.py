@@ -28,6 +28,7 @@ from hplab.analysis.findings import (
 )
 from hplab.analysis.ledger import Claim
 from hplab.analysis.quantities import Curves, Missing, Quantity
+from hplab.analysis.resampling import superiority
 from hplab.analysis.stats import CONTRADICTED, INCONCLUSIVE, SUPPORTED
 
 # Values of each arm, one a seed, and which of them are times cut off at the first or last epoch.
@@ -287,6 +288,7 @@ def _finding(
         None if flips is None else stats.sign_flip(flips),
         distances=decision.distances,
         identical=pair and _identical(sides),
+        wins=superiority(sides[0][0], sides[1][0]) if pair and len(sides[0][0]) > 1 else None,
     )
 
 

@@ -35,6 +35,8 @@ class Finding:
         at: The interval at another level, where that is no t interval.
         chance: The chance that a number of seeds decides at a level if things are as seen so far,
             where `distances` do not say it.
+        wins: The chance that a run of the first of two settings has the larger value than a run of
+            the second, ties half; it decides nothing.
         face: What the test alone says of runs that may not decide the claim; "" where they may.
         beside: The same with training measured the other way (see `estimands`); decides nothing.
     """
@@ -51,6 +53,7 @@ class Finding:
     identical: bool = False
     at: Callable[[float], Interval] | None = None
     chance: Callable[[int, float], float] | None = None
+    wins: Interval | None = None
     face: str = ""
     beside: Finding | None = None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -133,38 +133,55 @@ def mean_squares(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return between, values.var(axis=-1, ddof=1).mean(axis=0)
 
 
-def variance_components(values: ArrayLike) -> dict[str, float]:
-    """Return how much of the variance comes from each of two crossed sources of luck.
+def variance_components(
+    values: ArrayLike, names: Sequence[str], *, level: float = 0.95
+) -> dict[str, Interval]:
+    """Return how much of the variance comes from each of several crossed sources of luck.
 
-    Every combination is run once, such as initial weights (rows) with data orders (columns). The
-    estimates are unbiased and may be negative when a source contributes nothing.
+    Every combination is run once, such as initial weights with data orders with splits. A variance
+    is estimated as Anova does, by the mean square of a source's means less that of the rest; both
+    are taken for chi-square variables, which gives the interval. What is below 0 is shown as 0.
 
     Args:
-        values: One run a cell. Shape `(rows, columns)`, at least 2 by 2.
+        values: One run a cell, an axis of at least two levels a source.
+        names: A name for each axis.
+        level: Coverage of each interval; it is at least that (Williams and Tukey).
 
     Returns:
-        The variances "rows", "columns" and "rest" (their interaction and everything else).
+        The variance of each source, and of the "rest": their interactions and everything else.
 
     Raises:
-        ValueError: If there are fewer than two rows or columns.
+        ValueError: If there are fewer than two axes, an axis has fewer than two levels, or the
+            names do not fit.
+
+    References:
+        Williams (1962), Biometrika 49; Searle, Casella and McCulloch (1992), Variance Components.
 
     Example:
-        Initial weights in rows, data orders in columns: here only the weights matter.
-
-        >>> variance_components([[1.0, 1.0], [3.0, 3.0]])
-        {'rows': 2.0, 'columns': 0.0, 'rest': 0.0}
+        >>> found = variance_components([[1.0, 2.0], [5.0, 6.0]], ("weights", "order"))
+        >>> found["weights"].estimate, found["order"].estimate, found["rest"].estimate
+        (8.0, 0.5, 0.0)
     """
     x = np.asarray(values, float)
-    if x.ndim != 2 or min(x.shape) < 2:
-        raise ValueError(f"need two rows and columns or more, got shape {x.shape}")
-    n_rows, n_columns = x.shape
-    rows, columns = x.mean(axis=1, keepdims=True), x.mean(axis=0, keepdims=True)
-    rest = ((x - rows - columns + x.mean()) ** 2).sum() / ((n_rows - 1) * (n_columns - 1))
-    return {
-        "rows": float(rows.var(ddof=1) - rest / n_columns),
-        "columns": float(columns.var(ddof=1) - rest / n_rows),
-        "rest": float(rest),
-    }
+    if x.ndim < 2 or min(x.shape) < 2 or len(names) != x.ndim:
+        raise ValueError(f"need two axes or more of two levels or more, got {x.shape}, {names}")
+    n_levels, centre = x.shape, x.mean()
+    free = x.size - 1 - sum(n - 1 for n in n_levels)
+    means = [x.mean(axis=tuple(j for j in range(x.ndim) if j != i)) for i in range(x.ndim)]
+    squares = [x.size / n * ((m - centre) ** 2).sum() for m, n in zip(means, n_levels, strict=True)]
+    rest = max(0.0, ((x - centre) ** 2).sum() - sum(squares)) / free
+    found = {}
+    for name, n, square in zip(names, n_levels, squares, strict=True):
+        ends = [
+            (square - (n - 1) * rest * stats.f.ppf(q, n - 1, free)) / stats.chi2.ppf(q, n - 1)
+            for q in ((1 + level) / 2, (1 - level) / 2)
+        ]
+        each = [max(0.0, float(v) * n / x.size) for v in (square / (n - 1) - rest, *ends)]
+        found[name] = Interval(*each, level, n)
+    ends = [
+        float(free * rest / stats.chi2.ppf(q, free)) for q in ((1 + level) / 2, (1 - level) / 2)
+    ]
+    return found | {"rest": Interval(float(rest), *ends, level, free + 1)}
 
 
 def pooled_width_ratio(

@@ -49,13 +49,14 @@ def tables(
         store: Where records are read from (`hplab.sweeps.store.Store`); None for the default one.
         repository: Address of the repository, for the commands that clone it.
     """
-    from hplab.pages import bench_page, ledger_page, margins_page, precision_page
+    from hplab.pages import bench_page, ledger_page, margins_page, precision_page, seeds_page
 
     return {
         **ledger_page.tables(notebooks, store, repository=repository),
         **bench_page.tables(_bench_folder(store)),
         **margins_page.tables(_bench_folder(store)),
         **precision_page.tables(store),
+        "seeds-luck": lambda: seeds_page.luck(store),
         "clone": lambda: clone(repository),
         "presets": presets,
         "pages": lambda: pages(notebooks),

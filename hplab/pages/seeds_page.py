@@ -7,6 +7,7 @@ import html
 import json
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -156,6 +157,13 @@ def tables(judged: Callable[[], Sequence[Verdict]]) -> dict[str, Callable[[], st
 
 def _short(values: np.ndarray) -> list[float]:
     return [float(f"{value:.4g}") for value in values]
+
+
+def luck(store: Any = None) -> str:
+    """Where the luck of a run comes from, on what is recorded."""
+    from hplab.pages import luck
+
+    return _raw(luck.of_records(store).html)
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
