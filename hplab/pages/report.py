@@ -138,6 +138,8 @@ def claims_table(verdicts: Iterable[Verdict]) -> Html:
         "our re-run": [box.WORDS[row["outcome"]].lower() for row in rows],
         "seeds": [str(row["n"] or "") for row in rows],
     }
+    if not any(columns["in miniature"]):
+        del columns["in miniature"]
     lines = box.not_run(verdicts, "row")
     plain = " ".join(re.sub(r"<[^>]+>", " ", lines).split()).replace(" ,", ",").replace(" .", ".")
     if not rows:
