@@ -676,7 +676,7 @@ def test_runs_on_less_than_the_report_had_decide_nothing(column):
     less = {"epochs": {"arm_epochs": 10, "epochs": 2}, "n_train": {"n_train": 500}}[column]
     found = judged(DIRECTION, runs.assign(**less))
     assert (found.outcome, found.face, found.p) == ("inconclusive", "supported", None)
-    assert "show a scaled-down result and do not decide the claim" in found.reason
+    assert "they are a miniature, and do not decide the claim" in found.reason
     assert judged(DIRECTION, runs).outcome == "supported"
 
 

@@ -59,8 +59,8 @@ def _short(finding: Finding) -> str:
         if name in differs:
             ours, theirs = differs[name]
             return (
-                f"These runs had {ours} {what} and the report's {theirs}: they show a scaled-down "
-                "result and do not decide the claim."
+                f"These runs had {ours} {what} and the report's {theirs}: they are a miniature, "
+                "and do not decide the claim."
             )
     return ""
 
