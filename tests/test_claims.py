@@ -513,7 +513,11 @@ def test_where_no_run_reaches_the_threshold_nothing_was_measured(epochs, why):
     verdict = claims.verdict("S4-18", runs, curves=make_curves)
     decides = "epochs" not in epochs
     assert verdict.outcome == ("inconclusive" if decides else "missing")
-    assert (verdict.interval, verdict.p, verdict.miniature) == (None, None, "" if decides else "inconclusive")
+    assert (verdict.interval, verdict.p, verdict.miniature) == (
+        None,
+        None,
+        "" if decides else "inconclusive",
+    )
     assert "the time to 98 % validation accuracy could not be measured" in verdict.reason
     assert why in verdict.reason
     row = rerun.summary([verdict])["S4-18"]
@@ -626,7 +630,11 @@ def test_the_report_s_own_setting_is_a_re_run(as_reported):
 def test_other_data_is_a_stand_in_and_says_so():
     runs = make_runs(data="digits", stretch=4, n_seeds=5)
     verdict = claims.verdict("S4-06", runs)
-    assert (verdict.outcome, verdict.miniature, verdict.kind) == ("missing", "supported", "stand-in")
+    assert (verdict.outcome, verdict.miniature, verdict.kind) == (
+        "missing",
+        "supported",
+        "stand-in",
+    )
     assert repr(verdict).startswith("S4-06 In miniature: as claimed (on the laptop preset")
     assert '<span class="hp-verdict-word">In miniature: as claimed<' in verdict._repr_html_()
     assert verdict.label == "on the laptop preset: a small stand-in, not a re-run of the report"

@@ -7,7 +7,8 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from hplab.analysis import ledger, phrases, rerun
+from hplab.analysis import claims, ledger, phrases, rerun
+from hplab.analysis.findings import Finding
 from hplab.pages import claims_text, facts, ledger_page, precision_page, report
 from hplab.sweeps import presets
 from hplab.sweeps import store as stores
@@ -321,3 +322,16 @@ def test_why_two_verdicts_differ_is_said(change, said):
     found = ledger_page._why_apart(verdict)
     assert said in found
     assert bool(found) == bool(said)
+
+
+def test_an_identity_goes_before_longer_runs_whose_rounding_is_left_to_chance(monkeypatch):
+    sample = SimpleNamespace(collapsed=())
+    open_, same = (
+        Finding(outcome, "", "", sample, identical=outcome == "contradicted")
+        for outcome in ("inconclusive", "contradicted")
+    )
+    monkeypatch.setattr(claims, "decides", lambda found: True)
+    claim, runs = ledger.load()["S0-36"], pd.DataFrame()
+
+    assert rerun._deciding(claim, [(open_, runs), (same, runs)])[0] is same
+    assert rerun._deciding(claim, [(open_, runs), (open_, runs)])[0] is open_

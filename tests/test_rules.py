@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from hplab.analysis import (
+    cells,
     claims,
     evidence,
     forms,
@@ -727,3 +728,18 @@ def test_a_bound_must_be_a_share():
     test = {"type": "proportion", "event": {"collapsed": 1}, "arm": A, "bound": {"exists": True}}
     with pytest.raises(HplabError, match="'exists' must be a share between 0 and 1, got True"):
         forms.check({"common": {"epochs": 10}, **test}, "claim X")
+
+
+def test_an_argument_that_an_optimizer_has_not_is_no_departure_from_the_report():
+    """SGD has no eps: its runs are the report's own setting all the same."""
+    report = BOOK["S0-18"].report
+    table = pd.DataFrame(
+        {
+            "optimizer": ["sgd", "adam"],
+            "eps": [np.nan, report.setting["eps"]],
+            "weight_decay": [0.0, 0.0],
+        }
+    )
+
+    assert cells._differs(table, report) == {}
+    assert "eps" in cells._differs(table.assign(eps=[np.nan, 0.1]), report)

@@ -8,7 +8,6 @@ seeds of it. Which claims can have one, and what makes it where nobody has, is s
 from __future__ import annotations
 
 from collections.abc import Mapping
-
 from typing import Any
 
 import pandas as pd
