@@ -133,7 +133,7 @@ def test_short_runs_of_a_report_whose_claims_name_no_length_are_a_miniature(empt
     found = judged(empty)
     of_report = [verdict for name, verdict in found.items() if name.startswith("S2-")]
     assert {verdict.outcome for verdict in of_report} == {"missing", "not-testable"}
-    assert found["S2-15"].smaller.runs_in_words == "cifar10, 2 epochs, n = 4"
+    assert found["S2-11"].smaller.runs_in_words == "cifar10, 2 epochs, n = 4"
 
 
 # ------------------------------------------------------------------- words
