@@ -111,3 +111,23 @@ def test_what_is_not_recorded_is_added_only_when_asked(write, tmp_path, monkeypa
         assert mine.provenance(mine.find(Trial("digits", "mlp", lr=0.2))["prov"]) == {
             "device": "cpu"
         }
+
+
+@pytest.mark.parametrize(("arguments", "code"), [([], 1), (["--write"], 0)])
+def test_trials_that_are_only_new_are_no_fault_once_they_are_written(
+    arguments, code, tmp_path, monkeypatch
+):
+    mine = Store(tmp_path / "results", tmp_path / ".hplab" / "pending")
+
+    def execute(studies, *, env, out, **options):
+        scratch = Store(env["HPLAB_RESULTS"], tmp_path / "_build/records-laptop/.hplab/pending")
+        scratch.put([record(0.1, 0.8) | {"prov": scratch.put_provenance({"device": "cpu"})}])
+        return 0
+
+    monkeypatch.setattr(cli, "ROOT", tmp_path)
+    monkeypatch.setattr(cli, "_execute", execute)
+    monkeypatch.setattr("hplab.sweeps.store.default_store", lambda: mine)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["records", *arguments])
+
+    assert ended.value.code == code

@@ -107,6 +107,7 @@ CANARIES = {
     "softmax twice": Trial(**SMALL, **CNN, loss="cross_entropy_of_softmax"),
     "shares for logs": Trial(**SMALL, **CNN, loss="kl_div_of_softmax"),
     "logits for logs": Trial(**SMALL, **CNN, loss="kl_div_of_logits", lr=1e-4),
+    "in the worst direction": Trial(**SMALL, **MLP, measure=["keskar"]),
     "curved": Trial(**SMALL, **MLP, measure=["curvature", "gradient_noise"]),
     "stopped": Trial(**STOPPED, lr=0.5, measure=["sharpness", "sharpness_path"], n_directions=2),
     "as in report 002": Trial(**STOPPED, optimizer="adagrad", lr=0.05, seeding="report_002"),

@@ -511,7 +511,13 @@ def test_where_no_run_reaches_the_threshold_nothing_was_measured(epochs, why):
     """No number is given: a difference of 0 between times that are all cut off is none."""
     runs = make_runs({(1e-3, 5): 0.05, (5e-4, 5): 0.05}).assign(**epochs)
     verdict = claims.verdict("S4-18", runs, curves=make_curves)
-    assert (verdict.outcome, verdict.interval, verdict.p) == ("inconclusive", None, None)
+    decides = "epochs" not in epochs
+    assert verdict.outcome == ("inconclusive" if decides else "missing")
+    assert (verdict.interval, verdict.p, verdict.miniature) == (
+        None,
+        None,
+        "" if decides else "inconclusive",
+    )
     assert "the time to 98 % validation accuracy could not be measured" in verdict.reason
     assert why in verdict.reason
     row = rerun.summary([verdict])["S4-18"]
@@ -624,7 +630,13 @@ def test_the_report_s_own_setting_is_a_re_run(as_reported):
 def test_other_data_is_a_stand_in_and_says_so():
     runs = make_runs(data="digits", stretch=4, n_seeds=5)
     verdict = claims.verdict("S4-06", runs)
-    assert (verdict.outcome, verdict.kind) == ("supported", "stand-in")
+    assert (verdict.outcome, verdict.miniature, verdict.kind) == (
+        "missing",
+        "supported",
+        "stand-in",
+    )
+    assert repr(verdict).startswith("S4-06 In miniature: as claimed (on the laptop preset")
+    assert '<span class="hp-verdict-word">In miniature: as claimed<' in verdict._repr_html_()
     assert verdict.label == "on the laptop preset: a small stand-in, not a re-run of the report"
     assert "after 20 epochs (5 in the report)" in verdict.reason
     assert "data is digits instead of mnist" in verdict._repr_html_()
@@ -679,7 +691,7 @@ def test_arms_cut_by_different_factors_are_not_compared(as_reported):
     cut.loc[cut.arm_epochs == 50, "epochs"] = 10
     assert "scaled by different factors" in claims.verdict("S4-16", cut).reason
     short = claims.verdict("S4-13", cut)
-    assert (short.outcome, short.miniature) == ("inconclusive", "supported")
+    assert (short.outcome, short.miniature) == ("missing", "supported")
 
 
 def test_two_runs_for_one_seed_are_refused_with_what_they_differ_in(as_reported):
@@ -940,4 +952,4 @@ def test_a_stand_in_is_no_look_at_the_plan():
     runs = make_runs(data="digits", stretch=4, n_seeds=5)
     verdict = claims.verdict("S4-06", runs)
     assert (verdict.look, verdict.adjusted, verdict.interim) == (None, None, False)
-    assert verdict.miniature == verdict.outcome == "supported"
+    assert (verdict.miniature, verdict.outcome) == ("supported", "missing")

@@ -28,7 +28,7 @@ def decided(name="S4-06", **change):
         for values, keys in (([0.9897, 0.9923], ["a", "b"]), ([0.9907, 0.9911], ["c", "d"]))
     )
     sample = SimpleNamespace(arms=("lr 1e-3", "lr 5e-4"), rows=rows, n=2, seeds=[3, 4], differs={})
-    finding = SimpleNamespace(sample=sample, interval=None, unit="", parts=(), p=None)
+    finding = SimpleNamespace(sample=sample, interval=None, unit="", parts=(), p=None, wins=None)
     given = {"kind": "re-run", "preset": "paper", "finding": finding} | change
     return Verdict(ledger.load()[name], "inconclusive", "Too few.", **given)
 
@@ -42,8 +42,8 @@ def text_of(markup):
 def test_a_fold_says_how_its_claim_was_decided():
     where = "studies/01-learning-rate.html#claim-S4-06"
     files = {"mnist/ab.jsonl": "https://example.org/results/mnist/ab.jsonl"}
-    markup = claim_fold.fold(decided(), where, lambda _: files)
-    claim, words = ledger.load()["S4-06"], text_of(markup)
+    markup = claim_fold.fold(decided("S4-08"), where, lambda _: files)
+    claim, words = ledger.load()["S4-08"], text_of(markup)
 
     assert claim.says in words
     assert claim.rule in words
@@ -72,7 +72,7 @@ def test_a_claim_without_runs_says_so_and_has_no_empty_facts():
 
 def test_another_kind_of_evidence_is_one_entry(monkeypatch):
     small = columns.Column(
-        "small", "In miniature", {"open": "Open"},
+        "small", "On the moon", {"open": "Open"},
         lambda _: "open", lambda _: "n = 7", lambda _: "Why.",
     )  # fmt: skip
     monkeypatch.setattr(columns, "COLUMNS", (*columns.COLUMNS, small))
@@ -80,10 +80,10 @@ def test_another_kind_of_evidence_is_one_entry(monkeypatch):
 
     assert 'data-small="open"' in page
     assert '<select name="small"><option value="">all</option><option value="open">Open' in page
-    assert "<span>In miniature</span>" in page
-    assert "--hp-cells: 3" in page
-    assert "In miniature Open n = 7" in text_of(page)
-    assert "<dt>In miniature</dt><dd>Why.</dd>" in page
+    assert "<span>On the moon</span>" in page
+    assert "--hp-cells: 4" in page
+    assert "On the moon Open n = 7" in text_of(page)
+    assert "<dt>On the moon</dt><dd>Why.</dd>" in page
 
 
 def test_the_filter_stands_before_the_prose_and_the_list():
@@ -180,7 +180,7 @@ def test_what_keeps_a_number_on_one_line_does_not_hide_it_from_the_search(tmp_pa
 
 
 def test_the_finding_in_the_readme_is_what_the_records_say():
-    said = json.loads((BOOK / "verdicts.json").read_text())["S4-06"]
+    said = json.loads((BOOK / "verdicts.json").read_text())["S4-08"]
     words = " ".join((BOOK.parent / "README.md").read_text().split())
     low, estimate, high = (f"{abs(said[name]):.2f}" for name in ("low", "estimate", "high"))
 

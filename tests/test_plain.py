@@ -53,7 +53,7 @@ def refers(tmp_path):
     (studies.parent / "references.bib").write_text(BIB, encoding="utf-8")
     (studies.parent / "glossary.md").write_text("# Words\n", encoding="utf-8")
     (studies / "02-other.md").write_text("(study-other)=\n# What else?\n", encoding="utf-8")
-    return plain.around(studies)
+    return plain.around(studies / "01-topic.md")
 
 
 def page_of(text=PAGE):
@@ -94,10 +94,24 @@ def test_links_lead_to_the_repository_where_it_is_known(refers):
     config = refers.studies.parents[1] / "_config.yml"
     config.write_text("repository: {url: https://x.org/y, branch: main, path_to_book: book}\n")
 
-    text = "\n".join(sources(plain.plain(page_of(), plain.around(refers.studies))))
+    text = "\n".join(sources(plain.plain(page_of(), plain.around(refers.studies / "01-topic.md"))))
 
     assert "(https://x.org/y/blob/main/book/glossary.md)" in text
     assert "(https://x.org/y/blob/main/book/studies/02-other.ipynb)" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("{ref}`study-other`", "[What else?](02-other.ipynb)"),
+        ("{ref}`there <study-other>`", "[there](02-other.ipynb)"),
+        ("{ref}`study-own`", "[What is it?](#What-is-it?)"),
+    ],
+)
+def test_a_reference_is_a_link_to_the_page_or_the_place(refers, text, shown):
+    (refers.studies / "01-topic.md").write_text("(study-own)=\n## What is it?\n", encoding="utf-8")
+
+    assert sources(plain.plain(page_of(text), refers)) == [shown]
 
 
 def test_there_and_back_is_the_same_page(refers):
@@ -168,6 +182,7 @@ def test_a_cell_with_myst_cannot_vanish_without_a_word(refers, place):
     [
         ("{cite}`kan2025`", "unknown cited work 'kan2025'.*did you mean 'kant2025'"),
         ("{doc}`02-othe`", "unknown page '02-othe'.*did you mean '02-other'"),
+        ("{ref}`study-othe`", "unknown label 'study-othe'.*did you mean 'study-other'"),
         ("{numref}`fig`", "unknown role 'numref'"),
         (":::{figure} x\n:::", "unknown directive 'figure'"),
         ("{glue:text}`a:.2f`", "the name may hold"),

@@ -805,7 +805,7 @@ def test_a_notebooks_html_shows_the_picture_where_drawings_and_styles_are_stripp
 
     assert '<img class="hp-still" alt="' in stripped
     assert '<div class="hp-drawn" hidden="hidden">' in stripped  # so its labels stay out of sight
-    assert figure_module.without_still(markup).startswith('<figure class="hp-figure"><svg')
+    assert '<figure class="hp-figure"><svg' in figure_module.without_still(markup)
     assert "png" not in figure_module.without_still(markup)
     assert "png" not in figure.html
 

@@ -7,7 +7,8 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from hplab.analysis import forms, ledger, phrases, rerun
+from hplab.analysis import claims, forms, ledger, phrases, rerun
+from hplab.analysis.findings import Finding
 from hplab.pages import claims_text, facts, ledger_page, precision_page, report
 from hplab.sweeps import presets
 from hplab.sweeps import store as stores
@@ -16,6 +17,7 @@ from hplab.trial import HplabError, Trial
 DIGEST = "0" * 64
 IN_TABLE = ("S0-22", "S0-23")
 ROW = {"says": "S0-22 too.", "own_data": "supported", "outcome": "missing", "n": 0, "primary": True}
+ROW["miniature"] = ""
 
 
 def record(trial, error):
@@ -125,6 +127,15 @@ def test_records_of_other_data_or_of_an_older_task_leave_the_ledger_as_it_is(mni
     assert said.count("left out: 1 of the records, on other versions of their data than mnist") == 1
 
 
+def without_miniatures(found):
+    """Return what is committed of verdicts on re-runs."""
+    rows = rerun.summary(one for one in found if one.outcome not in ("missing", "not-testable"))
+    return {
+        name: {field: row[field] for field in row if "miniature" not in field}
+        for name, row in rows.items()
+    }
+
+
 def test_records_of_the_laptop_preset_decide_no_claim(mnist):
     """In miniature 5e-4 is the better rate, with every seed: the verdict stays what mnist says."""
     alone = rerun.summary(rerun.verdicts(store=mnist))
@@ -136,10 +147,17 @@ def test_records_of_the_laptop_preset_decide_no_claim(mnist):
     ]
     mnist.put([record(trial, 0.3 if trial.lr == 1e-3 else 0.01) for trial in trials])
 
-    assert rerun.summary(rerun.verdicts(store=mnist)) == alone
+    found = rerun.verdicts(store=mnist)
+    assert without_miniatures(found) == {
+        name: {field: row[field] for field in row if "miniature" not in field}
+        for name, row in alone.items()
+    }
     only = stores.Store(mnist.root.parent / "only", mnist.root.parent / "only-pending")
     only.put([record(trial, 0.3 if trial.lr == 1e-3 else 0.01) for trial in trials])
-    assert rerun.summary(rerun.verdicts(store=only)) == {}
+    found = {verdict.claim.id: verdict for verdict in rerun.verdicts(store=only)}
+    assert {verdict.outcome for verdict in found.values()} == {"missing", "not-testable"}
+    assert found["S4-08"].miniature == "contradicted"
+    assert (found["S4-08"].interval, found["S4-08"].n) == (None, 0)
 
 
 def test_a_page_shows_runs_on_one_version_of_the_data(tmp_path):
@@ -267,6 +285,7 @@ def test_a_claim_without_a_box_leads_to_its_row(tmp_path):
         SimpleNamespace(
             claim=SimpleNamespace(id=name),
             outcome=outcome,
+            shown_small=False,
             row=functools.partial(dict, ROW, claim=name, outcome=outcome),
         )
         for name, outcome in zip(IN_TABLE, ("missing", "inconclusive"), strict=True)
@@ -289,7 +308,6 @@ def test_a_claim_without_a_box_leads_to_its_row(tmp_path):
         ({}, "More seeds are needed"),
         ({"parts": ({"report": 1.0, "outcome": "contradicted"},)}, "had to be reconstructed"),
         ({"parts": ({"outcome": "contradicted"},)}, "More seeds are needed"),
-        ({"kind": "scaled-down re-run"}, "Scaled-down runs"),
         ({"outcome": "contradicted"}, "rests on one run"),
         ({"outcome": "contradicted", "cause": "A typo."}, "A typo."),
     ],
@@ -325,8 +343,8 @@ def test_short_runs_of_a_report_whose_arms_name_no_epochs_decide_nothing(tmp_pat
     made.put(records)
     found = {verdict.claim.id: verdict for verdict in rerun.verdicts(store=made)}["S2-02"]
 
-    assert (found.outcome, found.kind, found.n) == ("inconclusive", "scaled-down re-run", 5)
-    assert found.finding.evidence is None
+    assert found.outcome not in ("supported", "contradicted")
+    assert found.kind != "re-run"
 
 
 def test_where_runs_of_the_report_s_setting_diverged_those_of_another_do_not_decide(tmp_path):
@@ -346,3 +364,16 @@ def test_where_runs_of_the_report_s_setting_diverged_those_of_another_do_not_dec
 
     assert (found.outcome, found.kind) == ("inconclusive", "")
     assert "3 more diverged" in found.reason
+
+
+def test_an_identity_goes_before_longer_runs_whose_rounding_is_left_to_chance(monkeypatch):
+    sample = SimpleNamespace(collapsed=())
+    open_, same = (
+        Finding(outcome, "", "", sample, identical=outcome == "contradicted")
+        for outcome in ("inconclusive", "contradicted")
+    )
+    monkeypatch.setattr(claims, "decides", lambda found: True)
+    claim, runs = ledger.load()["S0-36"], pd.DataFrame()
+
+    assert rerun._deciding(claim, [(open_, runs), (same, runs)])[0] is same
+    assert rerun._deciding(claim, [(open_, runs), (open_, runs)])[0] is open_

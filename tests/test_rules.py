@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from hplab.analysis import (
+    cells,
     claims,
     evidence,
     forms,
@@ -672,7 +673,7 @@ def test_parts_are_corrected_before_one_contradicts():
 
 @pytest.mark.parametrize("lost", ["diverged", "collapsed"])
 def test_survivors_decide_no_part_either(lost):
-    """Nine of twelve seeds are lost at one setting; the part without it has fewer complete seeds."""
+    """Seven of twelve seeds are lost at one setting; the part without it has fewer seeds left."""
     runs = made(by("lr", {0.1: 2.0, 0.2: 1.0, 0.3: 2.0, 0.4: 1.0}), collapsed=0.0)
     gone = (runs.lr == 0.2) & (runs.seed < 7)
     column, value = {"diverged": ("status", "diverged"), "collapsed": ("collapsed", 1.0)}[lost]
@@ -695,7 +696,7 @@ def test_runs_on_less_than_the_report_had_decide_nothing(column):
     less = {"epochs": {"arm_epochs": 10, "epochs": 2}, "n_train": {"n_train": 500}}[column]
     found = judged(DIRECTION, runs.assign(**less))
     assert (found.outcome, found.face, found.p) == ("inconclusive", "supported", None)
-    assert "show a scaled-down result and do not decide the claim" in found.reason
+    assert "they are a miniature, and do not decide the claim" in found.reason
     assert judged(DIRECTION, runs).outcome == "supported"
 
 
@@ -747,3 +748,18 @@ def test_a_bound_must_be_a_share():
     test = {"type": "proportion", "event": {"collapsed": 1}, "arm": A, "bound": {"exists": True}}
     with pytest.raises(HplabError, match="'exists' must be a share between 0 and 1, got True"):
         forms.check({"common": {"epochs": 10}, **test}, "claim X")
+
+
+def test_an_argument_that_an_optimizer_has_not_is_no_departure_from_the_report():
+    """SGD has no eps: its runs are the report's own setting all the same."""
+    report = BOOK["S0-18"].report
+    table = pd.DataFrame(
+        {
+            "optimizer": ["sgd", "adam"],
+            "eps": [np.nan, report.setting["eps"]],
+            "weight_decay": [0.0, 0.0],
+        }
+    )
+
+    assert cells._differs(table, report) == {}
+    assert "eps" in cells._differs(table.assign(eps=[np.nan, 0.1]), report)

@@ -22,6 +22,23 @@ WORDS = {  # the outcomes as readers see them, everywhere
     "not-testable": "Not testable",
 }
 NO_RUNS = ("missing", "not-testable")
+SMALL = {  # what a miniature says; it is never a verdict
+    "supported": "As claimed",
+    "contradicted": "Not so",
+    "inconclusive": "Open",
+}
+
+
+def word(verdict: Verdict) -> str:
+    """Return what stands first of a verdict; a miniature has words of its own."""
+    if verdict.shown_small:
+        return f"In miniature: {SMALL[verdict.miniature].lower()}"
+    return WORDS[verdict.outcome]
+
+
+def has_runs(verdict: Verdict) -> bool:
+    """Return whether a verdict has runs to show, at the report's size or in miniature."""
+    return verdict.outcome not in NO_RUNS or verdict.shown_small
 
 
 def own(claim: Claim) -> str:
@@ -36,9 +53,9 @@ def not_run(verdicts: Iterable[Verdict], kind: str) -> str:
         verdicts: Some of them may have runs; those are passed over.
         kind: What the line stands in for, "claim" for boxes or "row" for a table.
     """
-    lines = []
+    lines, absent = [], [one for one in verdicts if not has_runs(one)]
     for outcome in NO_RUNS:
-        names = [named(one.claim.id, kind) for one in verdicts if one.outcome == outcome]
+        names = [named(one.claim.id, kind) for one in absent if one.outcome == outcome]
         if names:
             lines.append(f'<p class="hp-not-run">{WORDS[outcome]}: {", ".join(names)}.</p>')
     return "".join(lines)
@@ -54,11 +71,12 @@ def box(verdict: Verdict) -> str:
     """Return the verdict as HTML; every text is escaped, the word stands beside the shape."""
     claim, say = verdict.claim, html.escape
     label = f' <span class="hp-verdict-label">{say(verdict.label)}</span>' if verdict.label else ""
+    about = "Claim" if verdict.shown_small else "Verdict on claim"
     quote = f" In its words: <q>{say(claim.quote)}</q>." if claim.quote else ""
     return (
         f'<section class="hp-verdict hp-{verdict.outcome}" id="claim-{say(claim.id)}" '
-        f'aria-label="Verdict on claim {say(claim.id)}: {WORDS[verdict.outcome].lower()}">'
-        f'<p><span class="hp-verdict-word">{WORDS[verdict.outcome]}</span>{label}</p>'
+        f'aria-label="{about} {say(claim.id)}: {word(verdict).lower()}">'
+        f'<p><span class="hp-verdict-word">{word(verdict)}</span>{label}</p>'
         f"<blockquote>{say(claim.says)}</blockquote>"
         f'<p class="hp-verdict-reason">{say(verdict.reason)}</p>'
         f'<p class="hp-verdict-own">Claim {named(claim.id)}, report {say(claim.report.id)}, '

@@ -334,8 +334,11 @@ def _differs(table: pd.DataFrame, report: Report) -> dict[str, tuple[str, str]]:
     """Return what was trained otherwise than in the report: name to (trained, report)."""
     found = {}
     for name, value in report.setting.items():
-        if name in table and not equal(table[name], value).all():
-            found[name] = (_values(table[name]), short(value))
+        if name not in table:
+            continue
+        column = table.loc[_has(table, name), name]
+        if not equal(column, value).all():
+            found[name] = (_values(column), short(value))
     for arm in (name for name in table if name.startswith("arm_")):
         name = arm.removeprefix("arm_")
         other = table.loc[table[arm].notna(), [arm, name]]
@@ -343,6 +346,15 @@ def _differs(table: pd.DataFrame, report: Report) -> dict[str, tuple[str, str]]:
         if len(other) and name not in found:
             found[name] = (_values(other[name]), _values(other[arm]))
     return found
+
+
+def _has(table: pd.DataFrame, name: str) -> np.ndarray:
+    """Return which runs have a hyperparameter at all: SGD has no "eps"."""
+    component = owner(name)
+    if not component or component not in table:
+        return np.ones(len(table), bool)
+    kinds = [kind for kind, defaults in COMPONENTS[component].items() if name in defaults]
+    return table[component].isin(kinds).to_numpy()
 
 
 def _values(column: pd.Series) -> str:

@@ -25,6 +25,7 @@ from hplab.analysis.stats import INCONCLUSIVE, Interval
 
 MISSING, UNTESTABLE = "missing", "not-testable"
 RERUN, SCALED, STAND_IN = "re-run", "scaled-down re-run", "stand-in"
+IN_MINIATURE = (SCALED, STAND_IN)
 PROBABLY = 0.8  # the chance of a verdict that counts as probable
 READABLE = 1e-3  # a look at a lower level has an interval too wide to say anything
 
@@ -49,6 +50,8 @@ class Verdict:
             that are no part of the plan.
         more_seeds: How many more seeds would probably settle it, at the scatter seen so far; None
             if it is settled, or the plan probably cannot settle it, or that is not known.
+        small: What smaller runs show, or why none could or do; None where nobody looked. It has no
+            part in the outcome.
     """
 
     claim: Claim
@@ -62,6 +65,7 @@ class Verdict:
     n_family: int = 0
     look: Look | None = None
     more_seeds: int | None = None
+    small: Verdict | None = None
 
     @property
     def interim(self) -> bool:
@@ -95,10 +99,35 @@ class Verdict:
 
     @property
     def miniature(self) -> str:
-        """What runs say that are not the report's size: the test's outcome, never a verdict."""
-        if self.finding is None or self.kind not in (SCALED, STAND_IN):
-            return ""
+        """What runs say that are not the report's size: the test's outcome, never a verdict.
+
+        It is that of the claim's test by itself at its level, without the corrections that a
+        verdict has to survive (for looks, and for the number of primary claims).
+        """
+        if self.finding is None or self.kind not in IN_MINIATURE:
+            return self.small.miniature if self.small else ""
         return self.finding.face or self.finding.outcome
+
+    @property
+    def smaller(self) -> Verdict | None:
+        """Return the miniature: these runs, if they are none of the report's size, or `small`."""
+        return self if self.finding is not None and self.kind in IN_MINIATURE else self.small
+
+    @property
+    def shown_small(self) -> bool:
+        """Whether these runs are a miniature, which decides nothing and is shown as one."""
+        return self.outcome == MISSING and self.kind in IN_MINIATURE
+
+    @property
+    def runs_in_words(self) -> str:
+        """Data, length and seeds of the runs: "digits, 20 epochs, n = 5"; "" for none."""
+        if self.finding is None:
+            return ""
+        tables = self.finding.sample.rows
+        lengths = sorted({int(n) for rows in tables if "epochs" in rows for n in rows["epochs"]})
+        plural = "" if lengths == [1] else "s"
+        length = f"{' and '.join(map(str, lengths))} epoch{plural}" if lengths else ""
+        return ", ".join(filter(None, (self.data, length, f"n = {self.n}")))
 
     @property
     def interval(self) -> Interval | None:
@@ -158,14 +187,24 @@ class Verdict:
             "adjusted_high": adjusted.high if adjusted else None,
             "more_seeds": self.more_seeds,
             "miniature": self.miniature,
+            **self._small_row(),
             "primary": self.claim.primary,
             "reason": self.reason,
+        }
+
+    def _small_row(self) -> dict[str, Any]:
+        small = self.smaller
+        there = small is not None and bool(small.miniature)
+        return {
+            "miniature_preset": small.preset if there else "",
+            "miniature_runs": small.runs_in_words if there else "",
+            "miniature_estimate": small.estimate if there else None,
         }
 
     def __repr__(self) -> str:
         label = f" ({self.label})" if self.label else ""
         return (
-            f"{self.claim.id} {box.WORDS[self.outcome]}{label}\n"
+            f"{self.claim.id} {box.word(self)}{label}\n"
             f"  Report {self.claim.report.id}: {self.claim.says}\n"
             f"  {self.reason}\n"
             f"  The report's own data: {box.own(self.claim)}"
@@ -189,7 +228,7 @@ class Verdicts(list[Verdict]):
         return "\n\n".join(map(repr, self))
 
     def _repr_html_(self) -> str:
-        decided = "".join(box.box(one) for one in self if one.outcome not in box.NO_RUNS)
+        decided = "".join(box.box(one) for one in self if box.has_runs(one))
         return decided + box.not_run(self, "claim")
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
@@ -292,6 +331,8 @@ def judge(
         outcome = INCONCLUSIVE if finding.diverged else MISSING
         outcome = UNTESTABLE if isinstance(finding, rules.Untestable) else outcome
         return Verdict(claim, outcome, str(finding), preset=preset)
+    if not decides(finding):
+        return of_runs(claim, finding, preset)
     look, sentences, p_holm, n_family = _look(claim, finding), [finding.reason], None, 0
     outcome = finding.outcome
     if outcome != INCONCLUSIVE and look and three_way(look.adjusted(finding.evidence)) != outcome:
@@ -307,16 +348,13 @@ def judge(
             )
             outcome = INCONCLUSIVE
     more = _more_seeds(finding, look, max(1, n_family)) if outcome == INCONCLUSIVE else None
-    data = ", ".join(
-        dict.fromkeys(str(row) for rows in finding.sample.rows for row in rows["data"])
-    )
     return Verdict(
         claim,
         outcome,
         " ".join([*sentences, *_remarks(claim, finding, look, outcome, more)]),
-        _kind(finding),
+        kind(finding),
         preset,
-        data,
+        _data(finding),
         finding,
         p_holm,
         n_family,
@@ -327,7 +365,7 @@ def judge(
 
 def _look(claim: Claim, finding: Finding) -> Look | None:
     """Return the look at the plan that these runs are; None if they are no part of it."""
-    if _kind(finding) == STAND_IN or finding.face or finding.evidence is None:
+    if kind(finding) == STAND_IN or finding.face or finding.evidence is None:
         return None
     first, n = min(claim.min_seeds, claim.seeds), finding.sample.n_run
     return sequential.look(max(n, first), claim.seeds, first=first, alpha=claim.alpha)
@@ -372,7 +410,29 @@ def _p_of(claim: Claim, finding: Finding | Missing) -> float:
     return look.adjusted(finding.evidence).p if look else finding.evidence.p
 
 
-def _kind(finding: Finding) -> str:
+def of_runs(claim: Claim, finding: Finding, preset: str) -> Verdict:
+    """Return what runs show that may not decide a claim."""
+    reason = " ".join([finding.reason, *_remarks(claim, finding, None, MISSING, None)])
+    return Verdict(claim, MISSING, reason, kind(finding), preset, _data(finding), finding)
+
+
+def decides(finding: Finding) -> bool:
+    """Return whether runs may decide a claim: those at the report's setting.
+
+    Two settings that compute the very same do so at any length; that is seen on less of the
+    report's data too.
+    """
+    what = kind(finding)
+    return what == RERUN or (what == SCALED and finding.identical)
+
+
+def _data(finding: Finding) -> str:
+    rows = (str(name) for table in finding.sample.rows for name in table["data"])
+    return ", ".join(dict.fromkeys(rows))
+
+
+def kind(finding: Finding) -> str:
+    """Return what runs are beside the report's: a re-run, less of it, or other data."""
     differs = finding.sample.differs
     if not differs:
         return RERUN

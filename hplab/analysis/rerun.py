@@ -3,35 +3,39 @@
 A study page judges its claims on the runs of its own grid. Here every record is at hand, and each
 claim takes those that belong to it: runs of its arms, alike in everything else. Where several such
 groups exist (another network, other data preparation), the one nearest to the report's setting is
-taken, and of those the one with most of the arms and seeds. One whose runs diverged or collapsed is
-not passed over for another: which runs decide must not hang on how they came out.
+taken, and of those the one with most of the arms and seeds. Only runs at the report's setting
+decide; smaller ones are its miniature (see `hplab.analysis.miniature`).
 """
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from hplab.analysis import cells, claims, forms, rules, setups
+from hplab.analysis import cells, claims, forms, miniature, rules, setups
 from hplab.analysis.claims import MISSING, UNTESTABLE, Verdict, Verdicts
 from hplab.analysis.findings import Finding
 from hplab.analysis.ledger import Claim, Ledger, load
-from hplab.analysis.quantities import Missing
-from hplab.sweeps import runner
+from hplab.analysis.quantities import Curves, Missing
+from hplab.sweeps import presets, runner
 from hplab.sweeps.store import Store, default_store
 from hplab.trial import HplabError
 
 SIZES = ("paper", "reduced")  # the presets that use a report's own data, the best first
 KEPT = (
-    *("outcome", "kind", "preset", "n", "planned", "interim", "more_seeds", "miniature"),
+    *("outcome", "kind", "preset", "n", "planned", "interim", "more_seeds"),
+    *("miniature", "miniature_preset", "miniature_runs", "miniature_estimate"),
     *("estimate", "low", "high", "unit", "adjusted_low", "adjusted_high", "alpha", "p", "p_holm"),
 )
+Tried = tuple[Finding | Missing, pd.DataFrame]
 _NOT_A_SETTING = {"seed", "measure", "n_directions", "precision"}
 
 
@@ -52,18 +56,42 @@ def verdicts(
             number format, which is this one.
     """
     store, ledger = store or committed_store(), ledger or load()
-    tables = {}
-    for size in SIZES:
-        runs = in_precision(runner.everything(size, store=store), precision, shared_with)
-        tables[size] = runs.copy()
-        tables[size].attrs = {"preset": size}  # pandas copies all of them with every selection
+    curves = _curves(store)
+
+    def table(size: str, stands_for: str = "") -> pd.DataFrame:
+        runs = runner.everything(size, stands_for=stands_for, store=store)
+        runs = in_precision(runs, precision, shared_with).copy()
+        runs.attrs = {"preset": size}  # pandas copies all of them with every selection
+        return runs
+
+    own = [table(size) for size in SIZES]
+    sets = {claim.report.setting["data"] for claim in ledger}
+    digits = {name: table(miniature.STAND_IN, name) for name in sets}
     found: dict[str, Finding | Missing] = {}
     chosen: dict[str, pd.DataFrame] = {}
+    small: dict[str, Verdict | None] = {}
     for claim in ledger:
-        found[claim.id], chosen[claim.id] = _evaluate(claim, tables, store)
+        tried = list(_tried(claim, own, curves))
+        found[claim.id], chosen[claim.id] = _deciding(claim, tried)
+        small[claim.id] = _small(claim, tried, digits[claim.report.setting["data"]], curves)
     judged = [claims.judge(claim, found, ledger, chosen[claim.id]) for claim in ledger]
-    made = _setups(ledger, tables[SIZES[0]], store)
-    return setups.robust(judged, made, lambda rows: runner.curves(rows, store=store))
+    made = _setups(ledger, own[0], store)
+    settled = setups.robust(judged, made, curves)
+    return Verdicts(dataclasses.replace(one, small=small[one.claim.id]) for one in settled)
+
+
+def _curves(store: Store) -> Callable[[pd.DataFrame], pd.DataFrame]:
+    """Return what gives the learning curves of runs; each is read once."""
+    kept: dict[str, pd.DataFrame] = {}
+
+    def curves(rows: pd.DataFrame) -> pd.DataFrame:
+        new = rows.loc[~rows["key"].isin(kept), ["key"]]
+        if len(new):
+            kept.update(iter(runner.curves(new, store=store).groupby("key")))
+        found = [kept[key] for key in rows["key"] if key in kept]
+        return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
+
+    return curves
 
 
 def _setups(ledger: Ledger, runs: pd.DataFrame, store: Store) -> dict[str, pd.DataFrame]:
@@ -104,18 +132,48 @@ def committed_store() -> Store:
     return Store(root, root / "no-pending")
 
 
-def _evaluate(
-    claim: Claim, tables: Mapping[str, pd.DataFrame], store: Store
-) -> tuple[Finding | Missing, pd.DataFrame]:
-    """Return what the best records say about a claim, and those records."""
-    first: tuple[Finding | Missing, pd.DataFrame] | None = None
-    for size in SIZES:
-        for runs in groups(claim, tables[size]):
-            found = claims.evaluate(claim, runs, lambda rows: runner.curves(rows, store=store))
-            if isinstance(found, Finding) or found.diverged:  # they are there, and decide nothing
-                return found, runs
-            first = first or (found, runs)
-    return first or (_nothing(claim), pd.DataFrame())
+def _tried(claim: Claim, tables: Iterable[pd.DataFrame], curves: Curves) -> Iterator[Tried]:
+    """Give what each group of a claim's runs says about it, the most fitting first."""
+    for table in tables:
+        for runs in groups(claim, table):
+            yield claims.evaluate(claim, runs, curves), runs
+
+
+def _deciding(claim: Claim, tried: Iterable[Tried]) -> Tried:
+    """Return what the best runs at the report's setting say, else why they say nothing.
+
+    Two settings that compute the very same do so at any length, and runs in which rounding is left
+    to chance, as on a graphics card, cannot show it: an identity comes first.
+    """
+    silent = None
+    for found, runs in sorted(tried, key=lambda one: not _is_identity(one[0])):
+        if isinstance(found, Missing):
+            silent = silent or (found, runs)
+        elif claims.decides(found):
+            return found, runs
+    return silent or (_nothing(claim), pd.DataFrame())
+
+
+def _is_identity(found: Finding | Missing) -> bool:
+    return isinstance(found, Finding) and found.identical
+
+
+def _small(
+    claim: Claim, tried: Iterable[Tried], digits: pd.DataFrame, curves: Curves
+) -> Verdict | None:
+    """Return what the best smaller runs show: of the report's data, else of the digits."""
+    if why := miniature.impossible(claim.test):
+        return Verdict(claim, UNTESTABLE, why)
+    silent = None
+    for found, runs in itertools.chain(tried, _tried(claim, [digits], curves)):
+        preset = runs.attrs["preset"]
+        if isinstance(found, Finding) and miniature.smaller(found):
+            return claims.of_runs(claim, found, preset)
+        if isinstance(found, Missing) and preset == miniature.STAND_IN:
+            there = miniature.whole(claim, found, runs)
+            outcome = UNTESTABLE if there else MISSING
+            silent = silent or Verdict(claim, outcome, str(found), preset=preset)
+    return silent or Verdict(claim, MISSING, "No smaller runs that could show it are recorded yet.")
 
 
 def _nothing(claim: Claim) -> Missing:
@@ -128,8 +186,11 @@ def groups(claim: Claim, runs: pd.DataFrame) -> list[pd.DataFrame]:
     """Return the runs of a claim's arms in groups alike in all else, the most fitting first."""
     if runs.empty or claim.test["type"] == "none":
         return []
-    if "data" in claim.report.setting:
-        runs = runs[runs["data"] == claim.report.setting["data"]]
+    setting = claim.report.setting
+    if presets.preset(runs.attrs.get("preset", SIZES[0])).stand_in:
+        runs = runs[runs["model"] == setting["model"]]
+    elif "data" in setting:
+        runs = runs[runs["data"] == setting["data"]]
     if runs.empty:
         return []
     arms = forms.arms_of(claim.test)
@@ -200,7 +261,9 @@ def _usual(runs: pd.DataFrame, varied: set[str], claim: Claim) -> np.ndarray:
 
 
 def _fits(group: pd.DataFrame, name: str, value: Any) -> bool:
-    return name in group and bool(cells.equal(group[name], value).all())
+    """Return whether a group has a value of the report's setting, as trained or as declared."""
+    columns = (group[name], cells.declared(group, name)) if name in group else ()
+    return any(bool(cells.equal(column, value).all()) for column in columns)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -222,10 +285,10 @@ def committed(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def summary(found: Iterable[Verdict]) -> dict[str, dict[str, Any]]:
-    """Return what is committed of verdicts: those that rest on runs."""
+    """Return what is committed of verdicts: those that rest on runs, or have a miniature."""
     kept = {}
     for verdict in found:
-        if verdict.outcome in (MISSING, UNTESTABLE):
+        if verdict.outcome in (MISSING, UNTESTABLE) and not verdict.miniature:
             continue
         row = {**verdict.row(), "preset": verdict.preset}
         kept[verdict.claim.id] = {name: _short(row[name]) for name in KEPT}
@@ -243,7 +306,7 @@ def problems(found: Iterable[Verdict], before: Mapping[str, Mapping[str, Any]]) 
     now, faults = summary(found), []
     for name in sorted({*now, *before}):
         if name not in before:
-            faults.append(f"{name}: the records now decide it ({now[name]['outcome']})")
+            faults.append(f"{name}: has records now ({now[name]['outcome']})")
         elif name not in now:
             faults.append(f"{name}: was {before[name].get('outcome')}, and has no records now")
         else:

@@ -70,11 +70,9 @@ def _short(finding: Finding) -> str:
         if name in differs:
             ours, theirs = differs[name]
             return (
-                f"These runs had {ours} {what} and the report's {theirs}: they show a scaled-down "
-                "result and do not decide the claim."
+                f"These runs had {ours} {what} and the report's {theirs}: they are a miniature, "
+                "and do not decide the claim."
             )
-    if "stop" in differs:
-        return "These runs did not end by the report's rule, so they do not decide the claim."
     return ""
 
 

@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
 
-from hplab.analysis import forms
-from hplab.analysis.claims import Verdict
+from hplab.analysis import forms, miniature
+from hplab.analysis.claims import MISSING, Verdict
 from hplab.analysis.ledger import Claim
 from hplab.pages import columns, words
 from hplab.pages.columns import shown
@@ -34,6 +34,7 @@ def fold(verdict: Verdict, place: str | None, files: Callable[[Verdict], Mapping
     facts = [
         ("In the report", _words(claim)),
         *((column.title, say(column.why(verdict))) for column in columns.COLUMNS),
+        ("To run it", commands(verdict)),
         ("Test", _test(claim)),
         ("Rule", f'<span class="{UNSEARCHED}">{say(claim.rule)}</span>'),
         ("Seeds", f"{verdict.n} so far, {claim.seeds} planned, at least {claim.min_seeds} needed"),
@@ -123,6 +124,20 @@ def _run_row(arm: str, metric: str, values: pd.Series) -> str:
 def _span(seeds: Sequence[int]) -> str:
     whole = list(seeds) == list(range(seeds[0], seeds[-1] + 1))
     return f"{seeds[0]} to {seeds[-1]}" if whole else ", ".join(map(str, seeds))
+
+
+def commands(verdict: Verdict) -> str:
+    """Return what makes the evidence that is not there, "" where nothing is lacking."""
+    lacking = [
+        (column.title, preset)
+        for column, preset in ((columns.MINIATURE, miniature.STAND_IN), (columns.RERUN, "paper"))
+        if column.outcome(verdict) == MISSING
+    ]
+    claim = verdict.claim
+    return "; ".join(
+        f"{title.lower()}, <code>{html.escape(miniature.command(claim, preset))}</code>"
+        for title, preset in lacking
+    )
 
 
 def _words(claim: Claim) -> str:

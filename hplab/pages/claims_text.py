@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from hplab.analysis import phrases
-from hplab.analysis.box import WORDS
+from hplab.analysis.box import SMALL, WORDS
 from hplab.analysis.claims import Verdict
 from hplab.trial import unknown
 
@@ -45,17 +45,23 @@ def choose(
 
 def table(verdicts: Sequence[Verdict]) -> str:
     """Return one line a claim, and the counts."""
-    lines = [f"{'claim':6} {'own data':17} {'re-run':13} {'seeds':>5}  effect"]
+    head = f"{'claim':6} {'own data':17} {'in miniature':13} {'re-run':13} {'seeds':>5}  effect"
+    lines = [head]
     for verdict in verdicts:
         own = verdict.claim.own_verdict.replace("-", " ")
         lines.append(
-            f"{verdict.claim.id:6} {own:17} {WORDS[verdict.outcome].lower():13} "
+            f"{verdict.claim.id:6} {own:17} {_small(verdict):13} {WORDS[verdict.outcome].lower():13} "
             f"{verdict.n or '':>5}  "
             f"{effect(verdict)}".rstrip()
         )
     counts = Counter(WORDS[verdict.outcome].lower() for verdict in verdicts)
     said = ", ".join(f"{n} {outcome}" for outcome, n in counts.most_common())
     return "\n".join([*lines, f"{len(verdicts)} claims: {said}"])
+
+
+def _small(verdict: Verdict) -> str:
+    small = verdict.miniature
+    return SMALL[small].lower() if small else ""
 
 
 def effect(verdict: Verdict) -> str:

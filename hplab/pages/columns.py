@@ -1,6 +1,6 @@
 """Kinds of evidence on a claim, a column each: what the ledger, its filter and its folds show.
 
-To show another kind (say, scaled-down runs), add one `Column` to `COLUMNS`.
+To show another kind, add one `Column` to `COLUMNS`.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from hplab.analysis import published
-from hplab.analysis.box import WORDS
-from hplab.analysis.claims import MISSING, Verdict
+from hplab.analysis.box import SMALL, WORDS
+from hplab.analysis.claims import MISSING, UNTESTABLE, Verdict
 from hplab.pages import claims_text, words
 
 OWN = {
@@ -24,6 +24,7 @@ OWN = {
     "not-available": "No data published",
     "not-applicable": "Not applicable",
 }
+IN_MINIATURE = {**SMALL, MISSING: WORDS[MISSING], UNTESTABLE: "No miniature"}
 TONES = ("supported", "contradicted", "inconclusive")  # these have a colour; the rest is neutral
 
 
@@ -38,6 +39,7 @@ class Column:
         outcome: What it says, a key of `words`.
         number: The effect that decided, with its interval and n; "" for none.
         why: The reason, in sentences.
+        decides: Whether it is a verdict. What is none has no colour.
     """
 
     name: str
@@ -46,11 +48,12 @@ class Column:
     outcome: Callable[[Verdict], str]
     number: Callable[[Verdict], str]
     why: Callable[[Verdict], str]
+    decides: bool = True
 
     def word(self, verdict: Verdict) -> str:
         """Return the outcome as a coloured word."""
         outcome = self.outcome(verdict)
-        tone = f" hp-{outcome}" if outcome in TONES else ""
+        tone = f" hp-{outcome}" if self.decides and outcome in TONES else ""
         return f'<strong class="hp-word{tone}">{self.words[outcome]}</strong>'
 
     def cell(self, verdict: Verdict) -> str:
@@ -84,6 +87,25 @@ def our_reason(verdict: Verdict) -> str:
     return f"{verdict.reason} {f'({label[:1].upper()}{label[1:]}.)' if label else ''}".strip()
 
 
+def small_outcome(verdict: Verdict) -> str:
+    """Return what smaller runs show, a key of `IN_MINIATURE`."""
+    small = verdict.smaller
+    return small.miniature or small.outcome if small else verdict.outcome
+
+
+def small_runs(verdict: Verdict) -> str:
+    """Return data, epochs and seeds of a miniature: "digits, 20 epochs, n = 5"; "" for none."""
+    return verdict.smaller.runs_in_words if verdict.smaller else ""
+
+
+def small_reason(verdict: Verdict) -> str:
+    """Return what smaller runs gave, or why there are none."""
+    small = verdict.smaller
+    if small is None or not small.miniature:
+        return small.reason if small else verdict.reason
+    return f"{small.reason} (Preset {small.preset}: {small.runs_in_words}. It decides nothing.)"
+
+
 OWN_DATA = Column(
     "own",
     "Its own data",
@@ -95,4 +117,13 @@ OWN_DATA = Column(
 RERUN = Column(
     "rerun", "Our re-run", WORDS, lambda verdict: verdict.outcome, our_number, our_reason
 )
-COLUMNS = (OWN_DATA, RERUN)
+MINIATURE = Column(
+    "miniature",
+    "In miniature",
+    IN_MINIATURE,
+    small_outcome,
+    small_runs,
+    small_reason,
+    decides=False,
+)
+COLUMNS = (OWN_DATA, MINIATURE, RERUN)

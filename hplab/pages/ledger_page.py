@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hplab.analysis.claims import SCALED, Verdict
+from hplab.analysis.claims import Verdict
 from hplab.analysis.ledger import load
 from hplab.pages import claim_fold, columns, seeds_page
 from hplab.pages.columns import OWN_DATA, RERUN, TONES
@@ -234,8 +234,6 @@ def _why_apart(verdict: Verdict) -> str:
         published = [part for part in verdict.finding.parts if "report" in part]
         if any(part["outcome"] == "contradicted" for part in published):
             return "The report's setting had to be reconstructed, so the miss may be ours."
-        if verdict.kind == SCALED:
-            return "Scaled-down runs, and few of them, may not settle it."
         return "More seeds are needed to tell."
     return "Its verdict rests on one run a setting, ours on several."
 

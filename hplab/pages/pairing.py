@@ -136,7 +136,7 @@ def notebook_of(page: Path) -> NotebookNode:
         HplabError: If the page cannot be read, or uses MyST that has no plain form.
     """
     try:
-        notebook = fresh(plain.plain(read(page), plain.around(page.parent)))
+        notebook = fresh(plain.plain(read(page), plain.around(page)))
     except HplabError as error:
         raise HplabError(f"{page.name}, {error}") from None
     for _, cell in _code_cells(notebook):
@@ -152,7 +152,7 @@ def take_back(page: Path, notebook: NotebookNode) -> bool:
         HplabError: If an edit cannot be kept (see `hplab.pages.plain.back`).
     """
     try:
-        found = plain.back(read(page), fresh(notebook), plain.around(page.parent), _said)
+        found = plain.back(read(page), fresh(notebook), plain.around(page), _said)
     except HplabError as error:
         raise HplabError(f"{page.stem}.ipynb: {error}") from None
     old, new = page.read_text(encoding="utf-8"), text_of(found)

@@ -49,10 +49,12 @@ class Around:
     Attributes:
         studies: The folder of the pages.
         base: What an address in the book's folder starts with; "" gives relative links.
+        own: The name of the page itself, without its ending: places in it need no address.
     """
 
     studies: Path
     base: str = ""
+    own: str = ""
 
     @functools.cached_property
     def works(self) -> dict[str, str]:
@@ -68,6 +70,21 @@ class Around:
         inside = name.removeprefix("studies/") if name.startswith("studies/") else f"../{name}"
         return f"{self.base}/{name}" if self.base else inside
 
+    def place(self, label: str) -> tuple[str, str]:
+        """Return heading and address of what a page calls `label`."""
+        known: dict[str, tuple[Path, str]] = {}
+        for path in (*self.studies.glob("*.md"), *self.studies.parent.glob("*.md")):
+            text = path.read_text(encoding="utf-8")
+            for name, heading in re.findall(r"(?m)^\(([\w-]+)\)=\n#+ (.+)$", text):
+                known[name] = path, heading
+        if label not in known:
+            raise unknown("label", label, known, "a link ({ref})")
+        path, heading = known[label]
+        if path.stem == self.own and path.parent == self.studies:
+            return heading, f"#{heading.replace(' ', '-')}"  # as notebooks name headings
+        target = path.stem if path.parent == self.studies else f"../{path.stem}"
+        return heading, self.page(target)[1]
+
     def page(self, target: str) -> tuple[str, str]:
         """Return title and address of the page that a study calls `target`."""
         book = self.studies.parent.resolve()
@@ -82,14 +99,15 @@ class Around:
         return title[1] if title else path.stem, self.address(name)
 
 
-def around(studies: Path) -> Around:
-    """Return what the pages of a folder refer to; links go to the repository, if it is known."""
+def around(page: Path) -> Around:
+    """Return what a page refers to; links go to the repository, if that is known."""
+    studies = page.parent
     config = studies.parent.parent / "_config.yml"
     if not config.is_file():
-        return Around(studies)
+        return Around(studies, own=page.stem)
     repository = yaml.safe_load(config.read_text(encoding="utf-8")).get("repository", {})
     branch, book = repository.get("branch", "main"), repository.get("path_to_book", "book")
-    return Around(studies, f"{repository['url']}/blob/{branch}/{book}")
+    return Around(studies, f"{repository['url']}/blob/{branch}/{book}", page.stem)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -207,7 +225,7 @@ def _token(token: re.Match[str], refers: Around) -> str:
     if token["term"]:
         return f"- **{token['term']}:** "
     if token["role"]:
-        known = {"cite": _cite, "cite:p": _cite, "doc": _doc, "glue:text": _glue}
+        known = {"cite": _cite, "cite:p": _cite, "doc": _doc, "ref": _ref, "glue:text": _glue}
         if token["role"] not in known:
             raise unknown("role", token["role"], known, "what a notebook by itself can show")
         return known[token["role"]](token["content"], refers)
@@ -227,6 +245,12 @@ def _doc(content: str, refers: Around) -> str:
     named = re.fullmatch(r"(?s)(.+?)\s*<(.+)>", content)
     title, address = refers.page(named[2] if named else content)
     return f"[{named[1] if named else title}]({address})"
+
+
+def _ref(content: str, refers: Around) -> str:
+    named = re.fullmatch(r"(?s)(.+?)\s*<(.+)>", content)
+    heading, address = refers.place(named[2] if named else content)
+    return f"[{named[1] if named else heading}]({address})"
 
 
 def _glue(content: str, refers: Around) -> str:

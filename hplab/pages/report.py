@@ -117,7 +117,7 @@ def show(runs: pd.DataFrame, y: str | Sequence[str] = ("val_acc", "val_loss")) -
 
 
 def claims_table(verdicts: Iterable[Verdict]) -> Html:
-    """A table of verdicts, a claim a row: what is claimed, and what both kinds of data say.
+    """A table of verdicts, a claim a row: what is claimed, and what each kind of data says.
 
     Claims without a run are one line beneath it; the ledger says more of each.
 
@@ -129,14 +129,17 @@ def claims_table(verdicts: Iterable[Verdict]) -> Html:
     counts = Counter(box.WORDS[row["outcome"]].lower() for row in rows)
     summary_line = ", ".join(f"{n} {outcome}" for outcome, n in counts.most_common())
     caption = f"{len(rows)} claims: {summary_line} (* primary)"
-    rows = [row for row in rows if row["outcome"] not in box.NO_RUNS]
+    rows = [one.row() for one in verdicts if box.has_runs(one)]
     columns = {
         "claim": [row["claim"] + ("\u00a0*" if row["primary"] else "") for row in rows],
         "what the report says": [row["says"] for row in rows],
         "its own data": [row["own_data"].replace("-", " ") for row in rows],
+        "in miniature": [box.SMALL.get(row["miniature"], "").lower() for row in rows],
         "our re-run": [box.WORDS[row["outcome"]].lower() for row in rows],
         "seeds": [str(row["n"] or "") for row in rows],
     }
+    if not any(columns["in miniature"]):
+        del columns["in miniature"]
     lines = box.not_run(verdicts, "row")
     plain = " ".join(re.sub(r"<[^>]+>", " ", lines).split()).replace(" ,", ",").replace(" .", ".")
     if not rows:

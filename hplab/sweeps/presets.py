@@ -78,9 +78,28 @@ class Preset:
             augment=_on_digits(trial.augment),
         )
 
-    def declared(self, trial: Trial) -> Trial:
-        """Return the trial of the report that this preset scaled to `trial` (not for stand-ins)."""
-        return trial.replace(epochs=max(1, round(trial.epochs / self.epochs.get(trial.data, 1.0))))
+    def declared(self, trial: Trial, data: str = "") -> Trial | None:
+        """Return the trial of a report that this preset scaled to `trial`.
+
+        Args:
+            trial: A trial as it was run.
+            data: The report's data set; needed of a preset on stand-in data.
+
+        Returns:
+            None if this preset makes that trial of none on `data`.
+        """
+        factor = self.epochs.get(data or trial.data, 1.0)
+        epochs = max(1, round(trial.epochs / factor))
+        if not self.stand_in:
+            return trial.replace(epochs=epochs)
+        small = _WIDE if (data, trial.model) == ("dinosaurs", "cnn") else _SMALL_MODELS[trial.model]
+        before = trial.replace(
+            data=data,
+            model_args={k: v for k, v in trial.model_args.items() if k not in small},
+            epochs=epochs,
+            schedule_args=_same_shares(trial, epochs),
+        )
+        return before if self.scale(before).identity() == trial.identity() else None
 
     def choose(self, trials: Iterable[Trial], n_seeds: int | None = None) -> list[Trial]:
         """Return the declared trials this preset keeps: the first seeds of each setting, once each.

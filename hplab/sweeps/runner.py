@@ -119,13 +119,17 @@ def recorded(
     return _cached(list(trials), sizes, store or stores.default_store(), study)
 
 
-def everything(preset: str = "paper", *, store: stores.Store | None = None) -> pd.DataFrame:
-    """Return every record on a report's own data as if a preset had made it; never trains.
+def everything(
+    preset: str = "paper", *, stands_for: str = "", store: stores.Store | None = None
+) -> pd.DataFrame:
+    """Return every record on a report's data as if a preset had made it; never trains.
 
     Records of another version of the task, or of the data (see `_main_digests`), are left out.
 
     Args:
-        preset: Whose declared values the "arm_" columns give; one that does not use stand-in data.
+        preset: Whose declared values the "arm_" columns give.
+        stands_for: With a preset on stand-in data, the report's data set; only records that the
+            preset makes of trials on it are returned.
         store: Where records are; None takes the project's own.
     """
     size, store = presets.preset(preset), store or stores.default_store()
@@ -133,15 +137,20 @@ def everything(preset: str = "paper", *, store: stores.Store | None = None) -> p
         record
         for record in store.records()
         if (record["task"], record["task_version"]) == (TASK, TASK_VERSION)
-        and record["config"]["data"] != "digits"
+        and (record["config"]["data"] == "digits") == size.stand_in
     ]
     digests = _main_digests(current)
     found = [record for record in current if record["data"] == digests[record["config"]["data"]]]
     _say_left_out(len(current) - len(found), digests)
-    if not found:
+    rows = []
+    for record in found:
+        trial = Trial.from_config(record["config"], record["seed"])
+        if declared := size.declared(trial, stands_for):
+            rows.append((declared, trial, record))
+    if not rows:
         return pd.DataFrame()
-    trials = [Trial.from_config(record["config"], record["seed"]) for record in found]
-    return _table([size.declared(trial) for trial in trials], trials, found, preset, n_new=0)
+    declared, trials, found = (list(column) for column in zip(*rows, strict=True))
+    return _table(declared, trials, found, preset, n_new=0)
 
 
 def curves(runs: pd.DataFrame, *, store: stores.Store | None = None) -> pd.DataFrame:

@@ -1,0 +1,76 @@
+"""Miniatures: what smaller runs than a report's show about a claim. They decide nothing.
+
+A miniature is judged by the claim's own rule, on fewer epochs of the report's data (preset
+"reduced") or on handwritten digits (preset "laptop"). The first is taken where there are enough
+seeds of it. Which claims can have one, and what makes it where nobody has, is said here too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from hplab.analysis import cells, contrasts, forms, numbers
+from hplab.analysis.findings import Finding
+from hplab.analysis.ledger import Claim
+from hplab.analysis.quantities import Missing
+from hplab.sweeps import presets
+
+SHORT, STAND_IN = "reduced", "laptop"  # presets, the one nearer to a report first
+_NUMBERS = "The report's own numbers come from its own data and length; smaller runs have others."
+_EVENTS = (
+    "How often runs collapse is judged at the report's length; a run of two epochs is too short to "
+    "tell one that has collapsed from one that has yet to begin."
+)
+_WHY_NOT = {"number": _NUMBERS, "value": _NUMBERS, "proportion": _EVENTS, "proportions": _EVENTS}
+
+
+def impossible(test: Mapping[str, Any]) -> str:
+    """Return why a test cannot be made in miniature, "" if it can.
+
+    Example:
+        >>> impossible({"type": "none", "why": "Times are not tested."})
+        'Times are not tested.'
+    """
+    if test["type"] == "none":
+        return test["why"]
+    kinds = [part["type"] for part in test.get("parts", [test])]
+    return next((_WHY_NOT[kind] for kind in kinds if kind in _WHY_NOT), "")
+
+
+def smaller(found: Finding) -> bool:
+    """Return whether runs had other data, fewer epochs or fewer images than the report's.
+
+    Another network or scaling of the images is another set-up, and no miniature.
+    """
+    return bool({"data", "epochs", "n_train"} & set(found.sample.differs))
+
+
+def whole(claim: Claim, why: Missing, runs: pd.DataFrame) -> bool:
+    """Return whether a claim's runs are there, so that more of their kind would not help."""
+    try:
+        found = cells.sample(runs, forms.arms_of(claim.test), claim, learners=False)
+    except Missing as reason:
+        return reason.diverged
+    return why.diverged or found.n >= seeds_needed(claim)
+
+
+def seeds_needed(claim: Claim) -> int:
+    """Return the fewest complete seeds that give any outcome."""
+    least = {"variance": contrasts.SEEDS_FOR_SPREAD, "coverage": numbers.MODELS_FOR_WIDTH}
+    return max(claim.min_seeds, least.get(claim.test["type"], 0))
+
+
+def command(claim: Claim, preset: str = STAND_IN) -> str:
+    """Return what makes the runs of a claim's study, for a terminal.
+
+    Example:
+        >>> from hplab.analysis.ledger import load
+        >>> command(load()["S4-08"]), command(load()["S4-08"], "paper")[-12:]
+        ('make execute STUDY=learning-rate PRESET=laptop', 'PRESET=paper')
+    """
+    needed = seeds_needed(claim)
+    seeds = f" SEEDS={needed}" if needed > presets.preset(preset).n_seeds else ""
+    return f"make execute STUDY={claim.study} PRESET={preset}{seeds}"
