@@ -931,7 +931,7 @@ def test_the_seeds_that_would_settle_it_have_the_power_they_are_said_to_have():
 
 
 def test_seeds_past_the_plan_decide_nothing():
-    """All that may go wrong is spent with the last planned seed; to go on looking would add to it."""
+    """What may go wrong is spent with the last planned seed; more looks would add to it."""
     runs, claim = apart(20, 0.3, 0.6), ledger.load()["S4-08"]
     ten = ledger.Ledger([dataclasses.replace(claim, seeds=10)])
     whole = claims.verdict("S4-08", runs, ledger=ten)
