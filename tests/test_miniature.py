@@ -12,6 +12,7 @@ from hplab.analysis import box, ledger, miniature, rerun
 from hplab.pages import claim_fold, claims_text, columns, ledger_page
 from hplab.sweeps import presets, runner
 from hplab.sweeps import store as stores
+from hplab.training import data
 from hplab.trial import Trial
 
 SETS = {"mnist": "cnn", "dinosaurs": "cnn", "cifar10": "mlp", "cifar100": "mobilenet"}
@@ -41,17 +42,17 @@ def judged(store):
 # ------------------------------------------------------------------- which trials a record is of
 
 
-@pytest.mark.parametrize("data", SETS)
+@pytest.mark.parametrize("name", SETS)
 @pytest.mark.parametrize("preset", ["smoke", "laptop"])
-def test_a_stand_in_leads_back_to_the_trial_it_stands_for(data, preset):
+def test_a_stand_in_leads_back_to_the_trial_it_stands_for(name, preset):
     size = presets.PRESETS[preset]
-    long = {"mnist": 50, "dinosaurs": 100, "cifar10": 20_000, "cifar100": 300}[data]
+    long = {"mnist": 50, "dinosaurs": 100, "cifar10": 20_000, "cifar100": 300}[name]
     trial = Trial(
-        data, SETS[data], epochs=long, lr=0.02, schedule="step", seed=3,
+        name, SETS[name], epochs=long, lr=0.02, schedule="step", seed=3,
         schedule_args={"step_size": long / 2, "gamma": 0.5},
     )  # fmt: skip
-    back = size.declared(size.scale(trial), data)
-    assert (back.data, back.lr, back.seed) == (data, 0.02, 3)
+    back = size.declared(size.scale(trial), name)
+    assert (back.data, back.lr, back.seed) == (name, 0.02, 3)
     assert back.epochs == long or preset == "smoke"  # so few epochs that rounding shows
     assert size.scale(back).identity() == size.scale(trial).identity()
 
@@ -155,6 +156,14 @@ def test_the_command_names_study_preset_and_seeds_where_a_preset_has_too_few():
     assert miniature.command(claims["S4-08"]) == "make execute STUDY=learning-rate PRESET=laptop"
     assert miniature.command(claims["S4-12"]).endswith("PRESET=laptop SEEDS=10")
     assert miniature.command(claims["S4-12"], "paper").endswith("PRESET=paper")
+
+
+def test_batches_larger_than_the_digits_have_no_miniature_on_them():
+    claims, images = ledger.load(), data.load("digits")
+    assert len(images.labels) == miniature.DIGITS
+    assert "needs one of 50,000" in miniature.not_on_digits(claims["S2-08"])
+    assert miniature.not_on_digits(claims["S2-12"]) == ""
+    assert miniature.not_on_digits(claims["S0-45"]) == ""
 
 
 def test_too_few_seeds_ask_for_more_and_a_quantity_that_short_runs_lack_does_not(empty):

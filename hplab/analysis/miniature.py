@@ -19,6 +19,10 @@ from hplab.analysis.quantities import Missing
 from hplab.sweeps import presets
 
 SHORT, STAND_IN = "reduced", "laptop"  # presets, the one nearer to a report first
+DIGITS = 1437  # training images of the stand-in data
+_NOT_MADE = {
+    "S1-34": "Its study runs twice the report's epochs at the report's own size only.",
+}
 _NUMBERS = "The report's own numbers come from its own data and length; smaller runs have others."
 _EVENTS = (
     "How often runs collapse is judged at the report's length; a run of two epochs is too short to "
@@ -38,6 +42,19 @@ def impossible(test: Mapping[str, Any]) -> str:
         return test["why"]
     kinds = [part["type"] for part in test.get("parts", [test])]
     return next((_WHY_NOT[kind] for kind in kinds if kind in _WHY_NOT), "")
+
+
+def not_on_digits(claim: Claim) -> str:
+    """Return why the digits cannot show a claim that shorter runs could, "" if they can."""
+    if claim.id in _NOT_MADE:
+        return _NOT_MADE[claim.id]
+    largest = max((arm.get("batch_size", 0) for arm in forms.arms_of(claim.test)), default=0)
+    if largest <= DIGITS:
+        return ""
+    return (
+        f"The digits have {DIGITS:,} training images, so that all larger batches are the same; the "
+        f"claim needs one of {largest:,}."
+    )
 
 
 def smaller(found: Finding) -> bool:

@@ -164,8 +164,10 @@ def _small(
     """Return what the best smaller runs show: of the report's data, else of the digits."""
     if why := miniature.impossible(claim.test):
         return Verdict(claim, UNTESTABLE, why)
-    silent = None
-    for found, runs in itertools.chain(tried, _tried(claim, [digits], curves)):
+    why = miniature.not_on_digits(claim)
+    silent = Verdict(claim, UNTESTABLE, why) if why else None
+    more = () if why else _tried(claim, [digits], curves)
+    for found, runs in itertools.chain(tried, more):
         preset = runs.attrs["preset"]
         if isinstance(found, Finding) and miniature.smaller(found):
             return claims.of_runs(claim, found, preset)

@@ -49,8 +49,9 @@ def table(verdicts: Sequence[Verdict]) -> str:
     lines = [head]
     for verdict in verdicts:
         own = verdict.claim.own_verdict.replace("-", " ")
+        outcome = WORDS[verdict.outcome].lower()
         lines.append(
-            f"{verdict.claim.id:6} {own:17} {_small(verdict):13} {WORDS[verdict.outcome].lower():13} "
+            f"{verdict.claim.id:6} {own:17} {_small(verdict):13} {outcome:13} "
             f"{verdict.n or '':>5}  "
             f"{effect(verdict)}".rstrip()
         )

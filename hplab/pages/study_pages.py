@@ -58,7 +58,8 @@ def miniature(captions: Sequence[str]) -> str:
         f"```{{admonition}} In miniature\n:class: note hp-miniature\n{counted} of the preset "
         f"{which}: small networks and scikit-learn's handwritten digits stand in for the report's "
         "own. They show how the question is put and what an answer looks like. No verdict rests on "
-        "them: what they show of a claim is called *in miniature*. Every caption names its preset, its data and how many seeds it rests on.\n```"
+        "them: what they show of a claim is called *in miniature*. Every caption names its preset, "
+        "its data and how many seeds it rests on.\n```"
     )
 
 
