@@ -86,7 +86,9 @@ def test_more_seeds_train_only_the_new_ones(store, count):
 
 
 def test_a_stop_keeps_what_is_finished_and_says_so_in_one_line(store, monkeypatch):
-    monkeypatch.setattr(driver.plan, "stacks", lambda trials, *_: [[trial] for trial in trials])
+    monkeypatch.setattr(
+        driver.plan, "stacks", lambda trials, *_, **__: [[trial] for trial in trials]
+    )
     compute, calls = driver.compute, []
 
     def stop_at_the_third(trials, *rest):

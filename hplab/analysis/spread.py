@@ -211,8 +211,8 @@ def pooled_width_ratio(
         ValueError: If the shapes differ, or as `mean_interval`.
 
     Example:
-        >>> round(pooled_width_ratio([1.0, 2.0, 3.0, 5.0], [0.1] * 4, 49), 1)
-        12.9
+        >>> round(pooled_width_ratio([1.0, 2.0, 3.0, 5.0], [0.1] * 4, 49))
+        13
     """
     m, sd = check_values(means, level), check_values(spreads, level)
     if m.shape != sd.shape or m.ndim != 1:
