@@ -17,6 +17,10 @@ from hplab.trial import TASK, TASK_VERSION, Trial
 
 PAGE = """\
 ---
+jupytext:
+  text_representation:
+    extension: .md
+    format_name: myst
 kernelspec:
   display_name: Python 3
   language: python

@@ -40,7 +40,7 @@ def test_two_seeds_make_no_headline(table):
 def test_the_best_setting_is_named_with_its_mean():
     text = headlines.best(runs(), "lr", "val_acc")
     assert text.startswith(
-        "1e-3 is the best of 2 from 1e-3 to 0.01, with a mean validation accuracy of 91.00 % ("
+        "1e-3 has the highest mean validation accuracy of 2 from 1e-3 to 0.01: 91.00 % ("
     )
     assert headlines.best(runs().iloc[[0, 1, 3, 4]], "lr", "val_acc") == ""
     assert headlines.best(pd.DataFrame(), "lr", "val_acc") == ""
@@ -148,12 +148,13 @@ def test_study_1_opens_with_what_its_mnist_records_say(glued):
     assert text.startswith("**In short.** {glue:text}`best`")
     said = glued[STUDIES[0].stem]["best"]
     base = Trial(data="mnist", model="cnn", optimizer="adam", batch_size=64, epochs=5)
-    full = hp.recorded(hp.grid(base, lr=[1e-3, 5e-4, 1e-4], seed=range(20)), preset="paper")
+    rates = [1e-5, 3e-5, 1e-4, 3e-4, 5e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1]
+    full = hp.recorded(hp.grid(base, lr=rates, seed=range(20)), preset="paper")
     if full.empty or "open" in said:
         assert "is open" in said
         return
     means = full.groupby("lr")["val_acc"].mean()
-    assert means.idxmax() == 5e-4
-    assert "a learning rate of 5e-4 is the best" in said
+    top = {3e-4: "3e-4", 5e-4: "5e-4", 1e-3: "1e-3"}[means.idxmax()]
+    assert f"a learning rate of {top} has the highest mean validation accuracy of 10" in said
     assert f"{100 * means.max():.2f} %" in said
-    assert np.isclose(100 * means.max(), 99.07, atol=0.01)
+    assert np.isclose(100 * means.max(), 99.04, atol=0.01)

@@ -84,8 +84,9 @@ def best(runs: pd.DataFrame, x: str, y: str) -> str:
     tried = list(table[x])
     span = f"{words.setting(tried[0], x)} to {words.setting(tried[-1], x)}"
     top_value = words.setting(table.loc[top, x], x)
-    what = f"a mean {words.quantity(y)} of {text}"
-    return f"{top_value} is the best of {len(tried)} from {span}, with {what}"
+    return (
+        f"{top_value} has the highest mean {words.quantity(y)} of {len(tried)} from {span}: {text}"
+    )
 
 
 def _interval(metric: str, cell: stats.Interval | pd.Series) -> str:
