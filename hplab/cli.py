@@ -332,18 +332,22 @@ def pack() -> None:
     """Move pending records into book/results, as files to commit."""
     from hplab.sweeps import store
 
-    written = store.default_store().pack()
+    if not _pack(store.default_store()):
+        click.echo("nothing is pending")
+
+
+def _pack(records_of: Any) -> list[Path]:
+    """Commit a store's pending records, and the verdicts if it is this project's own."""
+    written = records_of.pack()
     for path in written:
         click.echo(f"wrote {_shown(path)}")
-    if not written:
-        click.echo("nothing is pending")
-        return
     path = ROOT / "book" / "verdicts.json"
-    if path.is_file() and store.default_store().root == path.parent / "results":
+    if written and path.is_file() and records_of.root == path.parent / "results":
         from hplab.analysis import rerun
 
         rerun.write(rerun.verdicts(), path)
         click.echo(f"wrote {_shown(path)}")
+    return written
 
 
 @cli.command()
@@ -378,8 +382,7 @@ def records(preset: str, jobs: int | None, write: bool) -> int:
         for name in {record["prov"] for record in added}:
             mine.put_provenance(new.provenance(name))
         mine.put(added)
-        for path in mine.pack():
-            click.echo(f"wrote {_shown(path)}")
+        _pack(mine)
     fine = (again.EQUAL, again.NEW) if write else (again.EQUAL,)
     return int(any(change.kind not in fine for change in changes))
 
