@@ -603,3 +603,19 @@ def test_the_system_error_number_is_kept(place):
 def test_importing_the_store_does_not_import_torch():
     code = "import sys, hplab.sweeps.store; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_the_default_store_reads_each_file_once_and_sees_what_others_wrote(tmp_path, monkeypatch):
+    monkeypatch.setenv("HPLAB_RESULTS", str(tmp_path / "results"))
+    first = default_store()
+    first.put([make_record(seed=0)])
+    assert len(list(first.records())) == 1
+    read = []
+    real = store.read_batch
+    monkeypatch.setattr(store, "read_batch", lambda *given: read.append(given) or real(*given))
+    elsewhere = Store(first.root, first.pending)
+    elsewhere.put([make_record(seed=1)])
+
+    assert default_store() is first
+    assert len(list(first.records())) == 2
+    assert len(read) == 1  # the new file, once

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import functools
 import json
 import os
 import secrets
@@ -77,6 +78,11 @@ class Store:
         self._by_key: dict[str, Line] = {}
         self._by_identity: dict[str, Line] | None = None
         self._conflicts: list[dict[str, Any]] = []
+
+    @property
+    def is_read(self) -> bool:
+        """Whether the files have been read."""
+        return self._batches is not None
 
     # -- writing ------------------------------------------------------------------------------
 
@@ -394,15 +400,30 @@ def default_store() -> Store:
     `hplab-results` in the current folder (hplab installed without a checkout, as on Colab: there
     the files lie in plain sight and are easily copied). Pending records go to `.hplab/pending` in
     the checkout, or beside the results folder.
+
+    A process reads each file once: the next call gives the same store, after a look at what others
+    have written since.
     """
     if named := os.environ.get("HPLAB_RESULTS"):
         root = Path(named).expanduser().absolute()
-        return Store(root, root.parent / ".hplab" / "pending")
+        return _opened(root, root.parent / ".hplab" / "pending")
     here = Path.cwd()
     for folder in (here, *here.parents, Path(__file__).resolve().parents[2]):
         if (folder / "hplab" / "trial.py").is_file() and (folder / "book").is_dir():
-            return Store(folder / "book" / "results", folder / ".hplab" / "pending")
-    return Store(here / "hplab-results", here / ".hplab" / "pending")
+            return _opened(folder / "book" / "results", folder / ".hplab" / "pending")
+    return _opened(here / "hplab-results", here / ".hplab" / "pending")
+
+
+def _opened(root: Path, pending: Path) -> Store:
+    store = _kept(root, pending)
+    if store.is_read:
+        store.refresh()
+    return store
+
+
+@functools.cache
+def _kept(root: Path, pending: Path) -> Store:
+    return Store(root, pending)
 
 
 def _is_current(record: Record) -> bool:
