@@ -42,7 +42,7 @@ execute: $(READY) ## train what is missing, run the notebooks, build the pages |
 	@echo "execute: training what is missing, running the notebooks and building the pages, in $(VENV)"
 	@$(BIN)/hplab execute $(options)
 
-book: $(READY) ## build the pages from the recorded results, train nothing | 1.6 min
+book: $(READY) ## build the pages from the recorded results, train nothing | 1.1 min
 	@echo "book: building the pages from the recorded results, in $(VENV)"
 	@$(BIN)/hplab book $(if $(AFRESH),--afresh)
 
