@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from hplab.sweeps.store import Store
+from hplab.training import data
 from hplab.training.data import Dataset
 
 
@@ -38,3 +39,15 @@ def stripes():
         mean=(0.4,),
         std=(0.3,),
     )
+
+
+@pytest.fixture
+def images_in_default_dtype(monkeypatch):
+    """Let images follow the default dtype, so that whole runs can be compared in float64."""
+    plain = data.normalizer
+
+    def normalizer(*args):
+        normalize = plain(*args)
+        return lambda images: normalize(images).to(torch.get_default_dtype())
+
+    monkeypatch.setattr(data, "normalizer", normalizer)

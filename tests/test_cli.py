@@ -10,22 +10,12 @@ import psutil
 import pytest
 
 from hplab import cli
-from hplab.pages import execute, site, state
+from hplab.pages import execute, pairing, site, state
 from hplab.pages.execute import Outcome
 from hplab.sweeps.store import Store
 from hplab.trial import TASK, TASK_VERSION, Trial
 
-PAGE = """\
----
-jupytext:
-  text_representation:
-    extension: .md
-    format_name: myst
-kernelspec:
-  display_name: Python 3
-  language: python
-  name: python3
----
+PAGE = pairing.HEADER + """\
 
 # A page
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from hplab.training import data, graphs, layouts, loop, precision
+from hplab.training import graphs, layouts, loop, precision
 from hplab.trial import LOSSES, OPTIMIZERS, SCHEDULES, Trial
 
 pytestmark = [
@@ -37,15 +37,8 @@ KINDS = {
 
 
 @pytest.fixture(autouse=True)
-def _exact(monkeypatch):
+def _exact(images_in_default_dtype):
     """Let images and weights be float64."""
-    plain = data.normalizer
-
-    def normalizer(*args):
-        normalize = plain(*args)
-        return lambda images: normalize(images).to(torch.get_default_dtype())
-
-    monkeypatch.setattr(data, "normalizer", normalizer)
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(torch.float32)

@@ -12,6 +12,7 @@ from hplab.training import data, loop, models, stack
 from hplab.training.dropout import LaneDropout
 from hplab.trial import ACTIVATIONS, LOSSES, OPTIMIZERS, SCHEDULES, HplabError, Trial
 
+pytestmark = pytest.mark.usefixtures("images_in_default_dtype")
 SETTINGS = {
     "mlp": {"model": "mlp", "model_args": {"hidden": [12, 8]}},
     "cnn": {"model": "cnn", "model_args": {"channels": [3, 4], "hidden": 8}},
@@ -71,18 +72,6 @@ def assert_same(together, alone, *, normalised):
             close = 1e-10 if normalised else 1e-12
             wanted = pytest.approx(other.curves[name], rel=close, abs=close)
             assert one.curves[name] == wanted, name
-
-
-@pytest.fixture(autouse=True)
-def _images_in_default_dtype(monkeypatch):
-    """Let images follow the default dtype, so that whole runs can be compared in float64."""
-    plain = data.normalizer
-
-    def normalizer(*args):
-        normalize = plain(*args)
-        return lambda images: normalize(images).to(torch.get_default_dtype())
-
-    monkeypatch.setattr(data, "normalizer", normalizer)
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)

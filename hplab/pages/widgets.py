@@ -6,6 +6,7 @@ So widgets are made only in a live session; everywhere else the explorer is its 
 
 from __future__ import annotations
 
+import abc
 import os
 from typing import Any
 
@@ -75,14 +76,14 @@ def _in_kernel() -> bool:
     return getattr(get_ipython(), "kernel", None) is not None
 
 
-class _Live:
+class _Live(abc.ABC):
     """What both explorers share: controls where somebody is looking, the figure alone elsewhere."""
 
     figure: Figure | Html
 
+    @abc.abstractmethod
     def controls(self) -> Any:
         """The widgets, made when first asked for."""
-        raise NotImplementedError
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         still = self.figure._repr_mimebundle_()

@@ -15,7 +15,8 @@ from hplab.trial import Trial
 # Lanes of one stack, by the parameters of one network. On a processor, stacking pays while a step
 # is mostly overhead; larger networks fill it alone, and their stacks spill out of the cache. A
 # graphics card is mostly idle even then: networks without convolutions stack as long as memory
-# lasts; grouped convolutions of wide networks are slower than one network after the other.
+# lasts. Grouped convolutions gain less, twice at most, and next to nothing for report 000's photos
+# (`benchmarks/card.py`).
 CPU_WIDTH = ((50_000, 30), (math.inf, 1))
 GPU_WIDTH = ((50_000, 512), (5_000_000, 64), (math.inf, 1))
 GPU_CONV_WIDTH = ((50_000, 512), (1_000_000, 64), (math.inf, 1))
