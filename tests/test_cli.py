@@ -15,7 +15,9 @@ from hplab.pages.execute import Outcome
 from hplab.sweeps.store import Store
 from hplab.trial import TASK, TASK_VERSION, Trial
 
-PAGE = pairing.HEADER + """\
+PAGE = (
+    pairing.HEADER
+    + """\
 
 # A page
 
@@ -31,6 +33,7 @@ n_seeds = None
 {code}
 ```
 """
+)
 STUDIES = ("01-learning-rate", "02-batch-size")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import functools
 
 import torch
 from torch import nn
@@ -18,8 +17,7 @@ def fastest(module: nn.Module, shape: tuple[int, ...], number_format: str) -> to
     """Return the memory format to train a network in.
 
     On a processor channels last is always faster (`benchmarks/tried.py`). On a graphics card it
-    depends on the number format and on the layers, so both are tried, once a process for each kind
-    of network.
+    depends on the number format and on the layers, so both are tried for a few steps.
 
     Args:
         module: The network, on its device. It stays as it is.
@@ -30,27 +28,7 @@ def fastest(module: nn.Module, shape: tuple[int, ...], number_format: str) -> to
     convolves = any(isinstance(layer, nn.Conv2d) for layer in module.modules())
     if weight.device.type != "cuda" or not convolves:
         return torch.channels_last
-    kind = repr(module), shape, number_format, str(weight.device), weight.dtype
-    return _tried(_Kind(kind, module))
-
-
-class _Kind:
-    """A network that counts as equal to every other of its kind."""
-
-    def __init__(self, kind: tuple, module: nn.Module) -> None:
-        self.kind, self.module = kind, module
-
-    def __hash__(self) -> int:
-        return hash(self.kind)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Kind) and self.kind == other.kind
-
-
-@functools.lru_cache(maxsize=64)
-def _tried(some: _Kind) -> torch.memory_format:
-    module, (_, shape, number_format, device, dtype) = some.module, some.kind
-    images = torch.rand(shape, device=device, dtype=dtype)
+    images = torch.zeros(shape, device=weight.device, dtype=weight.dtype)
     return min(FORMATS, key=lambda layout: _milliseconds(module, images, layout, number_format))
 
 
