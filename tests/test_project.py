@@ -323,5 +323,6 @@ def test_ci_runs_the_same_script_as_everyone():
         "make test",
         "make book",
         "make execute PRESET=smoke",
+        "make doors",
     ):
         assert f"step {command}" in steps
