@@ -245,13 +245,17 @@ def sync(only_check: bool, force: bool, back: bool) -> int:
 
 @cli.command()
 def check() -> int:
-    """Check what was built: executed notebooks, figures, links, no requests to third parties."""
+    """Check what was built: notebooks, figures, verdicts, links, no requests to third parties."""
+    from hplab.analysis import rerun
     from hplab.pages import pairing, site, study_pages, verify
 
     html, executed = ROOT / "_build" / "html", ROOT / "_build" / "executed"
     if not html.is_dir():
         raise HplabError("there are no pages yet: run `make execute` or `make book` first")
     problems = site.check(html) + study_pages.missing_figures(html, executed)
+    ledger = ROOT / "book" / "verdicts.json"
+    if ledger.is_file():
+        problems += study_pages.contradictions(html, executed, rerun.committed(ledger))
     for path in sorted(executed.glob("studies/*.ipynb")):
         faults = verify.verify(pairing.read(path))
         problems += [f"{path.name}, cell {fault.cell}: {fault.what}" for fault in faults]

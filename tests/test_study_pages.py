@@ -142,3 +142,22 @@ def test_the_note_stands_after_the_answer_or_the_title(text, before):
 
     assert blocks[blocks.index(before) + 1].startswith("```{admonition} In miniature")
     assert blocks[-1] == "More."
+
+
+@pytest.mark.parametrize(
+    ("preset", "known", "wrong"),
+    [
+        ("paper", {"S4-05": {"outcome": "inconclusive"}}, 1),
+        ("paper", {"S4-05": {"outcome": "supported"}}, 0),
+        ("paper", {}, 1),
+        ("laptop", {}, 0),
+    ],
+)
+def test_a_page_says_of_a_claim_what_the_ledger_says(built, tmp_path, preset, known, wrong):
+    box = '<section class="hp-verdict hp-supported" id="claim-S4-05" aria-label="x"></section>'
+    built(code_cell("hp.claims.verdict()", shown("text/html", box)), preset=preset)
+
+    found = study_pages.contradictions(tmp_path / "html", tmp_path / "executed", known)
+
+    told = known.get("S4-05", {}).get("outcome", "missing")
+    assert found == [f"01-a.html: claim S4-05 is supported, in the ledger {told}"] * wrong

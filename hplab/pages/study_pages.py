@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from hplab.sweeps.presets import PRESETS
 
 FIGURE = '<figure class="hp-figure"'
 _DRAWS = re.compile(r"\bhp\.(plots\.\w+|explore)\(")
+_BOX = re.compile(r'<section class="hp-verdict hp-([\w-]+)" id="claim-([\w-]+)"')
 _PRESET = re.compile(rf"\b({'|'.join(PRESETS)}) preset\b")  # as a caption names it
 
 
@@ -104,6 +105,31 @@ def missing_figures(html_dir: Path, executed_dir: Path) -> list[str]:
         problems += [f"{page.name}: {what}" for what in _empty(cells)]
         if NOTHING in text and not any(line.startswith(page.name) for line in problems):
             problems.append(f"{page.name}: says {NOTHING!r}")
+    return problems
+
+
+def contradictions(
+    html_dir: Path, executed_dir: Path, verdicts: Mapping[str, Mapping[str, Any]]
+) -> list[str]:
+    """Return which pages give a claim another verdict than the ledger does, one line a claim.
+
+    Only pages of the preset "paper" are asked: others may show runs that are not committed.
+
+    Args:
+        html_dir: The built site.
+        executed_dir: As for `missing_figures`.
+        verdicts: The committed verdicts by claim, each with its "outcome".
+    """
+    problems = []
+    for path in sorted(Path(executed_dir).glob("studies/*.ipynb")):
+        page = Path(html_dir) / "studies" / f"{path.stem}.html"
+        preset = pairing.read(path).metadata.get("hplab", {}).get("preset")
+        if not page.is_file() or preset != "paper":
+            continue
+        for outcome, claim in _BOX.findall(page.read_text(encoding="utf-8")):
+            known = verdicts.get(claim, {}).get("outcome", "missing")
+            if outcome != known:
+                problems.append(f"{page.name}: claim {claim} is {outcome}, in the ledger {known}")
     return problems
 
 
