@@ -52,7 +52,7 @@ serve: $(READY) ## show the built pages at http://127.0.0.1:8000 (PORT=) | at on
 
 lab: $(READY) ## open the studies in JupyterLab, on this machine only | 5 s
 	@$(BIN)/jupyter lab --ServerApp.ip=127.0.0.1 --LabApp.default_url=/lab/tree/book/studies \
-		--ServerApp.jpserver_extensions=hplab.pages.lab=True
+		--ServerApp.jpserver_extensions=hplab.pages.notebooks.lab=True
 
 test: $(READY) ## run the tests | 5 min
 	@echo "test: running the tests on $(or $(JOBS),2) cores, in $(VENV)"

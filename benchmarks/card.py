@@ -20,7 +20,7 @@ from unittest import mock
 import torch
 
 from hplab.sweeps import provenance
-from hplab.training import data, graphs, loop
+from hplab.training import datasets, graphs, loop
 from hplab.trial import Trial
 
 PHOTOS = Trial(
@@ -60,13 +60,13 @@ KINDS = (
 SHAPES = {"dinosaurs": (3, 128, 128, 15), "cifar10": (3, 32, 32, 10), "mnist": (1, 28, 28, 10)}
 
 
-def random_images(name: str, n: int) -> data.Dataset:
+def random_images(name: str, n: int) -> datasets.Dataset:
     """Return a data set of noise, shaped like the one of that name."""
     *shape, n_classes = SHAPES[name]
     draw = torch.Generator().manual_seed(0)
     images = torch.randint(256, (n + 800, *shape), generator=draw, dtype=torch.uint8)
     labels = torch.arange(n + 800) % n_classes
-    return data.Dataset(
+    return datasets.Dataset(
         name=name,
         images=images[:n],
         labels=labels[:n],

@@ -33,7 +33,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from hplab.sweeps import runner
 from hplab.sweeps.store import Store
-from hplab.training import data, models
+from hplab.training import datasets
+from hplab.training.networks import models
 from hplab.trial import Trial
 
 MLP = Trial(data="cifar10", model="mlp", model_args={"hidden": [512, 256, 128]}, optimizer="sgd")
@@ -120,7 +121,7 @@ def ours(workload: Workload) -> tuple[float, list[float]]:
 
 def theirs(workload: Workload, peer: str) -> tuple[float, float]:
     """Return the seconds a peer takes for the trial of seed 0, and its final training loss."""
-    task = peers.Task(workload.trial, data.load(workload.trial.data))
+    task = peers.Task(workload.trial, datasets.load(workload.trial.data))
     began = time.perf_counter()
     loss = peers.PEERS[peer](task)
     return time.perf_counter() - began, loss
@@ -185,7 +186,7 @@ def compare(workload: Workload, rounds: int) -> dict[str, Any]:
 
 def flops_per_trial(trial: Trial) -> float:
     """Return the multiply-adds, times two, of a trial: its updates and its measuring."""
-    dataset = data.load(trial.data)
+    dataset = datasets.load(trial.data)
     network = models.build(trial, tuple(dataset.images.shape[1:]), len(dataset.class_names))
     images = torch.zeros(8, *dataset.images.shape[1:])
     with FlopCounterMode(display=False) as whole:

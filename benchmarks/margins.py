@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from hplab.analysis import evidence, orders, power, sequential, shares, spread
-from hplab.analysis.evidence import Evidence, all_of, beyond, three_way
+from hplab.analysis.stats import evidence, orders, power, proportions, sequential, variance
+from hplab.analysis.stats.evidence import Evidence, all_of, beyond, three_way
 
 SEEDS = (3, 5, 10, 20)
 SHARED = 0.8  # of the variance, where two settings share seeds
@@ -146,7 +146,7 @@ def _variance(w: Worlds, past: float) -> Evidence:
     a, b = w.settings(0, 0)
     if w.n < 10:  # the rule gives no verdict
         return Evidence(np.ones(w.worlds), np.ones(w.worlds))
-    effects = spread.log_spread_pseudo_values(1.3 * math.exp(past) * a, b)
+    effects = variance.log_spread_pseudo_values(1.3 * math.exp(past) * a, b)
     return beyond(effects, margin=math.log(1.3))
 
 
@@ -201,7 +201,7 @@ def _coverage(w: Worlds, past: float) -> Evidence:
     limit = pooled * (draws - 1) * w.n / (honest - pooled * draws * (w.n - 1))
     means = math.sqrt(limit) * math.exp(-past) * w.settings(*[0.0] * cells)
     errors = one / math.sqrt(draws)
-    effects = spread.width_effects(means, one, draws, margin=margin, errors=errors)
+    effects = variance.width_effects(means, one, draws, margin=margin, errors=errors)
     return Evidence(np.ones(w.worlds), beyond(effects).p_for)
 
 
@@ -296,7 +296,7 @@ def _most_not(w: Worlds, past: float) -> Evidence:
 
 def _share(w: Worlds, past: float, bound: float) -> Evidence:
     share = float(np.clip(bound + past / 4, 0.001, 0.999))
-    return shares.above(w.rng.binomial(w.n, share, w.worlds), w.n, bound)
+    return proportions.above(w.rng.binomial(w.n, share, w.worlds), w.n, bound)
 
 
 @case("proportion", "half")
@@ -316,7 +316,7 @@ def _two_shares(w: Worlds, past: float, second: float) -> Evidence:
     luck = w.rng.normal(size=(2, w.worlds, w.n)) * math.sqrt(1 - shared)
     luck += w.rng.normal(size=(w.worlds, w.n)) * math.sqrt(shared)
     a, b = ((x < stats.norm.ppf(p)).sum(-1) for x, p in zip(luck, (first, second), strict=True))
-    more, less = shares.tails(w.n, 0.15)
+    more, less = proportions.tails(w.n, 0.15)
     return Evidence(2 * more[a, b], 2 * less[a, b])
 
 
@@ -459,7 +459,7 @@ def as_json(rows: list[dict], again: list[dict], n_worlds: int) -> str:
     """Return the tables as JSON; the rates of a kind and truth are one line.
 
     Its pairs (supported, contradicted) are in the order of `cells`: by seeds, by tails, by pairing.
-    `hplab.pages.margins_page.rows` reads them.
+    `hplab.pages.tables.margins.rows` reads them.
     """
     lines = {}
     for row in rows:

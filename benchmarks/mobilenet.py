@@ -26,7 +26,8 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from hplab.sweeps import executors
-from hplab.training import data, loop, models, precision
+from hplab.training import datasets, loop, precision
+from hplab.training.networks import models
 from hplab.trial import Trial
 
 TRIAL = Trial(
@@ -42,20 +43,20 @@ TRIAL = Trial(
 )
 
 
-def images(n: int) -> data.Dataset:
+def images(n: int) -> datasets.Dataset:
     """Return random images in place of CIFAR-100's, `n` to train on and 100 to validate on."""
     draw = torch.Generator().manual_seed(0)
     pixels = torch.randint(256, (n + 100, 3, 32, 32), generator=draw, dtype=torch.uint8)
     labels = torch.arange(n + 100) % 100
     parts = pixels[:n], labels[:n], pixels[n:], labels[n:]
     names = tuple(map(str, range(100)))
-    return data.Dataset("cifar100", *parts, names, "0" * 64, (0.5,) * 3, (0.29,) * 3)
+    return datasets.Dataset("cifar100", *parts, names, "0" * 64, (0.5,) * 3, (0.29,) * 3)
 
 
 class Pictures(Dataset):
     """Images as torchvision's data sets hold them: arrays that are transformed one by one."""
 
-    def __init__(self, dataset: data.Dataset) -> None:
+    def __init__(self, dataset: datasets.Dataset) -> None:
         self.pixels = dataset.images.permute(0, 2, 3, 1).numpy()
         self.labels = dataset.labels.tolist()
         self.change = transforms.Compose(
@@ -75,7 +76,7 @@ class Pictures(Dataset):
         return self.change(self.pixels[i]), self.labels[i]
 
 
-def peer(dataset: data.Dataset) -> Callable[[], None]:
+def peer(dataset: datasets.Dataset) -> Callable[[], None]:
     """Return one epoch of the report's kind of loop."""
     network = models.build(TRIAL, (3, 32, 32), 100)
     optimizer = torch.optim.SGD(network.parameters(), lr=TRIAL.lr, momentum=0.9)
@@ -96,7 +97,7 @@ def peer(dataset: data.Dataset) -> Callable[[], None]:
     return epoch
 
 
-def ours(dataset: data.Dataset, how: str) -> Callable[[], None]:
+def ours(dataset: datasets.Dataset, how: str) -> Callable[[], None]:
     """Return one epoch of updates of hplab's loop in a number format."""
     trial = TRIAL.replace(precision=how)
     network = models.build(trial, (3, 32, 32), 100)

@@ -22,7 +22,7 @@ from engine import machine
 
 from hplab.sweeps import runner
 from hplab.sweeps.store import Store
-from hplab.training import data, loop
+from hplab.training import datasets, loop
 from hplab.trial import TASK, TASK_VERSION, Trial, grid
 
 N_EPOCHS = 30
@@ -71,7 +71,7 @@ def measure(n_trials: int) -> dict[str, float]:
     n_seeds = min(n_trials, 20)
     lrs = [1e-5 * (1 + i) for i in range(n_trials // n_seeds)]
     trials = grid(base, lr=lrs, seed=range(n_seeds))
-    made = records(trials, data.load("digits").digest)
+    made = records(trials, datasets.load("digits").digest)
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "results", Path(folder) / "pending"
         store = Store(*place)

@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, Sampler, TensorDataset
 
-from hplab.training import data, models
+from hplab.training import datasets
+from hplab.training.networks import models
 from hplab.trial import Trial, stream_seed
 
 OPTIMIZERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adagrad": torch.optim.Adagrad}
@@ -45,12 +46,12 @@ class Order(Sampler):
 class Task:
     """A trial with its data as a user would hold them: float images in `TensorDataset`s."""
 
-    def __init__(self, trial: Trial, dataset: data.Dataset) -> None:
+    def __init__(self, trial: Trial, dataset: datasets.Dataset) -> None:
         self.trial = trial
-        split = data.split(dataset, split="official", split_args={}, fold=1)
+        split = datasets.split(dataset, split="official", split_args={}, fold=1)
 
         def normalised(images: Tensor) -> Tensor:
-            return data.normalize(images, trial.normalize, dataset.mean, dataset.std)
+            return datasets.normalize(images, trial.normalize, dataset.mean, dataset.std)
 
         self.train = TensorDataset(normalised(split.train_images), split.train_labels)
         self.val = TensorDataset(normalised(split.val_images), split.val_labels)

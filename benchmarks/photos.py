@@ -26,7 +26,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from hplab.sweeps import executors
-from hplab.training import batches, data, loop
+from hplab.training import batches, datasets, loop
 from hplab.trial import Trial
 
 TRIAL = Trial(
@@ -42,20 +42,20 @@ TRIAL = Trial(
 )
 
 
-def photos(n: int) -> data.Dataset:
+def photos(n: int) -> datasets.Dataset:
     """Return `n` random images of the photos' size in fifteen classes."""
     draw = torch.Generator().manual_seed(0)
     pixels = torch.randint(256, (n, 3, 128, 128), generator=draw, dtype=torch.uint8)
     labels, none = torch.arange(n) % 15, torch.empty(0, 3, 128, 128, dtype=torch.uint8)
     names = tuple(map(str, range(15)))
     parts = pixels, labels, none, torch.empty(0, dtype=torch.int64)
-    return data.Dataset("dinosaurs", *parts, names, "0" * 64, (0.5,) * 3, (0.29,) * 3)
+    return datasets.Dataset("dinosaurs", *parts, names, "0" * 64, (0.5,) * 3, (0.29,) * 3)
 
 
 class Pictures(Dataset):
     """Photos as torchvision's folders give them: one image at a time, transformed by itself."""
 
-    def __init__(self, dataset: data.Dataset, *, jpeg: bool) -> None:
+    def __init__(self, dataset: datasets.Dataset, *, jpeg: bool) -> None:
         pixels = dataset.images.permute(0, 2, 3, 1).contiguous().numpy()
         self.images = [Image.fromarray(one) for one in pixels]
         self.files = [jpeg_of(one) for one in self.images] if jpeg else []
@@ -66,7 +66,7 @@ class Pictures(Dataset):
                 transforms.RandomHorizontalFlip(),
                 transforms.RandomRotation(15),
                 transforms.ToTensor(),
-                transforms.Normalize(data.IMAGENET_MEAN, data.IMAGENET_STD),
+                transforms.Normalize(datasets.IMAGENET_MEAN, datasets.IMAGENET_STD),
             ]
         )
 
@@ -92,7 +92,7 @@ def image_by_image(pictures: Pictures) -> None:
         pass
 
 
-def batch_by_batch(dataset: data.Dataset) -> None:
+def batch_by_batch(dataset: datasets.Dataset) -> None:
     """Go through an epoch of hplab's batches, as they enter the network."""
     stream = batches.Batches([TRIAL], len(dataset.labels), torch.device("cpu"))
     rows, changes = stream.rows(), stream.changes()
@@ -100,7 +100,7 @@ def batch_by_batch(dataset: data.Dataset) -> None:
         drawn = {name: values[i] for name, values in changes.items()}
         images = dataset.images.index_select(0, batch.flatten())[None]
         images = stream.augmented(images, drawn)
-        data.normalize(images.flatten(0, 1), TRIAL.normalize, dataset.mean, dataset.std)
+        datasets.normalize(images.flatten(0, 1), TRIAL.normalize, dataset.mean, dataset.std)
 
 
 def cpu_seconds(call: Callable[[], object]) -> float:

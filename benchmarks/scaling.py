@@ -18,7 +18,7 @@ from typing import Any
 from engine import DIGITS, LAPTOP_CNN, SMALL_CNN, machine
 
 from hplab.sweeps import executors
-from hplab.training import data, loop
+from hplab.training import datasets, loop
 from hplab.trial import Trial
 
 WIDTHS = (1, 2, 4, 8, 16, 30, 60, 128, 256, 512)
@@ -33,7 +33,7 @@ KINDS = {
 MOST_LANES = {"CNN 16-32, batch 16": 128, "CNN 32-64, hidden 512, batch 64": 30}
 
 
-def cost(trial: Trial, lanes: int, dataset: data.Dataset) -> float:
+def cost(trial: Trial, lanes: int, dataset: datasets.Dataset) -> float:
     """Return the processor seconds a trial takes for an epoch in a stack of that many lanes."""
     trials = [trial.replace(seed=seed, epochs=1) for seed in range(lanes)]
     began = time.process_time()
@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     here = machine()
-    dataset = data.load("digits")
+    dataset = datasets.load("digits")
     rows: list[dict[str, Any]] = []
     with executors.open_executor("cpu", 1):
         cost(DIGITS, 2, dataset)  # imports what the first optimizer of a process imports

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from hplab.training import sharpness
-from hplab.training.models import StandardizedLogits
+from hplab.training.networks.models import StandardizedLogits
 from hplab.training.sharpness import factored
 
 WIDTHS = (3072, 512, 256, 128, 10)

@@ -32,7 +32,8 @@ from torch.nn import functional
 
 from hplab.sweeps import executors, runner
 from hplab.sweeps.store import Store
-from hplab.training import models, stack
+from hplab.training.networks import lanes as stack
+from hplab.training.networks import models
 from hplab.trial import Trial
 
 Run = Callable[[], None]

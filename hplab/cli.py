@@ -139,7 +139,7 @@ def _execute(
     """Execute studies, into _build/executed if not told; return 1 and list any faults."""
     pages = find_studies(studies)
     _check_sizes(preset, device)
-    from hplab.pages import execute as executing
+    from hplab.pages.notebooks import execute as executing
     from hplab.sweeps.store import default_store
 
     limit = _limit(preset) if timeout is None else timeout
@@ -211,7 +211,7 @@ def _match(name: str, pages: Sequence[Path]) -> Path:
 
 def _build() -> int:
     """Build the site from what has been executed, and say where it is."""
-    from hplab.pages import site
+    from hplab.pages.site import build as site
 
     executed = ROOT / "_build" / "executed"
     for notebook in executed.glob("studies/*.ipynb"):
@@ -233,7 +233,7 @@ def sync(only_check: bool, force: bool, back: bool) -> int:
     The text is what is reviewed. Edits made in a notebook are brought back with --back; in
     JupyterLab (`make lab`) every save does that.
     """
-    from hplab.pages import pairing
+    from hplab.pages.notebooks import pairing
 
     studies = ROOT / "book" / "studies"
     if only_check:
@@ -246,8 +246,10 @@ def sync(only_check: bool, force: bool, back: bool) -> int:
 @cli.command()
 def check() -> int:
     """Check what was built: notebooks, figures, verdicts, links, no requests to third parties."""
-    from hplab.analysis import rerun
-    from hplab.pages import pairing, site, study_pages, verify
+    from hplab.analysis.claims import rerun
+    from hplab.pages.notebooks import pairing, verify
+    from hplab.pages.site import build as site
+    from hplab.pages.site import study_pages
 
     html, executed = ROOT / "_build" / "html", ROOT / "_build" / "executed"
     if not html.is_dir():
@@ -273,8 +275,8 @@ def claims(
     ids: Sequence[str], study: str, report: str, as_json: bool, check: bool, write: bool
 ) -> int | None:
     """Judge the claims of the reports on the committed records; trains nothing."""
-    from hplab.analysis import rerun
-    from hplab.pages import claims_text
+    from hplab.analysis.claims import rerun
+    from hplab.pages.tables import terminal
 
     if check:
         return _check_verdicts()
@@ -284,14 +286,14 @@ def claims(
         rerun.write(found, path)
         click.echo(f"wrote {_shown(path)}")
         return 0
-    chosen = claims_text.choose(found, ids, study=study, report=report)
-    click.echo(claims_text.as_json(chosen) if as_json else claims_text.table(chosen))
+    chosen = terminal.choose(found, ids, study=study, report=report)
+    click.echo(terminal.as_json(chosen) if as_json else terminal.table(chosen))
     return 0
 
 
 def _check_verdicts() -> int:
     """Report committed verdicts that do not follow from the committed records."""
-    from hplab.analysis import rerun
+    from hplab.analysis.claims import rerun
 
     path = ROOT / "book" / "verdicts.json"
     if not path.is_file():
@@ -324,7 +326,7 @@ def _shown(path: Path) -> str:
 @cli.command()
 def status() -> None:
     """Say what is recorded, pending, failed and in conflict, and which pages are out of date."""
-    from hplab.pages import state
+    from hplab.pages.tables import doctor as state
 
     click.echo(state.results())
     click.echo()
@@ -347,7 +349,7 @@ def _pack(records_of: Any) -> list[Path]:
         click.echo(f"wrote {_shown(path)}")
     path = ROOT / "book" / "verdicts.json"
     if written and path.is_file() and records_of.root == path.parent / "results":
-        from hplab.analysis import rerun
+        from hplab.analysis.claims import rerun
 
         rerun.write(rerun.verdicts(), path)
         click.echo(f"wrote {_shown(path)}")
@@ -402,7 +404,7 @@ def data(context: click.Context) -> None:
 @data.command("list")
 def list_data() -> None:
     """List the data sets and where each would be read from."""
-    from hplab.training import data as sets
+    from hplab.training import datasets as sets
 
     for name in DATA:
         place = sets.available(name)
@@ -418,7 +420,7 @@ def fetch_data(names: Sequence[str]) -> None:
 
     A download that was cut goes on where it stopped. What is already here is only checked.
     """
-    from hplab.training import data as sets
+    from hplab.training import datasets as sets
 
     for name in names:
         if name not in DATA:
@@ -433,7 +435,7 @@ def fetch_data(names: Sequence[str]) -> None:
 @cli.command()
 def doctor() -> None:
     """Print versions, devices, data and folders, to be pasted into a question or an issue."""
-    from hplab.pages import state
+    from hplab.pages.tables import doctor as state
 
     click.echo(state.machine(ROOT))
 

@@ -66,7 +66,7 @@ MODELS: dict[str, dict[str, Any]] = {
         "dropout": 0.0,
         "logit_norm": False,
         "batch_norm": False,  # before every activation
-        "init": "torch",  # or "matched": scaled to the activation (see hplab.training.init)
+        "init": "torch",  # or "matched": scaled to the activation (see training/networks/init.py)
     },
     "cnn": {
         "channels": [32, 64],

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from hplab.sweeps.store import Store
-from hplab.training import data
-from hplab.training.data import Dataset
+from hplab.training import datasets
+from hplab.training.datasets.load import Dataset
 
 
 @pytest.fixture(autouse=True)
@@ -44,10 +44,10 @@ def stripes():
 @pytest.fixture
 def images_in_default_dtype(monkeypatch):
     """Let images follow the default dtype, so that whole runs can be compared in float64."""
-    plain = data.normalizer
+    plain = datasets.normalizer
 
     def normalizer(*args):
         normalize = plain(*args)
         return lambda images: normalize(images).to(torch.get_default_dtype())
 
-    monkeypatch.setattr(data, "normalizer", normalizer)
+    monkeypatch.setattr(datasets, "normalizer", normalizer)

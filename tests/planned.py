@@ -7,7 +7,7 @@ from unittest.mock import Mock
 import pytest
 
 import hplab as hp
-from hplab.pages import pairing
+from hplab.pages.notebooks import pairing
 from hplab.sweeps import presets
 
 STUDIES = sorted(Path(__file__).parents[1].glob("book/studies/*.md"))

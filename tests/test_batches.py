@@ -4,7 +4,7 @@ import math
 
 import pandas as pd
 
-from hplab.analysis import batches
+from hplab.analysis import batch_sizes
 
 
 def table():
@@ -30,7 +30,7 @@ def curves(reached):
 
 def test_steps_and_examples_follow_from_the_epoch():
     runs = table()
-    found = batches.to_target(runs, curves(dict.fromkeys(runs["key"], 4)), 0.5)
+    found = batch_sizes.to_target(runs, curves(dict.fromkeys(runs["key"], 4)), 0.5)
 
     assert found["steps_to_target"].tolist() == [32] * 4 + [16] * 4
     assert found["examples_to_target"].tolist() == [256] * 8
@@ -38,14 +38,14 @@ def test_steps_and_examples_follow_from_the_epoch():
 
 def test_who_never_gets_there_needs_infinitely_many():
     runs = table()[:2]
-    found = batches.to_target(runs, curves({runs["key"][0]: 4, runs["key"][1]: 0}), 0.5)
+    found = batch_sizes.to_target(runs, curves({runs["key"][0]: 4, runs["key"][1]: 0}), 0.5)
 
     assert found["steps_to_target"].tolist() == [32, math.inf]
 
 
 def test_the_best_rate_is_chosen_for_each_batch_size_by_its_mean():
     runs = table().assign(y=[1, 9, 4, 4, 7, 8, 9, math.inf])
-    best = batches.tuned(runs, "y", by="batch_size", over=["lr"])
+    best = batch_sizes.tuned(runs, "y", by="batch_size", over=["lr"])
 
     assert [(r.batch_size, r.lr) for r in best.itertuples()] == [(8, 0.2)] * 2 + [(16, 0.1)] * 2
 
@@ -60,18 +60,18 @@ def test_a_rate_at_which_most_seeds_diverge_is_not_the_best():
     diverged = (runs["lr"] == 0.3) & (runs["seed"] > 0)
     runs.loc[diverged, "steps_per_epoch"] = math.nan
     speed = {key: 2 if key.startswith("0.3") else 4 for key in runs["key"][~diverged]}
-    reached = batches.to_target(runs, curves(speed), 0.5)
+    reached = batch_sizes.to_target(runs, curves(speed), 0.5)
     assert reached["steps_to_target"][diverged].tolist() == [math.inf] * 3
 
     for name in ("steps_to_target", "missing"):
         table = reached.assign(missing=reached["steps_to_target"].where(~diverged))
-        best = batches.tuned(table, name, by="batch_size", over=["lr"])
+        best = batch_sizes.tuned(table, name, by="batch_size", over=["lr"])
         assert best["lr"].tolist() == [0.01] * 4
 
 
 def test_a_batch_size_that_never_gets_there_is_left_out():
     runs = table().assign(y=[1, 2, 3, 4, math.inf, 1, 1, math.inf])
-    best = batches.tuned(runs, "y", by="batch_size", over=["lr"])
+    best = batch_sizes.tuned(runs, "y", by="batch_size", over=["lr"])
 
     assert best["batch_size"].unique().tolist() == [8]
-    assert batches.tuned(runs[:0], "y", by="batch_size", over=["lr"]).empty
+    assert batch_sizes.tuned(runs[:0], "y", by="batch_size", over=["lr"]).empty

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hplab.pages import bench_page
+from hplab.pages.tables import speed
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 MACHINE = {
@@ -52,8 +52,8 @@ def folder(tmp_path):
 
 
 def test_every_table_is_there_for_the_committed_benchmarks():
-    for name, make in bench_page.tables(BENCHMARKS.parent / "book" / "results" / "bench").items():
-        assert make() != bench_page._NONE, name
+    for name, make in speed.tables(BENCHMARKS.parent / "book" / "results" / "bench").items():
+        assert make() != speed._NONE, name
 
 
 def test_the_reports_own_workloads_stand_beside_their_goals(tmp_path):
@@ -68,7 +68,7 @@ def test_the_reports_own_workloads_stand_beside_their_goals(tmp_path):
     files = {"photos": photos, "mobilenet": {"rows": mobilenet}, "sharpness": sharpness}
     for name, content in files.items():
         (tmp_path / f"{name}.json").write_text(json.dumps(content))
-    tables = bench_page.tables(tmp_path)
+    tables = speed.tables(tmp_path)
 
     assert "takes 7.9 times as long (goal 5)" in tables["bench-photos"]()
     assert "2 % of training (goal at most 5 %)" in tables["bench-photos"]()
@@ -80,39 +80,37 @@ def test_the_reports_own_workloads_stand_beside_their_goals(tmp_path):
 
 
 def test_ratios_stand_beside_their_goals(folder):
-    assert "2 (goal 1.4)" in bench_page.tables(folder)["bench-ratios"]()
+    assert "2 (goal 1.4)" in speed.tables(folder)["bench-ratios"]()
 
 
 def test_the_share_of_the_peak_is_a_share(folder):
-    assert "<td>25 %</td>" in bench_page.tables(folder)["bench-share"]().replace(
-        ' class="hp-num"', ""
-    )
+    assert "<td>25 %</td>" in speed.tables(folder)["bench-share"]().replace(' class="hp-num"', "")
 
 
 def test_the_machine_is_named_and_escaped(folder):
-    text = bench_page.tables(folder)["bench-machine"]()
+    text = speed.tables(folder)["bench-machine"]()
     assert "A &lt;small&gt; chip with 2 cores" in text
     assert "at 100 GFLOP/s" in text
 
 
 def test_the_figure_says_what_stacking_gains(folder):
-    assert "MLP: at best 4 times as fast" in bench_page.tables(folder)["bench-lanes"]()
+    assert "MLP: at best 4 times as fast" in speed.tables(folder)["bench-lanes"]()
 
 
 def test_overhead_is_a_trials(folder):
-    table = bench_page.tables(folder)["bench-overhead"]()
+    table = speed.tables(folder)["bench-overhead"]()
     assert "2 ms" in table
     assert "0.25 s" in table
 
 
 def test_a_change_stands_beside_what_it_gains(folder):
-    table = bench_page.tables(folder)["bench-tried"]()
+    table = speed.tables(folder)["bench-tried"]()
     assert "a change" in table
     assert "1.23" in table
 
 
 def test_what_was_not_measured_is_said(tmp_path):
-    for make in bench_page.tables(tmp_path).values():
+    for make in speed.tables(tmp_path).values():
         assert "run `make bench`" in make()
 
 
@@ -130,10 +128,8 @@ def engine(monkeypatch):
 
 def test_every_goal_belongs_to_a_workload(engine):
     names = {workload.name for workload in engine.WORKLOADS}
-    assert set(bench_page.TARGETS) <= names
-    assert {peer for workload in engine.WORKLOADS for peer in workload.against} == set(
-        bench_page.PEERS
-    )
+    assert set(speed.TARGETS) <= names
+    assert {peer for workload in engine.WORKLOADS for peer in workload.against} == set(speed.PEERS)
 
 
 def test_the_plain_loop_ends_where_hplab_ends(engine):

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from hplab.pages import built
+from hplab.pages.site import audit
 
 WHOLE = """<!DOCTYPE html>
 <html lang="en"><head><title>A page</title><link rel="stylesheet" href="style.css"></head>
@@ -28,7 +28,7 @@ def site(tmp_path):
 
 
 def test_a_sound_site_has_no_problem(site):
-    assert built.check(site()) == []
+    assert audit.check(site()) == []
 
 
 @pytest.mark.parametrize(
@@ -48,14 +48,14 @@ def test_a_sound_site_has_no_problem(site):
     ],
 )
 def test_anything_loaded_from_another_site_is_a_problem(site, body):
-    (problem,) = built.check(site(body))
+    (problem,) = audit.check(site(body))
 
     assert problem.startswith("page.html: loads ")
     assert problem.endswith("from another site")
 
 
 def test_a_link_to_another_site_is_none(site):
-    assert built.check(site('<a href="https://elsewhere.example/x">there</a>')) == []
+    assert audit.check(site('<a href="https://elsewhere.example/x">there</a>')) == []
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_a_link_to_another_site_is_none(site):
     ],
 )
 def test_each_fault_of_a_page_is_named(site, body, words):
-    (problem,) = built.check(site(body))
+    (problem,) = audit.check(site(body))
 
     assert words in problem
 
@@ -92,13 +92,13 @@ def test_each_fault_of_a_page_is_named(site, body, words):
     ],
 )
 def test_what_has_a_name_or_a_target_is_no_fault(site, body):
-    assert built.check(site(body)) == []
+    assert audit.check(site(body)) == []
 
 
 def test_a_page_needs_a_title_and_a_language(tmp_path):
     (tmp_path / "page.html").write_text("<!DOCTYPE html><html><body>x</body></html>")
 
-    assert built.check(tmp_path) == [
+    assert audit.check(tmp_path) == [
         "page.html: has no <title>",
         "page.html: does not name its language (<html lang>)",
     ]
@@ -108,13 +108,13 @@ def test_a_style_sheet_that_loads_a_font_from_elsewhere_is_a_problem(site):
     folder = site()
     (folder / "style.css").write_text("@font-face { src: url('https://fonts.example/a.woff2') }")
 
-    assert built.check(folder) == [
+    assert audit.check(folder) == [
         "style.css: loads https://fonts.example/a.woff2 from another site"
     ]
 
 
 def test_a_folder_without_pages_is_a_problem(tmp_path):
-    assert built.check(tmp_path) == [f"{tmp_path.name}: there is no page"]
+    assert audit.check(tmp_path) == [f"{tmp_path.name}: there is no page"]
 
 
 def test_search_finds_sections_terms_and_their_words(tmp_path):
@@ -125,9 +125,9 @@ def test_search_finds_sections_terms_and_their_words(tmp_path):
         "<dd>A number.</dd></dl>"
     )
     (tmp_path / "page.html").write_text(WHOLE.replace("{body}", body))
-    page = built.read(tmp_path / "page.html")
+    page = audit.read(tmp_path / "page.html")
 
-    script = built.search_script([("page.html", page)])
+    script = audit.search_script([("page.html", page)])
 
     rows = json.loads(script.removeprefix("window.hplabSections =").strip().rstrip(";"))
     assert [(row["title"], row["url"], row["text"]) for row in rows] == [
@@ -141,4 +141,4 @@ def test_search_finds_sections_terms_and_their_words(tmp_path):
 def test_the_search_script_cannot_close_its_own_element(tmp_path):
     (tmp_path / "page.html").write_text(WHOLE.replace("{body}", "<p>&lt;/script&gt;</p>"))
 
-    assert "</script" not in built.search_script([("p", built.read(tmp_path / "page.html"))])
+    assert "</script" not in audit.search_script([("p", audit.read(tmp_path / "page.html"))])

@@ -13,7 +13,7 @@ import planned
 import pytest
 import torch
 
-from hplab.training import data, loop
+from hplab.training import datasets, loop
 from hplab.trial import (
     ACTIVATIONS,
     LOSSES,
@@ -125,7 +125,7 @@ MEASURED_RTOL = 1e-3  # a small difference of large numbers moves further
 
 def measured(trial):
     """Return every number that a trial's record would hold, as lists; none where there is none."""
-    found = loop.train(trial, data.load("digits"))
+    found = loop.train(trial, datasets.load("digits"))
     series = {name: found.curves[name] for name in NAMES}
     series |= {name: values for name, values in found.curves.items() if name not in NAMES}
     finals = {f"at the end: {name}": [value] for name, value in found.final.items()}

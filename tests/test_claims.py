@@ -12,18 +12,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from hplab.analysis import (
-    cells,
-    claims,
-    evidence,
-    findings,
-    ledger,
-    power,
-    quantities,
-    rerun,
-    sequential,
-    stats,
-)
+from hplab.analysis.claims import decisions, judging, ledger, quantities, rerun, samples
+from hplab.analysis.stats import evidence, intervals, power, sequential
 from hplab.sweeps import runner
 from hplab.trial import HplabError, Trial, grid
 
@@ -93,7 +83,7 @@ def make_curves(runs, course=lambda share: 1 + 4 * (1 - share)):
 
 def outcome(claim_id, runs, **options):
     options.setdefault("curves", make_curves)
-    return claims.verdict(claim_id, runs, **options).outcome
+    return judging.verdict(claim_id, runs, **options).outcome
 
 
 def diverge(runs, lr, seeds, epochs=5):
@@ -114,8 +104,8 @@ def _one_comparison(monkeypatch):
     plain = ledger.load()
     one = dataclasses.replace(plain["S4-06"], test=plain["S4-08"].test, rule=plain["S4-08"].rule)
     book = ledger.Ledger([one if claim.id == one.id else claim for claim in plain], plain.changes)
-    monkeypatch.setattr(claims, "load", lambda: book)
-    monkeypatch.setattr(claims, "_recorded_curves", make_curves)
+    monkeypatch.setattr(judging, "load", lambda: book)
+    monkeypatch.setattr(judging, "_recorded_curves", make_curves)
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +131,7 @@ def test_the_ledger_holds_all_125_claims_of_the_four_reports():
 
 def test_an_unknown_claim_is_answered_with_the_nearest(as_reported):
     with pytest.raises(HplabError, match=r"unknown claim 'S4-6'.*did you mean 'S4-"):
-        claims.verdict("S4-6", as_reported)
+        judging.verdict("S4-6", as_reported)
 
 
 def changed(tmp_path, change):
@@ -296,7 +286,7 @@ def test_an_effect_below_the_margin_contradicts_though_it_is_real(claim_id):
         "S4-16": ((1e-3, 5), (1e-4, 50)),
     }[claim_id]
     runs = make_runs({**ERROR, a: 0.0120, b: 0.0124 if claim_id != "S4-09" else 0.0116}, noise=1e-4)
-    verdict = claims.verdict(claim_id, runs)
+    verdict = judging.verdict(claim_id, runs)
     assert verdict.outcome == "contradicted"
     assert verdict.interval.low > 0
     assert "smaller than that" in verdict.reason
@@ -304,15 +294,15 @@ def test_an_effect_below_the_margin_contradicts_though_it_is_real(claim_id):
 
 def test_noise_larger_than_the_effect_is_inconclusive():
     runs = make_runs({**ERROR, (5e-4, 5): 0.0135}, noise=0.01, n_seeds=6)
-    verdict = claims.verdict("S4-06", runs)
+    verdict = judging.verdict("S4-06", runs)
     assert verdict.outcome == "inconclusive"
     assert "leaves open which is ahead" in verdict.reason
 
 
 def test_the_reason_gives_seeds_effect_interval_and_margin():
     error = {**ERROR, (1e-3, 5): 0.0127, (5e-4, 5): 0.0148}
-    verdict = claims.verdict("S4-06", make_runs(error, n_seeds=5))
-    interval = stats.paired_difference(
+    verdict = judging.verdict("S4-06", make_runs(error, n_seeds=5))
+    interval = intervals.paired_difference(
         *(100 * make_runs({key: 0}, n_seeds=5, noise=0).val_acc for key in [(1e-3, 5), (5e-4, 5)])
     )
     assert interval.estimate == 0
@@ -329,7 +319,7 @@ def test_the_reason_gives_seeds_effect_interval_and_margin():
 def test_the_estimate_is_the_mean_paired_difference_in_points(as_reported):
     arms = [as_reported[(as_reported.lr == lr) & (as_reported.arm_epochs == 5)] for lr in LRS[:2]]
     by_seed = [arm.set_index("seed").val_acc for arm in arms]
-    verdict = claims.verdict("S4-06", as_reported)
+    verdict = judging.verdict("S4-06", as_reported)
     assert verdict.estimate == pytest.approx(100 * (by_seed[0] - by_seed[1]).mean())
     assert (verdict.unit, verdict.n) == ("pp", 20)
 
@@ -337,7 +327,7 @@ def test_the_estimate_is_the_mean_paired_difference_in_points(as_reported):
 def test_order_and_index_of_the_rows_do_not_matter(as_reported):
     shuffled = as_reported.sample(frac=1, random_state=1)
     shuffled.index = [7] * len(shuffled)
-    expected, got = (claims.verdict("S4-06", runs) for runs in (as_reported, shuffled))
+    expected, got = (judging.verdict("S4-06", runs) for runs in (as_reported, shuffled))
     assert got.interval == expected.interval
 
 
@@ -350,7 +340,7 @@ def test_without_any_effect_a_claim_is_rarely_supported_and_rarely_contradicted(
     rng, got = np.random.default_rng(3), []
     for _ in range(600):
         runs["val_acc"] = 0.98 + 0.001 * rng.normal(size=len(runs))
-        got.append(claims.verdict("S4-06", runs, ledger=book).outcome)
+        got.append(judging.verdict("S4-06", runs, ledger=book).outcome)
     # 2.5 % of 600 draws are 15; more than 26 have a chance of 0.003.
     assert got.count("supported") <= 26
     assert got.count("contradicted") <= 26
@@ -364,13 +354,13 @@ def test_published_numbers_are_supported_only_when_all_of_them_fit():
     runs["train_acc"] += 0.9914 - runs.train_acc.mean()
     runs["train_loss"] += 0.02794 - runs.train_loss.mean()
     runs["val_loss"] += 0.04378 - runs.val_loss.mean()
-    verdict = claims.verdict("S4-01", runs)
+    verdict = judging.verdict("S4-01", runs)
     assert verdict.outcome == "supported"
     assert "98.7" in verdict.reason
     assert outcome("S4-14", runs) == "supported"
 
     runs["val_loss"] += 0.02
-    verdict = claims.verdict("S4-01", runs)
+    verdict = judging.verdict("S4-01", runs)
     assert verdict.outcome == "inconclusive"  # the setting is a reconstruction
     assert "the validation loss is surely missed" in verdict.reason
     assert "the miss may be ours" in verdict.reason
@@ -380,7 +370,7 @@ def test_published_numbers_are_supported_only_when_all_of_them_fit():
     assert (
         "Not all of it is met: the validation accuracy and the validation loss are surely missed; "
         "the running training accuracy is open."
-    ) in claims.verdict("S4-01", runs).reason
+    ) in judging.verdict("S4-01", runs).reason
 
 
 def test_a_missed_number_contradicts_when_the_setting_is_known():
@@ -395,14 +385,14 @@ def test_a_missed_number_contradicts_when_the_setting_is_known():
 def test_numbers_that_vary_too_much_settle_nothing():
     runs = make_runs({(1e-3, 5): 0.0127}, noise=0.004)
     runs["train_acc"] += 0.9914 - runs.train_acc.mean()
-    verdict = claims.verdict("S4-14", runs)
+    verdict = judging.verdict("S4-14", runs)
     assert verdict.outcome == "inconclusive"
     assert "Not all of it is met: the running training accuracy is open." in verdict.reason
 
 
 def test_a_plateau_is_no_change_over_the_last_fifth(as_reported):
-    flat = claims.verdict("S4-05", as_reported, curves=lambda r: make_curves(r, lambda share: 1))
-    falling = claims.verdict("S4-05", as_reported, curves=make_curves)
+    flat = judging.verdict("S4-05", as_reported, curves=lambda r: make_curves(r, lambda share: 1))
+    falling = judging.verdict("S4-05", as_reported, curves=make_curves)
     assert (flat.outcome, flat.estimate) == ("supported", 0.0)
     assert falling.outcome == "contradicted"
     assert falling.estimate == pytest.approx(-0.8 * 3.4 * 0.0127, rel=0.02)
@@ -411,7 +401,7 @@ def test_a_plateau_is_no_change_over_the_last_fifth(as_reported):
 def test_a_trend_whose_last_step_turns_back_is_contradicted():
     """The slope over three points is still positive, the claim of an order is wrong."""
     runs = make_runs({**ERROR, (1e-3, 5): 0.0156})
-    verdict = claims.verdict("S4-07", runs)
+    verdict = judging.verdict("S4-07", runs)
     assert all(part["outcome"] == "supported" for part in verdict.finding.parts)
     assert verdict.outcome == "contradicted"
     assert "steps between neighbours go back" in verdict.reason
@@ -424,10 +414,10 @@ def test_a_ranking_is_supported_contradicted_or_open(as_reported):
 
 
 def test_a_wider_grid_is_reported_and_decides_nothing():
-    verdict = claims.verdict("S4-17", make_runs({**ERROR, (3e-3, 5): 0.010}))
+    verdict = judging.verdict("S4-17", make_runs({**ERROR, (3e-3, 5): 0.010}))
     assert verdict.outcome == "supported"
     assert "On the wider grid of 4 values, lr 3e-3 comes first, at the edge" in verdict.reason
-    inner = claims.verdict("S4-17", make_runs({**ERROR, (3e-3, 5): 0.010, (1e-2, 5): 0.05}))
+    inner = judging.verdict("S4-17", make_runs({**ERROR, (3e-3, 5): 0.010, (1e-2, 5): 0.05}))
     assert "lr 3e-3 comes first." in inner.reason
 
 
@@ -440,7 +430,7 @@ def spread_runs(factor):
 
 @pytest.mark.parametrize(("factor", "expected"), [(3, "supported"), (1 / 3, "contradicted")])
 def test_a_spread_over_seeds_is_compared_as_a_ratio(factor, expected):
-    verdict = claims.verdict("S4-12", spread_runs(factor))
+    verdict = judging.verdict("S4-12", spread_runs(factor))
     assert verdict.outcome == expected
     assert verdict.estimate == pytest.approx(factor, rel=0.4)
     assert verdict.interval.low < verdict.estimate < verdict.interval.high
@@ -449,14 +439,14 @@ def test_a_spread_over_seeds_is_compared_as_a_ratio(factor, expected):
 def test_a_spread_needs_spread():
     runs = spread_runs(1)
     runs["val_loss"] = 0.05
-    assert "no spread over seeds" in claims.verdict("S4-12", runs).reason
+    assert "no spread over seeds" in judging.verdict("S4-12", runs).reason
 
 
 def test_lowest_throughout_fails_on_one_crossing(as_reported):
     curves = make_curves(as_reported)
     rival = curves.key.str.startswith("mnist-0.0005-5-")
     curves.loc[rival & (curves.epoch == 2), "running_loss"] = 0.001
-    verdict = claims.verdict("S4-10", as_reported, curves=curves)
+    verdict = judging.verdict("S4-10", as_reported, curves=curves)
     assert verdict.outcome == "contradicted"
     assert "is above them in 1" in verdict.reason
     assert sum(part["outcome"] == "contradicted" for part in verdict.finding.parts) == 1
@@ -476,16 +466,16 @@ def test_rising_fails_on_one_fall(as_reported):
 def test_checkpoints_keep_their_share_of_a_stretched_training():
     """Four times the epochs along the same course: the same differences at the same shares."""
     plain, long = make_runs(), make_runs(stretch=4)
-    expected = claims.verdict("S4-10", plain, curves=make_curves).finding.parts
-    got = claims.verdict("S4-10", long, curves=make_curves).finding.parts
+    expected = judging.verdict("S4-10", plain, curves=make_curves).finding.parts
+    got = judging.verdict("S4-10", long, curves=make_curves).finding.parts
     assert len(got) == len(expected) == 10
     for ours, theirs in zip(got, expected, strict=True):
         assert ours["interval"].estimate == pytest.approx(theirs["interval"].estimate, rel=1e-6)
 
 
 def test_times_are_in_the_epochs_of_the_report():
-    plain = claims.verdict("S4-18", make_runs(), curves=make_curves)
-    long = claims.verdict("S4-18", make_runs(stretch=4), curves=make_curves)
+    plain = judging.verdict("S4-18", make_runs(), curves=make_curves)
+    long = judging.verdict("S4-18", make_runs(stretch=4), curves=make_curves)
     assert plain.unit == "epochs"
     # 1 - 0.02 is reached when 1 + 4 (1 - share) = 0.02 / error.
     expected = 5 * (0.02 / 0.0127 - 0.02 / 0.0150) / 4
@@ -497,7 +487,7 @@ def test_a_threshold_never_reached_is_said_and_proves_no_equality():
     """Half of the seeds never get there: their differences are 0, and TOST would count them."""
     runs = make_runs({(1e-3, 5): 0.0127, (5e-4, 5): 0.0127}, noise=1e-5)
     runs.loc[runs.seed < 10, "val_acc"] = 0.95
-    verdict = claims.verdict("S4-18", runs, curves=make_curves)
+    verdict = judging.verdict("S4-18", runs, curves=make_curves)
     assert verdict.outcome == "inconclusive"
     assert verdict.interval is not None
     assert "In 10 seeds a run passed the threshold in its first epoch or never" in verdict.reason
@@ -510,7 +500,7 @@ def test_a_threshold_never_reached_is_said_and_proves_no_equality():
 def test_where_no_run_reaches_the_threshold_nothing_was_measured(epochs, why):
     """No number is given: a difference of 0 between times that are all cut off is none."""
     runs = make_runs({(1e-3, 5): 0.05, (5e-4, 5): 0.05}).assign(**epochs)
-    verdict = claims.verdict("S4-18", runs, curves=make_curves)
+    verdict = judging.verdict("S4-18", runs, curves=make_curves)
     decides = "epochs" not in epochs
     assert verdict.outcome == ("inconclusive" if decides else "missing")
     assert (verdict.interval, verdict.p, verdict.miniature) == (
@@ -529,19 +519,19 @@ def test_a_run_that_never_gets_there_speaks_against_more_than_is_seen():
     margin = {"value": 0.3, "unit": "epochs"}
     effects = np.array([1.0, 1.1, 0.9, 1.0, 1.1, 0.9, 1.0, 1.05, -0.1, -0.1, -0.1])
     cut = effects < 0
-    assert findings.claimed_side(effects, margin, 0.05).outcome == "supported"
-    assert findings.claimed_side(effects, margin, 0.05, cut=cut).outcome == "inconclusive"
-    assert findings.claimed_side(-effects, margin, 0.05, cut=cut).outcome == "inconclusive"
+    assert decisions.claimed_side(effects, margin, 0.05).outcome == "supported"
+    assert decisions.claimed_side(effects, margin, 0.05, cut=cut).outcome == "inconclusive"
+    assert decisions.claimed_side(-effects, margin, 0.05, cut=cut).outcome == "inconclusive"
     near = {"value": 0.1, "unit": "epochs"}
-    assert findings.not_same(effects, near, 0.05).outcome == "supported"
-    assert findings.not_same(effects, near, 0.05, cut=cut).outcome == "inconclusive"
-    assert findings.claimed_side(effects, margin, 0.05, cut=effects > 1).outcome == "supported"
+    assert decisions.not_same(effects, near, 0.05).outcome == "supported"
+    assert decisions.not_same(effects, near, 0.05, cut=cut).outcome == "inconclusive"
+    assert decisions.claimed_side(effects, margin, 0.05, cut=effects > 1).outcome == "supported"
 
 
 def test_one_setting_at_once_and_the_other_never_is_a_difference():
     """All times are cut off, at opposite ends: the true difference is larger still."""
     runs = make_runs({(1e-3, 5): 0.001, (5e-4, 5): 0.05})
-    verdict = claims.verdict("S4-18", runs, curves=make_curves)
+    verdict = judging.verdict("S4-18", runs, curves=make_curves)
     assert (verdict.outcome, verdict.estimate) == ("supported", 4.0)
 
 
@@ -549,33 +539,33 @@ def test_one_setting_at_once_and_the_other_never_is_a_difference():
 
 
 def test_too_few_seeds_are_counted(as_reported):
-    verdict = claims.verdict("S4-06", as_reported[as_reported.seed < 2])
+    verdict = judging.verdict("S4-06", as_reported[as_reported.seed < 2])
     assert verdict.outcome == "missing"
     assert verdict.reason == "Only 2 complete seeds; at least 3 are needed."
     assert verdict.interval is None
 
 
 def test_an_arm_without_runs_is_named(as_reported):
-    verdict = claims.verdict("S4-13", as_reported[as_reported.arm_epochs == 5])
+    verdict = judging.verdict("S4-13", as_reported[as_reported.arm_epochs == 5])
     assert verdict.outcome == "missing"
     assert "No runs at lr 1e-3, 50 epochs and lr 1e-4, 50 epochs" in verdict.reason
 
 
 def test_an_empty_table_is_missing_everything(as_reported):
     for empty in (pd.DataFrame(), as_reported.iloc[:0]):
-        assert claims.verdict("S4-06", empty).outcome == "missing"
+        assert judging.verdict("S4-06", empty).outcome == "missing"
 
 
 def test_a_seed_that_one_arm_lacks_is_left_out_and_named(as_reported):
     gone = (as_reported.lr == 5e-4) & as_reported.seed.isin([3, 7])
-    verdict = claims.verdict("S4-06", as_reported[~gone])
+    verdict = judging.verdict("S4-06", as_reported[~gone])
     assert verdict.n == 18
     assert "Left out: lr 5e-4 lacks seeds 3 and 7." in verdict.reason
 
 
 def test_runs_without_curves_are_counted(as_reported):
     curves = make_curves(as_reported)
-    verdict = claims.verdict("S4-15", as_reported, curves=curves[curves.key != "mnist-0.0001-5-0"])
+    verdict = judging.verdict("S4-15", as_reported, curves=curves[curves.key != "mnist-0.0001-5-0"])
     assert (verdict.outcome, verdict.reason) == (
         "missing",
         "1 of 20 runs have no recorded learning curve.",
@@ -584,12 +574,12 @@ def test_runs_without_curves_are_counted(as_reported):
 
 def test_one_epoch_shows_no_course():
     runs = make_runs({(1e-4, 5): 0.02, (1e-3, 5): 0.02}).assign(epochs=1)
-    assert "two or more" in claims.verdict("S4-15", runs, curves=make_curves).reason
-    assert "too short" in claims.verdict("S4-05", runs, curves=make_curves).reason
+    assert "two or more" in judging.verdict("S4-15", runs, curves=make_curves).reason
+    assert "too short" in judging.verdict("S4-05", runs, curves=make_curves).reason
 
 
 def test_a_column_that_the_claim_needs_is_named(as_reported):
-    verdict = claims.verdict("S4-06", as_reported.drop(columns="schedule"))
+    verdict = judging.verdict("S4-06", as_reported.drop(columns="schedule"))
     assert verdict.reason == "The table of runs has no column 'schedule'."
 
 
@@ -601,19 +591,19 @@ def test_another_optimizer_does_not_count(as_reported):
 
 
 def test_a_rare_divergence_is_counted_and_left_out_of_the_difference(as_reported):
-    verdict = claims.verdict("S4-06", diverge(as_reported, 1e-3, [4]))
+    verdict = judging.verdict("S4-06", diverge(as_reported, 1e-3, [4]))
     assert (verdict.outcome, verdict.n) == ("supported", 19)
     assert "1 of 20 seeds diverged and cannot be part of a difference." in verdict.reason
 
 
 def test_many_divergences_leave_nothing_to_decide(as_reported):
-    verdict = claims.verdict("S4-06", diverge(as_reported, 1e-3, range(3)))
+    verdict = judging.verdict("S4-06", diverge(as_reported, 1e-3, range(3)))
     assert verdict.outcome == "inconclusive"
     assert "3 of 20 seeds diverged" in verdict.reason
 
 
 def test_an_arm_that_always_diverges_is_not_missing(as_reported):
-    verdict = claims.verdict("S4-06", diverge(as_reported, 5e-4, range(20)))
+    verdict = judging.verdict("S4-06", diverge(as_reported, 5e-4, range(20)))
     assert verdict.outcome == "inconclusive"
     assert "Only 0 complete seeds; at least 3 are needed; 20 more diverged" in verdict.reason
 
@@ -622,14 +612,14 @@ def test_an_arm_that_always_diverges_is_not_missing(as_reported):
 
 
 def test_the_report_s_own_setting_is_a_re_run(as_reported):
-    verdict = claims.verdict("S4-06", as_reported)
+    verdict = judging.verdict("S4-06", as_reported)
     assert verdict.kind == "re-run"
     assert verdict.label == "on the paper preset: a re-run at the report's setting"
 
 
 def test_other_data_is_a_stand_in_and_says_so():
     runs = make_runs(data="digits", stretch=4, n_seeds=5)
-    verdict = claims.verdict("S4-06", runs)
+    verdict = judging.verdict("S4-06", runs)
     assert (verdict.outcome, verdict.miniature, verdict.kind) == (
         "missing",
         "supported",
@@ -646,17 +636,17 @@ def test_other_data_is_a_stand_in_and_says_so():
 def test_a_stand_in_is_still_labelled_when_the_table_lost_its_attributes():
     runs = make_runs(data="digits", stretch=4, n_seeds=5)
     runs.attrs = {}
-    assert claims.verdict("S4-06", runs).label.startswith("on digits: a small stand-in")
+    assert judging.verdict("S4-06", runs).label.startswith("on digits: a small stand-in")
 
 
 def test_fewer_epochs_or_images_are_a_scaled_down_re_run():
     runs = make_runs(n_seeds=5).assign(n_train=10_000)
-    assert claims.verdict("S4-06", runs).kind == "scaled-down re-run"
+    assert judging.verdict("S4-06", runs).kind == "scaled-down re-run"
 
 
 @pytest.mark.parametrize("claim_id", ["S4-01", "S4-02", "S4-03", "S4-14"])
 def test_the_report_s_numbers_are_missing_on_a_stand_in(claim_id):
-    verdict = claims.verdict(claim_id, make_runs(data="digits", stretch=4))
+    verdict = judging.verdict(claim_id, make_runs(data="digits", stretch=4))
     assert verdict.outcome == "missing"
     assert "data is digits instead of mnist" in verdict.reason
 
@@ -665,57 +655,57 @@ def test_the_report_s_own_setting_wins_over_others_in_one_table(as_reported):
     both = pd.concat(
         [as_reported, make_runs(data="digits", stretch=4), as_reported.assign(model="mlp")]
     )
-    verdict = claims.verdict("S4-06", both)
+    verdict = judging.verdict("S4-06", both)
     assert verdict.kind == "re-run"
-    assert verdict.interval == claims.verdict("S4-06", as_reported).interval
+    assert verdict.interval == judging.verdict("S4-06", as_reported).interval
 
 
 def test_arms_of_different_data_are_not_compared(as_reported):
     digits = make_runs(data="digits", stretch=4)
     mixed = pd.concat([as_reported[as_reported.arm_epochs == 5], digits[digits.arm_epochs == 50]])
     assert outcome("S4-16", mixed) == "missing"
-    assert claims.verdict("S4-13", mixed).kind == "stand-in"
+    assert judging.verdict("S4-13", mixed).kind == "stand-in"
 
 
 def test_arms_that_differ_in_something_else_are_not_compared(as_reported):
     mixed = as_reported.copy()
     mixed.loc[mixed.lr == 5e-4, "activation"] = "tanh"
-    assert "also differ in activation (relu and tanh)" in claims.verdict("S4-06", mixed).reason
+    assert "also differ in activation (relu and tanh)" in judging.verdict("S4-06", mixed).reason
     wider = as_reported.copy()
     wider.loc[wider.lr == 5e-4, "hidden"] = 256
-    assert "also differ in hidden (128 and 256)" in claims.verdict("S4-06", wider).reason
+    assert "also differ in hidden (128 and 256)" in judging.verdict("S4-06", wider).reason
 
 
 def test_arms_cut_by_different_factors_are_not_compared(as_reported):
     cut = as_reported.copy()
     cut.loc[cut.arm_epochs == 50, "epochs"] = 10
-    assert "scaled by different factors" in claims.verdict("S4-16", cut).reason
-    short = claims.verdict("S4-13", cut)
+    assert "scaled by different factors" in judging.verdict("S4-16", cut).reason
+    short = judging.verdict("S4-13", cut)
     assert (short.outcome, short.miniature) == ("missing", "supported")
 
 
 def test_two_runs_for_one_seed_are_refused_with_what_they_differ_in(as_reported):
     two = pd.concat([as_reported, as_reported.assign(activation="tanh")])
     with pytest.raises(HplabError, match=r"several runs at lr 1e-3 for seed 0: .*activation"):
-        claims.verdict("S4-06", two)
+        judging.verdict("S4-06", two)
     with pytest.raises(HplabError, match="the rows are repeated"):
-        claims.verdict("S4-06", pd.concat([as_reported, as_reported]))
+        judging.verdict("S4-06", pd.concat([as_reported, as_reported]))
 
 
 def test_epochs_serve_where_the_declared_ones_are_not_kept(as_reported):
     runs = as_reported.drop(columns=["arm_epochs", "arm_data"])
-    expected = claims.verdict("S4-13", as_reported).interval
-    assert claims.verdict("S4-13", runs).interval == expected
+    expected = judging.verdict("S4-13", as_reported).interval
+    assert judging.verdict("S4-13", runs).interval == expected
 
 
 # ------------------------------------------------------------------------------- Holm
 
 
 def test_primary_claims_are_corrected_together_and_others_are_not(as_reported):
-    found = claims.verdicts(ALL, as_reported, curves=make_curves)
+    found = judging.verdicts(ALL, as_reported, curves=make_curves)
     primary = [verdict for verdict in found if verdict.claim.primary]
     assert [verdict.p_holm for verdict in primary] == pytest.approx(
-        stats.holm([v.look.adjusted(v.finding.evidence).p for v in primary])
+        intervals.holm([v.look.adjusted(v.finding.evidence).p for v in primary])
     )
     assert all(v.p_holm is None for v in found if not v.claim.primary)
     assert {verdict.n_family for verdict in primary} == {6}
@@ -727,21 +717,21 @@ def test_the_p_value_is_that_of_the_test_that_decided(as_reported):
 
     wide = make_runs({**ERROR, (1e-3, 5): 0.05})
     inside = evidence.within(gap(as_reported), margin=0.5)
-    assert claims.verdict("S4-04", as_reported).p == pytest.approx(inside.p_for)
+    assert judging.verdict("S4-04", as_reported).p == pytest.approx(inside.p_for)
     outside = evidence.within(gap(wide), margin=0.5)
-    assert claims.verdict("S4-04", wide).p == pytest.approx(outside.p_against)
+    assert judging.verdict("S4-04", wide).p == pytest.approx(outside.p_against)
 
     close = make_runs({(1e-3, 5): 0.0125, (5e-4, 5): 0.0126}, noise=3e-4)
     by_lr = 100 * close.pivot(index="seed", columns="lr", values="val_acc")
     small = evidence.beyond(by_lr[1e-3] - by_lr[5e-4], margin=0.1)
-    verdict = claims.verdict("S4-08", close)
+    verdict = judging.verdict("S4-08", close)
     assert (verdict.outcome, verdict.p) == ("contradicted", pytest.approx(small.p_against))
 
 
 def test_a_verdict_does_not_depend_on_what_else_is_asked(as_reported):
-    together = {v.claim.id: v for v in claims.verdicts(PRIMARY, as_reported)}
+    together = {v.claim.id: v for v in judging.verdicts(PRIMARY, as_reported)}
     for claim_id in PRIMARY:
-        alone = claims.verdict(claim_id, as_reported)
+        alone = judging.verdict(claim_id, as_reported)
         assert (alone.outcome, alone.p_holm) == (
             together[claim_id].outcome,
             together[claim_id].p_holm,
@@ -753,10 +743,10 @@ def test_a_primary_claim_has_to_survive_the_correction():
     runs = make_runs({key: ERROR[key] for key in [(1e-3, 5), (5e-4, 5)]}, n_seeds=4, noise=0)
     noise = np.array([-1.0, 1.0, -1.0, 1.0])
     runs.loc[runs.lr == 1e-3, "val_acc"] += 0.0006 * noise
-    book = claims.load()
+    book = judging.load()
     plan = ledger.Ledger([dataclasses.replace(claim, seeds=4, min_seeds=4) for claim in book])
     runs = runs.assign(acc_gap=0.3 * np.tile(noise, 2))
-    verdict = claims.verdict("S4-06", runs, ledger=plan)
+    verdict = judging.verdict("S4-06", runs, ledger=plan)
     assert 0.05 / 6 < verdict.p < 0.05
     assert verdict.p_holm == pytest.approx(6 * verdict.look.adjusted(verdict.finding.evidence).p)
     assert verdict.outcome == "inconclusive"
@@ -789,7 +779,7 @@ class Tags(HTMLParser):
 
 
 def test_every_verdict_is_sound_html_with_its_word_and_class(as_reported):
-    for verdict in claims.verdicts(ALL, as_reported, curves=make_curves):
+    for verdict in judging.verdicts(ALL, as_reported, curves=make_curves):
         page = Tags(verdict._repr_html_())
         assert {"hp-verdict", f"hp-{verdict.outcome}", "hp-verdict-word"} <= set(page.classes)
         assert verdict.outcome.capitalize() in page.text
@@ -800,14 +790,14 @@ def test_every_verdict_is_sound_html_with_its_word_and_class(as_reported):
 
 def test_text_from_the_ledger_cannot_break_the_page(as_reported):
     claim = dataclasses.replace(ledger.load()["S4-06"], says="<b>&", quote='"<i>', note="<script>")
-    verdict = claims.verdict("S4-06", as_reported, ledger=ledger.Ledger([claim]))
+    verdict = judging.verdict("S4-06", as_reported, ledger=ledger.Ledger([claim]))
     page = Tags(verdict._repr_html_())
     assert "<b>&" in page.text
     assert not re.search("<(b|i|script)>", verdict._repr_html_())
 
 
 def test_a_verdict_shows_itself_as_html_and_as_text(as_reported):
-    verdict = claims.verdict("S4-06", as_reported)
+    verdict = judging.verdict("S4-06", as_reported)
     bundle = verdict._repr_mimebundle_()
     assert set(bundle) == {"text/html", "text/plain"}
     assert bundle["text/html"].startswith("<style>")  # where no style sheet of the book's is
@@ -816,22 +806,22 @@ def test_a_verdict_shows_itself_as_html_and_as_text(as_reported):
     assert repr(verdict).splitlines()[0] == (
         "S4-06 Supported (on the paper preset: a re-run at the report's setting)"
     )
-    both = claims.verdicts(["S4-06", "S4-09"], as_reported)
+    both = judging.verdicts(["S4-06", "S4-09"], as_reported)
     assert both._repr_mimebundle_()["text/html"].count("<section") == 2
     assert both._repr_mimebundle_()["text/plain"].count("Supported") == 2
 
 
 def test_a_run_for_the_book_leaves_the_look_to_its_style_sheet(as_reported, monkeypatch):
     monkeypatch.setenv("HPLAB_EXECUTION", "a-run")
-    verdict = claims.verdict("S4-06", as_reported)
+    verdict = judging.verdict("S4-06", as_reported)
     assert verdict._repr_mimebundle_()["text/html"] == verdict._repr_html_()
 
 
 def test_verdicts_make_a_table(as_reported):
-    table = claims.verdicts(ALL, as_reported, curves=make_curves).table()
+    table = judging.verdicts(ALL, as_reported, curves=make_curves).table()
     assert table.claim.tolist() == ALL
     sixth = table.set_index("claim").loc["S4-06"]
-    verdict = claims.verdict("S4-06", as_reported)
+    verdict = judging.verdict("S4-06", as_reported)
     assert (sixth.outcome, sixth.own_data, sixth.n) == ("supported", "supported", 20)
     assert (sixth.low, sixth.high) == (verdict.interval.low, verdict.interval.high)
 
@@ -841,7 +831,7 @@ def test_verdicts_make_a_table(as_reported):
     [(1e-3, "1e-3"), (5e-4, "5e-4"), (0.01, "0.01"), (64, "64"), (None, "all"), ("cnn", "cnn")],
 )
 def test_values_are_written_as_readers_write_them(value, text):
-    assert cells.short(value) == text
+    assert samples.short(value) == text
 
 
 # ------------------------------------------------------------------------------- the real runner
@@ -854,7 +844,7 @@ def test_verdicts_on_runs_as_the_runner_makes_them(store):
     before = copy.deepcopy(runs)
     ids = ["S4-01", "S4-09", "S4-13", "S4-15"]
 
-    found = claims.verdicts(ids, runs, curves=lambda table: runner.curves(table, store=store))
+    found = judging.verdicts(ids, runs, curves=lambda table: runner.curves(table, store=store))
 
     number, loss, later, rising = found
     ends = runner.curves(runs, store=store).groupby(["seed", "lr"])["running_loss"].last()
@@ -877,7 +867,7 @@ def test_verdicts_on_runs_as_the_runner_makes_them(store):
 
 
 def test_an_interim_verdict_says_how_far_the_plan_is_and_what_it_needs():
-    verdict = claims.verdict("S4-13", make_runs(n_seeds=10))
+    verdict = judging.verdict("S4-13", make_runs(n_seeds=10))
     assert (verdict.interim, verdict.n, verdict.planned, verdict.fraction) == (True, 10, 20, 0.5)
     assert (verdict.outcome, verdict.more_seeds) == ("supported", None)
     level = sequential.look(10, 20).level
@@ -887,13 +877,13 @@ def test_an_interim_verdict_says_how_far_the_plan_is_and_what_it_needs():
         .query("arm_epochs == 50")
         .pivot(index="seed", columns="lr", values="val_acc")
     )
-    expected = stats.mean_interval(100 * (gaps[1e-3] - gaps[1e-4]), level=1 - level)
+    expected = intervals.mean_interval(100 * (gaps[1e-3] - gaps[1e-4]), level=1 - level)
     got = verdict.adjusted
     assert (got.low, got.high) == pytest.approx((expected.low, expected.high))
     assert got.low < verdict.interval.low
     assert verdict.row()["adjusted_low"] == got.low
     assert verdict.reason.endswith("Interim: 10 of 20 planned seeds.")
-    whole = claims.verdict("S4-13", make_runs())
+    whole = judging.verdict("S4-13", make_runs())
     assert (whole.interim, whole.fraction) == (False, 1.0)
     assert "Interim" not in whole.reason
 
@@ -912,7 +902,7 @@ def test_what_counts_at_the_end_may_not_count_yet():
     """Ten seeds with p between the level of their look and that of a plan that ends with them."""
     runs, claim = apart(10, 0.3, 0.2), ledger.load()["S4-08"]
     early, late = (
-        claims.verdict("S4-08", runs, ledger=ledger.Ledger([dataclasses.replace(claim, seeds=n)]))
+        judging.verdict("S4-08", runs, ledger=ledger.Ledger([dataclasses.replace(claim, seeds=n)]))
         for n in (20, 10)
     )
     assert early.look.level < early.p < late.look.level
@@ -922,20 +912,20 @@ def test_what_counts_at_the_end_may_not_count_yet():
 
 
 def test_the_seeds_that_would_settle_it_have_the_power_they_are_said_to_have():
-    found = claims.verdict("S4-08", apart(8, 0.25, 0.2))
+    found = judging.verdict("S4-08", apart(8, 0.25, 0.2))
     chances = [
         float(power.paired_power(0.75, 8 + more, alpha=sequential.look(8 + more, 20).level))
         for more in (found.more_seeds - 1, found.more_seeds)
     ]
-    assert chances[0] < claims.PROBABLY <= chances[1]
+    assert chances[0] < judging.PROBABLY <= chances[1]
 
 
 def test_seeds_past_the_plan_decide_nothing():
     """What may go wrong is spent with the last planned seed; more looks would add to it."""
     runs, claim = apart(20, 0.3, 0.6), ledger.load()["S4-08"]
     ten = ledger.Ledger([dataclasses.replace(claim, seeds=10)])
-    whole = claims.verdict("S4-08", runs, ledger=ten)
-    planned = claims.verdict("S4-08", runs[runs.seed < 10], ledger=ten)
+    whole = judging.verdict("S4-08", runs, ledger=ten)
+    planned = judging.verdict("S4-08", runs[runs.seed < 10], ledger=ten)
 
     assert (whole.n, whole.outcome, whole.interval) == (10, planned.outcome, planned.interval)
     assert "Planned were 10 seeds; 10 more were run and are left out." in whole.reason
@@ -943,13 +933,13 @@ def test_seeds_past_the_plan_decide_nothing():
 
 
 def test_a_plan_that_cannot_settle_a_claim_says_so():
-    verdict = claims.verdict("S4-08", apart(8, 0.12, 0.2))
+    verdict = judging.verdict("S4-08", apart(8, 0.12, 0.2))
     assert (verdict.outcome, verdict.more_seeds) == ("inconclusive", None)
     assert "all 20 will probably not settle it" in verdict.reason
 
 
 def test_a_stand_in_is_no_look_at_the_plan():
     runs = make_runs(data="digits", stretch=4, n_seeds=5)
-    verdict = claims.verdict("S4-06", runs)
+    verdict = judging.verdict("S4-06", runs)
     assert (verdict.look, verdict.adjusted, verdict.interim) == (None, None, False)
     assert (verdict.miniature, verdict.outcome) == ("supported", "missing")

@@ -10,8 +10,10 @@ import psutil
 import pytest
 
 from hplab import cli
-from hplab.pages import execute, pairing, site, state
-from hplab.pages.execute import Outcome
+from hplab.pages.notebooks import execute, pairing
+from hplab.pages.notebooks.execute import Outcome
+from hplab.pages.site import build as site
+from hplab.pages.tables import doctor
 from hplab.sweeps.store import Store
 from hplab.trial import TASK, TASK_VERSION, Trial
 
@@ -206,8 +208,8 @@ def test_a_failing_study_is_listed_at_the_end_and_the_other_still_runs(clone, hp
     assert (clone / "_build/executed/studies/02-batch-size.ipynb").exists()
     assert (clone / "_build/faults/01-learning-rate.ipynb").exists()
     assert not (clone / "_build/executed/studies/01-learning-rate.ipynb").exists()
-    assert "02-batch-size     smoke" in state.pages(clone)
-    assert "not executed yet" in state.pages(clone)
+    assert "02-batch-size     smoke" in doctor.pages(clone)
+    assert "not executed yet" in doctor.pages(clone)
 
 
 @pytest.mark.xdist_group("kernels")

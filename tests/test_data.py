@@ -13,8 +13,9 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from hplab.training import data, files, folders, formats, sources
-from hplab.training.fetch import Remote
+from hplab.training import datasets
+from hplab.training.datasets import archives, photos, readers, sources
+from hplab.training.datasets.fetch import Remote
 from hplab.trial import DATA, HplabError
 
 REAL = Path(os.environ.get("HPLAB_DATA", "/nonexistent"))
@@ -22,7 +23,7 @@ REAL = Path(os.environ.get("HPLAB_DATA", "/nonexistent"))
 
 @pytest.fixture(scope="module")
 def digits():
-    return data.load("digits")
+    return datasets.load("digits")
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +51,7 @@ def toy(labels, test_labels=(0,), class_names=("a", "b")):
     labels, test_labels = torch.tensor(labels), torch.tensor(test_labels, dtype=torch.int64)
     images = torch.arange(len(labels), dtype=torch.uint8).view(-1, 1, 1, 1)
     test_images = torch.zeros(len(test_labels), 1, 1, 1, dtype=torch.uint8)
-    return data.Dataset(
+    return datasets.Dataset(
         "toy", images, labels, test_images, test_labels, class_names, "0" * 64, (0.5,), (0.25,)
     )
 
@@ -97,8 +98,8 @@ def test_every_digit_has_its_share_of_the_test_part(digits):
 def test_the_digest_of_digits_is_the_recorded_one(digits):
     """If scikit-learn ever divides otherwise, recorded results no longer match: say so here."""
     assert digits.digest == "2f777066b28f149b62081895aa495231727be2e3d142a9946cec9e94d1a78b99"
-    assert data.is_official(digits)
-    assert data.available("digits") == "embedded"
+    assert datasets.is_official(digits)
+    assert datasets.available("digits") == "embedded"
 
 
 # ---------------------------------------------------------------------------------------------
@@ -106,10 +107,10 @@ def test_the_digest_of_digits_is_the_recorded_one(digits):
 
 
 def test_trials_and_loader_know_the_same_data_sets():
-    assert set(DATA) == {"digits", *sources.SOURCES, *folders.PHOTOS}
+    assert set(DATA) == {"digits", *sources.SOURCES, *photos.PHOTOS}
 
 
-@pytest.mark.parametrize("function", [data.load, data.available])
+@pytest.mark.parametrize("function", [datasets.load, datasets.available])
 def test_an_unknown_data_set_is_refused_with_the_nearest_name(function):
     with pytest.raises(HplabError, match=r"unknown data set 'cifar-10'.*did you mean 'cifar10'"):
         function("cifar-10")
@@ -118,10 +119,10 @@ def test_an_unknown_data_set_is_refused_with_the_nearest_name(function):
 @pytest.mark.parametrize("name", list(sources.SOURCES))
 def test_offline_the_error_says_what_to_put_where(name, tmp_path):
     with pytest.raises(HplabError) as caught:
-        data.load(name)
+        datasets.load(name)
 
     line = str(caught.value)
-    assert data.available(name) is None
+    assert datasets.available(name) is None
     assert "\n" not in line
     assert f"put {name}.npz into the folder that HPLAB_DATA names" in line
     assert str(tmp_path / "cache" / name) in line
@@ -131,29 +132,29 @@ def test_offline_the_error_says_what_to_put_where(name, tmp_path):
 def test_download_false_is_said_to_be_the_reason(monkeypatch):
     monkeypatch.setenv("HPLAB_OFFLINE", "0")
     with pytest.raises(HplabError, match="downloading is switched off"):
-        data.load("mnist", download=False)
+        datasets.load("mnist", download=False)
 
 
 def test_a_folder_that_is_not_there_is_named(monkeypatch, tmp_path):
     monkeypatch.setenv("HPLAB_DATA", str(tmp_path / "typo"))
     with pytest.raises(HplabError, match=r"HPLAB_DATA names .*typo, which is not a folder"):
-        data.load("mnist")
+        datasets.load("mnist")
 
 
 def test_where_a_data_set_would_come_from(small_mnist, monkeypatch, tmp_path):
-    assert data.available("mnist") == "cache"
+    assert datasets.available("mnist") == "cache"
     np.savez(tmp_path / "mnist.npz", **images_and_labels("mnist"))
     monkeypatch.setenv("HPLAB_DATA", str(tmp_path))
-    assert data.available("mnist") == "HPLAB_DATA"
-    assert data.available("mnist", root=tmp_path / "cache") == "cache"
+    assert datasets.available("mnist") == "HPLAB_DATA"
+    assert datasets.available("mnist", root=tmp_path / "cache") == "cache"
 
 
 def test_the_users_folder_comes_before_the_cache(small_mnist, monkeypatch, tmp_path):
     np.savez(tmp_path / "mnist.npz", **images_and_labels("mnist", n_train=30))
     monkeypatch.setenv("HPLAB_DATA", str(tmp_path))
 
-    assert len(data.load("mnist").labels) == 30
-    assert len(data.load("mnist", root=tmp_path / "cache").labels) == 40
+    assert len(datasets.load("mnist").labels) == 30
+    assert len(datasets.load("mnist", root=tmp_path / "cache").labels) == 40
 
 
 # ---------------------------------------------------------------------------------------------
@@ -163,7 +164,7 @@ def test_the_users_folder_comes_before_the_cache(small_mnist, monkeypatch, tmp_p
 def test_rows_of_grey_images_become_one_channel(tmp_path):
     arrays = images_and_labels("mnist")
     np.savez(tmp_path / "mnist.npz", **arrays)
-    dataset = data.load("mnist", root=tmp_path)
+    dataset = datasets.load("mnist", root=tmp_path)
 
     assert torch.equal(dataset.images[:, 0], torch.from_numpy(arrays["train_images"]))
     assert dataset.test_labels.tolist() == arrays["test_labels"].tolist()
@@ -173,7 +174,7 @@ def test_rows_of_grey_images_become_one_channel(tmp_path):
 def test_channels_come_first_and_lie_contiguous(tmp_path):
     arrays = images_and_labels("cifar10")
     np.savez(tmp_path / "cifar10.npz", **arrays)
-    dataset = data.load("cifar10", root=tmp_path)
+    dataset = datasets.load("cifar10", root=tmp_path)
 
     assert dataset.images.shape == (40, 3, 32, 32)
     assert dataset.images.is_contiguous()
@@ -186,7 +187,7 @@ def test_names_of_classes_are_taken_from_the_file(tmp_path):
     names = np.array([f"class {i}" for i in range(10)])
     np.savez(tmp_path / "mnist.npz", **images_and_labels("mnist"), class_names=names)
 
-    assert data.load("mnist", root=tmp_path).class_names == tuple(names.tolist())
+    assert datasets.load("mnist", root=tmp_path).class_names == tuple(names.tolist())
 
 
 @pytest.mark.parametrize(
@@ -214,7 +215,7 @@ def test_an_npz_that_is_no_such_data_set_is_refused(tmp_path, changes, says):
     np.savez(tmp_path / "mnist.npz", **{k: v for k, v in arrays.items() if v is not None})
 
     with pytest.raises(HplabError, match=says) as caught:
-        data.load("mnist", root=tmp_path)
+        datasets.load("mnist", root=tmp_path)
     assert str(tmp_path / "mnist.npz") in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -225,7 +226,7 @@ def test_a_truncated_npz_is_refused_in_one_line(tmp_path):
     path.write_bytes(path.read_bytes()[:-1000])
 
     with pytest.raises(HplabError, match=r"cannot read .*mnist\.npz"):
-        data.load("mnist", root=tmp_path)
+        datasets.load("mnist", root=tmp_path)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -240,14 +241,14 @@ def small_mnist(monkeypatch, tmp_path):
     folder.mkdir(parents=True)
     official = sources.SOURCES["mnist"]
     remotes, raw = [], {}
-    for name, array in zip(official.raw, (arrays[key] for key in files.ARRAYS), strict=True):
-        content = formats.idx_bytes(array)
+    for name, array in zip(official.raw, (arrays[key] for key in archives.ARRAYS), strict=True):
+        content = readers.idx_bytes(array)
         raw[name] = (len(content), sha256(content))
         packed = gzip.compress(content, mtime=0)
         (folder / f"{name}.gz").write_bytes(packed)
         remotes.append(Remote(f"{name}.gz", len(packed), sha256(packed), ()))
     small = dataclasses.replace(official, files=tuple(remotes), raw=raw)
-    monkeypatch.setitem(data.SOURCES, "mnist", small)
+    monkeypatch.setitem(datasets.SOURCES, "mnist", small)
     return folder
 
 
@@ -269,22 +270,22 @@ def cifar_source(name, folder, members):
 
 def test_the_same_images_have_the_same_digest_from_any_file(small_mnist, tmp_path):
     np.savez(tmp_path / "mnist.npz", **images_and_labels("mnist"))
-    from_idx, from_npz = data.load("mnist"), data.load("mnist", root=tmp_path)
+    from_idx, from_npz = datasets.load("mnist"), datasets.load("mnist", root=tmp_path)
 
     assert torch.equal(from_idx.images, from_npz.images)
     assert torch.equal(from_idx.labels, from_npz.labels)
     assert from_idx.digest == from_npz.digest
 
 
-@pytest.mark.parametrize("array", files.ARRAYS)
+@pytest.mark.parametrize("array", archives.ARRAYS)
 def test_the_digest_changes_with_any_one_value(tmp_path, array):
     arrays = images_and_labels("mnist")
     np.savez(tmp_path / "mnist.npz", **arrays)
-    before = data.load("mnist", root=tmp_path).digest
+    before = datasets.load("mnist", root=tmp_path).digest
     arrays[array].flat[3] ^= 1
     np.savez(tmp_path / "mnist.npz", **arrays)
 
-    assert data.load("mnist", root=tmp_path).digest != before
+    assert datasets.load("mnist", root=tmp_path).digest != before
 
 
 def test_cifar_archives_are_read_in_memory(monkeypatch, tmp_path):
@@ -301,8 +302,8 @@ def test_cifar_archives_are_read_in_memory(monkeypatch, tmp_path):
         ).tobytes()
         for part in ("train", "test")
     }
-    monkeypatch.setitem(data.SOURCES, "cifar100", cifar_source("cifar100", folder, records))
-    dataset = data.load("cifar100")
+    monkeypatch.setitem(datasets.SOURCES, "cifar100", cifar_source("cifar100", folder, records))
+    dataset = datasets.load("cifar100")
 
     assert np.array_equal(dataset.images.permute(0, 2, 3, 1), arrays["train_images"])
     assert dataset.labels.tolist() == arrays["train_labels"].tolist()
@@ -315,20 +316,20 @@ def test_five_batches_of_cifar10_are_joined_in_order(monkeypatch, tmp_path):
     batches = [draw.integers(0, 256, (4, 3, 32, 32), np.uint8) for _ in range(6)]
     labels = np.arange(4, dtype=np.uint8)
     members = {
-        name: formats.cifar_bytes(batch, labels + i)
+        name: readers.cifar_bytes(batch, labels + i)
         for i, (name, batch) in enumerate(zip(sources.SOURCES["cifar10"].raw, batches, strict=True))
     }
     source = cifar_source("cifar10", tmp_path / "cache" / "cifar10", members)
-    monkeypatch.setitem(data.SOURCES, "cifar10", source)
-    monkeypatch.setattr(files, "_CIFAR_PART", 4)
-    dataset = data.load("cifar10")
+    monkeypatch.setitem(datasets.SOURCES, "cifar10", source)
+    monkeypatch.setattr(archives, "_CIFAR_PART", 4)
+    dataset = datasets.load("cifar10")
 
     assert np.array_equal(dataset.images, np.concatenate(batches[:5]))
     assert np.array_equal(dataset.test_images, batches[5])
     assert dataset.labels.tolist() == [i + j for i in range(5) for j in range(4)]
-    assert data.is_official(dataset)
+    assert datasets.is_official(dataset)
     dataset.images[7, 0, 0, 0] ^= 1
-    assert not data.is_official(dataset)
+    assert not datasets.is_official(dataset)
 
 
 @pytest.mark.parametrize("shift", [0, 7])
@@ -339,17 +340,17 @@ def test_a_damaged_download_is_refused_when_it_is_read(small_mnist, shift):
     path.write_bytes(content)
 
     with pytest.raises(HplabError, match=r"train-images-idx3-ubyte\.gz has SHA-256 .*expected"):
-        data.load("mnist")
+        datasets.load("mnist")
 
 
 def test_what_is_inside_is_verified_as_well(small_mnist, monkeypatch):
-    source = data.SOURCES["mnist"]
+    source = datasets.SOURCES["mnist"]
     raw = dict(source.raw)
     raw["t10k-labels-idx1-ubyte"] = (raw["t10k-labels-idx1-ubyte"][0], "0" * 64)
-    monkeypatch.setitem(data.SOURCES, "mnist", dataclasses.replace(source, raw=raw))
+    monkeypatch.setitem(datasets.SOURCES, "mnist", dataclasses.replace(source, raw=raw))
 
     with pytest.raises(HplabError, match="t10k-labels-idx1-ubyte has SHA-256"):
-        data.load("mnist")
+        datasets.load("mnist")
 
 
 def test_what_is_missing_is_fetched_and_a_fault_says_what_else_to_do(
@@ -360,10 +361,10 @@ def test_what_is_missing_is_fetched_and_a_fault_says_what_else_to_do(
     content = path.read_bytes()
     path.unlink()
     with pytest.raises(HplabError, match=r"cannot download t10k.*put it at .*, or put mnist\.npz"):
-        data.load("mnist")
+        datasets.load("mnist")
 
-    monkeypatch.setattr(data, "fetch", lambda remote, folder: path.write_bytes(content))
-    assert len(data.load("mnist").labels) == 40
+    monkeypatch.setattr(datasets, "fetch", lambda remote, folder: path.write_bytes(content))
+    assert len(datasets.load("mnist").labels) == 40
 
 
 @pytest.mark.parametrize("name", list(sources.SOURCES))
@@ -398,7 +399,7 @@ def test_channel_statistics_have_closed_forms():
     images[:, 0, 0] = 255
     images[:, 1] = 51
     images[:, 2, :, 0] = torch.arange(256)[:, None]
-    mean, std = data._channel_stats(images)
+    mean, std = datasets._channel_stats(images)
 
     assert mean == pytest.approx((0.5, 0.2, 0.5), abs=1e-12)
     assert std == pytest.approx((0.5, 0.0, ((256**2 - 1) / 12) ** 0.5 / 255), abs=1e-12)
@@ -406,7 +407,7 @@ def test_channel_statistics_have_closed_forms():
 
 def test_statistics_do_not_depend_on_how_images_are_blocked():
     images = torch.randint(0, 256, (5000, 1, 4, 4), dtype=torch.uint8)
-    mean, std = data._channel_stats(images)
+    mean, std = datasets._channel_stats(images)
     values = images.double() / 255
 
     assert mean[0] == pytest.approx(values.mean().item(), abs=1e-12)
@@ -418,7 +419,7 @@ def test_statistics_do_not_depend_on_how_images_are_blocked():
 
 
 def test_standardized_training_images_have_mean_zero_and_deviation_one(digits):
-    x = data.normalize(digits.images, "standard", digits.mean, digits.std)
+    x = datasets.normalize(digits.images, "standard", digits.mean, digits.std)
 
     assert x.dtype == torch.float32
     assert x.mean().item() == pytest.approx(0, abs=1e-4)
@@ -427,7 +428,7 @@ def test_standardized_training_images_have_mean_zero_and_deviation_one(digits):
 
 def test_unit_scale_is_division_by_255():
     images = torch.tensor([0, 51, 255], dtype=torch.uint8).view(1, 3, 1, 1)
-    x = data.normalize(images, "unit", (), ())
+    x = datasets.normalize(images, "unit", (), ())
 
     assert x.flatten().tolist() == pytest.approx([0.0, 0.2, 1.0], abs=1e-7)
 
@@ -435,7 +436,7 @@ def test_unit_scale_is_division_by_255():
 @pytest.mark.parametrize("n_channels", [1, 3])
 def test_the_symmetric_scale_runs_from_minus_one_to_one_whatever_the_images(n_channels):
     images = torch.tensor([0, 51, 255], dtype=torch.uint8).expand(2, n_channels, 1, 3)
-    x = data.normalize(images, "symmetric", (0.1,) * n_channels, (9.0,) * n_channels)
+    x = datasets.normalize(images, "symmetric", (0.1,) * n_channels, (9.0,) * n_channels)
 
     assert x.dtype == torch.float32
     assert x.unique().tolist() == pytest.approx([-1.0, -0.6, 1.0], abs=1e-6)
@@ -443,21 +444,21 @@ def test_the_symmetric_scale_runs_from_minus_one_to_one_whatever_the_images(n_ch
 
 def test_imagenet_constants_map_their_mean_to_zero_and_white_as_published():
     images = torch.full((1, 3, 1, 1), 255, dtype=torch.uint8)
-    x = data.normalize(images, "imagenet", (0.1,) * 3, (9.0,) * 3).flatten().tolist()
+    x = datasets.normalize(images, "imagenet", (0.1,) * 3, (9.0,) * 3).flatten().tolist()
 
     assert x == pytest.approx([0.515 / 0.229, 0.544 / 0.224, 0.594 / 0.225], rel=1e-6)
 
 
 def test_each_channel_is_scaled_by_its_own_numbers():
     images = torch.full((2, 3, 4, 5), 255, dtype=torch.uint8)
-    x = data.normalize(images, "standard", (0.0, 0.5, 1.0), (1.0, 0.25, 2.0))
+    x = datasets.normalize(images, "standard", (0.0, 0.5, 1.0), (1.0, 0.25, 2.0))
 
     assert x.amin((0, 2, 3)).tolist() == x.amax((0, 2, 3)).tolist() == [1.0, 2.0, 0.0]
 
 
 def test_normalizing_leaves_the_bytes_alone(digits):
     before = digits.images.clone()
-    data.normalize(digits.images, "standard", digits.mean, digits.std)
+    datasets.normalize(digits.images, "standard", digits.mean, digits.std)
 
     assert torch.equal(digits.images, before)
 
@@ -473,7 +474,7 @@ def test_normalizing_leaves_the_bytes_alone(digits):
 )
 def test_a_normalization_that_does_not_fit_is_refused(how, std, says):
     with pytest.raises(HplabError, match=says):
-        data.normalize(torch.zeros(1, 1, 2, 2, dtype=torch.uint8), how, (0.0,) * len(std), std)
+        datasets.normalize(torch.zeros(1, 1, 2, 2, dtype=torch.uint8), how, (0.0,) * len(std), std)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -481,7 +482,7 @@ def test_a_normalization_that_does_not_fit_is_refused(how, std, says):
 
 
 def divide(dataset, split="holdout", fold=1, **arguments):
-    return data.split(dataset, split=split, split_args=arguments, fold=fold)
+    return datasets.split(dataset, split=split, split_args=arguments, fold=fold)
 
 
 def test_the_official_split_copies_nothing(digits):
@@ -617,10 +618,10 @@ def real(name):
     ],
 )
 def test_the_real_arrays_are_the_published_ones(name, digest, mean, std):
-    dataset = data.load(name, root=REAL)
+    dataset = datasets.load(name, root=REAL)
 
     assert dataset.digest == digest
-    assert data.is_official(dataset)
+    assert datasets.is_official(dataset)
     assert dataset.mean == pytest.approx(mean, abs=5e-5)  # as commonly quoted, to 4 digits
     assert dataset.std == pytest.approx(std, abs=5e-5)
 
@@ -628,10 +629,10 @@ def test_the_real_arrays_are_the_published_ones(name, digest, mean, std):
 @real("mnist")
 def test_mnist_written_as_idx_has_the_published_digests():
     """Joins the two proofs: the npz arrays against the digests of the files to download."""
-    dataset = data.load("mnist", root=REAL)
+    dataset = datasets.load("mnist", root=REAL)
     arrays = [dataset.images, dataset.labels, dataset.test_images, dataset.test_labels]
 
-    assert files.equal_published([a.numpy() for a in arrays], sources.SOURCES["mnist"])
+    assert archives.equal_published([a.numpy() for a in arrays], sources.SOURCES["mnist"])
 
 
 @pytest.mark.slow
@@ -639,11 +640,11 @@ def test_mnist_written_as_idx_has_the_published_digests():
 def test_cifar10_that_is_not_bit_exact_is_used_and_said_to_differ():
     with np.load(REAL / "cifar10.npz", allow_pickle=False) as archive:
         exact = "lossy_train" not in archive.files
-    dataset = data.load("cifar10", root=REAL)
+    dataset = datasets.load("cifar10", root=REAL)
 
     assert dataset.images.shape == (50_000, 3, 32, 32)
     assert dataset.mean == pytest.approx((0.4914, 0.4822, 0.4465), abs=1e-4)
-    assert data.is_official(dataset) == exact
+    assert datasets.is_official(dataset) == exact
 
 
 @pytest.mark.slow
@@ -655,6 +656,6 @@ def test_cifar100_in_its_download_format_is_the_same_data_set(monkeypatch, tmp_p
     members = {name: (REAL / name).read_bytes() for name in sources.SOURCES["cifar100"].raw}
     source = cifar_source("cifar100", tmp_path / "cache" / "cifar100", members)
     assert source.raw == sources.SOURCES["cifar100"].raw
-    monkeypatch.setitem(data.SOURCES, "cifar100", source)
+    monkeypatch.setitem(datasets.SOURCES, "cifar100", source)
 
-    assert data.is_official(data.load("cifar100"))
+    assert datasets.is_official(datasets.load("cifar100"))

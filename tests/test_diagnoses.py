@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hplab.analysis import shares as intervals
+from hplab.analysis.stats import proportions as intervals
 from hplab.pages import plots
 from hplab.trial import HplabError
 
@@ -96,7 +96,7 @@ def test_too_many_matrices_are_refused():
 
 
 def test_the_picker_starts_with_all_groups_and_draws_one(monkeypatch):
-    from hplab.pages import widgets
+    from hplab.pages.figures import explorer
 
     monkeypatch.setenv("HPLAB_STATIC", "0")
     table = pd.DataFrame(
@@ -107,7 +107,7 @@ def test_the_picker_starts_with_all_groups_and_draws_one(monkeypatch):
             "seed": [0, 1] * 4,
         }
     )
-    picker = widgets.explore(table, pick="change", x="probe_step", y="probe_live_units")
+    picker = explorer.explore(table, pick="change", x="probe_step", y="probe_live_units")
     whole = picker.figure
     menu, panel = picker.controls().children
     menu.value = "BN"

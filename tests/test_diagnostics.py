@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch.nn import functional
 
-from hplab.training import data, diagnostics, loop, models
+from hplab.training import datasets, loop
+from hplab.training.measures import diagnostics
+from hplab.training.networks import models
 from hplab.trial import HplabError, Trial, grid
 
 SMALL = {"channels": [4], "hidden": 8}
@@ -19,7 +21,7 @@ def trial(**fields):
 
 def looked_at(outcome, images, dataset):
     """Hidden activations and logits, the plain way."""
-    x = data.normalize(images, "standard", dataset.mean, dataset.std)
+    x = datasets.normalize(images, "standard", dataset.mean, dataset.std)
     net = outcome.model.eval()
     with torch.no_grad():
         hidden = net[:-1](x)
@@ -46,13 +48,13 @@ def test_the_numbers_are_those_of_a_slow_look(stripes):
 
 def test_the_gradient_norm_is_that_of_the_last_batch():
     """One batch an epoch, no shuffling and hardly a step: the gradient at the first weights."""
-    digits = data.load("digits")
+    digits = datasets.load("digits")
     t = Trial(
         data="digits", model_args=SMALL, optimizer="sgd", lr=1e-12, batch_size=1437, epochs=1,
         shuffle=False, measure=("diagnostics",),
     )  # fmt: skip
     net = models.build(t, (1, 8, 8), 10)
-    x = data.normalize(digits.images, "standard", digits.mean, digits.std)
+    x = datasets.normalize(digits.images, "standard", digits.mean, digits.std)
     functional.cross_entropy(net(x), digits.labels).backward()
     layers = [m for m in net if list(m.parameters())]
     norms = [math.hypot(*(float(p.grad.norm()) for p in m.parameters())) for m in layers]

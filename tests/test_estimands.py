@@ -4,15 +4,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hplab.analysis import claims, estimands, forms, ledger, published, quantities, rules
-from hplab.analysis.quantities import parse
+from hplab.analysis.claims import estimands, grammar, judging, ledger, published, quantities
+from hplab.analysis.claims.kinds import registry as kinds
+from hplab.analysis.claims.quantities import parse
 from hplab.trial import Trial
 
 BOOK = ledger.load()
 
 
 def names(test):
-    found = forms.quantities_of(test)
+    found = grammar.quantities_of(test)
     return {name for one in found for name in (one.metric, one.per) if name}
 
 
@@ -47,7 +48,7 @@ def test_the_other_estimand_differs_in_training_metrics_only(claim):
     assert names(other.test) == {exchanged.get(name, name) for name in names(claim.test)}
     assert names(other.test) != names(claim.test) or claim.id == "S0-34"
     assert estimands.other(other).test == claim.test
-    assert forms.arms_of(other.test) == forms.arms_of(claim.test)
+    assert grammar.arms_of(other.test) == grammar.arms_of(claim.test)
 
 
 def test_a_claim_about_validation_has_no_other_estimand():
@@ -115,9 +116,9 @@ def test_the_two_estimands_can_disagree_and_the_report_s_own_decides():
         running = acc + 0.003 + 1e-5 * seed
         lines.append({"key": str(seed), "epoch": 1, "val_acc": acc, "running_acc": running})
     runs, curves = pd.DataFrame(rows), pd.DataFrame(lines)
-    verdict = claims.verdict("S4-04", runs, curves=curves)
+    verdict = judging.verdict("S4-04", runs, curves=curves)
 
     assert verdict.finding.outcome == "supported"
     assert verdict.finding.beside.outcome == "contradicted"
     assert "by itself contradicted" in verdict.reason
-    assert rules.evaluate(BOOK["S4-04"], runs, curves).beside is None
+    assert kinds.evaluate(BOOK["S4-04"], runs, curves).beside is None

@@ -5,8 +5,8 @@ import pytest
 import scipy.stats
 from statsmodels.stats.weightstats import ttost_paired
 
-from hplab.analysis import evidence, orders, stats
-from hplab.analysis.evidence import Evidence, three_way
+from hplab.analysis.stats import evidence, intervals, orders
+from hplab.analysis.stats.evidence import Evidence, three_way
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def rng():
 def test_beyond_a_margin(x, margin, outcome):
     found = evidence.beyond(x, margin=margin)
     assert three_way(found) == outcome
-    interval = stats.mean_interval(x)
+    interval = intervals.mean_interval(x)
     by_interval = (interval.low > margin) * "supported" + (interval.high < margin) * "contradicted"
     assert (by_interval or "inconclusive") == outcome
 
@@ -130,11 +130,11 @@ def test_a_trend_is_judged_in_the_unit_of_its_levels():
 
 
 def test_the_share_between_settings_is_decided_as_its_interval_says(rng):
-    from hplab.analysis import spread
+    from hplab.analysis.stats import variance
 
     for scale in (0.0, 0.7, 1.0, 3.0):
         x = scale * np.arange(4)[:, None] + rng.normal(size=(4, 6))
-        interval, found = spread.between_share(x.T), orders.share_between(x, 0.5)
+        interval, found = variance.between_share(x.T), orders.share_between(x, 0.5)
         assert (interval.low > 0.5) == (found.p_for < 0.05)
         assert (interval.high < 0.5) == (found.p_against < 0.05)
 

@@ -10,7 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 import psutil
 import pytest
 
-from hplab.pages import execute, pairing, papermill_process, verify
+from hplab.pages.notebooks import execute, pairing, verify
+from hplab.pages.notebooks import process as papermill_process
 from hplab.trial import HplabError
 
 pytestmark = [pytest.mark.xdist_group("kernels"), pytest.mark.timeout(300)]

@@ -3,7 +3,7 @@
 import pytest
 import tiny_book
 
-from hplab.pages import facts
+from hplab.pages.tables import status as facts
 from hplab.sweeps.presets import PRESETS
 from hplab.trial import HplabError
 

@@ -9,7 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from hplab.training import data, folders
+from hplab.training import datasets
+from hplab.training.datasets import photos as folders
 from hplab.trial import HplabError
 
 REAL = Path(os.environ.get("HPLAB_DATA", "/nonexistent")) / "dinosaurs.npz"
@@ -169,18 +170,18 @@ def offered(photos, tmp_path, monkeypatch):
 
 
 def test_the_folder_is_a_data_set(offered):
-    dataset = data.load("dinosaurs")
+    dataset = datasets.load("dinosaurs")
 
-    assert data.available("dinosaurs") == "HPLAB_DATA"
+    assert datasets.available("dinosaurs") == "HPLAB_DATA"
     assert dataset.images.shape == (4, 3, 128, 128)
     assert dataset.class_names == ("Apato", "Brachio")
     assert len(dataset.test_labels) == 0
     assert dataset.groups.tolist() == [0, 1, 2, 3]
-    assert not data.is_official(dataset)
+    assert not datasets.is_official(dataset)
 
 
 def test_an_npz_is_the_same_data_set(offered):
-    from_folder = data.load("dinosaurs")
+    from_folder = datasets.load("dinosaurs")
     np.savez(
         offered / "dinosaurs.npz",
         images=from_folder.images.numpy().transpose(0, 2, 3, 1),
@@ -188,7 +189,7 @@ def test_an_npz_is_the_same_data_set(offered):
         class_names=np.array(from_folder.class_names),
     )
 
-    assert data.load("dinosaurs").digest == from_folder.digest
+    assert datasets.load("dinosaurs").digest == from_folder.digest
 
 
 @pytest.mark.parametrize(
@@ -210,15 +211,15 @@ def test_an_npz_that_is_another_thing_is_refused(offered, change, message):
     np.savez(offered / "dinosaurs.npz", **arrays | change)
 
     with pytest.raises(HplabError, match=message):
-        data.load("dinosaurs")
+        datasets.load("dinosaurs")
 
 
 def test_without_the_photos_the_message_says_what_to_put_where(monkeypatch):
     monkeypatch.delenv("HPLAB_DATA", raising=False)
 
-    assert data.available("dinosaurs") is None
+    assert datasets.available("dinosaurs") is None
     with pytest.raises(HplabError, match="put a folder dinosaurs with one folder a class inside"):
-        data.load("dinosaurs")
+        datasets.load("dinosaurs")
 
 
 def grouped_set():
@@ -226,7 +227,7 @@ def grouped_set():
     labels = torch.arange(60) // 3 % 2
     images = torch.arange(60, dtype=torch.uint8).view(-1, 1, 1, 1)
     none = (torch.zeros(0, 1, 1, 1, dtype=torch.uint8), torch.zeros(0, dtype=torch.int64))
-    return data.Dataset(
+    return datasets.Dataset(
         "toy", images, labels, *none, ("a", "b"), "0" * 64, (0.5,), (0.25,), torch.arange(60) // 3
     )
 
@@ -235,7 +236,7 @@ def test_grouped_folds_keep_near_copies_together():
     dataset = grouped_set()
     plain, grouped = (
         [
-            data.split(dataset, split="kfold", split_args={"grouped": g}, fold=f).val_index
+            datasets.split(dataset, split="kfold", split_args={"grouped": g}, fold=f).val_index
             for f in (1, 2, 3)
         ]
         for g in (False, True)
@@ -252,7 +253,7 @@ def test_grouped_folds_keep_near_copies_together():
 
 def test_grouped_folds_need_groups():
     with pytest.raises(HplabError, match="near copies in 'toy' are not known"):
-        data.split(
+        datasets.split(
             dataclasses.replace(grouped_set(), groups=None),
             split="kfold",
             split_args={"grouped": True},
@@ -264,8 +265,8 @@ def test_grouped_folds_need_groups():
 def test_the_reports_first_fold_is_found_again(monkeypatch):
     """Row sums of the report's confusion matrix, where one Triceratops is missing."""
     monkeypatch.setenv("HPLAB_DATA", str(REAL.parent))
-    dataset = data.load("dinosaurs")
-    fold = data.split(dataset, split="kfold", split_args={}, fold=1)
+    dataset = datasets.load("dinosaurs")
+    fold = datasets.split(dataset, split="kfold", split_args={}, fold=1)
     counts = dict(zip(dataset.class_names, torch.bincount(fold.val_labels).tolist(), strict=True))
 
     assert len(dataset.labels) == 2447

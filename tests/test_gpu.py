@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from hplab.training import graphs, layouts, loop, precision
+from hplab.training import graphs, loop, precision
+from hplab.training.networks import layouts
 from hplab.trial import LOSSES, OPTIMIZERS, SCHEDULES, Trial
 
 pytestmark = [

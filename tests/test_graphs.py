@@ -9,7 +9,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from hplab.training import graphs, loop, optim
-from hplab.training.dropout import LaneDropout
+from hplab.training.networks.dropout import LaneDropout
 from hplab.trial import Trial
 
 TRIAL = Trial(data="digits", model="mlp", epochs=3, batch_size=24)

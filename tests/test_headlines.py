@@ -9,8 +9,10 @@ import pandas as pd
 import pytest
 
 import hplab as hp
-from hplab.analysis import stats
-from hplab.pages import built, headlines, pairing, report
+from hplab.analysis.stats import intervals
+from hplab.pages import cards
+from hplab.pages.notebooks import headlines, pairing
+from hplab.pages.site import audit
 from hplab.trial import Trial
 
 STUDIES = pairing.pages(pairing.Path(__file__).resolve().parents[1] / "book" / "studies")
@@ -24,7 +26,7 @@ def runs(**columns):
 
 def test_a_difference_is_paired_by_seed_and_has_interval_and_seeds():
     text = headlines.difference(runs(), "lr", 1e-3, 1e-2, "val_acc")
-    expected = stats.mean_interval([10, 8, 9])
+    expected = intervals.mean_interval([10, 8, 9])
     assert text.startswith("+9.00 pp (95 % interval ")
     assert f"{expected.low:.2f} to {expected.high:.2f} pp, n = 3 seeds" in text
     assert headlines.difference(runs(), "lr", 1e-2, 1e-3, "val_acc").startswith("−9.00 pp")
@@ -56,7 +58,7 @@ def test_a_share_has_the_exact_interval():
 
 
 def test_a_verdict_is_a_headline_only_if_it_rests_on_an_interval_over_three_seeds():
-    interval = stats.mean_interval([1.0, 2.0, 3.0])
+    interval = intervals.mean_interval([1.0, 2.0, 3.0])
     reason = "On 3 seeds it is 2 pp higher (95 % interval −0.5 to 4.5)."
     whole = SimpleNamespace(outcome="supported", interval=interval, n=3, reason=reason)
     assert headlines.of(whole) == reason
@@ -95,7 +97,7 @@ def test_a_built_page_with_a_bare_number_under_in_short_has_a_fault(tmp_path):
         '<span class="pasted-text">3.1 points</span>.</p><p><span class="pasted-text">7</span></p>'
     )
     (tmp_path / "page.html").write_text(page)
-    assert built.check(tmp_path) == [
+    assert audit.check(tmp_path) == [
         "page.html: a number without interval under In short: 3.1 points",
         "page.html: a number without three seeds under In short: 3.1 points",
     ]
@@ -116,7 +118,7 @@ def glued():
             found[path.stem] = {}
 
             def glue(name, value, fmt=None, into=found[path.stem]):
-                into[name] = report.formatted(value, fmt)
+                into[name] = cards.formatted(value, fmt)
 
             patch.setattr(hp, "glue", glue)
             names = {}

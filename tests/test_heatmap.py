@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import hplab as hp
-from hplab.pages.heatmap import heatmap, interaction
+from hplab.pages.figures.heatmap import heatmap, interaction
 from hplab.training.schedules import lr_at
 from hplab.trial import HplabError, Trial, grid
 

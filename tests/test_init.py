@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from hplab.training import init, layers, models
+from hplab.training.measures import layers
+from hplab.training.networks import init, models
 from hplab.trial import ACTIVATIONS, Trial
 
 DEEP = Trial(

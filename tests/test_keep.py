@@ -3,7 +3,7 @@
 import re
 import shutil
 
-from hplab.pages.keep import keep
+from hplab.pages.notebooks.keep import keep
 
 
 def test_on_ones_own_machine_they_stay(store, monkeypatch):

@@ -7,7 +7,7 @@ import pytest
 from test_pairing import PAGE
 from tornado.web import HTTPError
 
-from hplab.pages import lab, pairing
+from hplab.pages.notebooks import lab, pairing
 
 
 @pytest.fixture

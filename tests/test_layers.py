@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from hplab.training import layers, loop, models
+from hplab.training import loop
+from hplab.training.measures import layers
+from hplab.training.networks import models
 from hplab.trial import Trial
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from hplab.training import layouts
+from hplab.training.networks import layouts
 
 
 def test_on_a_processor_nothing_is_tried(monkeypatch):

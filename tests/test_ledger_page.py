@@ -9,9 +9,12 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from hplab.analysis import box, ledger
-from hplab.analysis.claims import Verdict
-from hplab.pages import built, claim_fold, claims_text, columns, ledger_page, site
+from hplab.analysis.claims import box, ledger
+from hplab.analysis.claims.judging import Verdict
+from hplab.pages.site import audit
+from hplab.pages.site import build as site
+from hplab.pages.tables import columns, folds, terminal
+from hplab.pages.tables import ledger as ledger_page
 
 BOOK = Path(__file__).resolve().parents[1] / "book"
 
@@ -42,7 +45,7 @@ def text_of(markup):
 def test_a_fold_says_how_its_claim_was_decided():
     where = "studies/01-learning-rate.html#claim-S4-06"
     files = {"mnist/ab.jsonl": "https://example.org/results/mnist/ab.jsonl"}
-    markup = claim_fold.fold(decided("S4-08"), where, lambda _: files)
+    markup = folds.fold(decided("S4-08"), where, lambda _: files)
     claim, words = ledger.load()["S4-08"], text_of(markup)
 
     assert claim.says in words
@@ -58,12 +61,12 @@ def test_a_fold_says_how_its_claim_was_decided():
 
 def test_a_quote_stands_in_its_fold():
     quoted = next(claim for claim in ledger.load() if claim.quote and '"' not in claim.quote)
-    markup = claim_fold.fold(missing(quoted.id), None, lambda _: {})
+    markup = folds.fold(missing(quoted.id), None, lambda _: {})
     assert quoted.quote in text_of(markup)
 
 
 def test_a_claim_without_runs_says_so_and_has_no_empty_facts():
-    markup = claim_fold.fold(missing(), None, lambda _: {})
+    markup = folds.fold(missing(), None, lambda _: {})
     assert "Not run yet" in text_of(markup)
     assert "0 so far, 20 planned" in text_of(markup)
     assert "<table" not in markup
@@ -96,7 +99,7 @@ def test_the_filter_stands_before_the_prose_and_the_list():
 def test_what_was_not_run_has_one_word_everywhere():
     one = missing()
     shown = [
-        repr(one), one._repr_html_(), claims_text.table([one]), columns.RERUN.word(one),
+        repr(one), one._repr_html_(), terminal.table([one]), columns.RERUN.word(one),
         ledger_page.whole([one], {}), ledger_page.original([one], "000", {}),
         box.not_run([one], "row"),
     ]  # fmt: skip
@@ -141,13 +144,13 @@ def page(tmp_path):
     """What is read of a page with a fold and a verdict inside a section."""
     body = (
         '<section id="all"><h2>Claims</h2><p>Before.</p>'
-        f"{claim_fold.fold(decided(), None, lambda _: {})}{decided()._repr_html_()}"
+        f"{folds.fold(decided(), None, lambda _: {})}{decided()._repr_html_()}"
         "<p>After.</p></section>"
     )
     (tmp_path / "page.html").write_text(
         f'<!DOCTYPE html><html lang="en"><title>t</title><article><h1>T</h1>{body}</article></html>'
     )
-    return built.read(tmp_path / "page.html")
+    return audit.read(tmp_path / "page.html")
 
 
 def test_the_search_finds_folds_and_boxes_by_name_and_words(page):
@@ -163,18 +166,18 @@ def test_the_search_finds_folds_and_boxes_by_name_and_words(page):
 
 def test_glossary_and_studies_weigh_more_than_the_ledger_and_the_bibliography_nothing():
     pages = [
-        (name, built.Page(sections=[built.Section("a", "A", "x", kind)]))
+        (name, audit.Page(sections=[audit.Section("a", "A", "x", kind)]))
         for name, kind in [("glossary.html", "term"), ("studies/1.html", ""), ("ledger.html", ""),
                            ("ledger.html", "claim"), ("bibliography.html", "")]
     ]  # fmt: skip
-    weights = [float(w) for w in re.findall(r'"weight": ([\d.]+)', built.search_script(pages))]
+    weights = [float(w) for w in re.findall(r'"weight": ([\d.]+)', audit.search_script(pages))]
     term, study, prose, claim, bibliography = weights
     assert term > study > claim > prose > bibliography == 0
 
 
 def test_what_keeps_a_number_on_one_line_does_not_hide_it_from_the_search(tmp_path):
-    section = built.Section("", "Rate 1e-\u20604", "98.7\u00a0%")
-    script = built.search_script([("page.html", built.Page(sections=[section]))])
+    section = audit.Section("", "Rate 1e-\u20604", "98.7\u00a0%")
+    script = audit.search_script([("page.html", audit.Page(sections=[section]))])
     assert '"title": "Rate 1e-4"' in script
     assert '"text": "98.7 %"' in script
 

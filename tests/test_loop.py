@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from hplab.training import batches, data, evaluation, loop, models
+from hplab.training import batches, datasets, evaluation, loop
+from hplab.training.networks import models
 from hplab.trial import HplabError, Trial, stream_seed
 
 SMALL = {"channels": [4], "hidden": 8}
@@ -69,7 +70,7 @@ def test_metrics_are_means_over_examples(stripes):
     """Not means over batches: the last evaluation batch is smaller than the others."""
     outcome = loop.train(trial(), stripes)
     net = outcome.model.eval()
-    x = data.normalize(stripes.images, "standard", stripes.mean, stripes.std)
+    x = datasets.normalize(stripes.images, "standard", stripes.mean, stripes.std)
     with torch.no_grad():
         logits = net(x)
 

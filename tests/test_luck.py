@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hplab.pages import luck
+from hplab.pages.tables import luck
 from hplab.sweeps import runner
 
 

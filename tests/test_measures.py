@@ -8,8 +8,10 @@ import torch
 from torch import nn
 
 from hplab.sweeps import runner
-from hplab.training import data, evaluation, loop, measures, models, stopping
+from hplab.training import datasets, evaluation, loop, stopping
 from hplab.training import sharpness as sh
+from hplab.training.measures import registry as measures
+from hplab.training.networks import models
 from hplab.trial import HplabError, Trial, grid, stream_seed
 
 NET = {"hidden": [8], "logit_norm": True}
@@ -60,13 +62,13 @@ def lanes():
     rule = {"stop": "loss_change", "stop_args": {"tau": 0.002, "times": 2}}
     base = trial(epochs=6, shuffle=False, measure=("sharpness",), **rule)
     wanted = grid(base, lr=[1e-9, 0.1])
-    return wanted, loop.train_lanes(wanted, data.load("digits"))
+    return wanted, loop.train_lanes(wanted, datasets.load("digits"))
 
 
 def test_a_lane_that_stops_keeps_its_weights_while_others_go_on(lanes):
     wanted, (still, moving) = lanes
     four = wanted[0].replace(stop="epochs", stop_args={}, epochs=4)
-    alone = loop.train(four, data.load("digits"))
+    alone = loop.train(four, datasets.load("digits"))
 
     assert (still.final["epochs_run"], still.final["stopped"]) == (4.0, 1.0)
     assert (moving.final["epochs_run"], moving.final["stopped"]) == (6.0, 0.0)
@@ -78,7 +80,7 @@ def test_a_lane_that_stops_keeps_its_weights_while_others_go_on(lanes):
 
 def test_the_recorded_sharpness_is_that_of_the_trained_network(lanes):
     _, (_, moving) = lanes
-    dataset = data.load("digits")
+    dataset = datasets.load("digits")
     order = torch.Generator().manual_seed(stream_seed(0, "subset"))
     rows = torch.randperm(len(dataset.labels), generator=order)[:96]
     images, labels = dataset.images[rows].float() / 255, dataset.labels[rows]
@@ -98,7 +100,7 @@ def test_the_recorded_sharpness_is_that_of_the_trained_network(lanes):
 
 def test_the_measure_of_keskar_and_others_is_that_of_the_trained_network():
     outcome = loop.train(trial(measure=("keskar",)))
-    dataset = data.load("digits")
+    dataset = datasets.load("digits")
     order = torch.Generator().manual_seed(stream_seed(0, "subset"))
     rows = torch.randperm(len(dataset.labels), generator=order)[:96]
     images, labels = dataset.images[rows].float() / 255, dataset.labels[rows]
@@ -113,7 +115,7 @@ def test_the_measure_of_keskar_and_others_is_that_of_the_trained_network():
 
 def test_evaluation_standardises_over_all_examples_at_once():
     t = trial(epochs=1, n_train=None)
-    dataset = data.load("digits")
+    dataset = datasets.load("digits")
     found = loop.train(t, dataset)
 
     logits = found.model(dataset.test_images.float() / 255).detach()
@@ -154,7 +156,7 @@ def test_the_path_is_measured_where_the_stopping_rule_ends_it():
     stop = {"stop": "loss_change", "stop_args": {"tau": 10.0, "times": 4}}
     t = trial(epochs=400, n_train=None, measure=("sharpness_path",), **stop)
 
-    path = loop.train(t, data.load("digits")).curves
+    path = loop.train(t, datasets.load("digits")).curves
 
     n_epochs = len(path["val_loss"])
     assert n_epochs not in measures.checkpoints(400)

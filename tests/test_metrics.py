@@ -5,12 +5,12 @@ import math
 import numpy as np
 import pytest
 
-from hplab.analysis import metrics
+from hplab.analysis import curve_metrics
 
 
 def test_gaps_are_positive_when_validation_is_worse():
-    assert metrics.acc_gap(0.9914, 0.9873) == pytest.approx(0.0041)
-    assert metrics.loss_gap(0.02794, 0.04378) == pytest.approx(0.01584)
+    assert curve_metrics.acc_gap(0.9914, 0.9873) == pytest.approx(0.0041)
+    assert curve_metrics.loss_gap(0.02794, 0.04378) == pytest.approx(0.01584)
 
 
 @pytest.mark.parametrize(
@@ -26,48 +26,48 @@ def test_gaps_are_positive_when_validation_is_worse():
     ],
 )
 def test_epochs_to_reads_the_first_crossing_off_straight_lines(curve, threshold, epochs):
-    assert metrics.epochs_to(curve, threshold) == pytest.approx(epochs)
+    assert curve_metrics.epochs_to(curve, threshold) == pytest.approx(epochs)
 
 
 def test_epochs_to_uses_the_value_before_training_when_it_is_known():
-    assert metrics.epochs_to([0.6, 0.9], 0.3, start=0.0) == pytest.approx(0.5)
-    assert metrics.epochs_to([0.6, 0.9], 0.3, start=0.4) == 0.0
+    assert curve_metrics.epochs_to([0.6, 0.9], 0.3, start=0.0) == pytest.approx(0.5)
+    assert curve_metrics.epochs_to([0.6, 0.9], 0.3, start=0.4) == 0.0
 
 
 def test_epochs_to_of_a_curve_without_values_is_nan():
-    assert math.isnan(metrics.epochs_to([math.nan, math.nan], 0.5))
-    assert math.isnan(metrics.epochs_to([], 0.5))
+    assert math.isnan(curve_metrics.epochs_to([math.nan, math.nan], 0.5))
+    assert math.isnan(curve_metrics.epochs_to([], 0.5))
 
 
 def test_at_epochs_is_straight_between_epochs_and_refuses_what_was_not_trained():
-    assert metrics.at_epochs([1.0, 3.0, 4.0], [1, 1.5, 3]).tolist() == [1.0, 2.0, 4.0]
+    assert curve_metrics.at_epochs([1.0, 3.0, 4.0], [1, 1.5, 3]).tolist() == [1.0, 2.0, 4.0]
     with pytest.raises(ValueError, match=r"between 1 and 3, got \[0.5\]"):
-        metrics.at_epochs([1.0, 3.0, 4.0], [0.5])
+        curve_metrics.at_epochs([1.0, 3.0, 4.0], [0.5])
 
 
 def test_the_last_fifth_of_five_epochs_is_the_last_epoch():
     five = [0.5, 0.3, 0.2, 0.15, 0.12]
-    assert metrics.change_over_last(five, 0.2) == pytest.approx(-0.03)
+    assert curve_metrics.change_over_last(five, 0.2) == pytest.approx(-0.03)
     # Four times as many epochs along the same course change as much over the same share.
     twenty = np.interp(np.arange(1, 21) / 4, np.arange(1, 6), five)
-    assert metrics.change_over_last(twenty, 0.2) == pytest.approx(-0.03)
+    assert curve_metrics.change_over_last(twenty, 0.2) == pytest.approx(-0.03)
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0, -0.2])
 def test_change_over_last_refuses_a_share_outside_0_and_1(share):
     with pytest.raises(ValueError, match="share must be between 0 and 1"):
-        metrics.change_over_last([1.0, 2.0], share)
+        curve_metrics.change_over_last([1.0, 2.0], share)
 
 
 def test_a_straight_curve_has_no_roughness():
-    assert metrics.roughness(np.linspace(3, 1, 30)) == pytest.approx(0, abs=1e-12)
+    assert curve_metrics.roughness(np.linspace(3, 1, 30)) == pytest.approx(0, abs=1e-12)
 
 
 def test_roughness_ignores_a_linear_trend_and_scales_with_the_curve():
     noise = np.random.default_rng(0).normal(size=200)
     trend = np.linspace(0, 50, 200)
-    assert metrics.roughness(noise + trend) == pytest.approx(metrics.roughness(noise))
-    assert metrics.roughness(3 * noise) == pytest.approx(3 * metrics.roughness(noise))
+    assert curve_metrics.roughness(noise + trend) == pytest.approx(curve_metrics.roughness(noise))
+    assert curve_metrics.roughness(3 * noise) == pytest.approx(3 * curve_metrics.roughness(noise))
 
 
 def test_roughness_of_white_noise_has_its_closed_form():
@@ -75,27 +75,27 @@ def test_roughness_of_white_noise_has_its_closed_form():
     weights = np.convolve([-0.2, -0.2, 0.8, -0.2, -0.2], [1, -1])
     expected = math.sqrt((weights**2).sum())
     noise = np.random.default_rng(1).normal(size=8_000)
-    assert metrics.roughness(noise) == pytest.approx(expected, rel=0.03)
+    assert curve_metrics.roughness(noise) == pytest.approx(expected, rel=0.03)
 
 
 def test_roughness_needs_a_full_window_and_finite_values():
-    assert math.isnan(metrics.roughness([1.0, 2.0, 3.0]))
-    assert math.isnan(metrics.roughness([1.0, 2.0, math.nan, 3.0, 4.0, 5.0]))
+    assert math.isnan(curve_metrics.roughness([1.0, 2.0, 3.0]))
+    assert math.isnan(curve_metrics.roughness([1.0, 2.0, math.nan, 3.0, 4.0, 5.0]))
     with pytest.raises(ValueError, match="window must be odd"):
-        metrics.roughness(np.zeros(9), window=4)
+        curve_metrics.roughness(np.zeros(9), window=4)
 
 
 @pytest.mark.parametrize(
     ("curve", "epoch"), [([3, 1, 2], 2), ([1, 1, 2], 1), ([math.nan, 2, 1, math.nan], 3)]
 )
 def test_epoch_of_minimum_counts_from_1_and_takes_the_first(curve, epoch):
-    assert metrics.epoch_of_minimum(curve) == epoch
+    assert curve_metrics.epoch_of_minimum(curve) == epoch
 
 
 def test_epoch_of_minimum_of_a_diverged_curve_is_nan():
-    assert math.isnan(metrics.epoch_of_minimum([math.nan, math.nan]))
+    assert math.isnan(curve_metrics.epoch_of_minimum([math.nan, math.nan]))
 
 
 def test_a_table_is_not_a_curve():
     with pytest.raises(ValueError, match=r"got shape \(2, 3\)"):
-        metrics.epoch_of_minimum(np.zeros((2, 3)))
+        curve_metrics.epoch_of_minimum(np.zeros((2, 3)))

@@ -8,11 +8,12 @@ import pandas as pd
 import pytest
 from test_rerun import mnist, record  # noqa: F401  (a fixture)
 
-from hplab.analysis import box, ledger, miniature, rerun
-from hplab.pages import claim_fold, claims_text, columns, ledger_page
+from hplab.analysis.claims import box, ledger, miniature, rerun
+from hplab.pages.tables import columns, folds, terminal
+from hplab.pages.tables import ledger as ledger_page
 from hplab.sweeps import presets, runner
 from hplab.sweeps import store as stores
-from hplab.training import data
+from hplab.training import datasets
 from hplab.trial import Trial
 
 SETS = {"mnist": "cnn", "dinosaurs": "cnn", "cifar10": "mlp", "cifar100": "mobilenet"}
@@ -152,18 +153,18 @@ def test_a_claim_that_small_runs_cannot_show_says_why(claim):
 
 
 def test_the_command_names_study_preset_and_seeds_where_a_preset_has_too_few():
-    claims = ledger.load()
-    assert miniature.command(claims["S4-08"]) == "make execute STUDY=learning-rate PRESET=laptop"
-    assert miniature.command(claims["S4-12"]).endswith("PRESET=laptop SEEDS=10")
-    assert miniature.command(claims["S4-12"], "paper").endswith("PRESET=paper")
+    judging = ledger.load()
+    assert miniature.command(judging["S4-08"]) == "make execute STUDY=learning-rate PRESET=laptop"
+    assert miniature.command(judging["S4-12"]).endswith("PRESET=laptop SEEDS=10")
+    assert miniature.command(judging["S4-12"], "paper").endswith("PRESET=paper")
 
 
 def test_batches_larger_than_the_digits_have_no_miniature_on_them():
-    claims, images = ledger.load(), data.load("digits")
+    judging, images = ledger.load(), datasets.load("digits")
     assert len(images.labels) == miniature.DIGITS
-    assert "needs one of 50,000" in miniature.not_on_digits(claims["S2-08"])
-    assert miniature.not_on_digits(claims["S2-12"]) == ""
-    assert miniature.not_on_digits(claims["S0-45"]) == ""
+    assert "needs one of 50,000" in miniature.not_on_digits(judging["S2-08"])
+    assert miniature.not_on_digits(judging["S2-12"]) == ""
+    assert miniature.not_on_digits(judging["S0-45"]) == ""
 
 
 def test_too_few_seeds_ask_for_more_and_a_quantity_that_short_runs_lack_does_not(empty):
@@ -211,7 +212,7 @@ def test_every_row_of_the_ledger_has_three_kinds_of_evidence(mnist):  # noqa: F8
 
 def test_what_is_not_there_has_the_command_that_makes_it(mnist):  # noqa: F811
     for verdict in rerun.verdicts(store=mnist):
-        said = claim_fold.commands(verdict)
+        said = folds.commands(verdict)
         wanted = {
             "in miniature": columns.MINIATURE.outcome(verdict) == "missing",
             "our re-run": verdict.outcome == "missing",
@@ -224,7 +225,7 @@ def test_a_miniature_has_no_colour_of_a_verdict(empty):
     empty.put(trials(5, preset="laptop"))
     found = judged(empty)["S4-08"]
     assert columns.MINIATURE.word(found) == '<strong class="hp-word">Not so</strong>'
-    fold = claim_fold.fold(found, None, lambda _: {})
+    fold = folds.fold(found, None, lambda _: {})
     assert "(Preset laptop: digits, 20 epochs, n = 5. It decides nothing.)" in (
         html.unescape(fold).replace("\u2060", "").replace("\u00a0", " ")
     )
@@ -233,7 +234,7 @@ def test_a_miniature_has_no_colour_of_a_verdict(empty):
 def test_the_terminal_and_the_committed_copy_have_them_too(empty, tmp_path):
     empty.put(trials(5, preset="laptop"))
     found = rerun.verdicts(store=empty)
-    assert re.search(r"S4-08 +[a-z ]+ not so +not run yet\n", claims_text.table(found))
+    assert re.search(r"S4-08 +[a-z ]+ not so +not run yet\n", terminal.table(found))
     rerun.write(found, tmp_path / "verdicts.json")
     kept = rerun.committed(tmp_path / "verdicts.json")
     assert kept["S4-08"]["miniature_runs"] == "digits, 20 epochs, n = 5"
@@ -245,14 +246,14 @@ def test_the_terminal_and_the_committed_copy_have_them_too(empty, tmp_path):
 
 
 def test_a_table_of_claims_shows_the_column_where_one_is_there(empty):
-    from hplab.pages import report
+    from hplab.pages import cards
 
     empty.put(trials(5, preset="laptop"))
     runs = runner.everything("laptop", stands_for="mnist", store=empty)
-    from hplab.analysis import claims
+    from hplab.analysis.claims import judging
 
-    made = claims.verdicts(["S4-08"], runs, curves=pd.DataFrame())
-    shown = report.claims_table(made)
+    made = judging.verdicts(["S4-08"], runs, curves=pd.DataFrame())
+    shown = cards.claims_table(made)
     assert "in miniature" in shown.html
     assert "not so" in shown.html
     assert "1 claims: 1 not run yet" in shown.html

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from hplab.training import mobilenet, models
+from hplab.training.networks import mobilenet, models
 from hplab.trial import HplabError, Trial
 
 SIGMOID_BLOCKS = [4, 5, 6, 7, 8, 9, 10]

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from hplab.training import models
+from hplab.training.networks import models
 from hplab.trial import ACTIVATIONS, MODELS, HplabError, Trial
 
 

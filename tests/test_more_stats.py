@@ -8,7 +8,7 @@ import pytest
 from scipy import stats as scipy_stats
 from statsmodels.stats.power import TTestPower
 
-from hplab.analysis import power, resampling, shares, spread, stats
+from hplab.analysis.stats import intervals, power, proportions, resampling, variance
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def share_of(hits):
 
 def test_welch_covers_the_difference_of_unequal_spreads(rng):
     a, b = rng.normal(3, 1, (20_000, 8)), rng.normal(1, 4, (20_000, 12))
-    found = stats.independent_difference(a, b)
+    found = intervals.independent_difference(a, b)
     assert 0.94 < ((found.low <= 2) & (found.high >= 2)).mean() < 0.96
 
 
@@ -31,13 +31,13 @@ def test_the_share_between_settings_covers_the_true_share(rng, settings_share_se
     """Settings drawn with variance 1, seeds with variance 1: half lies between."""
     luck = rng.normal(size=(4000, 10, 1 if settings_share_seeds else 8))
     draws = rng.normal(size=(4000, 1, 8)) + luck
-    found = share_of(0.5 in spread.between_share(x) for x in draws)
+    found = share_of(0.5 in variance.between_share(x) for x in draws)
     assert 0.94 < found < (0.96 if settings_share_seeds else 1)
 
 
 def test_settings_that_differ_in_nothing_have_no_share(rng):
     draws = rng.normal(size=(2000, 10, 6))
-    assert share_of(spread.between_share(x).low == 0 for x in draws) > 0.965
+    assert share_of(variance.between_share(x).low == 0 for x in draws) > 0.965
 
 
 def test_a_band_holds_whole_curves(rng):
@@ -53,8 +53,8 @@ def test_a_band_holds_whole_curves(rng):
 def test_a_band_is_wider_than_an_interval_and_narrower_than_bonferroni(rng):
     curves = rng.normal(size=(10, 20)).cumsum(axis=1)
     band = resampling.simultaneous_band(curves)
-    alone = stats.mean_interval(curves.T)
-    bonferroni = stats.mean_interval(curves[:, -1], level=1 - 0.05 / 20)
+    alone = intervals.mean_interval(curves.T)
+    bonferroni = intervals.mean_interval(curves[:, -1], level=1 - 0.05 / 20)
     assert (band.high - band.low > alone.high - alone.low).all()
     assert band.high[-1] - band.low[-1] < bonferroni.high - bonferroni.low
 
@@ -80,7 +80,7 @@ def test_the_chance_of_winning_counts_pairs_and_halves_ties():
 def test_the_exact_test_of_two_shares_never_errs_too_often(n, margin):
     """All tables, at shares that differ by just the margin and lie between those it looks at."""
     tables = [(i, j) for i in range(n + 1) for j in range(n + 1)]
-    found = [shares.excess(*table, n, margin=margin) for table in tables]
+    found = [proportions.excess(*table, n, margin=margin) for table in tables]
     for second in np.linspace(0, 1 - margin, 37):
         chance = scipy_stats.binom.pmf(range(n + 1), n, second)
         first = scipy_stats.binom.pmf(range(n + 1), n, second + margin)
@@ -91,39 +91,39 @@ def test_the_exact_test_of_two_shares_never_errs_too_often(n, margin):
 
 
 def test_the_interval_of_two_shares_holds_the_margins_that_are_not_refuted():
-    interval = shares.proportion_difference(12, 4, 40)
-    inside = shares.excess(12, 4, 40, margin=interval.low + 2e-4)
-    below = shares.excess(12, 4, 40, margin=interval.low - 2e-4)
+    interval = proportions.proportion_difference(12, 4, 40)
+    inside = proportions.excess(12, 4, 40, margin=interval.low + 2e-4)
+    below = proportions.excess(12, 4, 40, margin=interval.low - 2e-4)
     assert below.p_for < 0.05 < inside.p_for
-    above = shares.excess(12, 4, 40, margin=interval.high + 2e-4)
+    above = proportions.excess(12, 4, 40, margin=interval.high + 2e-4)
     assert above.p_against < 0.05
-    turned = shares.proportion_difference(4, 12, 40)
+    turned = proportions.proportion_difference(4, 12, 40)
     assert (turned.low, turned.high) == pytest.approx((-interval.high, -interval.low), abs=1e-3)
 
 
 def test_without_a_margin_the_exact_test_is_near_barnards():
     table = [[9, 2], [11, 18]]
     expected = scipy_stats.barnard_exact(table, n=64).pvalue
-    assert shares.excess(9, 2, 20).p == pytest.approx(expected, rel=0.05)
-    assert shares.excess(3, 3, 20).p > 0.9
+    assert proportions.excess(9, 2, 20).p == pytest.approx(expected, rel=0.05)
+    assert proportions.excess(3, 3, 20).p > 0.9
 
 
 @pytest.mark.parametrize(("count", "n", "share"), [(30, 40, 0.5), (2, 20, 0.2), (0, 10, 0.1)])
 def test_a_share_is_above_a_bound_where_its_exact_interval_is(count, n, share):
-    found = shares.above(count, n, share)
+    found = proportions.above(count, n, share)
     for level, p in ((0.95, 0.05), (0.5, 0.5)):
-        interval = shares.proportion_interval(count, n, level=level, method="exact")
+        interval = proportions.proportion_interval(count, n, level=level, method="exact")
         assert (interval.low > share) == (found.p_for < p)
         assert (interval.high < share) == (found.p_against < p)
 
 
 def test_two_parts_keep_the_collapsed_apart(rng):
     values = np.append(rng.normal(90, 1, 15), np.full(5, 7.2304))
-    found = shares.two_part(values, values < 10)
+    found = proportions.two_part(values, values < 10)
     assert found.collapsed.estimate == 0.25
-    assert found.survivors == stats.mean_interval(values[:15])
+    assert found.survivors == intervals.mean_interval(values[:15])
     assert found.median == np.median(values)
-    assert shares.two_part([7.2, 7.2], [True, True]).survivors is None
+    assert proportions.two_part([7.2, 7.2], [True, True]).survivors is None
 
 
 def test_crossed_sources_of_luck_are_told_apart(rng):
@@ -135,7 +135,7 @@ def test_crossed_sources_of_luck_are_told_apart(rng):
             scale * rng.normal(size=shape)
             for scale, shape in ((2, (6, 1, 1)), (1, (1, 5, 1)), (1.5, (1, 1, 4)), (0.5, (6, 5, 4)))
         ]
-        found.append(spread.variance_components(sum(parts), ("weights", "order", "split")))
+        found.append(variance.variance_components(sum(parts), ("weights", "order", "split")))
     means = {name: np.mean([one[name].estimate for one in found]) for name in truth}
     assert means == pytest.approx(truth, rel=0.08)
     for name, value in truth.items():
@@ -145,23 +145,23 @@ def test_crossed_sources_of_luck_are_told_apart(rng):
 
 def test_a_source_that_does_nothing_has_an_interval_from_0(rng):
     x = rng.normal(size=(5, 1)) + 0.3 * rng.normal(size=(5, 5))
-    found = spread.variance_components(x, ("weights", "order"))
+    found = variance.variance_components(x, ("weights", "order"))
     assert found["order"].low == 0 <= found["order"].estimate < 0.1 < found["weights"].estimate
 
 
 def test_pooling_draws_is_what_the_ratio_compares_with(rng):
     """The slow version: every draw by itself, pooled into one t interval."""
     draws = rng.normal(size=(6, 49)) + rng.normal(size=(6, 1))
-    pooled = stats.mean_interval(draws.ravel())
-    honest = stats.mean_interval(draws.mean(axis=1))
-    got = spread.pooled_width_ratio(draws.mean(axis=1), draws.std(axis=1, ddof=1), 49)
+    pooled = intervals.mean_interval(draws.ravel())
+    honest = intervals.mean_interval(draws.mean(axis=1))
+    got = variance.pooled_width_ratio(draws.mean(axis=1), draws.std(axis=1, ddof=1), 49)
     assert got == pytest.approx((honest.high - honest.low) / (pooled.high - pooled.low))
 
 
 def test_rank_correlations_are_those_of_scipy(rng):
     x, y = rng.normal(size=(2, 5, 7))
     expected = [scipy_stats.kendalltau(a, b).statistic for a, b in zip(x, y, strict=True)]
-    np.testing.assert_allclose(stats.kendall(x, y), expected)
+    np.testing.assert_allclose(intervals.kendall(x, y), expected)
 
 
 @pytest.mark.parametrize(

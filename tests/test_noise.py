@@ -7,7 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from hplab.training import loop, noise
+from hplab.training import loop
+from hplab.training.measures import noise
 from hplab.trial import HplabError, Trial
 
 

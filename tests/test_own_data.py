@@ -8,7 +8,8 @@ import pytest
 import yaml
 from scipy import stats as scipy_stats
 
-from hplab.analysis import forms, ledger, published, shares, stats
+from hplab.analysis.claims import grammar, ledger, published
+from hplab.analysis.stats import intervals, proportions
 
 BOOK = ledger.load()
 FACTS = {
@@ -181,10 +182,10 @@ def _adaptive_ahead_of_sgd():
 
 
 def _different_winners():
-    cells = [(LOW, B64), (HIGH, B16)]
+    samples = [(LOW, B64), (HIGH, B16)]
     best = [
         max((ADAM, RMS, SGD), key=lambda o: zero(**o, **lr, **b)["val_acc"])["optimizer"]
-        for lr, b in cells
+        for lr, b in samples
     ]
     return len(set(best)) > 1
 
@@ -264,7 +265,8 @@ def _range(optimizer):
 
 def _width_ratios():
     ours = [
-        np.ptp([(m := stats.mean_interval(run["models"])).low, m.high]) / 2 for run in runs("002")
+        np.ptp([(m := intervals.mean_interval(run["models"])).low, m.high]) / 2
+        for run in runs("002")
     ]
     return np.array(ours) / [run["halfwidth"] for run in runs("002")]
 
@@ -309,7 +311,7 @@ def test_the_collapses_of_report_000_prove_nothing():
     counts = FACTS["000"]["facts"]["identical_loss_collapses"]
     table = [[k, n - k] for k, n in counts.values()]
     assert scipy_stats.fisher_exact(table).pvalue == pytest.approx(1.0)
-    share = shares.proportion_interval(*counts[16])
+    share = proportions.proportion_interval(*counts[16])
     assert (share.low, share.high) == (
         pytest.approx(0.019, abs=1e-3),
         pytest.approx(0.558, abs=1e-3),
@@ -347,9 +349,9 @@ def test_numbers_quoted_in_reasons_are_in_the_reference():
 
 
 def test_every_arm_is_made_of_names_that_trials_know():
-    from hplab.analysis import cells
+    from hplab.analysis.claims import samples
 
-    known = set(cells._HYPERPARAMETERS) | {"epochs"}
+    known = set(samples._HYPERPARAMETERS) | {"epochs"}
     for claim in BOOK:
-        for arm in forms.arms_of(claim.test):
+        for arm in grammar.arms_of(claim.test):
             assert set(arm) <= known, claim.id

@@ -3,7 +3,7 @@
 import nbformat
 import pytest
 
-from hplab.pages import pairing
+from hplab.pages.notebooks import pairing
 from hplab.trial import HplabError
 
 PAGE = """\

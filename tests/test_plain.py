@@ -4,7 +4,7 @@ import jupytext
 import nbformat
 import pytest
 
-from hplab.pages import pairing, plain, prose
+from hplab.pages.notebooks import pairing, plain, prose
 from hplab.trial import HplabError
 
 PAGE = """\

@@ -4,13 +4,14 @@ import pytest
 from torch import nn
 
 from hplab.sweeps import plan
-from hplab.training import data, loop, models
+from hplab.training import datasets, loop
+from hplab.training.networks import models
 from hplab.trial import Trial, grid
 
 SMALL = Trial(data="digits", model_args={"channels": [4], "hidden": 8}, epochs=3)
 LARGE = Trial(data="digits", model="mlp", model_args={"hidden": [900]}, epochs=3)
 
-DATA = {"digits": data.load("digits")}
+DATA = {"digits": datasets.load("digits")}
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3, 7])

@@ -3,9 +3,9 @@
 import planned
 import pytest
 
-from hplab.analysis import rerun
+from hplab.analysis.claims import rerun
 from hplab.sweeps import presets
-from hplab.training import data
+from hplab.training import datasets
 
 pytestmark = pytest.mark.xdist_group("planned")  # the studies' cells are run once a process
 
@@ -28,7 +28,7 @@ def test_what_a_page_looks_for_is_trained_by_the_study_it_names(preset):
 def test_every_trial_of_the_laptop_preset_is_committed():
     """So the book built from what is committed shows every figure; `make records-laptop WRITE=1`
     adds what is missing."""
-    store, digest = rerun.committed_store(), data.load("digits").digest
+    store, digest = rerun.committed_store(), datasets.load("digits").digest
     trials = planned.scaled("laptop")
     missing = [trial for trial in trials if store.summary(trial, digest) is None]
 

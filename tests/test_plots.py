@@ -21,10 +21,13 @@ from hypothesis import strategies as st
 from PIL import Image
 from synthetic_runs import make_curves, make_range_test, make_runs
 
-from hplab.analysis import bounded, stats
-from hplab.pages import figure as figure_module
-from hplab.pages import marks, plots, scales, summary, svg, words
-from hplab.pages.figure import Figure
+from hplab.analysis.stats import bounded, intervals
+from hplab.pages import labels as words
+from hplab.pages import plots
+from hplab.pages.figures import cells as summary
+from hplab.pages.figures import figure as figure_module
+from hplab.pages.figures import marks, scales, svg
+from hplab.pages.figures.figure import Figure
 from hplab.trial import HplabError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -719,7 +722,7 @@ def test_an_interval_never_passes_100_percent_and_the_caption_says_how():
     figure = plots.axis(high)
     cell = figure.data.iloc[0]
 
-    assert stats.mean_interval(high["val_acc"]).high > 1
+    assert intervals.mean_interval(high["val_acc"]).high > 1
     # Half-width 2.776 * 0.0179 / sqrt(5) = 0.0222; over 0.988 * 0.012 it is 1.874 in logits.
     assert tuple(cell[["low", "mean", "high"]]) == pytest.approx((0.9267, 0.988, 0.9981), abs=1e-4)
     assert "one interval that would pass 0 or 100 % is taken on the logit scale" in figure.caption
@@ -732,7 +735,7 @@ def test_an_interval_of_a_loss_stays_above_0_and_one_that_can_be_stays_as_it_is(
     assert "would pass 0 is taken on the log scale" in low.caption
 
     gap = plots.axis(five("acc_gap", [0.02, -0.01, 0.3, 0.1, 0.05]), y="acc_gap")
-    assert gap.data["low"].item() == stats.mean_interval([0.02, -0.01, 0.3, 0.1, 0.05]).low < 0
+    assert gap.data["low"].item() == intervals.mean_interval([0.02, -0.01, 0.3, 0.1, 0.05]).low < 0
     assert "scale" not in gap.caption
 
 
@@ -744,7 +747,7 @@ def test_a_loss_that_can_be_negative_keeps_its_interval():
 
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=9))
 def test_what_is_within_its_bounds_stays_and_what_is_not_comes_within(values):
-    found = stats.mean_interval(values)
+    found = intervals.mean_interval(values)
     shares, losses = bounded.within(found, 0, 1), bounded.within(found, 0)
 
     assert 0 <= shares.low <= shares.estimate <= shares.high <= 1
@@ -756,7 +759,7 @@ def test_what_is_within_its_bounds_stays_and_what_is_not_comes_within(values):
 
 
 def test_a_bent_interval_is_the_t_interval_to_first_order():
-    found = stats.Interval(0.9, 0.899, 0.901, 0.95, 5)
+    found = intervals.Interval(0.9, 0.899, 0.901, 0.95, 5)
     bent = bounded.within(dataclasses.replace(found, high=1.0 + 1e-9, low=0.8 - 1e-9), 0, 1)
     step = 0.1 / 0.09  # half-width over p (1 - p), the delta method's
 

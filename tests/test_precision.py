@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from hplab.sweeps import provenance
-from hplab.training import diagnostics, evaluation, layers, loop, measures, precision
+from hplab.training import evaluation, loop, precision
+from hplab.training.measures import diagnostics, layers
+from hplab.training.measures import registry as measures
 from hplab.training.sharpness import hessian
 from hplab.trial import PRECISIONS, Trial
 

@@ -5,7 +5,7 @@ import math
 import pandas as pd
 import pytest
 
-from hplab.analysis import rank
+from hplab.analysis.stats import rank
 
 
 def table(y):

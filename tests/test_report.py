@@ -15,9 +15,10 @@ import pandas as pd
 import pytest
 from synthetic_runs import make_runs
 
-from hplab.analysis import claims, stats
-from hplab.pages import report
-from hplab.pages.figure import table
+from hplab.analysis.claims import judging
+from hplab.analysis.stats import intervals
+from hplab.pages import cards
+from hplab.pages.figures.figure import table
 from hplab.sweeps.store import Store
 from hplab.trial import HplabError, Trial, grid
 
@@ -84,25 +85,25 @@ def displayed(monkeypatch):
     ],
 )
 def test_a_number_is_formatted_for_prose(value, fmt, text):
-    assert report.formatted(value, fmt) == text
+    assert cards.formatted(value, fmt) == text
 
 
 def test_an_interval_is_written_with_its_ends_and_n():
-    interval = stats.mean_interval([0.98, 0.985, 0.99])
+    interval = intervals.mean_interval([0.98, 0.985, 0.99])
 
     half = 100 * 4.302653 * 0.005 / math.sqrt(3)
     expected = f"98.50 % (95 % interval {98.5 - half:.2f} to {98.5 + half:.2f} %, n = 3 seeds)"
-    assert report.formatted(interval, "%") == expected
+    assert cards.formatted(interval, "%") == expected
 
 
 @pytest.mark.parametrize(("value", "fmt"), [([1], "%"), (0.5, "d"), (None, None)])
 def test_a_format_that_does_not_fit_is_refused(value, fmt):
     with pytest.raises(HplabError, match="glue: cannot format"):
-        report.formatted(value, fmt)
+        cards.formatted(value, fmt)
 
 
 def test_glue_keeps_the_text_for_the_page_and_shows_nothing(displayed):
-    report.glue("best", 0.044, ".4f")
+    cards.glue("best", 0.044, ".4f")
 
     ((bundle, metadata),) = displayed
     assert metadata["scrapbook"]["name"] == "best"
@@ -122,14 +123,14 @@ def test_glue_writes_what_myst_nb_writes(displayed, monkeypatch):
     monkeypatch.setattr(IPython.core.formatters, "format_display_data", formatter.format)
     monkeypatch.setattr(myst_nb.ext.glue, "ipy_display", IPython.display.display)
     myst_nb.glue("best", Text(), display=False)
-    report.glue("best", 0.9873, "%")
+    cards.glue("best", 0.9873, "%")
 
     theirs, ours = displayed
     assert ours == theirs
 
 
 def test_glued_text_is_escaped_and_its_units_do_not_wrap(displayed):
-    report.glue("a", f"{EVIL} 98.73 %")
+    cards.glue("a", f"{EVIL} 98.73 %")
 
     bundle = displayed[0][0]
     assert "<img" not in bundle["application/papermill.record/text/html"]
@@ -139,7 +140,7 @@ def test_glued_text_is_escaped_and_its_units_do_not_wrap(displayed):
 def test_without_myst_nb_name_and_value_are_printed(monkeypatch, capsys):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
 
-    report.glue("best", 0.9873, "%")
+    cards.glue("best", 0.9873, "%")
 
     assert capsys.readouterr().out == "best: 98.73 %\n"
 
@@ -148,7 +149,7 @@ def test_without_myst_nb_name_and_value_are_printed(monkeypatch, capsys):
 
 
 def test_results_have_a_row_a_setting_and_a_column_for_what_varied(runs):
-    rows = Cells(report.show(runs, "val_acc").html).rows
+    rows = Cells(cards.show(runs, "val_acc").html).rows
 
     assert rows[0] == ["learning rate", "validation accuracy (%)", "seeds", "diverged"]
     assert len(rows) == 1 + 9
@@ -159,7 +160,7 @@ def test_results_have_a_row_a_setting_and_a_column_for_what_varied(runs):
 
 
 def test_results_of_a_single_setting_need_no_hyperparameter_column():
-    rows = Cells(report.show(make_runs((1e-3,), 3, n_diverged=0)).html).rows
+    rows = Cells(cards.show(make_runs((1e-3,), 3, n_diverged=0)).html).rows
 
     assert rows[0][0] == "validation accuracy (%)"
     assert len(rows) == 2
@@ -167,10 +168,10 @@ def test_results_of_a_single_setting_need_no_hyperparameter_column():
 
 def test_an_unknown_metric_is_refused(runs):
     with pytest.raises(HplabError, match="unknown column 'val_accuracy'"):
-        report.show(runs, "val_accuracy")
+        cards.show(runs, "val_accuracy")
 
 
-@pytest.mark.parametrize("make", [report.show, report.cost, report.provenance])
+@pytest.mark.parametrize("make", [cards.show, cards.cost, cards.provenance])
 def test_an_empty_table_gives_a_note(runs, make):
     assert "none of these trials is recorded" in make(runs.iloc[:0]).text
 
@@ -194,7 +195,7 @@ def declared():
 
 
 def test_what_a_preset_changes_stands_beside_the_report(declared):
-    shown = report.preset_changes("laptop", declared)
+    shown = cards.preset_changes("laptop", declared)
 
     rows = Cells(shown.html).rows
     assert rows[0] == ["hyperparameter", "in the report", "here"]
@@ -203,7 +204,7 @@ def test_what_a_preset_changes_stands_beside_the_report(declared):
 
 
 def test_a_table_of_runs_knows_its_preset_and_how_many_seeds_it_has(runs, declared):
-    rows = Cells(report.preset_changes(runs[runs["seed"] < 4], declared).html).rows
+    rows = Cells(cards.preset_changes(runs[runs["seed"] < 4], declared).html).rows
 
     assert ["seeds", "1", "4"] in rows
 
@@ -211,21 +212,21 @@ def test_a_table_of_runs_knows_its_preset_and_how_many_seeds_it_has(runs, declar
 def test_rows_can_be_given_and_are_escaped():
     rows = [{"field": "data", "report": EVIL, "preset": "digits"}]
 
-    assert "img" not in Cells(report.preset_changes(rows).html).tags
+    assert "img" not in Cells(cards.preset_changes(rows).html).tags
 
 
 def test_a_preset_without_trials_is_refused(runs):
     with pytest.raises(HplabError, match="and the trials"):
-        report.preset_changes("laptop")
+        cards.preset_changes("laptop")
     with pytest.raises(HplabError, match="unknown preset 'lptop'"):
-        report.preset_changes("lptop", [])
+        cards.preset_changes("lptop", [])
 
 
 # --------------------------------------------------------------------------------------- cost
 
 
 def test_the_cost_card_counts_runs_settings_seeds_and_seconds(runs):
-    card = report.cost(runs)
+    card = cards.cost(runs)
 
     # Seed k trained 1.5 + 0.1 k seconds: 9 * (1.5 + ... + 1.9) = 76.5 in all, 1.7 in the middle.
     assert "runs: 45; settings: 9; different seeds: 5" in card.text
@@ -239,15 +240,15 @@ def test_the_cost_card_does_without_attributes_and_optional_columns():
     table = make_runs((1e-3,), 2, n_diverged=0)[["lr", "val_acc"]]
     table.attrs.clear()
 
-    assert report.cost(table).text == "runs: 2; settings: 1"
+    assert cards.cost(table).text == "runs: 2; settings: 1"
 
 
 def test_lanes_are_named_where_the_table_has_them(runs):
-    assert "lanes: 8" in report.cost(runs.assign(lanes=8)).text
+    assert "lanes: 8" in cards.cost(runs.assign(lanes=8)).text
 
 
 def test_the_cost_card_is_escaped(runs):
-    assert "<img" not in report.cost(runs.assign(device=EVIL)).html
+    assert "<img" not in cards.cost(runs.assign(device=EVIL)).html
 
 
 @pytest.mark.parametrize(
@@ -263,7 +264,7 @@ def test_the_cost_card_is_escaped(runs):
     ],
 )
 def test_durations_are_written_as_people_say_them(seconds, text):
-    assert report.duration(seconds) == text
+    assert cards.duration(seconds) == text
 
 
 # --------------------------------------------------------------------------------- provenance
@@ -292,7 +293,7 @@ def kept(tmp_path):
 def test_provenance_comes_from_the_store_and_is_escaped(runs, kept):
     name = kept.put_provenance(described())
 
-    shown = report.provenance(runs.assign(prov=name), store=kept)
+    shown = cards.provenance(runs.assign(prov=name), store=kept)
 
     page = Cells(shown.html)
     rows = {row[0]: row[1] for row in page.rows[1:]}
@@ -312,7 +313,7 @@ def test_what_differs_between_runs_is_shown_with_how_many_runs(runs, kept):
     ]
     prov = [names[0]] * 40 + [names[1]] * 5
 
-    text = report.provenance(runs.assign(prov=prov), store=kept).text
+    text = cards.provenance(runs.assign(prov=prov), store=kept).text
 
     assert "2026-01-02 (40 runs); 2026-02-03 (5 runs)" in text
     assert "ffffffffffff with changes (5 runs)" in text
@@ -322,22 +323,22 @@ def test_gpu_switches_are_told_of_gpu_runs_only(runs, kept):
     on_cpu = kept.put_provenance(described())
     on_gpu = kept.put_provenance(described(device={"type": "cuda", "name": "H100"}))
 
-    assert "TF32" not in report.provenance(runs.assign(prov=on_cpu), store=kept).text
-    gpu = Cells(report.provenance(runs.assign(prov=on_gpu), store=kept).html).rows
+    assert "TF32" not in cards.provenance(runs.assign(prov=on_cpu), store=kept).text
+    gpu = Cells(cards.provenance(runs.assign(prov=on_gpu), store=kept).html).rows
     assert ["TF32 in matrix products", "on"] in gpu
     assert ["CUDA", "13.0"] in gpu
 
 
 def test_runs_without_a_description_are_counted(runs, kept):
-    shown = report.provenance(runs.assign(prov="0" * 12), store=kept)
+    shown = cards.provenance(runs.assign(prov="0" * 12), store=kept)
     assert Cells(shown.html).rows[-1] == ["no description", "45 runs"]
 
-    nothing = report.provenance(runs.drop(columns="prov"), store=kept)
+    nothing = cards.provenance(runs.drop(columns="prov"), store=kept)
     assert "none recorded" in nothing.text
 
 
 def test_everything_shows_as_html_with_plain_text_beside(runs):
-    for shown in (report.show(runs), report.cost(runs)):
+    for shown in (cards.show(runs), cards.cost(runs)):
         bundle = shown._repr_mimebundle_()
         assert set(bundle) == {"text/html", "text/plain"}
         assert "<" not in bundle["text/plain"]
@@ -345,9 +346,9 @@ def test_everything_shows_as_html_with_plain_text_beside(runs):
 
 
 def test_claims_table_has_a_row_a_claim_and_counts_outcomes():
-    made = claims.verdicts(["S4-06", "S4-12", "S4-13", "S4-08"], make_runs().iloc[:0])
+    made = judging.verdicts(["S4-06", "S4-12", "S4-13", "S4-08"], make_runs().iloc[:0])
     made[0], made[3] = (dataclasses.replace(made[i], outcome="inconclusive") for i in (0, 3))
-    shown = report.claims_table(made)
+    shown = cards.claims_table(made)
     head, *rows = Cells(re.sub("</?span[^>]*>", "", shown.html)).rows
 
     assert head == ["claim", "what the report says", "its own data", "our re-run", "seeds"]
@@ -357,8 +358,8 @@ def test_claims_table_has_a_row_a_claim_and_counts_outcomes():
 
 
 def test_claims_without_runs_are_one_line_that_the_ledger_can_lead_to():
-    made = claims.verdicts(["S4-06", "S4-12"], make_runs().iloc[:0])
-    shown = report.claims_table(made)
+    made = judging.verdicts(["S4-06", "S4-12"], make_runs().iloc[:0])
+    shown = cards.claims_table(made)
 
     assert "<table" not in shown.html
     assert shown.html.count("<p ") == 2

@@ -7,9 +7,11 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from hplab.analysis import claims, forms, ledger, phrases, rerun
-from hplab.analysis.findings import Finding
-from hplab.pages import claims_text, facts, ledger_page, precision_page, report
+from hplab.analysis.claims import grammar, judging, ledger, phrases, rerun
+from hplab.analysis.claims.decisions import Finding
+from hplab.pages import cards
+from hplab.pages.tables import ledger as ledger_page
+from hplab.pages.tables import precision, status, terminal
 from hplab.sweeps import presets
 from hplab.sweeps import store as stores
 from hplab.trial import HplabError, Trial
@@ -186,13 +188,13 @@ def test_runs_in_bfloat16_leave_the_ledger_as_it_is(mnist):
 
 
 def test_each_number_format_is_judged_on_the_trials_that_both_have(both):
-    pairs = {plain.claim.id: (plain, mixed) for plain, mixed in precision_page.judged_twice(both)}
+    pairs = {plain.claim.id: (plain, mixed) for plain, mixed in precision.judged_twice(both)}
     plain, mixed = pairs["S4-08"]
     assert (plain.n, mixed.n) == (4, 4)
     assert plain.estimate == pytest.approx(1.0, abs=0.05)
     assert mixed.estimate == pytest.approx(-0.5)
     assert (plain.outcome, mixed.outcome) == ("supported", "contradicted")
-    assert "| supported | **contradicted** |" in precision_page.verdicts(both)
+    assert "| supported | **contradicted** |" in precision.verdicts(both)
 
 
 def test_accuracies_in_both_formats_are_compared_trial_by_trial(both):
@@ -203,15 +205,15 @@ def test_accuracies_in_both_formats_are_compared_trial_by_trial(both):
         for lr in (1e-3, 5e-4)
         for seed in range(4)
     ]
-    said = precision_page.accuracy(both)
+    said = precision.accuracy(both)
     assert said.startswith("On 8 trials recorded in both")
     assert phrases.number(sum(gaps) / 8, "pp") in said
 
 
 def test_without_a_pair_the_page_says_so(mnist, tmp_path):
     for store in (mnist, stores.Store(tmp_path / "none", tmp_path / "none-pending")):
-        assert precision_page.accuracy(store).startswith("No trial is recorded in both")
-        assert precision_page.verdicts(store).startswith("No trial is recorded in both")
+        assert precision.accuracy(store).startswith("No trial is recorded in both")
+        assert precision.verdicts(store).startswith("No trial is recorded in both")
 
 
 def test_a_committed_verdict_that_no_longer_follows_is_named(mnist, tmp_path):
@@ -242,14 +244,14 @@ def test_an_empty_store_has_no_verdicts(tmp_path):
 
 def test_verdicts_are_chosen_and_printed(mnist):
     found = rerun.verdicts(store=mnist)
-    chosen = claims_text.choose(found, report="004", study="learning-rate")
+    chosen = terminal.choose(found, report="004", study="learning-rate")
     assert len(chosen) == 18
-    text = claims_text.table(claims_text.choose(found, ["S4-08"]))
+    text = terminal.table(terminal.choose(found, ["S4-08"]))
     assert "1.00 pp (" in text
     assert text.endswith("1 claims: 1 supported")
-    assert json.loads(claims_text.as_json(chosen))[7]["claim"] == "S4-08"
+    assert json.loads(terminal.as_json(chosen))[7]["claim"] == "S4-08"
     with pytest.raises(HplabError, match="mean 'batch-size'"):
-        claims_text.choose(found, study="batchsize")
+        terminal.choose(found, study="batchsize")
 
 
 def test_the_pages_hold_every_claim_once(mnist):
@@ -258,7 +260,7 @@ def test_the_pages_hold_every_claim_once(mnist):
     for claim in ledger.load():
         assert page.count(f'<details class="hp-fold" id="{claim.id}"') == 1
     assert page.count("## ") == 7
-    pairs = [tables[f"original-{report}"]() for report in ("000", "001", "002", "004")]
+    pairs = [tables[f"original-{cards}"]() for cards in ("000", "001", "002", "004")]
     assert sum(text.count('<details class="hp-fold"') for text in pairs) == 125
     assert "0.11\u00a0pp" in pairs[3]  # report 004's own difference, beside our 1.00 pp
     assert "1.00\u00a0pp" in pairs[3]
@@ -268,8 +270,8 @@ def test_the_pages_hold_every_claim_once(mnist):
 
 
 def test_pages_find_their_tables_by_name(mnist):
-    tables = facts.tables([], mnist)
-    filled = facts.fill("% hplab: original-004\n\n% hplab: seeds-needed", tables, "a page")
+    tables = status.tables([], mnist)
+    filled = status.fill("% hplab: original-004\n\n% hplab: seeds-needed", tables, "a page")
     assert "S4-18" in filled
     assert "| 0.5 | 34 | 44 | 52 | 44 |" in filled
 
@@ -291,7 +293,7 @@ def test_a_claim_without_a_box_leads_to_its_row(tmp_path):
         for name, outcome in zip(IN_TABLE, ("missing", "inconclusive"), strict=True)
     ]
     notebook = tmp_path / "03-schedules.ipynb"
-    notebook.write_text(json.dumps({"html": report.claims_table(verdicts).html}))
+    notebook.write_text(json.dumps({"html": cards.claims_table(verdicts).html}))
     boxed = tmp_path / "06-kl-plateau.ipynb"
     boxed.write_text(json.dumps({"html": '<section id="claim-S0-23">'}))
     assert ledger_page.places([notebook, boxed]) == {
@@ -332,7 +334,7 @@ def test_short_runs_of_a_report_whose_arms_name_no_epochs_decide_nothing(tmp_pat
     made.put_provenance({"device": "cpu"})
     base = Trial("cifar10", "mlp", epochs=20_000, stop="loss_change", measure=("sharpness",))
     records = []
-    for number, arm in enumerate(forms.arms_of(ledger.load()["S2-02"].test)):
+    for number, arm in enumerate(grammar.arms_of(ledger.load()["S2-02"].test)):
         for seed in range(5):
             trial = base.replace(**{**arm, **short, "seed": seed})
             luck = 1e-3 * (seed - 2) * (1 + number % 3)
@@ -372,7 +374,7 @@ def test_an_identity_goes_before_longer_runs_whose_rounding_is_left_to_chance(mo
         Finding(outcome, "", "", sample, identical=outcome == "contradicted")
         for outcome in ("inconclusive", "contradicted")
     )
-    monkeypatch.setattr(claims, "decides", lambda found: True)
+    monkeypatch.setattr(judging, "decides", lambda found: True)
     claim, runs = ledger.load()["S0-36"], pd.DataFrame()
 
     assert rerun._deciding(claim, [(open_, runs), (same, runs)])[0] is same

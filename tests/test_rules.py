@@ -12,18 +12,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hplab.analysis import (
-    cells,
-    claims,
-    evidence,
-    forms,
-    ledger,
-    numbers,
-    orders,
-    quantities,
-    rules,
-    stats,
-)
+from hplab.analysis.claims import grammar, judging, ledger, quantities, samples
+from hplab.analysis.claims.kinds import registry as kinds
+from hplab.analysis.claims.kinds import stated
+from hplab.analysis.stats import evidence, intervals, orders
 from hplab.sweeps import runner
 from hplab.training.sharpness.average import _summary
 from hplab.trial import HplabError, Trial
@@ -34,18 +26,18 @@ N = 12
 
 def judged(test, runs, *, curves=None, **changes):
     """What a test of report 001 says about runs, without Holm's correction."""
-    test = forms.check({"common": {"epochs": 10}, **test}, "a test")
+    test = grammar.check({"common": {"epochs": 10}, **test}, "a test")
     options = {"primary": False, "min_seeds": 3, "seeds": 40, **changes}
     claim = dataclasses.replace(BOOK["S1-01"], test=test, **options)
     empty = pd.DataFrame({"key": [], "epoch": []})
-    return rules.evaluate(claim, runs, empty if curves is None else curves)
+    return kinds.evaluate(claim, runs, empty if curves is None else curves)
 
 
 def made(cells, *, n=N, noise=0.1, metric="val_loss", seed=0, **columns):
     """Rows for settings: a mapping from (name, value) pairs to the mean of one metric."""
     rng = np.random.default_rng(seed)
     rows = []
-    for setting, mean in cells.items():
+    for setting, mean in samples.items():
         options = dict(setting)
         for number in range(n):
             trial = Trial("cifar100", "mobilenet", "sgd", epochs=10, seed=number)
@@ -291,10 +283,10 @@ def test_an_interaction_is_the_difference_of_two_differences():
 
 
 def test_a_profile_compares_ranges_and_largest_drops():
-    cells = {
+    samples = {
         (("lr", lr), ("weight_decay", wd)): 0.0 for wd in (0.0, 1e-3) for lr in (0.1, 0.2, 0.4)
     }
-    runs = made(dict(zip(cells, (9.0, 5.0, 4.0, 6.0, 5.0, 4.0), strict=True)))
+    runs = made(dict(zip(samples, (9.0, 5.0, 4.0, 6.0, 5.0, 4.0), strict=True)))
     test = {
         "type": "profile",
         "quantity": "val_loss",
@@ -444,7 +436,7 @@ def test_how_many_pairs_of_directions_we_draw_does_not_change_the_width_ratio():
     pairs for one over 49 directions gave 2.0, 3.1 and 5.1 with 4, 16 and 64 pairs.
     """
     rng = np.random.default_rng(0)
-    claim = dataclasses.replace(BOOK["S2-19"], test=forms.check(COVERAGE, "a test"))
+    claim = dataclasses.replace(BOOK["S2-19"], test=grammar.check(COVERAGE, "a test"))
 
     def ratio(n_pairs):
         table = []
@@ -454,11 +446,11 @@ def test_how_many_pairs_of_directions_we_draw_does_not_change_the_width_ratio():
             found = _summary(place + pairs, 0.5)
             table.append({"sharpness": found.value, "sharpness_se": found.se})
             table[-1]["sharpness_direction_sd"] = found.direction_sd
-        return numbers._width_ratio(pd.DataFrame(table), claim.test, claim.alpha)
+        return stated._width_ratio(pd.DataFrame(table), claim.test, claim.alpha)
 
     def theirs():
         draws = 0.3 * rng.normal(size=(6, 1)) + rng.normal(size=(6, 49))
-        over, pooled = (stats.mean_interval(x) for x in (draws.mean(axis=1), draws.ravel()))
+        over, pooled = (intervals.mean_interval(x) for x in (draws.mean(axis=1), draws.ravel()))
         return (over.high - over.low) / (pooled.high - pooled.low)
 
     expected = np.mean([theirs() for _ in range(500)])
@@ -468,11 +460,11 @@ def test_how_many_pairs_of_directions_we_draw_does_not_change_the_width_ratio():
 
 
 def test_what_no_run_can_decide_is_said():
-    verdict = claims.verdict("S0-06", pd.DataFrame())
+    verdict = judging.verdict("S0-06", pd.DataFrame())
     assert verdict.outcome == "not-testable"
     assert "one laptop" in verdict.reason
     for claim_id in ("S0-02", "S0-05"):  # times on machines that others used
-        verdict = claims.verdict(claim_id, pd.DataFrame())
+        verdict = judging.verdict(claim_id, pd.DataFrame())
         assert verdict.outcome == "not-testable"
         assert "belongs to a machine" in verdict.reason
 
@@ -483,7 +475,7 @@ def test_every_claim_asks_for_what_some_run_records():
     sources = (Path(runner.__file__).parents[1] / "training").rglob("*.py")
     text = "".join(path.read_text(encoding="utf-8") for path in sources)
     for claim in BOOK:
-        columns, curves = forms.needs(claim.test)
+        columns, curves = grammar.needs(claim.test)
         for name in {*columns, *curves} - recorded:
             assert f'"{name}"' in text, (claim.id, name)
 
@@ -592,16 +584,16 @@ def test_a_mistake_in_a_test_is_named(change, words):
         del test["first"]
         words = "'first' is missing"
     with pytest.raises(HplabError, match=words):
-        forms.check(test, "claim X")
+        grammar.check(test, "claim X")
 
 
 def test_every_claim_says_what_it_needs():
     for claim in BOOK:
-        columns, curves = forms.needs(claim.test)
+        columns, curves = grammar.needs(claim.test)
         assert columns or curves or claim.test["type"] in ("none", "number"), claim.id
-        assert forms.arms_of(claim.test) or claim.test["type"] == "none", claim.id
-    assert forms.needs(BOOK["S0-26"].test) == ([], ["live_units"])
-    assert forms.needs(BOOK["S2-03"].test) == ([], ["sharpness_path", "train_loss"])
+        assert grammar.arms_of(claim.test) or claim.test["type"] == "none", claim.id
+    assert grammar.needs(BOOK["S0-26"].test) == ([], ["live_units"])
+    assert grammar.needs(BOOK["S2-03"].test) == ([], ["sharpness_path", "train_loss"])
 
 
 # ------------------------------------------------------------------------------- who may decide
@@ -618,10 +610,10 @@ def test_each_kind_is_decided_by_the_rule_whose_errors_are_counted():
         runs = made(by("lr", {0.1: 1.2, 0.2: 1.0, 0.4: 0.8}), n=6, noise=0.3, seed=seed)
         one, two, four_ = paired_values(runs, (0.1, 0.2, 0.4))
         trend = {**TESTS["trend"][0], "margin": {"value": 0.1, "unit": "nats"}}
-        cells = {"lr": [0.1, 0.2, 0.4]}
-        ranking = {**TESTS["lowest of three"][0], "cells": cells, "best": {"lr": 0.4}}
-        most = {**TESTS["most cells"][0], "cells": cells, "above": {"value": 1, "unit": "nats"}}
-        share = {"type": "components", "quantity": "val_loss", "cells": cells, "share": 0.5}
+        samples = {"lr": [0.1, 0.2, 0.4]}
+        ranking = {**TESTS["lowest of three"][0], "cells": samples, "best": {"lr": 0.4}}
+        most = {**TESTS["most cells"][0], "cells": samples, "above": {"value": 1, "unit": "nats"}}
+        share = {"type": "components", "quantity": "val_loss", "cells": samples, "share": 0.5}
         values = np.array([one, two, four_])
         expected = {
             "direction": (DIRECTION, evidence.beyond(one - two, margin=0.2)),
@@ -747,7 +739,7 @@ def test_too_few_that_learn_leave_a_claim_open():
 def test_a_bound_must_be_a_share():
     test = {"type": "proportion", "event": {"collapsed": 1}, "arm": A, "bound": {"exists": True}}
     with pytest.raises(HplabError, match="'exists' must be a share between 0 and 1, got True"):
-        forms.check({"common": {"epochs": 10}, **test}, "claim X")
+        grammar.check({"common": {"epochs": 10}, **test}, "claim X")
 
 
 def test_an_argument_that_an_optimizer_has_not_is_no_departure_from_the_report():
@@ -761,5 +753,5 @@ def test_an_argument_that_an_optimizer_has_not_is_no_departure_from_the_report()
         }
     )
 
-    assert cells._differs(table, report) == {}
-    assert "eps" in cells._differs(table.assign(eps=[np.nan, 0.1]), report)
+    assert samples._differs(table, report) == {}
+    assert "eps" in samples._differs(table.assign(eps=[np.nan, 0.1]), report)

@@ -19,7 +19,8 @@ import torch
 
 from hplab.sweeps import driver, executors, presets, runner
 from hplab.sweeps.store import Store
-from hplab.training import data, loop
+from hplab.training import datasets as data
+from hplab.training import loop
 from hplab.trial import HplabError, Trial, grid
 
 BASE = Trial(data="mnist", epochs=1)

@@ -6,17 +6,17 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from hplab.analysis import stats
-from hplab.pages import seeds_page
+from hplab.analysis.stats import intervals
+from hplab.pages.tables import seeds as seeds_page
 
 
 def judged(name, values, margin, unit, kind="direction"):
     """A verdict on one effect a seed, as the rules make it."""
     values = np.asarray(values, float)
-    interval = stats.mean_interval(np.log(values) if unit == "ratio" else values)
+    interval = intervals.mean_interval(np.log(values) if unit == "ratio" else values)
     if unit == "ratio":
         ends = (math.exp(getattr(interval, end)) for end in ("estimate", "low", "high"))
-        interval = stats.Interval(*ends, interval.level, interval.n)
+        interval = intervals.Interval(*ends, interval.level, interval.n)
     test = {"type": kind, "margin": {"value": margin, "unit": unit}}
     claim = SimpleNamespace(id=name, says=f"{name} > 0.", test=test)
     return SimpleNamespace(claim=claim, unit=unit, interval=interval, n=len(values))
@@ -49,7 +49,7 @@ def test_the_scatter_of_a_difference_is_its_standard_deviation():
 )
 def test_seeds_for_a_margin_that_is_a_ratio(name, low, high, margin, needed):
     verdict = judged(name, [1, 1.1, 1.2], margin, "ratio")
-    verdict.interval = stats.Interval(math.sqrt(low * high), low, high, 0.95, 3)
+    verdict.interval = intervals.Interval(math.sqrt(low * high), low, high, 0.95, 3)
     link, says, _, shown, so_far, seeds = cells(verdict)
     assert (shown, so_far, seeds) == (f"{margin:g} times", "3", str(needed))
     assert link == f'<a href="ledger.html#{name}">{name}</a>'

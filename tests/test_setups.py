@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 import torch
 
-from hplab.analysis import claims, ledger, setups
-from hplab.training import data, loop, models
+from hplab.analysis.claims import judging, ledger, setups
+from hplab.training import datasets, loop
+from hplab.training.networks import models
 from hplab.trial import HplabError, Trial
 
 BASE = Trial(data="mnist", model="cnn", optimizer="adam", batch_size=64, epochs=5)
@@ -50,7 +51,7 @@ def test_every_set_up_has_the_stated_hidden_units():
 @pytest.mark.parametrize("name", TRIED)
 def test_every_set_up_trains_in_lanes_as_it_does_alone(name):
     lanes = [t.replace(data="digits", n_train=128, epochs=1) for t in TRIED[name][::7]]
-    digits = data.load("digits")
+    digits = datasets.load("digits")
     network = models.build(lanes[0], (1, 8, 8), 10)
     together = loop.train_lanes(lanes, digits)
     alone = [loop.train(trial, digits) for trial in lanes]
@@ -165,8 +166,8 @@ NAMES = ("one convolution, 0 to 1", "no convolution, 0 to 1")
 def judged(own, made, curves, claim_id="S4-09"):
     """The verdict on our own runs, and what is left of it."""
     book = ledger.load()
-    found = claims.evaluate(book[claim_id], own, curves)
-    verdict = claims.Verdict(book[claim_id], found.outcome, "Because.", "re-run", finding=found)
+    found = judging.evaluate(book[claim_id], own, curves)
+    verdict = judging.Verdict(book[claim_id], found.outcome, "Because.", "re-run", finding=found)
     [left] = setups.robust([verdict], made, curves)
     return verdict, left
 
@@ -209,7 +210,7 @@ def test_if_no_set_up_fits_verdicts_are_about_our_network_and_say_so():
 def test_what_was_not_run_with_a_fitting_set_up_is_not_decided_by_it():
     made, curves = tables(**{NAMES[0]: 0})
     book = ledger.load()
-    verdict = claims.Verdict(book["S4-13"], "supported", "Because.", "re-run")
+    verdict = judging.Verdict(book["S4-13"], "supported", "Because.", "re-run")
     [left] = setups.robust([verdict], made, curves)
 
     assert left.outcome == "inconclusive"
@@ -219,7 +220,7 @@ def test_what_was_not_run_with_a_fitting_set_up_is_not_decided_by_it():
 def test_verdicts_of_other_reports_and_before_any_set_up_is_run_pass_through():
     own, curves = made_up(seed=50)
     before, after = judged(own, {}, curves)
-    other = claims.Verdict(ledger.load()["S1-08"], "supported", "Because.", "re-run")
+    other = judging.Verdict(ledger.load()["S1-08"], "supported", "Because.", "re-run")
 
     assert after == before
     assert list(setups.robust([other], {}, curves)) == [other]

@@ -12,7 +12,7 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 from torch import nn
 
 from hplab.training import sharpness as sh
-from hplab.training.models import StandardizedLogits
+from hplab.training.networks.models import StandardizedLogits
 from hplab.training.sharpness import factored
 from hplab.trial import HplabError
 

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from hplab.pages import sharpness_plots as plots
-from hplab.pages.figure import Figure
+from hplab.pages.figures import sharpness as plots
+from hplab.pages.figures.figure import Figure
 from hplab.trial import HplabError
 
 

@@ -7,7 +7,7 @@ import pytest
 import tiny_book
 import yaml
 
-from hplab.pages import site
+from hplab.pages.site import build as site
 from hplab.trial import HplabError
 
 STYLE = (site.CHECKOUT / "book" / "_static" / "hplab.css").read_text(encoding="utf-8")

@@ -8,8 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from hplab.training import data, loop, models, stack
-from hplab.training.dropout import LaneDropout
+from hplab.training import datasets, loop
+from hplab.training.networks import lanes as stack
+from hplab.training.networks import models
+from hplab.training.networks.dropout import LaneDropout
 from hplab.trial import ACTIVATIONS, LOSSES, OPTIMIZERS, SCHEDULES, HplabError, Trial
 
 pytestmark = pytest.mark.usefixtures("images_in_default_dtype")
@@ -141,14 +143,14 @@ def test_stacked_equals_single_in_float32_for_sixty_steps(model, optimizer):
     base = base.replace(n_train=960, measure=("steps",))
     lanes = [base.replace(lr=lr, seed=seed) for lr, seed in ((1e-2, 0), (1e-3, 0), (1e-3, 5))]
 
-    assert furthest(lanes, data.load("digits")) < 1e-5
+    assert furthest(lanes, datasets.load("digits")) < 1e-5
 
 
 @pytest.mark.parametrize(("optimizer", "arguments"), [("sgd", {}), ("adam", {"eps": 1e-4})])
 def test_the_network_of_report_004_in_float32_for_sixty_steps(optimizer, arguments):
     """With its own eps of 1e-8, Adam blows gradients that are nothing but rounding up to full
     steps, and any two orders of summation drift apart: by 6e-6 on MNIST, by 1e-3 here."""
-    digits = data.load("digits")
+    digits = datasets.load("digits")
     large = [
         nn.functional.interpolate(images.float(), size=28, mode="bilinear").to(torch.uint8)
         for images in (digits.images[:640], digits.test_images[:20])

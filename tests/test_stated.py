@@ -9,9 +9,11 @@ import pytest
 import torch
 import yaml
 
-from hplab.analysis import ledger
+from hplab.analysis.claims import ledger
 from hplab.sweeps import presets
-from hplab.training import data, folders, models
+from hplab.training import datasets
+from hplab.training.datasets import photos as folders
+from hplab.training.networks import models
 from hplab.trial import Trial
 
 BOOK = Path(__file__).parents[1] / "book"
@@ -29,9 +31,9 @@ DINOSAURS = Trial(
     reason="needs the photos of report 000",
 )
 def test_near_copies_of_the_photos_are_as_many_as_study_6_says():
-    photos = data.load("dinosaurs")
+    photos = datasets.load("dinosaurs")
     groups = photos.groups.numpy()
-    split = data.split(photos, split="kfold", split_args={}, fold=1)
+    split = datasets.split(photos, split="kfold", split_args={}, fold=1)
     shared = np.isin(groups[split.val_index], groups[split.train_index])
 
     assert (len(groups), in_a_group(groups)) == (2447, 678)
@@ -44,7 +46,7 @@ def test_near_copies_of_the_photos_are_as_many_as_study_6_says():
     reason="needs the images of report 001",
 )
 def test_the_pixels_of_report_001_are_scaled_as_ours():
-    images = data.load("cifar100")
+    images = datasets.load("cifar100")
     facts = reference("001")["facts"]
 
     assert np.round(images.mean, 4).tolist() == facts["pixel_mean"]
@@ -89,7 +91,7 @@ def in_a_group(groups):
 
 def live_before_training(trial):
     """Return how many units of the last hidden layer answer to some digit, with new weights."""
-    digits = data.load("digits")
+    digits = datasets.load("digits")
     images = digits.images.float()
     network = models.build(trial, (1, 8, 8), 10)
     last = [module for module in network.modules() if isinstance(module, torch.nn.Linear)][-1]

@@ -5,8 +5,8 @@ import json
 import pytest
 from tiny_book import FIGURE, code_cell, shown
 
-from hplab.pages import study_pages
-from hplab.pages.figure import Html, nothing_recorded, with_still
+from hplab.pages.figures.figure import Html, nothing_recorded, with_still
+from hplab.pages.site import study_pages
 
 DRAWS = 'hp.plots.axis(runs, x="lr", y="val_acc")'
 PNG = "iVBORw0KGgo="

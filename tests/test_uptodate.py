@@ -6,7 +6,7 @@ import pytest
 from test_execute import GOOD, PARAMETERS, page
 from test_store import make_record
 
-from hplab.pages import execute, pairing, uptodate
+from hplab.pages.notebooks import execute, pairing, uptodate
 from hplab.sweeps.store import default_store
 
 SMOKE = {"preset": "smoke"}
@@ -64,7 +64,11 @@ def test_the_code_and_the_ledger_count(digest, tmp_path, monkeypatch):
     monkeypatch.setattr(uptodate, "CHECKOUT", clone)
 
     assert digest() == before
-    for name in ("hplab/pages/curves.py", "hplab/pages/hplab.mplstyle", "book/claims.yaml"):
+    for name in (
+        "hplab/pages/figures/learning_curves.py",
+        "hplab/pages/figures/hplab.mplstyle",
+        "book/claims.yaml",
+    ):
         with (clone / name).open("a") as file:
             file.write("\n# changed\n")
         assert digest() != before, name

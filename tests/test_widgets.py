@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from synthetic_runs import make_runs
 
-from hplab.pages import widgets
+from hplab.pages.figures import explorer as widgets
 from hplab.trial import HplabError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -168,7 +168,7 @@ def test_a_notebook_run_by_papermill_saves_no_widget_state(tmp_path):
     import nbformat
 
     code = "import sys; sys.path.insert(0, 'tests')\nfrom synthetic_runs import make_runs\n"
-    code += "from hplab.pages.widgets import explore\nexplore(make_runs((1e-3, 1e-2), 2))"
+    code += "from hplab.pages.figures.explorer import explore\nexplore(make_runs((1e-3, 1e-2), 2))"
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
     nbformat.write(notebook, tmp_path / "a.ipynb")

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from hplab.pages import site
+from hplab.pages.site import build as site
 from hplab.sweeps.store import Store
 
 FIGURE = (

@@ -17,15 +17,16 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
-from hplab.pages import captions, marks, scales, summary, svg, words
-from hplab.pages.curves import learning_curves
-from hplab.pages.diagnoses import confusion, shares
-from hplab.pages.figure import Figure, Html, nothing_recorded
-from hplab.pages.forest import compare
-from hplab.pages.heatmap import heatmap
-from hplab.pages.inside import layers, schedules
-from hplab.pages.range_test import lr_find
-from hplab.pages.sharpness_plots import descent, published_sharpness, stability
+from hplab.pages import labels
+from hplab.pages.figures import captions, cells, marks, scales, svg
+from hplab.pages.figures.compare import compare
+from hplab.pages.figures.confusion import confusion, shares
+from hplab.pages.figures.figure import Figure, Html, nothing_recorded
+from hplab.pages.figures.heatmap import heatmap
+from hplab.pages.figures.layers import layers, schedules
+from hplab.pages.figures.learning_curves import learning_curves
+from hplab.pages.figures.lr_find import lr_find
+from hplab.pages.figures.sharpness import descent, published_sharpness, stability
 from hplab.trial import HplabError
 
 __all__ = [
@@ -82,15 +83,15 @@ def axis(
     """
     if runs.empty:
         return nothing_recorded()
-    summary.require(runs, x, y, by, what="plots.axis")
+    cells.require(runs, x, y, by, what="plots.axis")
     keys = [x] if by is None else [by, x]
-    others = summary.mixed(runs, keys)
-    table = summary.cells(runs, y, keys)
+    others = cells.mixed(runs, keys)
+    table = cells.cells(runs, y, keys)
     if not table[["n", "n_diverged"]].to_numpy().any():
-        ran = words.count(len(runs), "recorded run")
-        return nothing_recorded(f"of {ran}, none has a value of {words.quantity(y)}")
-    scale = scales.Scale(x, summary.levels(runs[x]), log)
-    top = None if others else summary.best(table, y)
+        ran = labels.count(len(runs), "recorded run")
+        return nothing_recorded(f"of {ran}, none has a value of {labels.quantity(y)}")
+    scale = scales.Scale(x, cells.levels(runs[x]), log)
+    top = None if others else cells.best(table, y)
     limits = ylim or _limits(table, y, log_y, with_intervals=not others)
     flags = [] if others else _edges(table, x, y, by, scale.tested)
 
@@ -98,16 +99,16 @@ def axis(
         ax = fig.add_subplot()
         scale.apply(ax)
         scales.vertical(ax, limits, log=log_y)
-        ax.set_ylabel(words.label(y, _loss(runs)))
+        ax.set_ylabel(labels.label(y, _loss(runs)))
         _groups(ax, table, (x, y, by), scale, seeds=seeds, means=not others)
         if top is not None:
             _ring(ax, table, top, (x, y, by), scale, seeds=seeds)
         for side in dict.fromkeys(side for _, side in flags):
             marks.edge_flag(ax, side, "best at the edge of the grid")
         if by is not None:
-            entries = [words.setting(level) for level in summary.levels(runs[by])]
+            entries = [labels.setting(level) for level in cells.levels(runs[by])]
             keyed = [(t, marks.key(marks.look(i))) for i, t in enumerate(entries)]
-            marks.legend(fig, words.quantity(by), keyed)
+            marks.legend(fig, labels.quantity(by), keyed)
 
     clauses = captions.axis(
         table, (x, y, by), top, flags, others, seeds=seeds, outside=_outside(table, y, ylim)
@@ -145,27 +146,27 @@ def isolation(
     if runs.empty:
         return nothing_recorded()
     over = [over] if isinstance(over, str) else list(over)
-    summary.require(runs, x, y, *over, what="plots.isolation")
+    cells.require(runs, x, y, *over, what="plots.isolation")
     _check_isolation(runs, x, y, over)
-    table = summary.cells(runs, y, [x, *over])
+    table = cells.cells(runs, y, [x, *over])
     table["chosen"] = False
-    groups = [table[summary.select(table, x, level)] for level in summary.levels(runs[x])]
-    picks = [summary.best(group, y) for group in groups]
+    groups = [table[cells.select(table, x, level)] for level in cells.levels(runs[x])]
+    picks = [cells.best(group, y) for group in groups]
     table.loc[[pick for pick in picks if pick is not None], "chosen"] = True
     chosen = table[table["chosen"]]
-    scale = scales.Scale(x, summary.levels(runs[x]), log)
+    scale = scales.Scale(x, cells.levels(runs[x]), log)
     limits = _limits(chosen, y, log_y, with_intervals=True)
-    top = summary.best(chosen, y)
-    side = None if top is None else summary.edge(scale.tested, chosen.loc[top, x])
+    top = cells.best(chosen, y)
+    side = None if top is None else cells.edge(scale.tested, chosen.loc[top, x])
     lost = [int(group["n_diverged"].sum()) for group in groups]
 
     def draw(fig: Canvas) -> None:
         ax = fig.add_subplot()
         scale.apply(ax)
         scales.vertical(ax, limits, log=log_y)
-        ax.set_ylabel(words.label(y, _loss(runs)))
+        ax.set_ylabel(labels.label(y, _loss(runs)))
         for _, cell in table[~table["chosen"] & table["mean"].notna()].iterrows():
-            _dash(ax, scale.at(cell[x]), cell["mean"] * words.scale(y))
+            _dash(ax, scale.at(cell[x]), cell["mean"] * labels.scale(y))
         _groups(ax, chosen, (x, y, None), scale, seeds=True, means=True, crossed=False)
         for level, n_lost in zip(scale.tested, lost, strict=True):
             if n_lost:
@@ -183,9 +184,9 @@ def isolation(
 def _check_isolation(runs: pd.DataFrame, x: str, y: str, over: Sequence[str]) -> None:
     if not over:
         raise HplabError("plots.isolation: `over` is empty; name what was tuned")
-    if words.better(y) == 0:
+    if labels.better(y) == 0:
         raise HplabError(f"plots.isolation: no side of {y!r} is better; use an accuracy or a loss")
-    if others := summary.mixed(runs, [x, *over]):
+    if others := cells.mixed(runs, [x, *over]):
         raise HplabError(
             f"plots.isolation: {', '.join(others)} also varies at the same {x} and "
             f"{', '.join(over)}; add it to `over` or keep one value of it"
@@ -222,7 +223,7 @@ def _loss(runs: pd.DataFrame) -> str:
 
 
 def _limits(table: pd.DataFrame, y: str, log: bool, *, with_intervals: bool) -> tuple[float, float]:
-    factor = words.scale(y)
+    factor = labels.scale(y)
     values = [value * factor for cell in table["values"] for value in cell]
     ends = [*(table["low"] * factor), *(table["high"] * factor)] if with_intervals else []
     limits = scales.frame(values, ends, log=log)
@@ -247,14 +248,14 @@ def _groups(
 ) -> None:
     """Draw every group of cells: dots, means with intervals, the line through them, crosses."""
     x, y, by = names
-    groups = [table] if by is None else [part for _, part in summary.parts(table, by)]
+    groups = [table] if by is None else [part for _, part in cells.parts(table, by)]
     every = marks.every(table["values"])
     for i, group in enumerate(groups):
         style = marks.look(i)
         right = _shift(i, len(groups), scale)
         beside = right + _beside(len(groups), scale) * seeds
         places = [scale.at(level) for level in group[x]]
-        shown = group[["mean", "low", "high"]] * words.scale(y)
+        shown = group[["mean", "low", "high"]] * labels.scale(y)
         if means and scale.kind != "names":
             marks.joined(ax, places, list(shown["mean"]), style, beside)
         for place, (_, cell), (_, values) in zip(
@@ -262,7 +263,7 @@ def _groups(
         ):
             if seeds or not means:
                 kept = marks.thinned(cell["values"], every)
-                marks.dots(ax, place, [v * words.scale(y) for v in kept], style, right)
+                marks.dots(ax, place, [v * labels.scale(y) for v in kept], style, right)
             if means and math.isfinite(values["mean"]):
                 marks.mean(ax, place, dict(values), style, beside)
                 if values["mean"] <= 0 and ax.get_yscale() == "log":
@@ -276,7 +277,7 @@ def _groups(
 def _cross(
     ax: Axes, place: float, lost: int, of: int | None, colour: str, y: str, right: float
 ) -> None:
-    marks.crosses(ax, place, lost, of, colour, top=words.better(y) <= 0, right=right)
+    marks.crosses(ax, place, lost, of, colour, top=labels.better(y) <= 0, right=right)
 
 
 def _dash(ax: Axes, place: float, mean: float) -> None:
@@ -304,10 +305,10 @@ def _ring(
     seeds: bool,
 ) -> None:
     x, y, by = names
-    groups = [table] if by is None else [part for _, part in summary.parts(table, by)]
+    groups = [table] if by is None else [part for _, part in cells.parts(table, by)]
     i = next(n for n, group in enumerate(groups) if top in group.index)
     right = _shift(i, len(groups), scale) + _beside(len(groups), scale) * seeds
-    marks.ring(ax, scale.at(table.loc[top, x]), table.loc[top, "mean"] * words.scale(y), right)
+    marks.ring(ax, scale.at(table.loc[top, x]), table.loc[top, "mean"] * labels.scale(y), right)
 
 
 def _edges(
@@ -315,9 +316,9 @@ def _edges(
 ) -> list[tuple[Any, str]]:
     """Groups whose best mean belongs to the first or last value tested, and which of the two."""
     flags = []
-    for level, group in [(None, table)] if by is None else summary.parts(table, by):
-        top = summary.best(group, y)
-        side = None if top is None else summary.edge(summary.levels(group[x]), group.loc[top, x])
+    for level, group in [(None, table)] if by is None else cells.parts(table, by):
+        top = cells.best(group, y)
+        side = None if top is None else cells.edge(cells.levels(group[x]), group.loc[top, x])
         if side:
             flags.append((level, side))
     return flags
@@ -327,5 +328,5 @@ def _outside(table: pd.DataFrame, y: str, ylim: tuple[float, float] | None) -> i
     """How many runs lie outside the limits that the caller chose."""
     if ylim is None:
         return 0
-    values = np.array([value for cell in table["values"] for value in cell]) * words.scale(y)
+    values = np.array([value for cell in table["values"] for value in cell]) * labels.scale(y)
     return int(((values < ylim[0]) | (values > ylim[1])).sum())

@@ -20,7 +20,8 @@ import torch
 
 from hplab.sweeps import executors, plan, progress, provenance, records
 from hplab.sweeps import store as stores
-from hplab.training import data, loop
+from hplab.training import datasets as data
+from hplab.training import loop
 from hplab.trial import TASK, TASK_VERSION, HplabError, Trial, canonical
 
 # Below this much work for one core in all, starting worker processes costs more than it saves.

@@ -9,7 +9,9 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
-from hplab.training import data, loop, models
+from hplab.training import datasets as data
+from hplab.training import loop
+from hplab.training.networks import models
 from hplab.trial import Trial
 
 # Lanes of one stack, by the parameters of one network. On a processor, stacking pays while a step

@@ -19,7 +19,9 @@ import pandas as pd
 
 from hplab.sweeps import driver, executors, presets
 from hplab.sweeps import store as stores
-from hplab.training import data, diagnostics, loop
+from hplab.training import datasets as data
+from hplab.training import loop
+from hplab.training.measures import diagnostics
 from hplab.trial import TASK, TASK_VERSION, Stopped, Trial
 
 FINAL = ("val_acc", "val_loss", "train_acc", "train_loss")
@@ -71,7 +73,7 @@ def run(
     scaled = [size.scale(trial) for trial in declared]
     datasets = {name: data.load(name) for name in sorted({t.data for t in scaled})}
     digests = {name: dataset.digest for name, dataset in datasets.items()}
-    if noted := os.environ.get("HPLAB_NEEDED"):  # see hplab.pages.uptodate
+    if noted := os.environ.get("HPLAB_NEEDED"):  # see hplab.pages.notebooks.uptodate
         with open(noted, "a", encoding="utf-8") as file:
             file.writelines(f"{trial.key(digests[trial.data])}\n" for trial in scaled)
     found = [store.summary(trial, digests[trial.data]) for trial in scaled]
@@ -221,7 +223,7 @@ def layers(runs: pd.DataFrame, *, store: stores.Store | None = None) -> pd.DataF
 
     Returns:
         One row a trial and layer: the columns of `runs`, "layer" counted from 1 at the images, and
-        "signal", "gradient" and "dead" (see `hplab.training.layers.Profile`), each followed by
+        "signal", "gradient" and "dead" (see `training.measures.layers.Profile`), each followed by
         "_start" (before the first step) or "_end".
     """
     table = _long(runs, store, LAYERS, "layer")

@@ -23,7 +23,7 @@ import torch
 
 from hplab.sweeps import driver, executors
 from hplab.sweeps import store as stores
-from hplab.training import data
+from hplab.training import datasets as data
 from hplab.trial import HplabError, Trial, canonical
 
 SPARE_S = 20.0  # between the last result and the limit: to write, pack and copy

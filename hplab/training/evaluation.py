@@ -7,7 +7,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from hplab.training import diagnostics, losses, precision, stack
+from hplab.training import losses, precision
+from hplab.training.measures import diagnostics
+from hplab.training.networks import lanes
 
 EVAL_BATCH = 100  # enough to fill a core; the activations of more do not stay in its cache
 CARD_VALUES = 2**26  # input values of all lanes in one batch on a graphics card: 0.3 GB of them
@@ -15,7 +17,7 @@ CARD_VALUES = 2**26  # input values of all lanes in one batch on a graphics card
 
 @torch.inference_mode()
 def evaluate(
-    network: stack.Single | stack.Stack,
+    network: lanes.Single | lanes.Stack,
     loss: losses.LossFunction,
     prepare: Callable[[Tensor], Tensor],
     images: Tensor,

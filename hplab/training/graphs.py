@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from hplab.training.dropout import LaneDropout
+from hplab.training.networks.dropout import LaneDropout
 
 WARM_UP = 3  # updates made the ordinary way, so that libraries and optimizer state are set up
 # Optimizers whose every number lives on the device when asked for: what a graph needs.

@@ -15,20 +15,19 @@ from torch import Tensor, nn
 
 from hplab.training import (
     batches,
-    data,
-    diagnostics,
+    datasets,
     evaluation,
     graphs,
-    layouts,
     losses,
-    measures,
-    models,
     optim,
     precision,
     schedules,
-    stack,
     stopping,
 )
+from hplab.training.measures import diagnostics
+from hplab.training.measures import registry as measures
+from hplab.training.networks import lanes as stack
+from hplab.training.networks import layouts, models
 from hplab.trial import HplabError, Trial
 
 BY_STEP = ("step_", "probe_", "confusion")  # curves that are not one value an epoch
@@ -74,7 +73,7 @@ class Outcome:
 LANE_FIELDS = ("seed", "seeds", "lr", "weight_decay", "optimizer_args", "schedule", "schedule_args")
 
 
-def train(trial: Trial, dataset: data.Dataset | None = None, *, device: str = "cpu") -> Outcome:
+def train(trial: Trial, dataset: datasets.Dataset | None = None, *, device: str = "cpu") -> Outcome:
     """Train one trial.
 
     The result depends on the trial and the data alone; on the CPU, also on the number of threads
@@ -92,7 +91,7 @@ def train(trial: Trial, dataset: data.Dataset | None = None, *, device: str = "c
 
 
 def train_lanes(
-    trials: Sequence[Trial], dataset: data.Dataset | None = None, *, device: str = "cpu"
+    trials: Sequence[Trial], dataset: datasets.Dataset | None = None, *, device: str = "cpu"
 ) -> list[Outcome]:
     """Train trials that differ in `LANE_FIELDS` only, side by side.
 
@@ -113,7 +112,7 @@ def train_lanes(
     first = trials[0]
     if len({stack_key(trial) for trial in trials}) > 1:
         raise HplabError(f"trials of one stack may differ in {', '.join(LANE_FIELDS)} only")
-    dataset = dataset or data.load(first.data)
+    dataset = dataset or datasets.load(first.data)
     order = sorted(range(len(trials)), key=lambda i: _setting(trials[i]))
     lanes = [trials[i] for i in order]
     shape, n_classes = tuple(dataset.images.shape[1:]), len(dataset.class_names)
@@ -170,13 +169,15 @@ class _Run:
     def __init__(
         self,
         lanes: list[Trial],
-        dataset: data.Dataset,
+        dataset: datasets.Dataset,
         network: stack.Single | stack.Stack,
         device: str,
     ) -> None:
         self.lanes, self.dataset, self.network = lanes, dataset, network
         first = self.trial = lanes[0]
-        split = data.split(dataset, split=first.split, split_args=first.split_args, fold=first.fold)
+        split = datasets.split(
+            dataset, split=first.split, split_args=first.split_args, fold=first.fold
+        )
         self.images = split.train_images.to(device)
         self.labels = split.train_labels.to(device)
         self.val_images, self.val_labels = split.val_images.to(device), split.val_labels.to(device)
@@ -191,7 +192,7 @@ class _Run:
         rates = torch.zeros(len(groups), dtype=torch.float32, device=device)
         self.rates = rates if self.capture else None
         self.optimizer = optim.build(groups, rates=self.rates)
-        self.prepare = data.normalizer(
+        self.prepare = datasets.normalizer(
             first.normalize, dataset.mean, dataset.std, self.images.shape[1], self.labels.device
         )
         self.step = 0

@@ -16,7 +16,7 @@ import pytest
 import yaml
 from doors_tree import PRESET, ROOT, copy_to, git
 
-from hplab.pages import pairing
+from hplab.pages.notebooks import pairing
 
 PYTHON = ROOT / ".venv-colab" / "bin" / "python"
 STUDIES = [page.stem for page in pairing.pages(ROOT / "book" / "studies")]

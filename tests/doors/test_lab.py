@@ -13,7 +13,7 @@ import urllib.request
 import pytest
 from doors_tree import PRESET, ROOT, copy_to, git
 
-from hplab.pages import pairing
+from hplab.pages.notebooks import pairing
 
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None

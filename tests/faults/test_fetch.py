@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from hplab.training import fetch as fetching
-from hplab.training.fetch import Remote, fetch, verify
+from hplab.training.datasets import fetch as fetching
+from hplab.training.datasets.fetch import Remote, fetch, verify
 from hplab.trial import HplabError
 
 CONTENT = random.Random(1).randbytes(300_000)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hplab.training import formats
+from hplab.training.datasets import readers
 from hplab.trial import HplabError
 
 WANTED = {"set/train.bin": 6000, "set/test.bin": 3000}
@@ -51,7 +51,7 @@ def test_wanted_members_are_read_and_all_others_ignored(tmp_path):
     others = [("../evil", b"x"), ("/abs/evil", b"x"), ("set/readme.html", b"x" * 5000)]
     path = write_tar(tmp_path / "a.tar.gz", [*others, *reversed(GOOD.items())])
 
-    found = formats.tar_members(path, WANTED)
+    found = readers.tar_members(path, WANTED)
 
     assert list(found) == list(WANTED)
     assert {name: bytes(content) for name, content in found.items()} == GOOD
@@ -76,7 +76,7 @@ def test_a_wanted_member_that_is_no_plain_file_is_refused(tmp_path, kind, name):
     path = write_tar(tmp_path / "a.tar.gz", list(GOOD.items()), kind=kind, of=name)
 
     with pytest.raises(HplabError, match=r"cannot read .*a\.tar\.gz: .*member 'set/"):
-        formats.tar_members(path, WANTED)
+        readers.tar_members(path, WANTED)
     assert [p.name for p in tmp_path.rglob("*")] == ["a.tar.gz"]
 
 
@@ -93,17 +93,17 @@ def test_a_wanted_member_that_is_no_plain_file_is_refused(tmp_path, kind, name):
 )
 def test_an_archive_that_is_not_as_promised_is_refused(tmp_path, members, says):
     with pytest.raises(HplabError, match=says):
-        formats.tar_members(write_tar(tmp_path / "a.tar.gz", members), WANTED)
+        readers.tar_members(write_tar(tmp_path / "a.tar.gz", members), WANTED)
 
 
 def test_a_bomb_is_refused_before_it_fills_the_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr(formats, "MAX_TAR_BYTES", 1 << 20)
+    monkeypatch.setattr(readers, "MAX_TAR_BYTES", 1 << 20)
     path = write_tar(tmp_path / "a.tar.gz", [("zeros", bytes(5 << 20)), *GOOD.items()])
 
     with pytest.raises(HplabError, match="holds more than the 1048576 bytes"):
-        formats.tar_members(path, WANTED)
+        readers.tar_members(path, WANTED)
     with pytest.raises(HplabError, match="holds more than the 1000 bytes"):
-        formats.gunzip(path, limit=1000)
+        readers.gunzip(path, limit=1000)
 
 
 @pytest.mark.timeout(10)
@@ -116,7 +116,7 @@ def test_an_impossible_member_size_cannot_hold_the_reader_up(tmp_path, kind, siz
     (tmp_path / "a.tar.gz").write_bytes(gzip.compress(header + bytes(2048)))
 
     with pytest.raises(HplabError):
-        formats.tar_members(tmp_path / "a.tar.gz", WANTED)
+        readers.tar_members(tmp_path / "a.tar.gz", WANTED)
 
 
 @pytest.mark.parametrize("content", [b"", b"not gzip", gzip.compress(BYTES)[:-9], pickle.dumps(1)])
@@ -124,14 +124,14 @@ def test_what_is_no_whole_gzip_file_is_refused(tmp_path, content):
     (tmp_path / "a.gz").write_bytes(content)
     if content:  # an empty file decompresses to nothing, which no reader of the content accepts
         with pytest.raises(HplabError, match="cannot read"):
-            formats.gunzip(tmp_path / "a.gz", limit=10_000)
+            readers.gunzip(tmp_path / "a.gz", limit=10_000)
     with pytest.raises(HplabError):
-        formats.tar_members(tmp_path / "a.gz", WANTED)
+        readers.tar_members(tmp_path / "a.gz", WANTED)
 
 
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(HplabError, match=r"cannot read .*nothing\.gz: .*No such file"):
-        formats.gunzip(tmp_path / "nothing.gz", limit=1)
+        readers.gunzip(tmp_path / "nothing.gz", limit=1)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -141,7 +141,7 @@ def test_a_missing_file_is_named(tmp_path):
 @pytest.mark.parametrize("shape", [(5, 4, 3), (7,), (1, 1)])
 def test_idx_gives_back_what_was_written(shape):
     array = np.arange(math.prod(shape), dtype=np.uint8).reshape(shape)
-    back = formats.parse_idx(formats.idx_bytes(array), n_dims=len(shape), where="x")
+    back = readers.parse_idx(readers.idx_bytes(array), n_dims=len(shape), where="x")
 
     assert np.array_equal(back, array)
     assert back.dtype == np.uint8
@@ -150,7 +150,7 @@ def test_idx_gives_back_what_was_written(shape):
 def test_idx_bytes_follow_the_published_format():
     array = np.array([[1, 2, 3]], np.uint8)
 
-    assert formats.idx_bytes(array).hex(" ") == "00 00 08 02 00 00 00 01 00 00 00 03 01 02 03"
+    assert readers.idx_bytes(array).hex(" ") == "00 00 08 02 00 00 00 01 00 00 00 03 01 02 03"
 
 
 @pytest.mark.parametrize(
@@ -158,9 +158,9 @@ def test_idx_bytes_follow_the_published_format():
     [
         b"",
         b"\0\0\x08\x01",
-        formats.idx_bytes(np.zeros((2, 3), np.uint8)),
-        formats.idx_bytes(np.zeros(3, np.uint8))[:-1],
-        formats.idx_bytes(np.zeros(3, np.uint8)) + b"\0",
+        readers.idx_bytes(np.zeros((2, 3), np.uint8)),
+        readers.idx_bytes(np.zeros(3, np.uint8))[:-1],
+        readers.idx_bytes(np.zeros(3, np.uint8)) + b"\0",
         b"\0\0\x0d\x01" + (1).to_bytes(4, "big") + b"\0",
         b"\0\0\x08\x01" + (0).to_bytes(4, "big"),
         b"\0\0\x08\x01" + (2**32 - 1).to_bytes(4, "big") + b"\0",
@@ -169,19 +169,19 @@ def test_idx_bytes_follow_the_published_format():
 )
 def test_idx_that_does_not_keep_its_promise_is_refused(content):
     with pytest.raises(HplabError, match="labels-idx1"):
-        formats.parse_idx(content, n_dims=1, where="labels-idx1")
+        readers.parse_idx(content, n_dims=1, where="labels-idx1")
 
 
 def test_idx_dimensions_never_overflow():
     """65536 * 65536 * 2**32 is 0 in 64-bit arithmetic, and so is what follows this header."""
     content = b"\0\0\x08\x03" + b"".join(n.to_bytes(4, "big") for n in (2**16, 2**16, 2**31))
     with pytest.raises(HplabError, match="0 values after the header"):
-        formats.parse_idx(content, n_dims=3, where="x")
+        readers.parse_idx(content, n_dims=3, where="x")
 
 
 def test_cifar_records_are_label_then_red_green_and_blue_planes():
     record = bytes([3, 9]) + bytes([10]) * 1024 + bytes([20]) * 1024 + bytes([30]) * 1024
-    images, labels = formats.parse_cifar(record * 2, n_label_bytes=2, where="x")
+    images, labels = readers.parse_cifar(record * 2, n_label_bytes=2, where="x")
 
     assert images.shape == (2, 3, 32, 32)
     assert images.mean((0, 2, 3)).tolist() == [10, 20, 30]
@@ -192,7 +192,7 @@ def test_cifar_gives_back_what_was_written():
     draw = np.random.default_rng(0)
     images = draw.integers(0, 256, (4, 3, 32, 32), np.uint8)
     labels = draw.integers(0, 10, 4, np.uint8)
-    back = formats.parse_cifar(formats.cifar_bytes(images, labels), n_label_bytes=1, where="x")
+    back = readers.parse_cifar(readers.cifar_bytes(images, labels), n_label_bytes=1, where="x")
 
     assert np.array_equal(back[0], images)
     assert np.array_equal(back[1], labels)
@@ -201,7 +201,7 @@ def test_cifar_gives_back_what_was_written():
 @pytest.mark.parametrize("n_bytes", [0, 1, 3072, 3074, 2 * 3073 - 1])
 def test_a_cifar_file_of_another_length_is_refused(n_bytes):
     with pytest.raises(HplabError, match=f"data_batch_1: {n_bytes} bytes"):
-        formats.parse_cifar(bytes(n_bytes), n_label_bytes=1, where="data_batch_1")
+        readers.parse_cifar(bytes(n_bytes), n_label_bytes=1, where="data_batch_1")
 
 
 # ---------------------------------------------------------------------------------------------
@@ -220,7 +220,7 @@ def arrays():
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
 def test_npz_reads_as_numpy_reads_it(tmp_path, save):
     save(tmp_path / "a.npz", extra=np.zeros(3), **arrays())
-    found = formats.read_npz(tmp_path / "a.npz", ("images", "labels"), ("names", "absent"))
+    found = readers.read_npz(tmp_path / "a.npz", ("images", "labels"), ("names", "absent"))
 
     with np.load(tmp_path / "a.npz", allow_pickle=False) as expected:
         assert set(found) == {"images", "labels", "names"}
@@ -248,7 +248,7 @@ def test_an_array_of_the_wrong_kind_is_refused(tmp_path, changed, says):
     np.savez(tmp_path / "a.npz", **content)
 
     with pytest.raises(HplabError, match=says) as caught:
-        formats.read_npz(tmp_path / "a.npz", ("images", "labels"))
+        readers.read_npz(tmp_path / "a.npz", ("images", "labels"))
     assert "\n" not in str(caught.value)
 
 
@@ -286,7 +286,7 @@ def test_a_forged_header_is_refused(tmp_path, member):
         archive.writestr("labels.npy", member)
 
     with pytest.raises(HplabError, match=r"a\.npz"):
-        formats.read_npz(tmp_path / "a.npz", ("labels",))
+        readers.read_npz(tmp_path / "a.npz", ("labels",))
 
 
 def test_an_array_that_appears_twice_is_refused(tmp_path):
@@ -296,15 +296,15 @@ def test_an_array_that_appears_twice_is_refused(tmp_path):
             archive.writestr("labels.npy", npy("|u1", (1,), b"b"))
 
     with pytest.raises(HplabError, match="twice"):
-        formats.read_npz(tmp_path / "a.npz", ("labels",))
+        readers.read_npz(tmp_path / "a.npz", ("labels",))
 
 
 def test_a_zip_bomb_is_refused_by_its_header(tmp_path, monkeypatch):
-    monkeypatch.setattr(formats, "MAX_ARRAY_BYTES", 1 << 20)
+    monkeypatch.setattr(readers, "MAX_ARRAY_BYTES", 1 << 20)
     np.savez_compressed(tmp_path / "a.npz", images=np.zeros(2 << 20, np.uint8))
 
     with pytest.raises(HplabError, match="too large"):
-        formats.read_npz(tmp_path / "a.npz", ("images",))
+        readers.read_npz(tmp_path / "a.npz", ("images",))
 
 
 # ---------------------------------------------------------------------------------------------
@@ -322,12 +322,12 @@ def test_a_pickled_payload_is_executed_nowhere(tmp_path):
 
     for path in (tmp_path / "object.npz", tmp_path / "raw.npz", file):
         with pytest.raises(HplabError):
-            formats.read_npz(path, ("images",))
+            readers.read_npz(path, ("images",))
     file.write_bytes(gzip.compress(payload))
     with pytest.raises(HplabError):
-        formats.tar_members(file, WANTED)
+        readers.tar_members(file, WANTED)
     with pytest.raises(HplabError):
-        formats.parse_idx(formats.gunzip(file, limit=9000), n_dims=1, where="x")
+        readers.parse_idx(readers.gunzip(file, limit=9000), n_dims=1, where="x")
     assert not marker.exists()
 
     pickle.loads(payload)  # the test of the test: this payload does work
@@ -373,11 +373,11 @@ def accepted(read, content, path):
 
 def test_of_mutated_idx_and_cifar_files_none_is_read_in_a_wrong_shape(tmp_path):
     """They carry no checksum, so other pixels can pass here; the SHA-256 refuses those."""
-    idx = formats.idx_bytes(np.random.default_rng(4).integers(0, 256, (9, 28, 28), np.uint8))
+    idx = readers.idx_bytes(np.random.default_rng(4).integers(0, 256, (9, 28, 28), np.uint8))
     refused = 0
     for bad in mutants(idx, 300, seed=5):
         array = accepted(
-            lambda path: formats.parse_idx(path.read_bytes(), n_dims=3, where="x"),
+            lambda path: readers.parse_idx(path.read_bytes(), n_dims=3, where="x"),
             bad,
             tmp_path / "x",
         )
@@ -386,7 +386,7 @@ def test_of_mutated_idx_and_cifar_files_none_is_read_in_a_wrong_shape(tmp_path):
     assert refused > 150
     for bad in mutants(bytes(3073 * 3), 100, seed=6):
         read = accepted(
-            lambda path: formats.parse_cifar(path.read_bytes(), n_label_bytes=1, where="x"),
+            lambda path: readers.parse_cifar(path.read_bytes(), n_label_bytes=1, where="x"),
             bad,
             tmp_path / "x",
         )
@@ -402,13 +402,13 @@ def test_mutated_archives_are_refused_or_read_unchanged(tmp_path):
     counts = {}
     for kind in ("plain", "packed"):
         for bad in mutants((tmp_path / f"{kind}.npz").read_bytes(), 300, seed=7):
-            read = accepted(lambda path: formats.read_npz(path, names), bad, tmp_path / "x")
+            read = accepted(lambda path: readers.read_npz(path, names), bad, tmp_path / "x")
             if read is not None:
                 assert {name: array.tobytes() for name, array in read.items()} == whole
             counts[kind] = counts.get(kind, 0) + (read is None)
     tar = write_tar(tmp_path / "a.tar.gz", list(GOOD.items())).read_bytes()
     for bad in mutants(tar, 300, seed=8):
-        read = accepted(lambda path: formats.tar_members(path, WANTED), bad, tmp_path / "x")
+        read = accepted(lambda path: readers.tar_members(path, WANTED), bad, tmp_path / "x")
         if read is not None:
             assert {name: bytes(content) for name, content in read.items()} == GOOD
         counts["tar"] = counts.get("tar", 0) + (read is None)
@@ -420,7 +420,7 @@ def test_mutated_tar_headers_never_give_a_member_of_another_size(tmp_path):
     tar = gzip.decompress(write_tar(tmp_path / "a.tar.gz", list(GOOD.items())).read_bytes())
     for bad in mutants(tar, 300, seed=9):
         read = accepted(
-            lambda path: formats.tar_members(path, WANTED),
+            lambda path: readers.tar_members(path, WANTED),
             gzip.compress(bad, 1),
             tmp_path / "x",
         )
@@ -430,6 +430,6 @@ def test_mutated_tar_headers_never_give_a_member_of_another_size(tmp_path):
 def test_reading_leaves_nothing_behind(tmp_path):
     path = write_tar(tmp_path / "a.tar.gz", list(GOOD.items()))
     before = set(Path(tmp_path).rglob("*"))
-    formats.tar_members(path, WANTED)
+    readers.tar_members(path, WANTED)
 
     assert set(Path(tmp_path).rglob("*")) == before

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hplab.pages import pairing
+from hplab.pages.notebooks import pairing
 
 ROOT = Path(__file__).resolve().parents[2]
 STUDIES = ROOT / "book" / "studies"

@@ -15,7 +15,7 @@ from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from hplab.training import precision
-from hplab.training.models import StandardizedLogits
+from hplab.training.networks.models import StandardizedLogits
 from hplab.trial import HplabError, unknown
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]

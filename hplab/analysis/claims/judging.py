@@ -1,0 +1,492 @@
+"""Verdicts: what our runs say about a report's claim, and why.
+
+`verdict("S4-06", runs)` is what a page calls. The claim's test, margin and rule come from the
+ledger (`ledger.py`), the decision from its kind (`kinds/`); here Holm's correction is made, with
+what looking before the end of the plan costs (`stats/sequential.py`), and the result is put on the
+page.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pandas as pd
+
+from hplab.analysis.claims import box, estimands, phrases
+from hplab.analysis.claims.decisions import Finding
+from hplab.analysis.claims.kinds import registry as kinds
+from hplab.analysis.claims.ledger import Claim, Ledger, load
+from hplab.analysis.claims.quantities import Curves, Missing
+from hplab.analysis.stats import intervals, sequential
+from hplab.analysis.stats.evidence import three_way
+from hplab.analysis.stats.intervals import INCONCLUSIVE, Interval
+from hplab.analysis.stats.sequential import Look
+from hplab.analysis.style import styled
+
+MISSING, UNTESTABLE = "missing", "not-testable"
+RERUN, SCALED, STAND_IN = "re-run", "scaled-down re-run", "stand-in"
+IN_MINIATURE = (SCALED, STAND_IN)
+PROBABLY = 0.8  # the chance of a verdict that counts as probable
+READABLE = 1e-3  # a look at a lower level has an interval too wide to say anything
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """What runs say about a claim; shows itself as a box in a notebook and as text elsewhere.
+
+    Attributes:
+        claim: The claim, with what the report's own data say.
+        outcome: "supported", "contradicted", "inconclusive", "missing" or "not-testable".
+        reason: Why, in sentences for readers.
+        kind: "re-run" (the report's own setting), "scaled-down re-run" (its data, less of it),
+            "stand-in" (other data) or "" when nothing could be evaluated.
+        preset: The preset of the runs, "" if not known.
+        data: The data set or sets of the runs.
+        finding: The numbers before Holm's correction; None when missing.
+        p_holm: The p value after Holm's correction, for primary claims; what looking before the end
+            of the plan costs is in it.
+        n_family: Primary claims in that correction.
+        look: Which look at the planned seeds this is, and at what level it decides; None for runs
+            that are no part of the plan.
+        more_seeds: How many more seeds would probably settle it, at the scatter seen so far; None
+            if it is settled, or the plan probably cannot settle it, or that is not known.
+        small: What smaller runs show, or why none could or do; None where nobody looked. It has no
+            part in the outcome.
+    """
+
+    claim: Claim
+    outcome: str
+    reason: str
+    kind: str = ""
+    preset: str = ""
+    data: str = ""
+    finding: Finding | None = None
+    p_holm: float | None = None
+    n_family: int = 0
+    look: Look | None = None
+    more_seeds: int | None = None
+    small: Verdict | None = None
+
+    @property
+    def interim(self) -> bool:
+        """Whether seeds of the plan are still to come."""
+        return bool(self.look and self.look.interim)
+
+    @property
+    def planned(self) -> int:
+        """Seeds of the plan."""
+        return self.claim.seeds
+
+    @property
+    def fraction(self) -> float | None:
+        """The share of the plan that is there (information fraction)."""
+        return self.look.fraction if self.look else None
+
+    @property
+    def adjusted_alpha(self) -> float | None:
+        """The two-sided level at which this look decides."""
+        return self.look.level if self.look else None
+
+    @property
+    def adjusted(self) -> Interval | None:
+        """The interval that goes with that level: it holds whenever somebody looks.
+
+        None where so little is spent that the interval would say nothing.
+        """
+        if self.look is None or self.finding is None or self.look.level < READABLE:
+            return None
+        return self.finding.at_level(1 - self.look.level)
+
+    @property
+    def miniature(self) -> str:
+        """What runs say that are not the report's size: the test's outcome, never a verdict.
+
+        It is that of the claim's test by itself at its level, without the corrections that a
+        verdict has to survive (for looks, and for the number of primary claims).
+        """
+        if self.finding is None or self.kind not in IN_MINIATURE:
+            return self.small.miniature if self.small else ""
+        return self.finding.face or self.finding.outcome
+
+    @property
+    def smaller(self) -> Verdict | None:
+        """Return the miniature: these runs, if they are none of the report's size, or `small`."""
+        return self if self.finding is not None and self.kind in IN_MINIATURE else self.small
+
+    @property
+    def shown_small(self) -> bool:
+        """Whether these runs are a miniature, which decides nothing and is shown as one."""
+        return self.outcome == MISSING and self.kind in IN_MINIATURE
+
+    @property
+    def runs_in_words(self) -> str:
+        """Data, length and seeds of the runs: "digits, 20 epochs, n = 5"; "" for none."""
+        if self.finding is None:
+            return ""
+        tables = self.finding.sample.rows
+        lengths = sorted({int(n) for rows in tables if "epochs" in rows for n in rows["epochs"]})
+        plural = "" if lengths == [1] else "s"
+        length = f"{' and '.join(map(str, lengths))} epoch{plural}" if lengths else ""
+        return ", ".join(filter(None, (self.data, length, f"n = {self.n}")))
+
+    @property
+    def interval(self) -> Interval | None:
+        """The deciding interval, in `unit`; None for claims of several parts."""
+        return self.finding.interval if self.finding else None
+
+    @property
+    def estimate(self) -> float | None:
+        """The effect, in `unit`."""
+        return self.interval.estimate if self.interval else None
+
+    @property
+    def unit(self) -> str:
+        """Unit of estimate and interval."""
+        return self.finding.unit if self.finding else ""
+
+    @property
+    def n(self) -> int:
+        """Seeds the verdict rests on."""
+        return self.finding.sample.n if self.finding else 0
+
+    @property
+    def p(self) -> float | None:
+        """p value of the deciding test, before Holm's correction."""
+        return self.finding.p if self.finding else None
+
+    @property
+    def label(self) -> str:
+        """What the runs are, beside the report's: "" only when there are none."""
+        where = f"on the {self.preset} preset" if self.preset else f"on {self.data}"
+        if self.kind == STAND_IN:
+            return f"{where}: a small stand-in, not a re-run of the report"
+        if self.kind == SCALED:
+            return f"{where}: a scaled-down re-run"
+        return f"{where}: a re-run at the report's setting" if self.kind else ""
+
+    def row(self) -> dict[str, Any]:
+        """Return the verdict as one row of a table."""
+        interval, adjusted = self.interval, self.adjusted
+        return {
+            "claim": self.claim.id,
+            "says": self.claim.says,
+            "own_data": self.claim.own_verdict,
+            "outcome": self.outcome,
+            "kind": self.kind,
+            "estimate": self.estimate,
+            "low": interval.low if interval else None,
+            "high": interval.high if interval else None,
+            "unit": self.unit,
+            "n": self.n,
+            "p": self.p,
+            "p_holm": self.p_holm,
+            "planned": self.planned,
+            "interim": self.interim,
+            "alpha": self.adjusted_alpha,
+            "adjusted_low": adjusted.low if adjusted else None,
+            "adjusted_high": adjusted.high if adjusted else None,
+            "more_seeds": self.more_seeds,
+            "miniature": self.miniature,
+            **self._small_row(),
+            "primary": self.claim.primary,
+            "reason": self.reason,
+        }
+
+    def _small_row(self) -> dict[str, Any]:
+        small = self.smaller
+        there = small is not None and bool(small.miniature)
+        return {
+            "miniature_preset": small.preset if there else "",
+            "miniature_runs": small.runs_in_words if there else "",
+            "miniature_estimate": small.estimate if there else None,
+        }
+
+    def __repr__(self) -> str:
+        label = f" ({self.label})" if self.label else ""
+        return (
+            f"{self.claim.id} {box.word(self)}{label}\n"
+            f"  Report {self.claim.report.id}: {self.claim.says}\n"
+            f"  {self.reason}\n"
+            f"  The report's own data: {box.own(self.claim)}"
+        )
+
+    def _repr_html_(self) -> str:
+        return box.box(self)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        return {"text/html": styled(box.box(self)), "text/plain": repr(self)}
+
+
+class Verdicts(list[Verdict]):
+    """Several verdicts, shown one beneath the other."""
+
+    def table(self) -> pd.DataFrame:
+        """Return one row a verdict."""
+        return pd.DataFrame([verdict.row() for verdict in self])
+
+    def __repr__(self) -> str:
+        return "\n\n".join(map(repr, self))
+
+    def _repr_html_(self) -> str:
+        decided = "".join(box.box(one) for one in self if box.has_runs(one))
+        return decided + box.not_run(self, "claim")
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        return {"text/html": styled(self._repr_html_()), "text/plain": repr(self)}
+
+
+def verdict(
+    claim_id: str,
+    runs: pd.DataFrame,
+    *,
+    curves: Curves | None = None,
+    ledger: Ledger | None = None,
+) -> Verdict:
+    """Judge one claim on a table of runs.
+
+    For a primary claim all primary claims of the same report and study are tested on the same runs
+    and Holm's correction is made over them; those that the runs do not cover count with p = 1. So a
+    verdict does not depend on which other verdicts a page asks for.
+
+    Args:
+        claim_id: Name of the claim, such as "S4-06".
+        runs: The table that `hplab.run` returns.
+        curves: Learning curves in long form, or a function from runs to them; None takes the
+            recorded ones, and only for claims that need them.
+        ledger: The claims; None reads the project's own.
+
+    Raises:
+        HplabError: If the claim is unknown, or the table holds several runs for one setting and
+            seed.
+    """
+    return verdicts([claim_id], runs, curves=curves, ledger=ledger)[0]
+
+
+def verdicts(
+    claim_ids: Iterable[str],
+    runs: pd.DataFrame,
+    *,
+    curves: Curves | None = None,
+    ledger: Ledger | None = None,
+) -> Verdicts:
+    """Judge several claims on one table of runs; each as `verdict` does.
+
+    Args:
+        claim_ids: Names of claims.
+        runs: The table that `hplab.run` returns.
+        curves: As in `verdict`.
+        ledger: As in `verdict`.
+
+    Raises:
+        HplabError: As `verdict`.
+    """
+    ledger = ledger or load()
+    claims = [ledger[claim_id] for claim_id in claim_ids]
+    needed = {claim.id: claim for claim in claims}
+    for claim in claims:
+        if claim.primary:
+            needed.update((member.id, member) for member in ledger.family(claim))
+    curves = _recorded_curves if curves is None else curves
+    found = {name: evaluate(claim, runs, curves) for name, claim in needed.items()}
+    return Verdicts(judge(claim, found, ledger, runs) for claim in claims)
+
+
+def evaluate(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding | Missing:
+    """Return what the runs say about a claim by itself, or why they say nothing."""
+    try:
+        found = kinds.evaluate(claim, runs, curves)
+    except Missing as reason:
+        return reason
+    beside = estimands.other(claim)
+    if beside is None:
+        return found
+    try:
+        return dataclasses.replace(found, beside=kinds.evaluate(beside, runs, curves))
+    except Missing:
+        return found
+
+
+def _recorded_curves(runs: pd.DataFrame) -> pd.DataFrame:
+    from hplab.sweeps.runner import curves  # reads the store; most verdicts need no curves
+
+    return curves(runs)
+
+
+def judge(
+    claim: Claim,
+    found: Mapping[str, Finding | Missing],
+    ledger: Ledger,
+    runs: pd.DataFrame,
+) -> Verdict:
+    """Return the verdict on a claim, after Holm's correction over its family.
+
+    Args:
+        claim: The claim.
+        found: What `evaluate` gave for it and, if it is primary, for its whole family.
+        ledger: The claims.
+        runs: The runs, for the name of their preset.
+    """
+    preset, finding = str(runs.attrs.get("preset", "")), found[claim.id]
+    if isinstance(finding, Missing):
+        outcome = INCONCLUSIVE if finding.diverged else MISSING
+        outcome = UNTESTABLE if isinstance(finding, kinds.Untestable) else outcome
+        return Verdict(claim, outcome, str(finding), preset=preset)
+    if not decides(finding):
+        return of_runs(claim, finding, preset)
+    look, sentences, p_holm, n_family = _look(claim, finding), [finding.reason], None, 0
+    outcome = finding.outcome
+    if outcome != INCONCLUSIVE and look and three_way(look.adjusted(finding.evidence)) != outcome:
+        sentences.append(_too_early(finding, look))
+        outcome = INCONCLUSIVE
+    if claim.primary:
+        family = ledger.family(claim)
+        p_holm, n_family = _adjusted(claim, family, found), len(family)
+        if outcome != INCONCLUSIVE and p_holm >= claim.alpha:
+            sentences.append(
+                f"Alone it would count as {outcome}; over the {n_family} primary claims of this "
+                f"report Holm's correction leaves {phrases.p_value(p_holm)}, which is not enough."
+            )
+            outcome = INCONCLUSIVE
+    more = _more_seeds(finding, look, max(1, n_family)) if outcome == INCONCLUSIVE else None
+    return Verdict(
+        claim,
+        outcome,
+        " ".join([*sentences, *_remarks(claim, finding, look, outcome, more)]),
+        kind(finding),
+        preset,
+        _data(finding),
+        finding,
+        p_holm,
+        n_family,
+        look,
+        more,
+    )
+
+
+def _look(claim: Claim, finding: Finding) -> Look | None:
+    """Return the look at the plan that these runs are; None if they are no part of it."""
+    if kind(finding) == STAND_IN or finding.face or finding.evidence is None:
+        return None
+    first, n = min(claim.min_seeds, claim.seeds), finding.sample.n_run
+    return sequential.look(max(n, first), claim.seeds, first=first, alpha=claim.alpha)
+
+
+def _too_early(finding: Finding, look: Look) -> str:
+    """Return why this look does not decide what a single one at the end of a plan would."""
+    interval = finding.at_level(1 - look.level)
+    words = f"By itself it would count as {finding.outcome}; "
+    if look.level < READABLE or interval is None:
+        when = f"after {look.n} of {look.planned} planned seeds"
+        return f"{words}{when} that takes p < {look.level:.0e}."
+    return (
+        f"{words}as every seed could have been looked at, the interval to go by is wider "
+        f"({phrases.limits(interval, finding.unit)})."
+    )
+
+
+def _more_seeds(finding: Finding, look: Look | None, n_family: int) -> int | None:
+    """Return with how many more seeds there is an 80 % chance of a verdict, None if none are."""
+    if look is None:
+        return None
+    levels = sequential.levels(look.first, look.planned, look.alpha)
+    for n in range(look.n + 1, look.planned + 1):
+        chance = finding.chance_of(n, levels[n - look.first] / n_family)
+        if chance is not None and chance >= PROBABLY:
+            return n - look.n
+    return None
+
+
+def _adjusted(claim: Claim, family: list[Claim], found: Mapping[str, Finding | Missing]) -> float:
+    """Return the Holm-adjusted p of one claim; members that could not be tested count as 1."""
+    p = [_p_of(member, found[member.id]) for member in family]
+    return float(intervals.holm(p)[[member.id for member in family].index(claim.id)])
+
+
+def _p_of(claim: Claim, finding: Finding | Missing) -> float:
+    """Return a p value that holds whenever somebody looked."""
+    if isinstance(finding, Missing) or finding.evidence is None:
+        return 1.0
+    look = _look(claim, finding)
+    return look.adjusted(finding.evidence).p if look else finding.evidence.p
+
+
+def of_runs(claim: Claim, finding: Finding, preset: str) -> Verdict:
+    """Return what runs show that may not decide a claim."""
+    reason = " ".join([finding.reason, *_remarks(claim, finding, None, MISSING, None)])
+    return Verdict(claim, MISSING, reason, kind(finding), preset, _data(finding), finding)
+
+
+def decides(finding: Finding) -> bool:
+    """Return whether runs may decide a claim: those at the report's setting.
+
+    Two settings that compute the very same do so at any length; that is seen on less of the
+    report's data too.
+    """
+    what = kind(finding)
+    return what == RERUN or (what == SCALED and finding.identical)
+
+
+def _data(finding: Finding) -> str:
+    rows = (str(name) for table in finding.sample.rows for name in table["data"])
+    return ", ".join(dict.fromkeys(rows))
+
+
+def kind(finding: Finding) -> str:
+    """Return what runs are beside the report's: a re-run, less of it, or other data."""
+    differs = finding.sample.differs
+    if not differs:
+        return RERUN
+    return STAND_IN if "data" in differs else SCALED
+
+
+def _remarks(
+    claim: Claim, finding: Finding, look: Look | None, outcome: str, more: int | None
+) -> list[str]:
+    """Return what a reader has to know about the sample, in sentences."""
+    sample, remarks = finding.sample, []
+    if look and look.interim:
+        settle = ""
+        if outcome == INCONCLUSIVE and finding.chance_of(look.planned, look.alpha) is not None:
+            settle = f"; at the scatter seen so far, {_settle(more, look)}"
+        remarks.append(f"Interim: {look.n} of {claim.seeds} planned seeds{settle}.")
+    if sample.n_collapsed:
+        remarks.append(
+            f"In {sample.n_collapsed} of {sample.n_run} seeds a run collapsed; compared are those "
+            "in which all learn."
+        )
+    total = sample.n_run
+    if sample.n_diverged and sample.n_diverged <= claim.max_diverged_share * total:
+        remarks.append(
+            f"{sample.n_diverged} of {total} seeds diverged and cannot be part of a difference."
+        )
+    if sample.n_spare:
+        remarks.append(
+            f"Planned were {claim.seeds} seeds; {sample.n_spare} more were run and are left out."
+        )
+    if sample.gaps:
+        remarks.append(f"Left out: {'; '.join(sample.gaps)}.")
+    if finding.beside:
+        remarks.append(_beside(claim, finding.beside))
+    return remarks
+
+
+def _beside(claim: Claim, other: Finding) -> str:
+    """Return what the training metric gives that the report did not measure, in a sentence."""
+    how = {"running": "after the epoch, in evaluation mode", "evaluated": "by running means"}
+    words = f"With training measured {how[estimands.of(claim)]}"
+    if other.interval:
+        number = phrases.number(other.interval.estimate, other.unit)
+        limits = phrases.limits(other.interval, other.unit)
+        if claim.test["type"] in ("number", "value"):
+            limits = f"a new run: {phrases.span(other.interval, other.unit)}"
+        words += f": {number} ({limits})"
+    outcome = "open" if other.outcome == INCONCLUSIVE else other.outcome
+    return f"{words}; by itself {outcome}."
+
+
+def _settle(more: int | None, look: Look) -> str:
+    if more is None:
+        return f"all {look.planned} will probably not settle it"
+    return f"{more} more would probably settle it"

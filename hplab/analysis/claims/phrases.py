@@ -1,0 +1,109 @@
+"""The sentences of a verdict: what was measured, by how much, and what follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from hplab.analysis.stats.intervals import CONTRADICTED, INCONCLUSIVE, Interval
+
+_DIGITS = {"pp": 2, "nats": 4, "epochs": 2, "%": 2, "s": 2, "share": 3, "tau": 2, "": 2}
+MINUS = "\N{MINUS SIGN}"
+
+
+def number(value: float, unit: str) -> str:
+    """Return a value with its unit: "0.21 pp"."""
+    text = _text(value, unit)
+    return text if unit in ("", "ratio", "share", "tau") else f"{text} {unit}"
+
+
+def span(interval: Interval, unit: str) -> str:
+    """Return an interval's limits: "0.08 to 0.34"."""
+    return f"{_text(interval.low, unit)} to {_text(interval.high, unit)}"
+
+
+def limits(interval: Interval, unit: str, of: str = "") -> str:
+    """Return an interval in words: "95 % interval 0.08 to 0.34"; `of` says what it is of."""
+    return f"{100 * interval.level:.4g} % interval {of}{span(interval, unit)}"
+
+
+def p_value(p: float) -> str:
+    """Return a p value as readers see it: "p = 0.013", "p < 0.001"."""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
+def more(subject: str, sign: float) -> str:
+    """Return the word for more of a quantity, or for less of it if `sign` is negative."""
+    words = ("higher", "lower")
+    if subject.startswith("the time"):
+        words = ("longer", "shorter")
+    elif subject.startswith("the epoch"):
+        words = ("later", "earlier")
+    elif subject.startswith("the change"):
+        words = ("more", "less")
+    return words[sign < 0]
+
+
+def margin(outcome: str, above: bool, size: float, unit: str, *, small: bool) -> str:
+    """Return what the margin says about a difference.
+
+    Args:
+        outcome: What was decided.
+        above: Whether the interval of the effect lies on the claimed side.
+        size: The margin.
+        unit: The unit of both.
+        small: Whether the effect is surely smaller than the margin.
+    """
+    factor = "a factor of " if unit == "ratio" else ""
+    fixed = f"the margin fixed beforehand was {factor}{number(size, unit)}"
+    if small:
+        return f"{fixed}, and the difference is surely smaller than that."
+    if outcome == CONTRADICTED:
+        return f"{fixed}, and the claim says the opposite."
+    if outcome == INCONCLUSIVE and above:
+        return f"{fixed}, and the interval leaves open whether the difference is as large."
+    if outcome == INCONCLUSIVE:
+        return f"{fixed}, and the interval leaves open which is ahead."
+    return f"{fixed}."
+
+
+def shape(on: str, what: str, form: str, intervals: Sequence[Interval], unit: str) -> str:
+    """Return how many steps or comparisons of learning curves go the claimed way.
+
+    Args:
+        on: How the sentence begins: on which seeds, and when.
+        what: The quantity and the setting the claim is about.
+        form: "lowest" or "rising".
+        intervals: Simultaneous intervals, positive on the claimed side.
+        unit: Their unit.
+    """
+    up = sum(interval.low > 0 for interval in intervals)
+    down = sum(interval.high < 0 for interval in intervals)
+    least = min(interval.estimate for interval in intervals)
+    other = "falls"
+    if form == "lowest":
+        other = "is above them"
+        what += f" is below its rivals in {up} of {len(intervals)} comparisons"
+    else:
+        what += f" rises in {up} of {len(intervals)} steps"
+    against = f" and {other} in {down}" if down else ""
+    return (
+        f"{on} {what}{against} (95 % intervals exclude 0); the smallest mean "
+        f"difference is {number(least, unit)}."
+    )
+
+
+def listed(words: Sequence[str]) -> str:
+    """Return words as a list in a sentence: "a, b and c"."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def differences(differs: Mapping[str, tuple[str, str]]) -> str:
+    """Return what was trained otherwise than in the report, in words."""
+    return ", ".join(
+        f"{name} is {ours} instead of {theirs}" for name, (ours, theirs) in differs.items()
+    )
+
+
+def _text(value: float, unit: str) -> str:
+    text = f"{value:.3g}" if unit == "ratio" else f"{value:.{_DIGITS[unit]}f}"
+    return text.replace("-", MINUS) if float(text) else text.lstrip("-")

@@ -1,0 +1,331 @@
+"""The verdicts of the whole ledger, from the committed records alone.
+
+A study page judges its claims on the runs of its own grid. Here every record is at hand, and each
+claim takes those that belong to it: runs of its arms, alike in everything else. Where several such
+groups exist (another network, other data preparation), the one nearest to the report's setting is
+taken, and of those the one with most of the arms and seeds. Only runs at the report's setting
+decide; smaller ones are its miniature (see `hplab.analysis.claims.miniature`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hplab.analysis.claims import grammar, judging, miniature, samples, setups
+from hplab.analysis.claims.decisions import Finding
+from hplab.analysis.claims.judging import MISSING, UNTESTABLE, Verdict, Verdicts
+from hplab.analysis.claims.kinds import registry as kinds
+from hplab.analysis.claims.ledger import Claim, Ledger, load
+from hplab.analysis.claims.quantities import Curves, Missing
+from hplab.sweeps import presets, runner
+from hplab.sweeps.store import Store, default_store
+from hplab.trial import HplabError
+
+SIZES = ("paper", "reduced")  # the presets that use a report's own data, the best first
+KEPT = (
+    *("outcome", "kind", "preset", "n", "planned", "interim", "more_seeds"),
+    *("miniature", "miniature_preset", "miniature_runs", "miniature_estimate"),
+    *("estimate", "low", "high", "unit", "adjusted_low", "adjusted_high", "alpha", "p", "p_holm"),
+)
+Tried = tuple[Finding | Missing, pd.DataFrame]
+_NOT_A_SETTING = {"seed", "measure", "n_directions", "precision"}
+
+
+def verdicts(
+    *,
+    store: Store | None = None,
+    ledger: Ledger | None = None,
+    precision: str = "fp32",
+    shared_with: str | None = None,
+) -> Verdicts:
+    """Return the verdict on every claim of the ledger, in its order.
+
+    Args:
+        store: Where records are; None takes the committed ones of this project.
+        ledger: The claims; None reads the project's own.
+        precision: Only runs trained in this number format.
+        shared_with: Of those, only runs of which there is another that differs in nothing but its
+            number format, which is this one.
+    """
+    store, ledger = store or committed_store(), ledger or load()
+    curves = _curves(store)
+
+    def table(size: str, stands_for: str = "") -> pd.DataFrame:
+        runs = runner.everything(size, stands_for=stands_for, store=store)
+        runs = in_precision(runs, precision, shared_with).copy()
+        runs.attrs = {"preset": size}  # pandas copies all of them with every selection
+        return runs
+
+    own = [table(size) for size in SIZES]
+    sets = {claim.report.setting["data"] for claim in ledger}
+    digits = {name: table(miniature.STAND_IN, name) for name in sets}
+    found: dict[str, Finding | Missing] = {}
+    chosen: dict[str, pd.DataFrame] = {}
+    small: dict[str, Verdict | None] = {}
+    for claim in ledger:
+        tried = list(_tried(claim, own, curves))
+        found[claim.id], chosen[claim.id] = _deciding(claim, tried)
+        small[claim.id] = _small(claim, tried, digits[claim.report.setting["data"]], curves)
+    judged = [judging.judge(claim, found, ledger, chosen[claim.id]) for claim in ledger]
+    made = _setups(ledger, own[0], store)
+    settled = setups.robust(judged, made, curves)
+    return Verdicts(dataclasses.replace(one, small=small[one.claim.id]) for one in settled)
+
+
+def _curves(store: Store) -> Callable[[pd.DataFrame], pd.DataFrame]:
+    """Return what gives the learning curves of runs; each is read once."""
+    kept: dict[str, pd.DataFrame] = {}
+
+    def curves(rows: pd.DataFrame) -> pd.DataFrame:
+        new = rows.loc[~rows["key"].isin(kept), ["key"]]
+        if len(new):
+            kept.update(iter(runner.curves(new, store=store).groupby("key")))
+        found = [kept[key] for key in rows["key"] if key in kept]
+        return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
+
+    return curves
+
+
+def _setups(ledger: Ledger, runs: pd.DataFrame, store: Store) -> dict[str, pd.DataFrame]:
+    """Return the runs of every set-up of the reports that name none, by the set-up's name."""
+    made = {}
+    for report in {
+        claim.report.id: claim.report for claim in ledger if claim.report.setups
+    }.values():
+        tried = setups.trials(report.id, setups.base_of(report), ledger=ledger)
+        for name, some in tried.items():
+            records = [store.summary(trial) for trial in some]
+            keys = {record["key"] for record in records if record}
+            made[name] = runs[runs["key"].isin(keys)] if len(runs) else runs
+    return made
+
+
+def in_precision(runs: pd.DataFrame, precision: str, shared_with: str | None) -> pd.DataFrame:
+    """Return the runs of one number format; see `verdicts` for the arguments."""
+    if runs.empty:
+        return runs
+    wanted = runs["precision"] == precision
+    if shared_with is None:
+        return runs[wanted]
+    alike = but_for_precision(runs)
+    return runs[wanted & alike.isin(alike[runs["precision"] == shared_with])]
+
+
+def but_for_precision(runs: pd.DataFrame) -> pd.Series:
+    """Return a text for each run: equal for runs that differ at most in their number format."""
+    same = [name for name in samples.settings(runs) if name != "precision"]
+    rows = runs[[*same, "seed"]].to_numpy()
+    return pd.Series(["|".join(map(str, row)) for row in rows], runs.index, dtype=str)
+
+
+def committed_store() -> Store:
+    """Return the project's store without what is pending."""
+    root = default_store().root
+    return Store(root, root / "no-pending")
+
+
+def _tried(claim: Claim, tables: Iterable[pd.DataFrame], curves: Curves) -> Iterator[Tried]:
+    """Give what each group of a claim's runs says about it, the most fitting first."""
+    for table in tables:
+        for runs in groups(claim, table):
+            yield judging.evaluate(claim, runs, curves), runs
+
+
+def _deciding(claim: Claim, tried: Iterable[Tried]) -> Tried:
+    """Return what the best runs at the report's setting say, else why they say nothing.
+
+    Two settings that compute the very same do so at any length, and runs in which rounding is left
+    to chance, as on a graphics card, cannot show it: an identity comes first.
+    """
+    silent = None
+    for found, runs in sorted(tried, key=lambda one: not _is_identity(one[0])):
+        if isinstance(found, Missing):
+            silent = silent or (found, runs)
+        elif judging.decides(found):
+            return found, runs
+    return silent or (_nothing(claim), pd.DataFrame())
+
+
+def _is_identity(found: Finding | Missing) -> bool:
+    return isinstance(found, Finding) and found.identical
+
+
+def _small(
+    claim: Claim, tried: Iterable[Tried], digits: pd.DataFrame, curves: Curves
+) -> Verdict | None:
+    """Return what the best smaller runs show: of the report's data, else of the digits."""
+    if why := miniature.impossible(claim.test):
+        return Verdict(claim, UNTESTABLE, why)
+    why = miniature.not_on_digits(claim)
+    silent = Verdict(claim, UNTESTABLE, why) if why else None
+    more = () if why else _tried(claim, [digits], curves)
+    for found, runs in itertools.chain(tried, more):
+        preset = runs.attrs["preset"]
+        if isinstance(found, Finding) and miniature.smaller(found):
+            return judging.of_runs(claim, found, preset)
+        if isinstance(found, Missing) and preset == miniature.STAND_IN:
+            there = miniature.whole(claim, found, runs)
+            outcome = UNTESTABLE if there else MISSING
+            silent = silent or Verdict(claim, outcome, str(found), preset=preset)
+    return silent or Verdict(claim, MISSING, "No smaller runs that could show it are recorded yet.")
+
+
+def _nothing(claim: Claim) -> Missing:
+    if claim.test["type"] == "none":
+        return kinds.Untestable(claim.test["why"])
+    return Missing("None of the runs that would decide this is recorded yet.")
+
+
+def groups(claim: Claim, runs: pd.DataFrame) -> list[pd.DataFrame]:
+    """Return the runs of a claim's arms in groups alike in all else, the most fitting first."""
+    if runs.empty or claim.test["type"] == "none":
+        return []
+    setting = claim.report.setting
+    if presets.preset(runs.attrs.get("preset", SIZES[0])).stand_in:
+        runs = runs[runs["model"] == setting["model"]]
+    elif "data" in setting:
+        runs = runs[runs["data"] == setting["data"]]
+    if runs.empty:
+        return []
+    arms = grammar.arms_of(claim.test)
+    which = np.array([_of_arm(runs, {**claim.report.fixed, **arm}) for arm in arms])
+    runs, which = runs[which.any(axis=0)], which[:, which.any(axis=0)]
+    if runs.empty:
+        return []
+    once = _once(runs, claim)
+    runs, which = runs[once], which[:, once]
+    named = {name for arm in arms for name in arm} | _NOT_A_SETTING
+    varied = {name for name in named if len({str(arm.get(name)) for arm in arms}) > 1}
+    usual = _usual(runs, varied, claim)
+    runs, which = runs[usual], which[:, usual]
+    alike = [
+        name
+        for name in samples.settings(runs)
+        if not {name, name.rpartition(".")[2]} & named and samples.owner(name) not in varied
+    ]
+    keys = np.array(["|".join(map(str, row)) for row in runs[alike].to_numpy()])
+    ranked = []
+    for key in dict.fromkeys(keys):
+        rows = keys == key
+        group = runs[rows]
+        fit = sum(_fits(group, name, value) for name, value in claim.report.setting.items())
+        ranked.append((fit, int(which[:, rows].any(axis=1).sum()), len(group), key, group))
+    ranked.sort(key=lambda one: one[:4], reverse=True)
+    return [one[-1] for one in ranked]
+
+
+def _once(runs: pd.DataFrame, claim: Claim) -> np.ndarray:
+    """Return the runs to use where several differ in nothing but what was measured on them.
+
+    It is the one that holds most of what the claim needs, then most of all numbers.
+    """
+    needed = [name for name in grammar.needs(claim.test)[0] if name in runs]
+    told = runs[needed].notna().sum(axis=1) * len(runs.columns) + runs.notna().sum(axis=1)
+    rows = runs[[*samples.settings(runs), "seed"]].to_numpy()
+    alike = ["|".join(map(str, row)) for row in rows]
+    return runs.index.isin(told.groupby(alike).idxmax())
+
+
+def _of_arm(runs: pd.DataFrame, arm: Mapping[str, Any]) -> np.ndarray:
+    try:
+        return samples.matches(runs, arm)
+    except Missing:
+        return np.zeros(len(runs), bool)
+
+
+def _usual(runs: pd.DataFrame, varied: set[str], claim: Claim) -> np.ndarray:
+    """Return the runs in which a component that the arms vary has the arguments it should have.
+
+    Two optimizers have different arguments, so their runs cannot be alike in them: each has those
+    of the report's setting, else its defaults, as far as there are such runs.
+    """
+    rows = np.ones(len(runs), bool)
+    for owner in varied & set(samples.COMPONENTS):
+        for kind, defaults in samples.COMPONENTS[owner].items():
+            mine = (runs[owner] == kind).to_numpy()
+            for name, default in defaults.items():
+                if name not in runs or name in varied:
+                    continue
+                wanted = claim.report.setting.get(name, default)
+                wanted = "-".join(map(str, wanted)) if isinstance(wanted, list) else wanted
+                right = samples.equal(runs[name], wanted)
+                if (mine & right).any():
+                    rows &= ~mine | right
+    return rows
+
+
+def _fits(group: pd.DataFrame, name: str, value: Any) -> bool:
+    """Return whether a group has a value of the report's setting, as trained or as declared."""
+    columns = (group[name], samples.declared(group, name)) if name in group else ()
+    return any(bool(samples.equal(column, value).all()) for column in columns)
+
+
+# ---------------------------------------------------------------------------------------------
+# The committed copy: what the records said when it was written
+
+
+def committed(path: Path) -> dict[str, dict[str, Any]]:
+    """Return the committed verdicts by claim.
+
+    Raises:
+        HplabError: If the file is missing or is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise HplabError(f"cannot read {path}: {error.strerror}") from error
+    except json.JSONDecodeError as error:
+        raise HplabError(f"{path.name} is not valid JSON: {error}") from error
+
+
+def summary(found: Iterable[Verdict]) -> dict[str, dict[str, Any]]:
+    """Return what is committed of verdicts: those that rest on runs, or have a miniature."""
+    kept = {}
+    for verdict in found:
+        if verdict.outcome in (MISSING, UNTESTABLE) and not verdict.miniature:
+            continue
+        row = {**verdict.row(), "preset": verdict.preset}
+        kept[verdict.claim.id] = {name: _short(row[name]) for name in KEPT}
+    return kept
+
+
+def write(found: Iterable[Verdict], path: Path) -> None:
+    """Write verdicts to the committed copy, one line a claim."""
+    lines = [f"{json.dumps(name)}: {json.dumps(row)}" for name, row in summary(found).items()]
+    path.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+
+
+def problems(found: Iterable[Verdict], before: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return where committed verdicts do not follow from the records any more, in sentences."""
+    now, faults = summary(found), []
+    for name in sorted({*now, *before}):
+        if name not in before:
+            faults.append(f"{name}: has records now ({now[name]['outcome']})")
+        elif name not in now:
+            faults.append(f"{name}: was {before[name].get('outcome')}, and has no records now")
+        else:
+            changed = [one for one in KEPT if not _same(now[name][one], before[name].get(one))]
+            if changed:
+                field = changed[0]
+                was, is_now = before[name].get(field), now[name][field]
+                faults.append(f"{name}: {field} was {was}, the records say {is_now}")
+    return faults
+
+
+def _short(value: Any) -> Any:
+    return float(f"{value:.6g}") if isinstance(value, float) and math.isfinite(value) else value
+
+
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, float) and isinstance(b, (int, float)):
+        return math.isclose(a, b, rel_tol=1e-4, abs_tol=1e-9)
+    return a == b

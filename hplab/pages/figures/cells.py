@@ -1,0 +1,174 @@
+"""From a table of runs to what a figure draws: levels, cells (a mean over seeds each), the best."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from numbers import Real
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hplab.analysis.stats import bounded, intervals
+from hplab.pages import labels
+from hplab.trial import unknown
+
+# Columns that are no hyperparameter: what a run gave, cost, or who it was.
+RESULTS = {"seed", "status", "key", "prov", "device", "lanes", "threads", "epoch", "step", "at"}
+RESULTS |= {"live_units", "n_predicted", "output_entropy", "collapsed", "died", "revived"}
+RESULTS |= {"top_is_majority", "probe", "scale_free_norm", "gradient_ratio", "dead_share", "layer"}
+RESULTS |= {"lr_used", "effective_lr"}
+RESULT_ENDINGS = ("_acc", "_loss", "_gap", "_s", "_start", "_end")
+RESULTS |= {"noise_scale", "steps_per_epoch", "steps_to_target"}
+RESULTS |= {"examples_to_target", "roughness"}
+RESULT_STARTS = ("arm_", "grad_norm", "batch_grad_norm", "weight_norm", "sharpness", "probe_")
+RESULT_STARTS += ("hessian_", "ladder_s", "rung", "epochs_run", "stopped")
+LOG10 = {"lr", "weight_decay", "eps", "ladder_radius"}
+LOG2 = {"batch_size", "hidden", "width", "n_train"}
+
+
+def mean_of(values: Iterable[float], y: str = "") -> intervals.Interval:
+    """The mean of the finite values with its 95 % interval; NaN ends for fewer than two.
+
+    It is a t interval; one that would pass what `y` can be is taken on the logit or log scale.
+    """
+    kept = [float(value) for value in values if math.isfinite(value)]
+    if len(kept) >= 2:
+        return bounded.within(intervals.mean_interval(kept), *labels.bounds(y, kept))
+    return intervals.Interval(kept[0] if kept else math.nan, math.nan, math.nan, 0.95, len(kept))
+
+
+def bent(interval: intervals.Interval) -> bool:
+    """Whether an interval was taken on another scale: its mean is not in its middle."""
+    middle, half = (interval.low + interval.high) / 2, (interval.high - interval.low) / 2
+    return bool(abs(middle - interval.estimate) > 1e-6 * half)
+
+
+def require(runs: pd.DataFrame, *columns: str | None, what: str) -> None:
+    """Refuse columns that a table does not have.
+
+    Raises:
+        HplabError: Saying which, with the nearest match.
+    """
+    for column in columns:
+        if column is not None and column not in runs:
+            raise unknown("column", column, runs.columns, what)
+
+
+def is_hyperparameter(column: str) -> bool:
+    """Whether a column says how a run was made, not what came of it."""
+    return (
+        column not in RESULTS
+        and not column.startswith(RESULT_STARTS)
+        and not column.endswith(RESULT_ENDINGS)
+    )
+
+
+def mixed(runs: pd.DataFrame, by: list[str]) -> list[str]:
+    """Hyperparameters that take more than one value inside a cell of `by` (nothing: the table)."""
+    others = [name for name in runs if is_hyperparameter(name) and name not in by]
+    if not by:
+        return [name for name in others if runs[name].nunique(dropna=False) > 1]
+    counts = runs.groupby(by, dropna=False, sort=False)[others].nunique(dropna=False)
+    return [name for name in others if (counts[name] > 1).any()]
+
+
+def is_numeric(values: Iterable[Any]) -> bool:
+    """Whether all values are numbers; true and false, and missing ones, are not."""
+    return all(
+        isinstance(value, Real) and not isinstance(value, (bool, np.bool_)) and value == value
+        for value in values
+    )
+
+
+def levels(column: pd.Series) -> list[Any]:
+    """The tested values: numbers in ascending order, anything else as it first appears."""
+    found = list(column.drop_duplicates())
+    return sorted(found) if is_numeric(found) else found
+
+
+def select(runs: pd.DataFrame, column: str, level: Any) -> pd.Series:
+    """Which rows have this value, a missing one included."""
+    return runs[column].isna() if pd.isna(level) else runs[column] == level
+
+
+def parts(table: pd.DataFrame, by: str) -> list[tuple[Any, pd.DataFrame]]:
+    """The table split by the levels of a column, in their order."""
+    return [(level, table[select(table, by, level)]) for level in levels(table[by])]
+
+
+def cells(runs: pd.DataFrame, y: str, by: list[str]) -> pd.DataFrame:
+    """One row a combination of `by`, in order of their levels.
+
+    Returns:
+        The columns of `by`, "mean", "low" and "high" of `y` over the runs that did not diverge
+        (in units of the table), whether that interval is "bent", "n" of those, "n_diverged", and
+        "values", their list.
+    """
+    rows: list[dict[str, Any]] = []
+
+    def descend(part: pd.DataFrame, names: list[str], chosen: dict[str, Any]) -> None:
+        if names:
+            for level in levels(runs[names[0]]):
+                inner = part[select(part, names[0], level)]
+                if len(inner):
+                    descend(inner, names[1:], {**chosen, names[0]: level})
+            return
+        lost = diverged(part, y)
+        values = [float(value) for value in part.loc[~lost, y].dropna()]
+        mean = mean_of(values, y)
+        row = {"mean": mean.estimate, "low": mean.low, "high": mean.high, "n": mean.n}
+        row["bent"] = bent(mean)
+        row["n_diverged"] = int(lost.sum())
+        rows.append({**chosen, **row, "values": values})
+
+    descend(runs, by, {})
+    return pd.DataFrame(rows)
+
+
+def diverged(runs: pd.DataFrame, y: str) -> pd.Series:
+    """Which runs lost their value of `y`: those recorded as diverged, and any that is not finite.
+
+    A run that is recorded as "ok" and has none, as it was too short to have a roughness, lost
+    nothing.
+    """
+    values = runs[y].astype(float)
+    if "status" not in runs:
+        return ~np.isfinite(values)
+    return (runs["status"] == "diverged") | np.isinf(values)
+
+
+def best(table: pd.DataFrame, y: str) -> Any | None:
+    """The index of the best mean, or None where `y` has no better side or nothing converged.
+
+    Cells that lost a run to divergence are passed over while there are cells that lost none.
+    """
+    sign = labels.better(y)
+    finite = table[np.isfinite(table["mean"].astype(float))]
+    whole = finite[finite["n_diverged"] == 0]
+    pool = whole if len(whole) else finite
+    if sign == 0 or len(pool) == 0:
+        return None
+    return pool["mean"].idxmax() if sign > 0 else pool["mean"].idxmin()
+
+
+def passed_over(table: pd.DataFrame, y: str) -> bool:
+    """Whether a setting that lost a run to divergence has a better mean than the best."""
+    top = best(table, y)
+    lost = table.loc[table["n_diverged"] > 0, "mean"]
+    if top is None or table.loc[top, "n_diverged"]:
+        return False
+    return bool((labels.better(y) * (lost - table.loc[top, "mean"]) > 0).any())
+
+
+def edge(tested: list[Any], chosen: Any) -> str | None:
+    """ "lowest" or "highest" if a number was chosen at that end of the tested ones, else None.
+
+    Zero is no edge: there is nothing beyond it to be tested.
+    """
+    if len(tested) < 2 or not is_numeric(tested):
+        return None
+    if chosen == min(tested):
+        return None if chosen == 0 else "lowest"
+    return "highest" if chosen == max(tested) else None

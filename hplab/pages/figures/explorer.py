@@ -1,0 +1,208 @@
+"""The explorer: choose in a live notebook what `plots.axis` draws.
+
+A page without a kernel cannot run widgets, and a browser that tries loads scripts from elsewhere.
+So widgets are made only in a live session; everywhere else the explorer is its first figure.
+"""
+
+from __future__ import annotations
+
+import abc
+import os
+from typing import Any
+
+import pandas as pd
+
+from hplab.pages import labels, plots
+from hplab.pages.figures import cells
+from hplab.pages.figures.figure import Figure, Html, nothing_recorded
+from hplab.trial import HplabError
+
+METRICS = (
+    "ladder_sharpness",
+    "val_acc",
+    "val_loss",
+    "train_acc",
+    "train_loss",
+    "acc_gap",
+    "loss_gap",
+    "train_s",
+)
+METRICS += ("sharpness", "sharpness_relative", "hessian_top")
+# Set by Jupyter's server in the kernel of a notebook, by Colab, by VS Code.
+LIVE_VARIABLES = ("JPY_SESSION_NAME", "COLAB_RELEASE_TAG", "VSCODE_PID")
+NO_GROUPS = "nothing"
+
+
+def explore(
+    runs: pd.DataFrame, *, pick: str | None = None, x: str = "lr", y: str = "val_acc"
+) -> Explorer | Picker | Html:
+    """Let the reader choose axes, colours, log scale and seeds of an axis plot; or pick one group.
+
+    In a live notebook (JupyterLab, Notebook, Colab, VS Code) the output has controls that redraw
+    the figure. In an executed notebook and in the book the output is the figure alone: no widget is
+    created, so no widget state is saved and the page loads no widget scripts. It counts as live if
+    a front end said so in the environment; `HPLAB_STATIC=1` forces the figure, `HPLAB_STATIC=0` the
+    controls, and a run by `hplab execute` is never live.
+
+    Args:
+        runs: One row a trial, as `hplab.run` returns it, or one a trial and step.
+        pick: Column of groups, of which the reader picks one to be drawn by itself; the figure
+            starts with all of them.
+        x: With `pick`, the column that is drawn across.
+        y: With `pick`, the column that is drawn up.
+
+    Raises:
+        HplabError: If the table has no hyperparameter or no metric to choose from.
+    """
+    if runs.empty:
+        return nothing_recorded()
+    return Explorer(runs) if pick is None else Picker(runs, pick, x, y)
+
+
+def is_live() -> bool:
+    """Whether someone is looking who can move a control."""
+    forced = os.environ.get("HPLAB_STATIC")
+    if forced is not None:
+        return forced in ("", "0")
+    if "HPLAB_EXECUTION" in os.environ or os.environ.get("HPLAB_MODE") == "cached":
+        return False
+    return _in_kernel() and any(name in os.environ for name in LIVE_VARIABLES)
+
+
+def _in_kernel() -> bool:
+    try:
+        from IPython import get_ipython
+    except ImportError:
+        return False
+    return getattr(get_ipython(), "kernel", None) is not None
+
+
+class _Live(abc.ABC):
+    """What both explorers share: controls where somebody is looking, the figure alone elsewhere."""
+
+    figure: Figure | Html
+
+    @abc.abstractmethod
+    def controls(self) -> Any:
+        """The widgets, made when first asked for."""
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        still = self.figure._repr_mimebundle_()
+        return {**self.controls()._repr_mimebundle_(), **still} if is_live() else still
+
+    def _ipython_display_(self) -> None:
+        """Show the controls where ipywidgets is of version 7, as on Colab, and has no bundle."""
+        if not is_live() or hasattr(self.controls(), "_repr_mimebundle_"):
+            raise NotImplementedError  # so IPython asks for the bundle instead
+        self.controls()._ipython_display_()
+
+    def __repr__(self) -> str:
+        return repr(self.figure)
+
+
+class Picker(_Live):
+    """A figure of all groups of runs, and where there is a kernel a menu to see one by itself.
+
+    Attributes:
+        figure: What is drawn now.
+        levels: The groups to pick from.
+    """
+
+    def __init__(self, runs: pd.DataFrame, pick: str, x: str, y: str) -> None:
+        cells.require(runs, pick, x, y, what="explore")
+        self.runs, self.pick, self.x, self.y = runs, pick, x, y
+        self.levels = cells.levels(runs[pick])
+        self.figure: Figure | Html = self.draw()
+        self._box: Any = None
+
+    def draw(self, level: Any = None) -> Figure | Html:
+        """Draw one group by itself, or all of them without single runs."""
+        if level is None:
+            return plots.axis(self.runs, self.x, self.y, by=self.pick, log=True, seeds=False)
+        return plots.axis(self.runs[self.runs[self.pick] == level], self.x, self.y, log=True)
+
+    def controls(self) -> Any:
+        """The widgets: a menu above the figure, made once and redrawn on a change."""
+        if self._box is None:
+            import ipywidgets  # here, so that a static page creates no widget
+
+            options = [("all", None), *((labels.setting(level), level) for level in self.levels)]
+            menu = ipywidgets.Dropdown(options=options, description=labels.quantity(self.pick))
+            panel = ipywidgets.HTML(value=self.figure.html)
+
+            def redraw(change: Any) -> None:
+                self.figure = self.draw(menu.value)
+                panel.value = self.figure.html
+
+            menu.observe(redraw, "value")
+            self._box = ipywidgets.VBox([menu, panel])
+        return self._box
+
+
+class Explorer(_Live):
+    """A figure with controls where there is a kernel, the figure alone where there is none.
+
+    Attributes:
+        figure: What is drawn now.
+        choices: The columns to choose from, by control: "x", "y", "by".
+    """
+
+    def __init__(self, runs: pd.DataFrame) -> None:
+        self.runs = runs
+        self.choices = _choices(runs)
+        self.figure: Figure | Html = self.draw(self.choices["x"][0], self.choices["y"][0])
+        self._box: Any = None
+
+    def draw(
+        self, x: str, y: str, by: str | None = None, *, log: bool | None = None, seeds: bool = True
+    ) -> Figure | Html:
+        """Draw the axis plot of these columns."""
+        by = None if by in (NO_GROUPS, x) else by
+        log_y = y == "ladder_sharpness" and bool((self.runs[y] > 0).all())
+        return plots.axis(self.runs, x=x, y=y, by=by, log=log, log_y=log_y, seeds=seeds)
+
+    def controls(self) -> Any:
+        """The widgets: a box of controls above the figure, made once and redrawn on a change."""
+        if self._box is None:
+            self._box = self._make()
+        return self._box
+
+    def _make(self) -> Any:
+        import ipywidgets  # here, so that a static page creates no widget
+
+        def dropdown(name: str, title: str) -> Any:
+            options = [(labels.quantity(column), column) for column in self.choices[name]]
+            return ipywidgets.Dropdown(options=options, description=title)
+
+        x, y, by = dropdown("x", "across"), dropdown("y", "up"), dropdown("by", "colour by")
+        log = ipywidgets.Checkbox(value=self._is_log(x.value), description="log scale")
+        seeds = ipywidgets.Checkbox(value=True, description="every seed")
+        panel = ipywidgets.HTML(value=self.figure.html)
+
+        def redraw(change: Any = None) -> None:
+            if change is not None and change["owner"] is x:
+                log.value = self._is_log(x.value)
+            chosen = {"log": log.value, "seeds": seeds.value}
+            self.figure = self.draw(x.value, y.value, by.value, **chosen)
+            panel.value = self.figure.html
+
+        for control in (x, y, by, log, seeds):
+            control.observe(redraw, "value")
+        row = ipywidgets.HBox([x, y, by, log, seeds])
+        row.layout.flex_flow = "row wrap"
+        return ipywidgets.VBox([row, panel])
+
+    def _is_log(self, x: str) -> bool:
+        return x in cells.LOG10 | cells.LOG2
+
+
+def _choices(runs: pd.DataFrame) -> dict[str, list[str]]:
+    """What can be chosen: hyperparameters that vary first, then metrics the table has."""
+    metrics = [name for name in METRICS if name in runs and runs[name].notna().any()]
+    varied = cells.mixed(runs, [])
+    known = [name for name in ("lr", "batch_size", "optimizer") if name in runs]
+    first = {"ladder_radius": 0, "lr": 1}
+    across = list(dict.fromkeys([*sorted(varied, key=lambda n: first.get(n, 2)), *known[:1]]))
+    if not across or not metrics:
+        raise HplabError("explore: the table has no hyperparameter or no metric to choose from")
+    return {"x": across, "y": metrics, "by": [NO_GROUPS, *varied]}

@@ -1,0 +1,159 @@
+"""Figures of what happens inside training: the rate over the run, and layer after layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure as Canvas
+
+from hplab.pages import labels
+from hplab.pages.figures import captions, cells, marks, svg
+from hplab.pages.figures.figure import Figure, Html, nothing_recorded
+from hplab.trial import HplabError, Trial
+
+STEPS = 400  # at which a schedule is drawn
+
+
+def schedules(trials: Sequence[Trial]) -> Figure:
+    """Draw the learning rate of trials over their run: the function that training calls.
+
+    Args:
+        trials: One for each schedule; a second one with an equal schedule is left out.
+    """
+    from hplab.training.schedules import lr_at  # with torch; not needed for tables of runs
+
+    distinct = {(t.schedule, str(t.schedule_args), t.lr): t for t in trials}.values()
+    rows = []
+    for trial in distinct:
+        n = trial.epochs * max(1, round(STEPS / trial.epochs))
+        rates = [lr_at(trial, step, n_steps=n) for step in range(n)]
+        name = trial.schedule.replace("_", " ")
+        rows.append(pd.DataFrame({"schedule": name, "share": np.arange(n) / n, "lr": rates}))
+    table = pd.concat(rows, ignore_index=True)
+    names = list(dict.fromkeys(table["schedule"]))
+    columns = 1 if len(names) == 1 else 3
+    n_rows = -(-len(names) // columns)
+
+    def draw(fig: Canvas) -> None:
+        axs = fig.subplots(n_rows, columns, squeeze=False, sharex=True, sharey=True)
+        for ax, name in zip(axs.flat, names, strict=False):
+            part = table[table["schedule"] == name]
+            ax.plot(100 * part["share"], part["lr"], color=svg.SERIES[0], lw=2)
+            ax.set_title(name, fontsize=12, loc="left")
+        for ax in axs.flat[len(names) :]:
+            ax.set_axis_off()
+        fig.supxlabel("share of the run (%)", fontsize=13)
+        fig.supylabel(labels.label("lr"), fontsize=13)
+
+    ends = table.groupby("schedule", sort=False)["lr"]
+    shown = pd.DataFrame(
+        {
+            "schedule": names,
+            "first rate": [labels.setting(x) for x in ends.first()],
+            "highest": [labels.setting(x) for x in ends.max()],
+            "last": [labels.setting(x) for x in ends.last()],
+        }
+    )
+    return Figure(
+        draw,
+        caption=f"learning rate over the run for {labels.count(len(names), 'schedule')}, as used "
+        "in training",
+        alt="Curves of the learning rate: " + ", ".join(names),
+        data=table,
+        shown=shown,
+        height=0.8 + 1.55 * n_rows,
+    )
+
+
+def layers(
+    profiles: pd.DataFrame, y: str = "gradient", *, by: str = "activation", when: str = "start"
+) -> Figure | Html:
+    """Draw a quantity layer by layer, from the images to the logits.
+
+    Args:
+        profiles: What `hplab.layers` returns.
+        y: "signal" (spread of the activations), "gradient" (of the weights) or "dead" (share of
+            dead units).
+        by: Column whose values get their own line.
+        when: "start", before the first step, or "end", after the last.
+
+    Raises:
+        HplabError: If there is no such quantity or column.
+    """
+    if profiles.empty:
+        return nothing_recorded()
+    column = f"{y}_{when}"
+    if column not in profiles:
+        raise HplabError(
+            f"plots.layers: no {column!r}; y is signal, gradient or dead, when is start or end"
+        )
+    cells.require(profiles, by, what="plots.layers")
+    known = profiles[np.isfinite(profiles[column].astype(float))]
+    fallen = captions.off_log("value", known[column]) if y != "dead" else []
+    if y != "dead":
+        known = known[known[column] > 0]
+    table = known.groupby([by, "layer"], sort=False)[column].median().reset_index()
+    groups = cells.parts(table, by)
+    n = profiles.groupby(by)["seed"].nunique()
+
+    def draw(fig: Canvas) -> None:
+        ax = fig.add_subplot()
+        for i, (level, part) in enumerate(groups):
+            style = marks.look(i)
+            runs = known[cells.select(known, by, level)]
+            faint = {"color": style.colour, "ms": 4, "alpha": 0.35, "mec": "none", "ls": "none"}
+            ax.plot(runs["layer"], runs[column] * _scale(y), marker=style.marker, **faint)
+            ax.plot(
+                part["layer"],
+                part[column] * _scale(y),
+                color=style.colour,
+                ls=style.line,
+                marker=style.marker,
+                ms=6,
+            )
+        if y != "dead":
+            ax.set_yscale("log")
+        ax.set_xlabel("layer, counted from the images")
+        ax.set_ylabel(_NAMES[y])
+        keys = [
+            (labels.setting(level), marks.key(marks.look(i))) for i, (level, _) in enumerate(groups)
+        ]
+        marks.legend(fig, labels.quantity(by), keys)
+
+    moment = "before the first step" if when == "start" else "after training"
+    clauses = [
+        f"{_NAMES[y]} layer by layer {moment}: median over seeds (line), every seed a dot",
+        f"n = {labels.span(n)} seeds",
+        *fallen,
+    ]
+    told = [
+        f"{labels.setting(level)} from {part[column].iloc[0]:.2g} to {part[column].iloc[-1]:.2g}"
+        for level, part in groups
+        if len(part)
+    ]
+    return Figure(
+        draw,
+        caption=captions.full(clauses, lost=0, total=0, runs=profiles),
+        alt=f"{_NAMES[y]} from the first to the last layer: {labels.listed(told)}",
+        data=table,
+        shown=_wide(table, by, column),
+    )
+
+
+_NAMES = {
+    "signal": "spread of the activations (sd)",
+    "gradient": "gradient of the weights (rms)",
+    "dead": "dead units (%)",
+}
+
+
+def _scale(y: str) -> float:
+    return 100.0 if y == "dead" else 1.0
+
+
+def _wide(table: pd.DataFrame, by: str, column: str) -> pd.DataFrame:
+    wide = table.pivot(index="layer", columns=by, values=column)
+    wide = wide.map(lambda value: f"{value:.2g}" if np.isfinite(value) else "")
+    return wide.rename(columns=labels.setting).reset_index()

@@ -1,0 +1,261 @@
+"""Words and numbers as readers see them: axis labels, values, intervals, where runs come from."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from numbers import Integral, Real
+from typing import Any
+
+import pandas as pd
+
+from hplab.analysis.claims import phrases
+
+LABELS = {
+    "val_acc": "validation accuracy",
+    "val_loss": "validation loss",
+    "test_acc": "test accuracy",
+    "test_loss": "test loss",
+    "train_acc": "training accuracy",
+    "train_loss": "training loss",
+    "running_acc": "running training accuracy",
+    "running_loss": "running training loss",
+    "acc_gap": "accuracy gap",
+    "loss_gap": "loss gap",
+    "train_s": "training time",
+    "lr": "learning rate",
+    "n_train": "training examples",
+    "live_units": "live units",
+    "probe_live_units": "live units",
+    "probe_step": "step",
+    "n_predicted": "classes predicted",
+    "noise_scale": "gradient noise scale (examples)",
+    "steps_to_target": "steps to the target",
+    "examples_to_target": "examples to the target",
+    "output_entropy": "entropy of the outputs",
+    "batch_grad_norm": "gradient norm of a batch",
+    "hidden": "hidden units",
+    "weight_norm": "norm of all weights",
+    "scale_free_norm": "norm of the scale-free weights",
+    "effective_lr": "effective learning rate",
+    "gradient_ratio": "gradient of the first layer over the last",
+    "dead_share": "share of dead units",
+    "sharpness": "sharpness",
+    "sharpness_path": "sharpness",
+    "sharpness_relative": "sharpness at a relative radius",
+    "ladder_sharpness": "sharpness",
+    "ladder_radius": "radius \u03b5",
+    "grad_norm": "gradient norm",
+    "hessian_top": "largest eigenvalue of the Hessian",
+    "hessian_top_lr": "largest eigenvalue times learning rate",
+    "hessian_trace": "trace of the Hessian",
+    "keskar": "sharpness of Keskar and others (%)",
+    "epochs_run": "epochs trained",
+}
+NOT_NEGATIVE = (
+    *("train_s", "live_units", "probe_live_units", "n_predicted", "noise_scale", "roughness"),
+    *("steps_to_target", "examples_to_target", "output_entropy", "weight_norm", "grad_norm"),
+    *("scale_free_norm", "effective_lr", "batch_grad_norm", "epochs_run", "gradient_ratio"),
+)
+SHARPNESS = ("sharpness", "sharpness_relative", "sharpness_path", "ladder_sharpness")
+PERCENT, POINTS = "%", "pp"
+MINUS, TIMES = "\u2212", "\u00d7"
+SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def quantity(name: str) -> str:
+    """The name of a column in words, without its unit: `val_acc` is "validation accuracy".
+
+    A column "arm_NAME" holds what the report declared where a preset trained something else.
+    """
+    if name.startswith("arm_"):
+        return f"{quantity(name[4:])} in the report"
+    return LABELS.get(name, name.replace("_", " ").replace(".", " "))
+
+
+def unit(name: str, loss: str = "cross_entropy") -> str:
+    """The unit a column is shown in, or "" if it has none.
+
+    Accuracies are stored as shares and shown in percent, their gaps in percentage points; a loss
+    has a unit (nats) only if it is a cross-entropy.
+    """
+    if name == "acc_gap":
+        return POINTS
+    if name.endswith("_acc"):
+        return PERCENT
+    if name == "loss_gap" or name.endswith("_loss"):
+        return "nats" if loss in ("cross_entropy", "kl_div") else ""
+    if name == "output_entropy" or name in SHARPNESS:
+        return "nats"
+    return "s" if name.endswith("_s") else ""
+
+
+def label(name: str, loss: str = "cross_entropy") -> str:
+    """An axis label: the quantity in lower case, its unit in parentheses."""
+    shown = unit(name, loss)
+    return f"{quantity(name)} ({shown})" if shown else quantity(name)
+
+
+def scale(name: str) -> float:
+    """What a stored value of this column is multiplied by before it is shown."""
+    return 100.0 if unit(name) in (PERCENT, POINTS) else 1.0
+
+
+def better(name: str) -> int:
+    """1 if more of this metric is better, -1 if less is, 0 if neither can be said."""
+    if name.endswith("_acc"):
+        return 1
+    return -1 if name.endswith("_loss") else 0
+
+
+def bounds(name: str, values: Iterable[float] = ()) -> tuple[float, float]:
+    """The least and the greatest that a metric can be, in units of the table.
+
+    A loss that went below 0 in some run is of a kind that can.
+    """
+    if unit(name) == PERCENT or name == "dead_share":
+        return 0.0, 1.0
+    positive = name.endswith("_loss") or name in NOT_NEGATIVE
+    return (0.0 if positive and min(values, default=0.0) >= 0 else -math.inf), math.inf
+
+
+def setting(value: Any, name: str = "") -> str:
+    """A value of a hyperparameter as it is typed in code: 1e-3, 0.01, 64, adam, none.
+
+    With the name of the column, None of `n_train` is "all".
+    """
+    if value is None or (isinstance(value, Real) and math.isnan(value)):
+        return "all" if name.endswith("n_train") else "none"
+    if not isinstance(value, Real) or isinstance(value, (bool, Integral)):
+        return str(value)
+    number = float(value)
+    if number.is_integer() and abs(number) < 1e6:
+        return str(int(number))
+    if 0.01 <= abs(number) < 1e4:
+        return f"{number:.4g}"
+    mantissa, exponent = f"{number:.3e}".split("e")
+    return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
+
+
+def power(value: float) -> str:
+    """A number on a log10 axis: 10⁻³, 5×10⁻⁴, 0."""
+    if value == 0:
+        return "0"
+    mantissa, exponent = f"{value:.2e}".split("e")
+    mantissa = mantissa.rstrip("0").rstrip(".")
+    tail = "10" + str(int(exponent)).translate(SUPERSCRIPT)
+    return tail if mantissa == "1" else f"{mantissa}{TIMES}{tail}"
+
+
+def decimals(name: str, value: float, half: float = math.nan) -> int:
+    """How many decimals a metric gets: two for percent, else two digits of its half-width.
+
+    Without a half-width a metric that is not a percentage gets three significant digits.
+    """
+    if unit(name) in (PERCENT, POINTS):
+        return 2
+    size, digits = (half, 2) if math.isfinite(half) and half > 0 else (value, 3)
+    if not math.isfinite(size) or size == 0:
+        return 3
+    return min(max(digits - 1 - math.floor(math.log10(abs(size))), 0), 6)
+
+
+def number(name: str, value: float, half: float = math.nan, *, with_unit: bool = True) -> str:
+    """A metric as text, in the unit it is shown in: 0.9873 of `val_acc` is "98.73 %"."""
+    if value is None or math.isnan(value):
+        return "none"
+    shown = value * scale(name)
+    text = f"{shown:.{decimals(name, shown, half * scale(name))}f}".replace("-", MINUS)
+    tail = unit(name) if with_unit and unit(name) in (PERCENT, POINTS, "s") else ""
+    return f"{text} {tail}" if tail else text
+
+
+def interval(name: str, cell: Any) -> str:
+    """A mean with its interval: "98.73 % (95 % interval 98.60 to 98.86 %, n = 5 seeds)".
+
+    Args:
+        name: The metric.
+        cell: Anything with `low`, `high`, `n` and `mean` or `estimate`, in units of the table.
+    """
+    mean = cell.estimate if hasattr(cell, "estimate") else cell["mean"]
+    low, high, n = cell.low, cell.high, f"n = {count(int(cell.n), 'seed')}"
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return f"{number(name, mean)} ({n}, too few for an interval)"
+    half = (high - low) / 2
+    ends = f"{number(name, low, half, with_unit=False)} to {number(name, high, half)}"
+    return f"{number(name, mean, half)} (95 % interval {ends}, {n})"
+
+
+def give_or_take(name: str, cell: Any) -> str:
+    """A mean with the half-width of its interval, without unit: "98.73 ± 0.13".
+
+    An interval that is not symmetric (see `summary.bent`) is given by its ends.
+    """
+    half = (cell["high"] - cell["low"]) / 2
+    if not math.isfinite(cell["mean"]):
+        return ""
+    mean = number(name, cell["mean"], half, with_unit=False)
+    if not math.isfinite(half):
+        return mean
+    places = decimals(name, cell["mean"] * scale(name), half * scale(name))
+    if cell.get("bent"):
+        ends = [f"{cell[end] * scale(name):.{places}f}" for end in ("low", "high")]
+        return f"{mean} ({ends[0]} to {ends[1]})"
+    return f"{mean} \u00b1 {half * scale(name):.{places}f}"
+
+
+def rough(value: float) -> str:
+    """A learning rate that nobody typed, to two digits: 1.3e-3."""
+    return setting(float(f"{value:.1e}"))
+
+
+def ordinal(n: int) -> str:
+    """2nd, 3rd, 4th, 11th, 21st."""
+    teens = n % 100 in (11, 12, 13)
+    return f"{n}{'th' if teens else {1: 'st', 2: 'nd', 3: 'rd'}.get(n % 10, 'th')}"
+
+
+def count(n: int, noun: str) -> str:
+    """A number with its noun: "1 run", "5 runs"."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def span(values: Iterable[int]) -> str:
+    """One number if all are equal, else their range: "5", "3 to 5"."""
+    low, high = min(values := list(values)), max(values)
+    return str(low) if low == high else f"{low} to {high}"
+
+
+def listed(words: Iterable[str], most: int = 6) -> str:
+    """Words in a row: "a", "a and b", "a, b and c"; beyond `most`, how many more there are."""
+    words = list(words)
+    if len(words) > most:
+        words = [*words[: most - 1], f"{len(words) - most + 1} more"]
+    return phrases.listed(words)
+
+
+def context(runs: pd.DataFrame) -> str:
+    """Which preset, data set, model and device a table holds, as far as the table tells."""
+    parts = []
+    if preset := runs.attrs.get("preset"):
+        parts.append(f"{preset} preset")
+    for column in ("data", "model", "device"):
+        if column in runs and len(found := runs[column].dropna().unique()):
+            parts.append(listed(map(str, found)))
+        elif column in runs.attrs:
+            parts.append(str(runs.attrs[column]))
+    return ", ".join(parts)
+
+
+def unbroken(text: str) -> str:
+    """The text with true minus signs, unbroken before a unit, around an equals sign, in 1e-3."""
+    text = re.sub(r"(?<![\w.-])-(?=\d)", MINUS, text)
+    kept = re.sub(r"(?<=\d) (?=%|(?:pp|s|seeds?)\b)", "\u00a0", text)
+    kept = re.sub(r"(?<=\de-)(?=\d)", "\u2060", kept)
+    return kept.replace(" = ", "\u00a0=\u00a0")
+
+
+def sentence(text: str) -> str:
+    """The text with a capital first letter and one full stop at the end."""
+    return text[:1].upper() + text[1:].rstrip(".") + "."

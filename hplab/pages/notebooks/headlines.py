@@ -1,0 +1,116 @@
+"""What stands under "In short": a measured number only with its interval and three seeds or more.
+
+A study's first paragraph is what readers take away, so a number with less behind it has no place
+there. The functions here return words that can go into it, and "" where there is too little to say
+one; the study then says that the question is open. `faults` finds what slipped through.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+from scipy.stats import binomtest
+
+from hplab.analysis.claims.judging import MISSING, Verdict
+from hplab.analysis.stats import intervals
+from hplab.pages import labels
+from hplab.pages.figures import cells
+
+MIN_SEEDS = 3
+_PARAGRAPH = re.compile(r"<p><strong>In short\.</strong>(.*?)</p>", re.DOTALL)
+_GLUED = re.compile(r'<span class="pasted-text">(.*?)</span>', re.DOTALL)
+_N = re.compile(r"\bn = (\d+)|\b(\d+) (?:complete )?seeds")
+
+
+def of(verdict: Verdict) -> str:
+    """Return why a verdict is what it is, or that its claim is open here."""
+    if verdict.outcome == MISSING:
+        return "No run of its length is recorded in this book yet, so that claim is open here."
+    if verdict.interval is None or verdict.n < MIN_SEEDS:
+        return "The runs recorded in this book so far do not decide that, so the claim is open."
+    return verdict.reason
+
+
+def mean(values: Iterable[float], metric: str) -> str:
+    """Return a mean over seeds with its interval, "" for fewer than three.
+
+    Args:
+        values: One number a seed, in units of the table of runs.
+        metric: The column they are of, which decides unit and digits.
+    """
+    return _interval(metric, cells.mean_of(values))
+
+
+def difference(runs: pd.DataFrame, column: str, first: object, second: object, y: str) -> str:
+    """Return how far one setting is above another, seed by seed, "" for fewer than three seeds.
+
+    Args:
+        runs: One row a trial; each setting has at most one run a seed.
+        column: What the two settings differ in.
+        first: Its value in the one,
+        second: and in the other.
+        y: The metric; a difference of accuracies is in percentage points.
+    """
+    if runs.empty or column not in runs:
+        return ""
+    arms = [
+        runs.loc[cells.select(runs, column, level), ["seed", y]].set_index("seed")[y]
+        for level in (first, second)
+    ]
+    gap = cells.mean_of((arms[0] - arms[1]).dropna())
+    text = _interval("acc_gap" if y.endswith("_acc") else y, gap)
+    return f"+{text}" if text and gap.estimate > 0 else text
+
+
+def share(happened: Iterable[bool]) -> str:
+    """Return how many of the seeds it happened to, with an exact interval (Clopper-Pearson)."""
+    cases = [bool(one) for one in happened]
+    if len(cases) < MIN_SEEDS:
+        return ""
+    ends = binomtest(sum(cases), len(cases)).proportion_ci(method="exact")
+    n = f"{sum(cases)} of {len(cases)} seeds"
+    return f"{n} (95 % interval {100 * ends.low:.0f} to {100 * ends.high:.0f} %)"
+
+
+def best(runs: pd.DataFrame, x: str, y: str) -> str:
+    """Return which of the values tried has the best mean, with that mean, "" for too few seeds."""
+    table = cells.cells(runs, y, [x]) if len(runs) else pd.DataFrame()
+    top = cells.best(table, y) if len(table) else None
+    if top is None or not (text := _interval(y, table.loc[top])):
+        return ""
+    tried = list(table[x])
+    span = f"{labels.setting(tried[0], x)} to {labels.setting(tried[-1], x)}"
+    top_value = labels.setting(table.loc[top, x], x)
+    return (
+        f"{top_value} has the highest mean {labels.quantity(y)} of {len(tried)} from {span}: {text}"
+    )
+
+
+def _interval(metric: str, cell: intervals.Interval | pd.Series) -> str:
+    return labels.interval(metric, cell) if cell.n >= MIN_SEEDS and np.isfinite(cell.low) else ""
+
+
+# ------------------------------------------------------------------------- what slipped through
+
+
+def faults(text: str) -> list[str]:
+    """Return what is wrong with a value glued into a headline: digits without interval or seeds."""
+    plain = " ".join(html.unescape(re.sub(r"<[^>]+>", "", text)).split())
+    if not re.search(r"\d", plain):
+        return []
+    short = plain if len(plain) <= 60 else f"{plain[:60]}…"
+    found = [] if "interval" in plain else [f"a number without interval under In short: {short}"]
+    seeds = [int(n or m) for n, m in _N.findall(plain)]
+    if not seeds or min(seeds) < MIN_SEEDS:
+        found.append(f"a number without three seeds under In short: {short}")
+    return found
+
+
+def in_page(page: str) -> list[str]:
+    """Return the faults of a built page's headline."""
+    glued = [text for part in _PARAGRAPH.findall(page) for text in _GLUED.findall(part)]
+    return [fault for text in glued for fault in faults(text)]

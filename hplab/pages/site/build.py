@@ -1,0 +1,271 @@
+"""Makes the book: stages its source, runs Sphinx on it, and puts the finished site together.
+
+The source that Sphinx reads is `book/` with the executed notebooks in place of the studies' texts.
+What Sphinx writes is not yet the site: the start page takes the name index.html, a search index
+that works from a plain file is written, and only files that some page needs are kept.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hplab.pages.site import audit, study_pages
+from hplab.pages.site.audit import check
+from hplab.pages.tables import status
+from hplab.trial import HplabError
+
+__all__ = ["build", "check", "sphinx_settings", "stage"]
+
+CHECKOUT = Path(__file__).resolve().parents[3]
+LEFT_OUT = ("results", "reference", "studies")
+DROPPED_EXTENSIONS = ("sphinx_thebe", "sphinx_comments", "sphinx_copybutton", "sphinx_togglebutton")
+_CLAIM = re.compile(r'<span class="hp-claim"( id="[\w-]+")?>([\w-]+)</span>')
+CONF = """\
+import sys
+
+sys.modules.setdefault("rfc3987_syntax", None)  # a second of start-up for what no notebook uses
+
+from hplab.pages.site.build import sphinx_settings
+
+globals().update(sphinx_settings(__file__))
+"""
+
+
+def build(executed_dir: Path | str, out: Path | str, *, store: Any = None) -> Path:
+    """Build the book's site from executed notebooks, with every warning an error.
+
+    Args:
+        executed_dir: Folder whose `studies/` holds the executed notebooks.
+        out: Where the site goes; an earlier one there is replaced only when all went well.
+        store: Where the tables of prose pages read records; None for the default store.
+
+    Returns:
+        The start page, `out/index.html`.
+
+    Raises:
+        HplabError: If there is no executed notebook, a page of the table of contents is missing,
+            or Sphinx warned (its words are on standard error).
+    """
+    out = Path(out).absolute()
+    source = out.parent / "source"
+    missing = stage(executed_dir, source, store=store)
+    raw = out.parent / "sphinx"
+    _run_sphinx(source, raw, strict=not missing)
+    fresh = out.with_name(f"{out.name}.new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    root = yaml.safe_load((source / "_toc.yml").read_text(encoding="utf-8"))["root"]
+    assemble(raw, fresh, root=f"{root}.html")
+    shutil.rmtree(out, ignore_errors=True)
+    fresh.rename(out)
+    return out / "index.html"
+
+
+# ---------------------------------------------------------------------------------------------
+# The source
+
+
+def stage(
+    executed_dir: Path | str, source: Path | str, *, checkout: Path = CHECKOUT, store: Any = None
+) -> list[str]:
+    """Write the source that Sphinx reads; files that have not changed keep their time.
+
+    Returns:
+        Studies of the table of contents that were left out for want of an executed notebook.
+
+    Raises:
+        HplabError: See `build`.
+    """
+    book, source = checkout / "book", Path(source)
+    if not (book / "_toc.yml").is_file():
+        raise HplabError(f"no book in {checkout}: the book is built in a clone of the repository")
+    notebooks = _executed(Path(executed_dir))
+    toc = yaml.safe_load((book / "_toc.yml").read_text(encoding="utf-8"))
+    missing = _reduce_toc(toc, book, {path.stem for path in notebooks})
+    files: dict[str, bytes] = {
+        path.relative_to(book).as_posix(): path.read_bytes()
+        for path in sorted(book.rglob("*"))
+        if path.is_file()
+        and path.relative_to(book).parts[0] not in LEFT_OUT
+        and path.suffix not in (".yaml", ".yml", ".json")
+    }
+    config = yaml.safe_load((checkout / "_config.yml").read_text(encoding="utf-8"))
+    repository = config.get("repository", {}).get("url", "")
+    tables = status.tables(notebooks, store, repository=repository)
+    for name in [name for name in files if name.endswith(".md")]:
+        files[name] = status.fill(files[name].decode(), tables, f"book/{name}").encode()
+    files |= {f"studies/{p.name}": study_pages.source(p.read_bytes()) for p in notebooks}
+    files["_toc.yml"] = yaml.safe_dump(toc, sort_keys=False).encode()
+    files["_config.yml"] = (checkout / "_config.yml").read_bytes()
+    files["conf.py"] = CONF.encode()
+    _write(files, source)
+    return missing
+
+
+def _executed(folder: Path) -> list[Path]:
+    inner = folder / "studies"
+    notebooks = sorted((inner if inner.is_dir() else folder).glob("*.ipynb"))
+    if not notebooks:
+        raise HplabError(
+            f"no executed notebook in {_shown(inner)}: run `make execute` (trains what is missing)"
+            " or `make book` (shows the committed records)"
+        )
+    return notebooks
+
+
+def _reduce_toc(toc: dict[str, Any], book: Path, studies: set[str]) -> list[str]:
+    """Take studies without a notebook out of the table of contents; other pages must be there."""
+    missing = []
+    for part in toc.get("parts", []):
+        kept = []
+        for chapter in part["chapters"]:
+            name = chapter["file"]
+            if name.startswith("studies/"):
+                there = name.removeprefix("studies/") in studies
+            elif not (there := (book / f"{name}.md").is_file()):
+                raise HplabError(f"book/_toc.yml lists {name!r}, but there is no book/{name}.md")
+            kept += [chapter] if there else []
+            missing += [] if there else [name]
+        part["chapters"] = kept
+    toc["parts"] = [part for part in toc.get("parts", []) if part["chapters"]]
+    return missing
+
+
+def _write(files: dict[str, bytes], folder: Path) -> None:
+    for name, content in files.items():
+        path = folder / name
+        if not path.is_file() or path.read_bytes() != content:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+    for path in folder.rglob("*"):
+        if path.is_file() and path.relative_to(folder).as_posix() not in files:
+            path.unlink()
+
+
+# ---------------------------------------------------------------------------------------------
+# Sphinx
+
+
+def sphinx_settings(conf_file: str) -> dict[str, Any]:
+    """Return the settings of Sphinx that Jupyter Book makes of `_config.yml`.
+
+    Extensions whose scripts load from elsewhere, or whose work hplab.js does, are left out.
+    """
+    from jupyter_book.config import get_final_config
+
+    folder = Path(conf_file).parent
+    settings, _ = get_final_config(
+        user_yaml=folder / "_config.yml",
+        cli_config={"latex_individualpages": False},
+        raise_on_invalid=True,
+    )
+    kept = [name for name in settings["extensions"] if name not in DROPPED_EXTENSIONS]
+    return {**settings, "extensions": kept}
+
+
+def _run_sphinx(source: Path, out: Path, *, strict: bool) -> None:
+    """Run Sphinx in its own process; with studies left out, some links may lead nowhere.
+
+    Sphinx does not read a page again that it knows, so it would give each warning only once. What
+    it knows is kept from clean builds of the whole book alone.
+    """
+    known = out.with_name("doctrees")
+    clean = known / "clean"
+    if not clean.exists():
+        shutil.rmtree(known, ignore_errors=True)
+    clean.unlink(missing_ok=True)
+    flags = ["-n", "-W", "--keep-going"] if strict else []
+    command = [sys.executable, "-m", "sphinx", "-b", "html", "-q", *flags]
+    command += ["-d", str(known), str(source), str(out)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(CHECKOUT), *_python_path()])}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    sys.stderr.write(done.stderr)
+    if done.returncode:
+        count = len(re.findall(r"\b(?:WARNING|ERROR)\b", done.stderr))
+        raise HplabError(f"the book was not built: Sphinx gave {count} warnings, shown above")
+    if strict:
+        clean.touch()
+
+
+def _python_path() -> list[str]:
+    given = os.environ.get("PYTHONPATH")
+    return [given] if given else []
+
+
+# ---------------------------------------------------------------------------------------------
+# The site
+
+
+def assemble(raw: Path, out: Path, *, root: str) -> None:
+    """Make the site of what Sphinx wrote: start page, search index, and no file without a use.
+
+    Args:
+        raw: What Sphinx wrote.
+        out: A folder that does not exist yet.
+        root: The page that becomes index.html.
+    """
+    raw, out = raw.resolve(), out.resolve()
+    home = re.compile(rf'(href="(?:\.\./)*){re.escape(root)}(?=["#])')
+    for path in _pages(raw):
+        name = path.relative_to(raw).as_posix()
+        if name == "index.html" != root:  # only sends readers on to the root page
+            continue
+        target = out / ("index.html" if name == root else name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        text = home.sub(r"\1index.html", path.read_text(encoding="utf-8"))
+        text = link_claims(text, "../" * name.count("/"))
+        target.write_text(text, encoding="utf-8")
+    pages = {path: audit.read(path) for path in _pages(out)}
+    for path, page in pages.items():
+        for target in audit.references(path, page):
+            _bring(target, raw, out)
+    ranked = sorted(pages, key=lambda path: (path.name != "index.html", path))
+    found = [(path.relative_to(out).as_posix(), pages[path]) for path in ranked]
+    index = audit.search_script(pair for pair in found if pair[0] != "search.html")
+    (out / "_static" / "search-index.js").write_text(index, encoding="utf-8")
+    (out / ".nojekyll").touch()
+
+
+def link_claims(page: str, to_root: str) -> str:
+    """Return a page on which each name of a claim leads to the claim in the ledger.
+
+    A notebook by itself has no ledger to lead to, so names become links only in the book.
+    """
+    return _CLAIM.sub(rf'<a class="hp-claim"\1 href="{to_root}ledger.html#\2">\2</a>', page)
+
+
+def _pages(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.rglob("*.html") if "_static" not in p.relative_to(folder).parts)
+
+
+def _bring(target: Path, raw: Path, out: Path) -> None:
+    """Copy a file from Sphinx's output to the site, and with it what it needs in turn."""
+    if target.exists() or not target.is_relative_to(out):
+        return
+    origin = raw / target.relative_to(out)
+    if not origin.is_file():
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(origin, target)
+    if origin.suffix == ".css":
+        for address in audit.css_addresses(origin.read_text(encoding="utf-8")):
+            if found := audit.local_target(address, target):
+                _bring(found[0], raw, out)
+    for licence in origin.parent.glob("LICENSE*"):
+        _bring(target.with_name(licence.name), raw, out)
+    if "mathjax" in origin.parts:  # it fetches its fonts itself, from folders beside it
+        top = raw.joinpath(*origin.relative_to(raw).parts[:2])
+        for path in top.rglob("*"):
+            if path.is_file():
+                _bring(out / path.relative_to(raw), raw, out)
+
+
+def _shown(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -1,0 +1,153 @@
+"""Between an executed notebook and its page: what is left out, what is said, what must arrive.
+
+A notebook keeps each figure twice, as a drawing and as a PNG for readers that show no drawing; its
+page needs the drawing alone. The page says at its top how many of its figures are in miniature. And
+every cell of the study that draws a figure must have one on the page.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hplab.pages.figures.figure import NOTHING, without_still
+from hplab.pages.notebooks import pairing
+from hplab.sweeps.presets import PRESETS
+
+FIGURE = '<figure class="hp-figure"'
+_DRAWS = re.compile(r"\bhp\.(plots\.\w+|explore)\(")
+_BOX = re.compile(r'<section class="hp-verdict hp-([\w-]+)" id="claim-([\w-]+)"')
+_PRESET = re.compile(rf"\b({'|'.join(PRESETS)}) preset\b")  # as a caption names it
+
+
+# ---------------------------------------------------------------------------------------------
+# From the notebook to the source of its page
+
+
+def source(executed: bytes) -> bytes:
+    """Return an executed notebook as Sphinx takes it: no PNG beside a drawing, the note on top."""
+    notebook = json.loads(executed)
+    captions = []
+    for output in _outputs(notebook):
+        data = output.get("data", {})
+        markup = "".join(data.get("text/html", ""))
+        if FIGURE in markup:
+            data.pop("image/png", None)
+            data["text/html"] = without_still(markup)
+            captions.append("".join(data.get("text/plain", "")))
+    if note := miniature(captions):
+        _insert(notebook, note)
+    return json.dumps(notebook, ensure_ascii=False, indent=1).encode()
+
+
+def miniature(captions: Sequence[str]) -> str:
+    """Return the note that says how many of a page's figures show stand-in data; "" if none."""
+    presets = Counter(found[1] for caption in captions if (found := _PRESET.search(caption)))
+    small = {name: n for name, n in presets.items() if PRESETS[name].stand_in}
+    if not small:
+        return ""
+    which = " and ".join(f"`{name}`" for name in sorted(small))
+    n, total = sum(small.values()), len(captions)
+    counted = f"Of the {total} figures on this page, {n} " + ("is" if n == 1 else "are")
+    if n == total:
+        counted = f"All {total} figures on this page are" if total > 1 else "The figure here is"
+    return (
+        f"```{{admonition}} In miniature\n:class: note hp-miniature\n{counted} of the preset "
+        f"{which}: small networks and scikit-learn's handwritten digits stand in for the report's "
+        "own. They show how the question is put and what an answer looks like. No verdict rests on "
+        "them: what they show of a claim is called *in miniature*. Every caption names its preset, "
+        "its data and how many seeds it rests on.\n```"
+    )
+
+
+def _insert(notebook: dict[str, Any], note: str) -> None:
+    """Put the note after the answer in short, else after the title."""
+    for cell in notebook["cells"]:
+        if cell["cell_type"] != "markdown":
+            continue
+        blocks = "".join(cell["source"]).split("\n\n")
+        short = [i for i, block in enumerate(blocks) if block.startswith("**In short.**")]
+        title = [i for i, block in enumerate(blocks) if re.search("^# ", block, re.MULTILINE)]
+        if place := [*short, *title][:1]:
+            blocks.insert(place[0] + 1, note)
+            cell["source"] = "\n\n".join(blocks)
+            return
+
+
+# ---------------------------------------------------------------------------------------------
+# From the notebook to the built page
+
+
+def missing_figures(html_dir: Path, executed_dir: Path) -> list[str]:
+    """Return which pages lack a figure that a cell of their notebook draws, one line a problem.
+
+    The preset "smoke" is left out: its runs are too short to show everything.
+
+    Args:
+        html_dir: The built site.
+        executed_dir: Folder whose `studies/` holds the notebooks that it was built from.
+    """
+    problems = []
+    for path in sorted(Path(executed_dir).glob("studies/*.ipynb")):
+        page = Path(html_dir) / "studies" / f"{path.stem}.html"
+        notebook = pairing.read(path)
+        if not page.is_file() or notebook.metadata.get("hplab", {}).get("preset") == "smoke":
+            continue
+        cells = [cell for cell in notebook.cells if cell.cell_type == "code" and _is_shown(cell)]
+        drawing = [cell for cell in cells if _DRAWS.search(cell.source)]
+        text = page.read_text(encoding="utf-8")
+        if (found := text.count(FIGURE)) < len(drawing):
+            problems.append(f"{page.name}: {found} figures, but {len(drawing)} cells draw one")
+        problems += [f"{page.name}: {what}" for what in _empty(cells)]
+        if NOTHING in text and not any(line.startswith(page.name) for line in problems):
+            problems.append(f"{page.name}: says {NOTHING!r}")
+    return problems
+
+
+def contradictions(
+    html_dir: Path, executed_dir: Path, verdicts: Mapping[str, Mapping[str, Any]]
+) -> list[str]:
+    """Return which pages give a claim another verdict than the ledger does, one line a claim.
+
+    Only pages of the preset "paper" are asked: others may show runs that are not committed.
+
+    Args:
+        html_dir: The built site.
+        executed_dir: As for `missing_figures`.
+        verdicts: The committed verdicts by claim, each with its "outcome".
+    """
+    problems = []
+    for path in sorted(Path(executed_dir).glob("studies/*.ipynb")):
+        page = Path(html_dir) / "studies" / f"{path.stem}.html"
+        preset = pairing.read(path).metadata.get("hplab", {}).get("preset")
+        if not page.is_file() or preset != "paper":
+            continue
+        for outcome, claim in _BOX.findall(page.read_text(encoding="utf-8")):
+            known = verdicts.get(claim, {}).get("outcome", "missing")
+            if outcome != known:
+                problems.append(f"{page.name}: claim {claim} is {outcome}, in the ledger {known}")
+    return problems
+
+
+def _empty(cells: Iterable[Any]) -> Iterable[str]:
+    for cell in cells:
+        shown = [output.get("data", {}).get("text/html", "") for output in cell.outputs]
+        lacks = _DRAWS.search(cell.source) and not any(FIGURE in markup for markup in shown)
+        if lacks or any(NOTHING in markup for markup in shown):
+            said = " ".join(output.get("data", {}).get("text/plain", "") for output in cell.outputs)
+            told = re.search(rf"{NOTHING}[^.]*", said)
+            last = cell.source.strip().splitlines()[-1]
+            yield f"no figure or table after {last!r}" + (f" ({told[0]})" if told else "")
+
+
+def _is_shown(cell: Any) -> bool:
+    return "remove-cell" not in cell.metadata.get("tags", [])
+
+
+def _outputs(notebook: dict[str, Any]) -> Iterable[dict[str, Any]]:
+    for cell in notebook["cells"]:
+        yield from cell.get("outputs", [])

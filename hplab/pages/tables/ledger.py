@@ -1,0 +1,243 @@
+"""The tables of claims that prose pages show: the whole ledger, the counts, original and ours.
+
+All of it is plain HTML that reads without JavaScript; `_static/ledger.js` adds the filter.
+"""
+
+from __future__ import annotations
+
+import functools
+import html
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hplab.analysis.claims.judging import Verdict
+from hplab.analysis.claims.ledger import load
+from hplab.pages.tables import columns, seeds
+from hplab.pages.tables import folds as claim_fold
+from hplab.pages.tables.columns import OWN_DATA, RERUN, TONES
+
+STUDIES = {
+    "learning-rate": "Learning rate",
+    "batch-size": "Batch size",
+    "schedules": "Schedules",
+    "weight-decay": "Weight decay",
+    "activations": "Activations",
+    "kl-plateau": "The KL plateau",
+    "sharpness": "Sharpness",
+}
+_SCRIPT = '<script defer src="_static/ledger.js"></script>'
+
+
+def tables(
+    notebooks: Sequence[Path], store: Any = None, *, repository: str = ""
+) -> dict[str, Callable[[], str]]:
+    """Return the tables of claims by the name that a page asks for; judged once, when asked."""
+
+    @functools.lru_cache(maxsize=1)
+    def judged() -> list[Verdict]:
+        from hplab.analysis.claims import rerun
+
+        return list(rerun.verdicts(store=store))
+
+    return {
+        **seeds.tables(judged),
+        "claim-counts": lambda: counts(judged()),
+        "ledger-filter": lambda: chooser(judged()),
+        "ledger": lambda: whole(judged(), places(notebooks), _files(store, repository)),
+        "rules": rules,
+        "changes": changes,
+        **{
+            f"original-{report}": functools.partial(_original, judged, report, notebooks)
+            for report in ("000", "001", "002", "004")
+        },
+    }
+
+
+def places(notebooks: Iterable[Path]) -> dict[str, str]:
+    """Return the address of each claim in the studies: its box, or else its row of a table."""
+    found: dict[str, str] = {}
+    ids = [claim.id for claim in load()]
+    pages = [(path.stem, path.read_text(encoding="utf-8")) for path in sorted(notebooks)]
+    for kind in ("claim", "row"):
+        for stem, text in pages:
+            for name in ids:
+                if f'id=\\"{kind}-{name}\\"' in text:
+                    found.setdefault(name, f"studies/{stem}.html#{kind}-{name}")
+    return found
+
+
+def counts(verdicts: Sequence[Verdict]) -> str:
+    """How many claims there are, and what both kinds of data say: one row a report."""
+    rows = []
+    for report in dict.fromkeys(verdict.claim.report.id for verdict in verdicts):
+        mine = [verdict for verdict in verdicts if verdict.claim.report.id == report]
+        rows.append([f"report\u00a0{report}", *_counted(mine)])
+    rows.append(["all\u00a0four", *_counted(verdicts)])
+    head = ("", "claims", "data for", "data against", "runs for", "runs against", "runs leave open")
+    cells = "".join(
+        "<tr>"
+        + f'<th scope="row">{row[0]}</th>'
+        + "".join(f'<td class="hp-num">{value}</td>' for value in row[1:])
+        + "</tr>"
+        for row in rows
+    )
+    titles = "".join(
+        f'<th scope="col"{" class=hp-num" if i else ""}>{name}</th>' for i, name in enumerate(head)
+    )
+    return _raw(
+        '<div class="hp-scroll"><table class="hp-table"><thead><tr>'
+        f"{titles}</tr></thead><tbody>{cells}</tbody></table></div>"
+    )
+
+
+def _counted(verdicts: Sequence[Verdict]) -> list[int]:
+    own = Counter(verdict.claim.own_verdict for verdict in verdicts)
+    ours = Counter(verdict.outcome for verdict in verdicts)
+    return [len(verdicts), own["supported"], own["contradicted"], *(ours[w] for w in TONES)]
+
+
+def whole(
+    verdicts: Sequence[Verdict],
+    where: Mapping[str, str],
+    files: Callable[[Verdict], Mapping[str, str]] = lambda _: {},
+) -> str:
+    """The ledger: a heading a study and a fold a claim.
+
+    Args:
+        verdicts: One a claim.
+        where: The address in a study of each claim that has one.
+        files: Gives the files of a verdict's records: name to address.
+    """
+    parts = []
+    for study, title in STUDIES.items():
+        mine = [verdict for verdict in verdicts if verdict.claim.study == study]
+        if not mine:
+            continue
+        folds = "".join(
+            claim_fold.fold(verdict, where.get(verdict.claim.id), files) for verdict in mine
+        )
+        tally = f'<p class="hp-tally">{_tally(mine)}</p>'
+        parts.append(f"## {title}")
+        parts.append(_raw(tally + _folds(folds, [column.title for column in columns.COLUMNS])))
+    return "\n\n".join(parts)
+
+
+def _folds(folds: str, titles: Sequence[str]) -> str:
+    """Return a list of folds under a line that names what their cells are."""
+    head = "".join(f"<span>{title}</span>" for title in ("Claim", "What the report says", *titles))
+    return (
+        f'<div class="hp-folds" style="--hp-cells: {len(titles)}">'
+        f'<div class="hp-folds-head hp-unsearched" aria-hidden="true">{head}</div>{folds}</div>'
+    )
+
+
+def _files(store: Any, repository: str) -> Callable[[Verdict], Mapping[str, str]]:
+    """Return what gives the files of a verdict's records, with their addresses."""
+    from hplab.analysis.claims import rerun
+
+    committed = store or rerun.committed_store()
+
+    def files(verdict: Verdict) -> dict[str, str]:
+        tables = verdict.finding.sample.rows if verdict.finding else ()
+        keys = {key for table in tables for key in table["key"]}
+        paths = {path for key in keys if (path := committed.file_of(key))}
+        names = [str(p.relative_to(committed.root)) for p in paths if committed.root in p.parents]
+        return {name: f"{repository}/blob/main/book/results/{name}" for name in sorted(names)}
+
+    return files
+
+
+def rules() -> str:
+    """How each type of test decides, as the ledger states it."""
+    shown = {claim.test["type"]: claim.rule for claim in load()}
+    items = "".join(
+        f'<dt id="rule-{kind}">{kind.replace("_", " ")}</dt><dd>{html.escape(rule)}</dd>'
+        for kind, rule in sorted(shown.items())
+    )
+    return _raw(f'<dl class="hp-rules">{items}</dl>')
+
+
+def changes() -> str:
+    """What was changed in the ledger after it was fixed, with date and reason."""
+    made = load().changes
+    lines = [f"- {one['date']}: {one['what'].strip()} {one['why'].strip()}" for one in made]
+    return "\n".join(lines) or "Nothing."
+
+
+def original(verdicts: Sequence[Verdict], report: str, where: Mapping[str, str]) -> str:
+    """One report's claims with its number, ours, both verdicts; why they differ is in the fold."""
+    mine = [verdict for verdict in verdicts if verdict.claim.report.id == report]
+    folds = "".join(_pair(verdict, where.get(verdict.claim.id)) for verdict in mine)
+    about = mine[0].claim.report
+    titles = [title for title, _ in _NUMBERS] + [OWN_DATA.title, RERUN.title]
+    return f"{about.caveat}\n\nIts numbers: {about.source}\n\n{_raw(_folds(folds, titles))}"
+
+
+def _original(judged: Callable[[], list[Verdict]], report: str, notebooks: Sequence[Path]) -> str:
+    return original(judged(), report, places(notebooks))
+
+
+def chooser(verdicts: Sequence[Verdict]) -> str:
+    """The filter of the ledger: a few choices, hidden until the script finds them."""
+    claims = [verdict.claim for verdict in verdicts]
+    reports = {claim.report.id: f"report {claim.report.id}" for claim in claims}
+    choices = (
+        ("report", "Report", reports),
+        *((column.name, column.title, column.words) for column in columns.COLUMNS),
+        ("primary", "Kind", {"yes": "primary claims"}),
+    )
+    boxes = "".join(
+        f'<label>{title} <select name="{name}"><option value="">all</option>'
+        + "".join(f'<option value="{value}">{word}</option>' for value, word in words.items())
+        + "</select></label>"
+        for name, title, words in choices
+    )
+    return _raw(
+        f'<form class="hp-filter" id="hp-ledger-filter" hidden>{boxes}'
+        f'<output aria-live="polite">{len(claims)} claims</output></form>{_SCRIPT}'
+    )
+
+
+def _tally(verdicts: Sequence[Verdict]) -> str:
+    words = RERUN.words
+    ours = Counter(verdict.outcome for verdict in verdicts)
+    said = ", ".join(f"{ours[word]} {words[word].lower()}" for word in words if ours[word])
+    return f"{len(verdicts)} claims; our re-runs: {said}."
+
+
+# What the page of originals shows of a claim before the verdicts: title and number.
+_NUMBERS = (("Its number", columns.their_number), ("Ours", columns.our_number))
+
+
+def _pair(verdict: Verdict, place: str | None) -> str:
+    claim, say = verdict.claim, columns.shown
+    cells = [(title, say(number(verdict))) for title, number in _NUMBERS]
+    cells += [(column.title, column.word(verdict)) for column in (OWN_DATA, RERUN)]
+    facts = [
+        ("Why they differ", say(_why_apart(verdict))),
+        *((column.title, say(column.why(verdict))) for column in (OWN_DATA, RERUN)),
+        ("How it is decided", f'<a href="ledger.html#{claim.id}">{claim.id} in the ledger</a>'),
+        ("In the book", f'<a href="{place}">where a study decides it</a>' if place else ""),
+    ]
+    return claim_fold.entry(f"pair-{claim.id}", claim.id, say(claim.says), cells, facts)
+
+
+def _why_apart(verdict: Verdict) -> str:
+    """Return why the two verdicts differ, if they do."""
+    claim = verdict.claim
+    if verdict.outcome not in TONES or verdict.outcome == claim.own_verdict:
+        return ""
+    if claim.own_cause:
+        return claim.own_cause
+    if verdict.outcome == "inconclusive":
+        published = [part for part in verdict.finding.parts if "report" in part]
+        if any(part["outcome"] == "contradicted" for part in published):
+            return "The report's setting had to be reconstructed, so the miss may be ours."
+        return "More seeds are needed to tell."
+    return "Its verdict rests on one run a setting, ours on several."
+
+
+def _raw(markup: str) -> str:
+    return f"```{{raw}} html\n{markup}\n```"

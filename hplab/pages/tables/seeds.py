@@ -1,0 +1,177 @@
+"""What the page on the number of seeds shows: tables, and the numbers behind its calculator."""
+
+from __future__ import annotations
+
+import functools
+import html
+import json
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from hplab.analysis.claims import phrases
+from hplab.analysis.claims.judging import Verdict
+from hplab.analysis.stats import power
+
+EFFECTS = (3, 2, 1.5, 1, 0.75, 0.5, 0.3)
+SHARES = (0.3, 0.2, 0.1, 0.05, 0.02)
+SEEDS = np.arange(2, 201)
+LEVELS = {"1": 0.05, "6": 0.05 / 6, "40": 0.05 / 40}  # by how many claims Holm corrects for
+
+
+def needed() -> str:
+    """Seeds for an effect, for a sample of effects: alone, with more power, and corrected."""
+    rows = []
+    for effect in EFFECTS:
+        alone = functools.partial(power.paired_power, alpha=0.05)
+        worst = functools.partial(power.paired_power, alpha=0.05 / 6)
+        rows.append(
+            (
+                f"{effect:g}",
+                power.seeds_for(alone, effect),
+                power.seeds_for(alone, effect, wanted=0.9),
+                power.seeds_for(worst, effect),
+                power.seeds_for(power.equivalence_power, effect),
+            )
+        )
+    head = (
+        "difference over scatter",
+        "see it, 80 %",
+        "see it, 90 %",
+        "see it, one of six",
+        "show there is none",
+    )
+    return _table(head, rows)
+
+
+def never() -> str:
+    """Runs without a case that rule a share out."""
+    rows = [(f"{100 * share:g} %", power.runs_to_rule_out(share)) for share in SHARES]
+    return _table(
+        ("a share of at least this is ruled out", "by this many runs without a case"), rows
+    )
+
+
+def observed(verdicts: Sequence[Verdict]) -> str:
+    """What our own runs spread, and how many seeds the margin of each claim would need.
+
+    Ratios are judged by their logarithms, so scatter and margin are compared there; both are shown
+    as factors.
+    """
+    rows = []
+    for verdict in verdicts:
+        size = verdict.claim.test.get("margin")
+        if not size or size["unit"] != verdict.unit or verdict.claim.test["type"] != "direction":
+            continue
+        margin = math.log(size["value"]) if verdict.unit == "ratio" else size["value"]
+        sd = scatter(verdict)
+        if margin <= 0 or sd is None:
+            continue
+        rows.append(
+            (
+                f'<a href="ledger.html#{verdict.claim.id}">{verdict.claim.id}</a>',
+                html.escape(verdict.claim.says),
+                shown(sd, verdict.unit),
+                shown(margin, verdict.unit),
+                verdict.n,
+                power.seeds_for(power.paired_power, margin / sd) or "more than 10 000",
+            )
+        )
+    head = ("claim", "what it says", "scatter", "margin", "seeds so far", "seeds needed")
+    return _table(head, rows) if rows else "No claim of this kind has been run yet."
+
+
+def scatter(verdict: Verdict) -> float | None:
+    """Return the standard deviation over seeds of what a claim is judged by; None for no scatter.
+
+    It is read back from the t interval. For a ratio it is that of the logarithm.
+    """
+    interval, n = verdict.interval, verdict.n
+    if interval is None or n < 2:
+        return None
+    ends = interval.low, interval.high
+    low, high = map(math.log, ends) if verdict.unit == "ratio" else ends
+    sd = (high - low) / 2 * math.sqrt(n) / stats.t.ppf((1 + interval.level) / 2, n - 1)
+    return sd if sd > 0 else None
+
+
+def shown(value: float, unit: str) -> str:
+    """Return a scatter or margin with its unit; a logarithm of a ratio as "1.2 times"."""
+    if unit == "ratio":
+        return f"{phrases.number(math.exp(value), unit)} times"
+    return phrases.number(value, unit)
+
+
+def calculator() -> str:
+    """The calculator: a form for who has scripts, and the exact numbers it looks up."""
+    see = {
+        f"{wanted:g}/{name}": power.smallest(
+            functools.partial(power.paired_power, alpha=alpha), SEEDS, wanted=wanted
+        )
+        for wanted in (0.8, 0.9)
+        for name, alpha in LEVELS.items()
+    }
+    none = {
+        f"{wanted:g}/1": power.smallest(power.equivalence_power, SEEDS, wanted=wanted)
+        for wanted in (0.8, 0.9)
+    }
+    numbers = {
+        "first": int(SEEDS[0]),
+        "see": {name: _short(values) for name, values in see.items()},
+        "none": {name: _short(values) for name, values in none.items()},
+        "t": _short(stats.t.ppf(0.975, SEEDS - 1)),
+    }
+    levels = "".join(
+        f'<option value="{name}">{"one claim alone" if name == "1" else f"one of {name} claims"}'
+        "</option>"
+        for name in LEVELS
+    )
+    return _raw(
+        '<form class="hp-filter" id="hp-seeds" hidden>'
+        '<label>Question <select name="question"><option value="see">see a difference</option>'
+        '<option value="none">show there is none</option></select></label>'
+        '<label>Difference that matters <input name="effect" type="number" min="0" step="any" '
+        'value="0.1"></label>'
+        '<label>Standard deviation <input name="sd" type="number" min="0" step="any" '
+        'value="0.15"></label>'
+        '<label>Power <select name="power"><option value="0.8">80 %</option>'
+        '<option value="0.9">90 %</option></select></label>'
+        f'<label>Correction <select name="claims">{levels}</select></label></form>'
+        '<p class="hp-seeds-answer" id="hp-seeds-answer" aria-live="polite" hidden></p>'
+        f'<script type="application/json" id="hp-seeds-numbers">{json.dumps(numbers)}</script>'
+        '<script defer src="_static/seeds.js"></script>'
+    )
+
+
+def tables(judged: Callable[[], Sequence[Verdict]]) -> dict[str, Callable[[], str]]:
+    """Return this page's tables by the names it asks for."""
+    return {
+        "seeds-needed": needed,
+        "seeds-never": never,
+        "seeds-observed": lambda: observed(judged()),
+        "seeds-calculator": calculator,
+    }
+
+
+def _short(values: np.ndarray) -> list[float]:
+    return [float(f"{value:.4g}") for value in values]
+
+
+def luck(store: Any = None) -> str:
+    """Where the luck of a run comes from, on what is recorded."""
+    from hplab.pages.tables import luck
+
+    return _raw(luck.of_records(store).html)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    from hplab.pages.tables import status
+
+    return status.table(head, rows)
+
+
+def _raw(markup: str) -> str:
+    return f"```{{raw}} html\n{markup}\n```"

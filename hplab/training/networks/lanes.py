@@ -1,0 +1,289 @@
+"""Many networks of one architecture as one: the same layers with a leading lane dimension.
+
+A small network leaves a processor idle: a training step of it costs tens of microseconds of
+arithmetic and hundreds of overhead. A `Stack` holds the weights of many such networks ("lanes") in
+one buffer and computes all of them with one call a layer: a linear layer becomes a batched matrix
+product, a convolution a grouped one. Lanes never mix, so each follows the path it would follow
+alone, up to rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from hplab.training.measures.diagnostics import last_linear
+from hplab.training.networks.dropout import LaneDropout
+from hplab.training.networks.models import StandardizedLogits
+
+ELEMENTWISE = (nn.ReLU, nn.LeakyReLU, nn.GELU, nn.SiLU, nn.Sigmoid, nn.Tanh)
+Layer = Callable[[Tensor, list[Tensor]], Tensor]
+Look = Callable[[Tensor], None]
+
+
+class Single:
+    """One network behind the interface of a stack with one lane.
+
+    Args:
+        module: The network, on its device.
+        layout: The memory format of its weights and images.
+    """
+
+    def __init__(
+        self, module: nn.Module, layout: torch.memory_format = torch.channels_last
+    ) -> None:
+        module = module.to(memory_format=layout)
+        self.module, self.modules, self.n_lanes = module, [module], 1
+        self.layout = layout
+        self.parameters = list(module.parameters())
+        self.head = batch_head(module)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Return logits `(1, B, n_classes)` for images `(1, B, C, H, W)`."""
+        return self.module(images[0].contiguous(memory_format=self.layout))[None]
+
+    def body(self, images: Tensor, look: Look | None = None) -> Tensor:
+        """Return what the head takes, or the logits where there is no head.
+
+        On the way `look` is given what the last linear layer is given, `(1, B, H)`.
+        """
+        x = images[0].contiguous(memory_format=self.layout)
+        body = self.module if self.head is None else self.module[:-1]
+        if look is None:
+            return body(x)[None]
+        cut = last_linear(body)
+        hidden = body[:cut](x)
+        look(hidden[None])
+        return body[cut:](hidden)[None]
+
+    def gradients(self) -> dict[str, Tensor]:
+        """Return the gradient of each named parameter, `(1, ...)`."""
+        return {name: p.grad[None] for name, p in self.module.named_parameters()}
+
+    def lane(self, i: int) -> nn.Module:
+        """Return the network."""
+        return self.module
+
+    def rows(self, lanes: Sequence[int]) -> list[nn.Parameter]:
+        """Return what an optimizer trains for these lanes: all parameters."""
+        return self.parameters
+
+    def zero_grad(self) -> None:
+        """Nothing to do: the optimizer clears the parameters' own gradients."""
+
+    def share_gradients(self) -> None:
+        """Nothing to do: autograd writes to the parameters themselves."""
+
+    def finite(self) -> Tensor:
+        """Return for each lane whether all its weights are finite, shape `(1,)`."""
+        return torch.stack([torch.isfinite(p.detach()).all() for p in self.parameters]).all()[None]
+
+    def train(self, mode: bool) -> None:
+        """Switch between training and evaluation mode."""
+        self.module.train(mode)
+
+
+class Stack:
+    """Networks of one architecture, trained side by side.
+
+    Args:
+        modules: `nn.Sequential`s with the same layers and shapes, on one device. They are copied.
+
+    Raises:
+        TypeError: If a layer has no batched form (see `stackable`).
+    """
+
+    def __init__(self, modules: Sequence[nn.Sequential]) -> None:
+        self.modules, self.n_lanes = list(modules), len(modules)
+        self.shapes = [tuple(p.shape) for p in modules[0].parameters()]
+        self.sizes = [p.numel() for p in modules[0].parameters()]
+        vectors = [torch.cat([p.detach().flatten() for p in m.parameters()]) for m in modules]
+        self.flat = torch.stack(vectors).requires_grad_()
+        self.layers = [_batched(layers) for layers in zip(*modules, strict=True)]
+        self.slices: list[tuple[slice, nn.Parameter]] = []
+        self.head = batch_head(modules[0])
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Return logits `(M, B, n_classes)` for images `(M, B, C, H, W)`, one batch a lane."""
+        x = self.body(images)
+        return x if self.head is None else self.head(x)
+
+    def body(self, images: Tensor, look: Look | None = None) -> Tensor:
+        """Return what the head takes, or the logits where there is no head.
+
+        On the way `look` is given what the last linear layer is given, `(M, B, H)`.
+        """
+        cut = None if look is None else last_linear(self.modules[0])
+        pieces = self.flat.split(self.sizes, dim=1)
+        weights = [p.view(self.n_lanes, *s) for p, s in zip(pieces, self.shapes, strict=True)]
+        x = images.transpose(0, 1).flatten(1, 2)
+        if x.device.type == "cpu":  # pooling is ten times faster in it
+            x = x.contiguous(memory_format=torch.channels_last)
+        for at, (n_weights, layer) in enumerate(self.layers[: -1 if self.head else None]):
+            if at == cut:
+                look(x)
+            x = layer(x, weights[:n_weights])
+            weights = weights[n_weights:]
+        return x
+
+    def gradients(self) -> dict[str, Tensor]:
+        """Return the gradient of each named parameter, `(M, ...)`."""
+        names = [name for name, _ in self.modules[0].named_parameters()]
+        pieces = zip(self.flat.grad.split(self.sizes, dim=1), self.shapes, strict=True)
+        views = [piece.reshape(self.n_lanes, *shape) for piece, shape in pieces]
+        return dict(zip(names, views, strict=True))
+
+    def lane(self, i: int) -> nn.Module:
+        """Return network `i` with its present weights and running statistics."""
+        module = self.modules[i]
+        nn.utils.vector_to_parameters(self.flat.detach()[i].clone(), module.parameters())
+        for at, (_, layer) in enumerate(self.layers):
+            if isinstance(layer, _BatchNorm):
+                layer.copy_to(module[at], i)
+        return module
+
+    def rows(self, lanes: Sequence[int]) -> list[nn.Parameter]:
+        """Return what an optimizer trains for these lanes, which must be neighbours.
+
+        The parameter is a view: an optimizer's step on it moves the stack's own weights.
+        """
+        part = slice(lanes[0], lanes[-1] + 1)
+        parameter = nn.Parameter(self.flat.detach()[part])
+        self.slices.append((part, parameter))
+        return [parameter]
+
+    def zero_grad(self) -> None:
+        """Forget the gradient of the buffer."""
+        self.flat.grad = None
+
+    def share_gradients(self) -> None:
+        """Hand each optimizer group its rows of the gradient, without a copy."""
+        for part, parameter in self.slices:
+            parameter.grad = self.flat.grad[part]
+
+    def finite(self) -> Tensor:
+        """Return for each lane whether all its weights are finite, shape `(M,)`."""
+        return torch.isfinite(self.flat.detach()).all(dim=1)
+
+    def train(self, mode: bool) -> None:
+        """Switch between training and evaluation mode."""
+        for module in self.modules:
+            module.train(mode)
+
+
+def batch_head(module: nn.Module) -> StandardizedLogits | None:
+    """Return the last layer if it mixes the examples of a batch: it has to see them all at once."""
+    last = module[-1] if isinstance(module, nn.Sequential) else None
+    return last if isinstance(last, StandardizedLogits) else None
+
+
+def stackable(module: nn.Module) -> bool:
+    """Return whether every layer of a network has a batched form."""
+    return isinstance(module, nn.Sequential) and all(map(_has_batched_form, module))
+
+
+_PLAIN = (
+    nn.Flatten,
+    nn.Linear,
+    nn.Conv2d,
+    nn.MaxPool2d,
+    nn.AdaptiveAvgPool2d,
+    StandardizedLogits,
+    *ELEMENTWISE,
+)
+_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+
+
+def _has_batched_form(layer: nn.Module) -> bool:
+    if isinstance(layer, nn.Conv2d) and layer.padding_mode != "zeros":
+        return False
+    if isinstance(layer, nn.LogSoftmax):
+        return layer.dim in (1, -1)
+    return type(layer) in (*_PLAIN, *_NORMS, LaneDropout)
+
+
+def _batched(layers: Sequence[nn.Module]) -> tuple[int, Layer]:
+    """Return how many weights a layer takes, and the layer of all networks at once.
+
+    Before the flattening a value has shape `(B, M * C, H, W)`, after it `(M, B, F)`.
+    """
+    layer, n_lanes = layers[0], len(layers)
+    if not _has_batched_form(layer):
+        raise TypeError(f"no batched form for {type(layer).__name__}")
+    n_weights = len(list(layer.parameters()))
+    if isinstance(layer, nn.Conv2d):
+        return n_weights, lambda x, w: _convolve(layer, x, w, n_lanes)
+    if isinstance(layer, nn.Flatten):
+        return 0, lambda x, _: x.unflatten(1, (n_lanes, -1)).transpose(0, 1).flatten(2)
+    if isinstance(layer, nn.Linear):
+        return n_weights, _linear
+    if isinstance(layer, _NORMS):
+        return n_weights, _BatchNorm(layers)
+    if isinstance(layer, LaneDropout):
+        return 0, _dropout(layers)
+    if isinstance(layer, nn.LogSoftmax):
+        return 0, lambda x, _: functional.log_softmax(x, dim=2)
+    return 0, lambda x, _: layer(x)
+
+
+def _convolve(layer: nn.Conv2d, x: Tensor, weights: list[Tensor], n_lanes: int) -> Tensor:
+    weight, *bias = (w.flatten(0, 1) for w in weights)
+    size = layer.stride, layer.padding, layer.dilation
+    return functional.conv2d(x, weight, *(bias or [None]), *size, groups=n_lanes * layer.groups)
+
+
+def _linear(x: Tensor, weights: list[Tensor]) -> Tensor:
+    if len(weights) == 1:
+        return x @ weights[0].transpose(1, 2)
+    return torch.baddbmm(weights[1].unsqueeze(1), x, weights[0].transpose(1, 2))
+
+
+def _dropout(layers: Sequence[nn.Module]) -> Layer:
+    def drop(x: Tensor, _: list[Tensor]) -> Tensor:
+        if not layers[0].training:
+            return x
+        if x.dim() == 3:  # (M, B, F)
+            return x * torch.stack([layer.mask(x[0]) for layer in layers])
+        one = x.unflatten(1, (len(layers), -1))[:, 0]
+        return x * torch.cat([layer.mask(one) for layer in layers], dim=1)
+
+    return drop
+
+
+class _BatchNorm:
+    """Batch normalisation of all lanes: one of `M * C` channels, with everyone's own statistics."""
+
+    def __init__(self, layers: Sequence[nn.Module]) -> None:
+        self.layers = layers
+        self.tracks = layers[0].track_running_stats
+        self.mean = self.var = None
+        if self.tracks:
+            self.mean = torch.cat([layer.running_mean for layer in layers])
+            self.var = torch.cat([layer.running_var for layer in layers])
+            self.n_batches = layers[0].num_batches_tracked.clone()
+
+    def __call__(self, x: Tensor, weights: list[Tensor]) -> Tensor:
+        layer = self.layers[0]
+        batch_statistics = layer.training or not self.tracks
+        momentum = layer.momentum
+        if layer.training and self.tracks:
+            self.n_batches += 1
+            if momentum is None:  # a cumulative mean
+                momentum = 1.0 / float(self.n_batches)
+        scale, shift = (w.flatten() for w in weights) if weights else (None, None)
+        lanes_first = x.dim() == 3
+        flat = x.transpose(0, 1).flatten(1) if lanes_first else x
+        y = functional.batch_norm(
+            flat, self.mean, self.var, scale, shift, batch_statistics, momentum or 0.0, layer.eps
+        )
+        return y.unflatten(1, (len(self.layers), -1)).transpose(0, 1) if lanes_first else y
+
+    def copy_to(self, layer: nn.Module, lane: int) -> None:
+        """Write one lane's running statistics into its own layer."""
+        if self.tracks:
+            for name, values in (("running_mean", self.mean), ("running_var", self.var)):
+                getattr(layer, name).copy_(values.view(len(self.layers), -1)[lane])
+            layer.num_batches_tracked.copy_(self.n_batches)

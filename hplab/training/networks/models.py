@@ -1,0 +1,145 @@
+"""Networks, built on the CPU from a trial's own random stream."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+
+import torch
+from torch import Tensor, nn
+
+from hplab.training.networks import init, mobilenet
+from hplab.training.networks.dropout import LaneDropout
+from hplab.trial import HplabError, Trial
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "leaky_relu": nn.LeakyReLU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "sigmoid": nn.Sigmoid,
+    "tanh": nn.Tanh,
+}
+# For a rising function, max(f(x)) = f(max(x)): pooling first gives the same numbers from a quarter
+# of the activations.
+_RISING = ("relu", "leaky_relu", "sigmoid", "tanh")
+
+
+def build(trial: Trial, in_shape: tuple[int, int, int], n_classes: int) -> nn.Module:
+    """Return the trial's network with PyTorch's default initial weights.
+
+    Args:
+        trial: Names the model, its arguments, the activation and the seed.
+        in_shape: Channels, height and width of one image.
+        n_classes: Number of logits.
+
+    Returns:
+        A module from images `(N, C, H, W)` to logits `(N, n_classes)`, on the CPU.
+
+    Raises:
+        HplabError: If the images are too small for the model.
+    """
+    maker = {"mlp": _mlp, "cnn": _cnn, "mobilenet": _mobilenet}[trial.model]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(_init_seed(trial))
+        return maker(trial, in_shape, n_classes)
+
+
+class StandardizedLogits(nn.Module):
+    """Logits with mean 0 and variance 1 over the examples of a batch, class by class.
+
+    The same numbers as `nn.BatchNorm1d(n_classes, affine=False)` in training mode. Report 002 has
+    it as its last layer and never leaves training mode, so the batch decides in evaluation too.
+
+    Args:
+        eps: Added to the variance, as in `nn.BatchNorm1d`.
+    """
+
+    def __init__(self, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.eps = eps
+
+    def forward(self, logits: Tensor) -> Tensor:
+        """Standardise over the second-last dimension, which counts the examples."""
+        centred = logits - logits.mean(dim=-2, keepdim=True)
+        return centred * torch.rsqrt(centred.square().mean(dim=-2, keepdim=True) + self.eps)
+
+
+def _init_seed(trial: Trial) -> int:
+    """Return the seed of the initial weights.
+
+    Report 002 hashes the name of the file in which it keeps a model, so that no two settings start
+    from the same weights.
+    """
+    if trial.seeding == "common":
+        return trial.stream("init")
+    optimizer = {"sgd": "SGD", "adagrad": "AdaGrad"}.get(trial.optimizer, trial.optimizer)
+    seed = trial.seeds.get("init", trial.seed)
+    name = f"models/MLP_1_{trial.lr}_{trial.batch_size}_{optimizer}_{seed}.pt"
+    return int(hashlib.sha1(name.encode()).hexdigest(), 16) % 2**32 + 42
+
+
+def _mlp(trial: Trial, in_shape: tuple[int, int, int], n_classes: int) -> nn.Module:
+    activation = ACTIVATIONS[trial.activation]
+    layers: list[nn.Module] = [nn.Flatten()]
+    width = math.prod(in_shape)
+    for hidden in trial.argument("model", "hidden"):
+        norm = [nn.BatchNorm1d(hidden)] if trial.argument("model", "batch_norm") else []
+        dropout = _dropout(trial, len(layers))
+        layers += [nn.Linear(width, hidden), *norm, activation(), *dropout]
+        width = hidden
+    layers.append(nn.Linear(width, n_classes))
+    if trial.argument("model", "init") == "matched":
+        init.matched([x for x in layers if isinstance(x, nn.Linear)], activation())
+    if trial.argument("model", "logit_norm"):
+        layers.append(StandardizedLogits())
+    return nn.Sequential(*layers)
+
+
+def _cnn(trial: Trial, in_shape: tuple[int, int, int], n_classes: int) -> nn.Module:
+    activation = ACTIVATIONS[trial.activation]
+    channels, height, width = in_shape
+    layers: list[nn.Module] = []
+    for out_channels in trial.argument("model", "channels"):
+        tail = [nn.MaxPool2d(2), activation()]
+        if trial.activation not in _RISING:
+            tail.reverse()
+        norm = [nn.BatchNorm2d(out_channels)] if trial.argument("model", "batch_norm") else []
+        layers += [nn.Conv2d(channels, out_channels, 3, padding=1), *norm, *tail]
+        channels, height, width = out_channels, height // 2, width // 2
+    if not height * width:
+        raise HplabError(
+            f"images of {in_shape[1]}x{in_shape[2]} are too small for a cnn with "
+            f"{len(trial.argument('model', 'channels'))} pooling layers"
+        )
+    hidden = trial.argument("model", "hidden")
+    if trial.argument("model", "global_pool"):
+        layers.append(nn.AdaptiveAvgPool2d(1))
+        height = width = 1
+    layers += [nn.Flatten(), nn.Linear(channels * height * width, hidden)]
+    if trial.argument("model", "hidden_batch_norm"):
+        layers.append(nn.BatchNorm1d(hidden))
+    layers.append(activation())
+    return nn.Sequential(*layers, *_dropout(trial, len(layers)), nn.Linear(hidden, n_classes))
+
+
+def _dropout(trial: Trial, at: int) -> list[nn.Module]:
+    """Return the trial's dropout layer for that place in the network, or nothing."""
+    p = trial.argument("model", "dropout")
+    return [LaneDropout(p, seed=trial.stream(f"dropout {at}"))] if p else []
+
+
+def _mobilenet(trial: Trial, in_shape: tuple[int, int, int], n_classes: int) -> nn.Module:
+    blocks = trial.argument("model", "blocks")
+    wrong = [block for block in blocks if block >= len(mobilenet.BLOCKS)]
+    if wrong:
+        last = len(mobilenet.BLOCKS) - 1
+        raise HplabError(f"model_args.blocks must be between 0 and {last}, got {wrong[0]}")
+    return mobilenet.build(
+        in_shape,
+        n_classes,
+        width=trial.argument("model", "width"),
+        activation=ACTIVATIONS[trial.activation],
+        blocks=blocks,
+        mixed=trial.precision == "bf16",
+    )
