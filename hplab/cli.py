@@ -246,8 +246,8 @@ def sync(only_check: bool, force: bool, back: bool) -> int:
 @cli.command()
 def check() -> int:
     """Check what was built: notebooks, figures, verdicts, links, no requests to third parties."""
-    from hplab.analysis.claims import rerun
-    from hplab.pages.notebooks import pairing, verify
+    from hplab.analysis.claims import committed
+    from hplab.pages.notebooks import ipynb, verify
     from hplab.pages.site import build as site
     from hplab.pages.site import study_pages
 
@@ -257,9 +257,9 @@ def check() -> int:
     problems = site.check(html) + study_pages.missing_figures(html, executed)
     ledger = ROOT / "book" / "verdicts.json"
     if ledger.is_file():
-        problems += study_pages.contradictions(html, executed, rerun.committed(ledger))
+        problems += study_pages.contradictions(html, executed, committed.read(ledger))
     for path in sorted(executed.glob("studies/*.ipynb")):
-        faults = verify.verify(pairing.read(path))
+        faults = verify.verify(ipynb.read(path))
         problems += [f"{path.name}, cell {fault.cell}: {fault.what}" for fault in faults]
     return _report(problems, "pages") or _check_verdicts()
 
@@ -275,7 +275,7 @@ def claims(
     ids: Sequence[str], study: str, report: str, as_json: bool, check: bool, write: bool
 ) -> int | None:
     """Judge the claims of the reports on the committed records; trains nothing."""
-    from hplab.analysis.claims import rerun
+    from hplab.analysis.claims import committed, rerun
     from hplab.pages.tables import terminal
 
     if check:
@@ -283,7 +283,7 @@ def claims(
     found = rerun.verdicts()
     if write:
         path = ROOT / "book" / "verdicts.json"
-        rerun.write(found, path)
+        committed.write(found, path)
         click.echo(f"wrote {_shown(path)}")
         return 0
     chosen = terminal.choose(found, ids, study=study, report=report)
@@ -293,12 +293,12 @@ def claims(
 
 def _check_verdicts() -> int:
     """Report committed verdicts that do not follow from the committed records."""
-    from hplab.analysis.claims import rerun
+    from hplab.analysis.claims import committed, rerun
 
     path = ROOT / "book" / "verdicts.json"
     if not path.is_file():
         return _report([], "verdicts")
-    problems = rerun.problems(rerun.verdicts(), rerun.committed(path))
+    problems = committed.problems(rerun.verdicts(), committed.read(path))
     if problems:
         click.echo("the records have changed; `hplab claims --write` writes what they say now")
     return _report(problems, "verdicts")
@@ -349,9 +349,9 @@ def _pack(records_of: Any) -> list[Path]:
         click.echo(f"wrote {_shown(path)}")
     path = ROOT / "book" / "verdicts.json"
     if written and path.is_file() and records_of.root == path.parent / "results":
-        from hplab.analysis.claims import rerun
+        from hplab.analysis.claims import committed, rerun
 
-        rerun.write(rerun.verdicts(), path)
+        committed.write(rerun.verdicts(), path)
         click.echo(f"wrote {_shown(path)}")
     return written
 

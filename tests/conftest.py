@@ -5,7 +5,7 @@ import torch
 
 from hplab.sweeps.store import Store
 from hplab.training import datasets
-from hplab.training.datasets.load import Dataset
+from hplab.training.datasets.dataset import Dataset
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ from unittest.mock import Mock
 import pytest
 
 import hplab as hp
-from hplab.pages.notebooks import pairing
+from hplab.pages.notebooks import ipynb
 from hplab.sweeps import presets
 
 STUDIES = sorted(Path(__file__).parents[1].glob("book/studies/*.md"))
@@ -42,7 +42,7 @@ def asked(size="paper"):
             patch.setattr(hp, name, silent)
         for path in STUDIES:
             names = {}
-            for cell in pairing.read(path).cells:
+            for cell in ipynb.read(path).cells:
                 if cell.cell_type == "code" and "!git" not in cell.source:
                     exec(cell.source, names)
                     if "parameters" in cell.metadata.get("tags", []):

@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 import yaml
 
-from hplab.analysis.claims import decisions, judging, ledger, quantities, rerun, samples
+from hplab.analysis.claims import committed, decisions, judging, ledger, quantities, samples
 from hplab.analysis.stats import evidence, intervals, power, sequential
-from hplab.sweeps import runner
+from hplab.sweeps import runner, series
 from hplab.trial import HplabError, Trial, grid
 
 LEDGER = Path(__file__).parents[1] / "book" / "claims.yaml"
@@ -510,7 +510,7 @@ def test_where_no_run_reaches_the_threshold_nothing_was_measured(epochs, why):
     )
     assert "the time to 98 % validation accuracy could not be measured" in verdict.reason
     assert why in verdict.reason
-    row = rerun.summary([verdict])["S4-18"]
+    row = committed.summary([verdict])["S4-18"]
     assert (row["n"], row["estimate"], row["low"], row["high"]) == (20, None, None, None)
 
 
@@ -844,10 +844,10 @@ def test_verdicts_on_runs_as_the_runner_makes_them(store):
     before = copy.deepcopy(runs)
     ids = ["S4-01", "S4-09", "S4-13", "S4-15"]
 
-    found = judging.verdicts(ids, runs, curves=lambda table: runner.curves(table, store=store))
+    found = judging.verdicts(ids, runs, curves=lambda table: series.curves(table, store=store))
 
     number, loss, later, rising = found
-    ends = runner.curves(runs, store=store).groupby(["seed", "lr"])["running_loss"].last()
+    ends = series.curves(runs, store=store).groupby(["seed", "lr"])["running_loss"].last()
     by_lr = ends.unstack("lr")
     assert loss.estimate == pytest.approx((by_lr[1e-4] - by_lr[1e-3]).mean())
     assert loss.kind == "stand-in"

@@ -14,7 +14,8 @@ import torch
 from sklearn.datasets import load_digits
 
 from hplab.training import datasets
-from hplab.training.datasets import archives, photos, readers, sources
+from hplab.training.datasets import archives, loading, photos, readers, sources
+from hplab.training.datasets.dataset import _channel_stats
 from hplab.training.datasets.fetch import Remote
 from hplab.trial import DATA, HplabError
 
@@ -248,7 +249,7 @@ def small_mnist(monkeypatch, tmp_path):
         (folder / f"{name}.gz").write_bytes(packed)
         remotes.append(Remote(f"{name}.gz", len(packed), sha256(packed), ()))
     small = dataclasses.replace(official, files=tuple(remotes), raw=raw)
-    monkeypatch.setitem(datasets.SOURCES, "mnist", small)
+    monkeypatch.setitem(sources.SOURCES, "mnist", small)
     return folder
 
 
@@ -302,7 +303,7 @@ def test_cifar_archives_are_read_in_memory(monkeypatch, tmp_path):
         ).tobytes()
         for part in ("train", "test")
     }
-    monkeypatch.setitem(datasets.SOURCES, "cifar100", cifar_source("cifar100", folder, records))
+    monkeypatch.setitem(sources.SOURCES, "cifar100", cifar_source("cifar100", folder, records))
     dataset = datasets.load("cifar100")
 
     assert np.array_equal(dataset.images.permute(0, 2, 3, 1), arrays["train_images"])
@@ -320,7 +321,7 @@ def test_five_batches_of_cifar10_are_joined_in_order(monkeypatch, tmp_path):
         for i, (name, batch) in enumerate(zip(sources.SOURCES["cifar10"].raw, batches, strict=True))
     }
     source = cifar_source("cifar10", tmp_path / "cache" / "cifar10", members)
-    monkeypatch.setitem(datasets.SOURCES, "cifar10", source)
+    monkeypatch.setitem(sources.SOURCES, "cifar10", source)
     monkeypatch.setattr(archives, "_CIFAR_PART", 4)
     dataset = datasets.load("cifar10")
 
@@ -344,10 +345,10 @@ def test_a_damaged_download_is_refused_when_it_is_read(small_mnist, shift):
 
 
 def test_what_is_inside_is_verified_as_well(small_mnist, monkeypatch):
-    source = datasets.SOURCES["mnist"]
+    source = sources.SOURCES["mnist"]
     raw = dict(source.raw)
     raw["t10k-labels-idx1-ubyte"] = (raw["t10k-labels-idx1-ubyte"][0], "0" * 64)
-    monkeypatch.setitem(datasets.SOURCES, "mnist", dataclasses.replace(source, raw=raw))
+    monkeypatch.setitem(sources.SOURCES, "mnist", dataclasses.replace(source, raw=raw))
 
     with pytest.raises(HplabError, match="t10k-labels-idx1-ubyte has SHA-256"):
         datasets.load("mnist")
@@ -363,7 +364,7 @@ def test_what_is_missing_is_fetched_and_a_fault_says_what_else_to_do(
     with pytest.raises(HplabError, match=r"cannot download t10k.*put it at .*, or put mnist\.npz"):
         datasets.load("mnist")
 
-    monkeypatch.setattr(datasets, "fetch", lambda remote, folder: path.write_bytes(content))
+    monkeypatch.setattr(loading, "fetch", lambda remote, folder: path.write_bytes(content))
     assert len(datasets.load("mnist").labels) == 40
 
 
@@ -399,7 +400,7 @@ def test_channel_statistics_have_closed_forms():
     images[:, 0, 0] = 255
     images[:, 1] = 51
     images[:, 2, :, 0] = torch.arange(256)[:, None]
-    mean, std = datasets._channel_stats(images)
+    mean, std = _channel_stats(images)
 
     assert mean == pytest.approx((0.5, 0.2, 0.5), abs=1e-12)
     assert std == pytest.approx((0.5, 0.0, ((256**2 - 1) / 12) ** 0.5 / 255), abs=1e-12)
@@ -407,7 +408,7 @@ def test_channel_statistics_have_closed_forms():
 
 def test_statistics_do_not_depend_on_how_images_are_blocked():
     images = torch.randint(0, 256, (5000, 1, 4, 4), dtype=torch.uint8)
-    mean, std = datasets._channel_stats(images)
+    mean, std = _channel_stats(images)
     values = images.double() / 255
 
     assert mean[0] == pytest.approx(values.mean().item(), abs=1e-12)
@@ -656,6 +657,6 @@ def test_cifar100_in_its_download_format_is_the_same_data_set(monkeypatch, tmp_p
     members = {name: (REAL / name).read_bytes() for name in sources.SOURCES["cifar100"].raw}
     source = cifar_source("cifar100", tmp_path / "cache" / "cifar100", members)
     assert source.raw == sources.SOURCES["cifar100"].raw
-    monkeypatch.setitem(datasets.SOURCES, "cifar100", source)
+    monkeypatch.setitem(sources.SOURCES, "cifar100", source)
 
     assert datasets.is_official(datasets.load("cifar100"))

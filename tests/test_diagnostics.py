@@ -162,4 +162,4 @@ def test_the_entropy_of_equal_and_of_certain_outputs():
 
 def test_a_network_without_a_last_linear_layer_is_refused():
     with pytest.raises(HplabError, match="diagnostics need a network that is a sequence"):
-        diagnostics.last_linear(torch.nn.Sequential(torch.nn.ReLU()))
+        models.last_linear(torch.nn.Sequential(torch.nn.ReLU()))

@@ -6,12 +6,12 @@ import inspect
 
 import pytest
 
-LIBRARY = "evidence orders power rank resampling sequential shares spread stats"
+LIBRARY = "evidence intervals orders power proportions rank resampling sequential variance"
 
 
 @pytest.mark.parametrize("name", LIBRARY.split())
 def test_every_public_function_has_an_example(name):
-    module = importlib.import_module(f"hplab.analysis.{name}")
+    module = importlib.import_module(f"hplab.analysis.stats.{name}")
     finder = doctest.DocTestFinder(exclude_empty=False)
     shown = {test.name.rpartition(".")[2] for test in finder.find(module) if test.examples}
     public = {

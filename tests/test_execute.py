@@ -7,10 +7,11 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import nbformat
 import psutil
 import pytest
 
-from hplab.pages.notebooks import execute, pairing, verify
+from hplab.pages.notebooks import execute, ipynb, verify
 from hplab.pages.notebooks import process as papermill_process
 from hplab.trial import HplabError
 
@@ -136,12 +137,12 @@ def test_a_failed_shell_command_is_told_in_one_line(batch, name):
 
 def test_the_good_notebook_is_verified_and_stamped(batch):
     outcome = batch[0]["good"]
-    notebook = pairing.read(outcome.out)
+    notebook = ipynb.read(outcome.out)
 
     assert outcome.fault is None
     assert verify.verify(notebook) == []
     stamp = notebook.metadata["hplab"]
-    assert stamp["source"] == pairing.source_digest(pairing.read(batch[1] / "good.md"))
+    assert stamp["source"] == ipynb.source_digest(ipynb.read(batch[1] / "good.md"))
     assert stamp["preset"] == "smoke"
     assert {"code", "device", "started", "seconds"} < set(stamp)
     assert notebook.cells[3].outputs[1].data["text/plain"] == "('smoke', None)"
@@ -151,7 +152,7 @@ def test_the_injected_cell_is_hidden_and_no_path_of_this_machine_is_left(batch):
     out = batch[0]["good"].out
     injected = [
         cell
-        for cell in pairing.read(out).cells
+        for cell in ipynb.read(out).cells
         if "injected-parameters" in cell.metadata.get("tags", [])
     ]
 
@@ -179,12 +180,12 @@ def test_the_index_shows_the_end_of_the_traceback(batch):
 def test_a_long_traceback_is_cut_to_the_cell_and_the_end():
     library = [f"File library.py:{number}" for number in range(50)]
     lines = ["Traceback", "Cell In[2], line 3", "----> 3 hp.run(trials)", "", *library, "E: no"]
-    error = pairing.nbformat.v4.new_output(
+    error = nbformat.v4.new_output(
         "error", ename="E", evalue="no", traceback=["\x1b[31m" + "\n".join(lines)]
     )
-    cell = pairing.nbformat.v4.new_code_cell("hp.run(trials)", outputs=[error])
+    cell = nbformat.v4.new_code_cell("hp.run(trials)", outputs=[error])
 
-    fault = verify.verify(pairing.nbformat.v4.new_notebook(cells=[cell]))[0]
+    fault = verify.verify(nbformat.v4.new_notebook(cells=[cell]))[0]
 
     assert (fault.cell, fault.what) == (1, "E: no")
     assert fault.trace.splitlines() == [*lines[1:7], "...", *library[-6:]]
@@ -196,7 +197,7 @@ MUTANTS = {
     "pending": lambda cell: cell.metadata["papermill"].update(status="pending"),
     "no status": lambda cell: cell.metadata.pop("papermill"),
     "error": lambda cell: cell.outputs.append(
-        pairing.nbformat.v4.new_output("error", ename="E", evalue="", traceback=["E"])
+        nbformat.v4.new_output("error", ename="E", evalue="", traceback=["E"])
     ),
     "marked": lambda cell: cell.metadata.update(tags=["papermill-error-cell-tag"]),
 }
@@ -204,7 +205,7 @@ MUTANTS = {
 
 @pytest.mark.parametrize("name", MUTANTS)
 def test_no_single_sign_of_a_fault_is_overlooked(batch, name):
-    notebook = pairing.read(batch[0]["good"].out)
+    notebook = ipynb.read(batch[0]["good"].out)
 
     MUTANTS[name](notebook.cells[-1])
 
@@ -212,8 +213,8 @@ def test_no_single_sign_of_a_fault_is_overlooked(batch, name):
 
 
 def test_an_empty_code_cell_needs_no_run(batch):
-    notebook = pairing.read(batch[0]["good"].out)
-    notebook.cells.append(pairing.nbformat.v4.new_code_cell("\n"))
+    notebook = ipynb.read(batch[0]["good"].out)
+    notebook.cells.append(nbformat.v4.new_code_cell("\n"))
 
     assert verify.verify(notebook) == []
 
@@ -227,9 +228,9 @@ def test_an_unknown_parameter_is_refused_before_anything_runs(tmp_path):
 
 def test_the_text_counts_where_the_pair_differs(tmp_path):
     source = page(tmp_path, "01-topic", "'from the text'")
-    notebook = pairing.fresh(pairing.read(source))
+    notebook = ipynb.fresh(ipynb.read(source))
     notebook.cells[2].source = "'from the notebook'"
-    source.with_suffix(".ipynb").write_text(pairing.dumps(notebook))
+    source.with_suffix(".ipynb").write_text(ipynb.dumps(notebook))
 
     prepared = execute.prepare(source.with_suffix(".ipynb"), {})
 
@@ -251,7 +252,7 @@ def test_many_short_cells_cannot_outlast_the_limit_together(tmp_path, monkeypatc
 KILLED_IN_SAVE = """
 import os, signal, sys
 from pathlib import Path
-from hplab.pages import execute
+from hplab.pages.notebooks import execute
 write = os.write
 def half(handle, data):
     write(handle, bytes(data)[: len(data) // 2])
@@ -284,7 +285,7 @@ def test_killing_the_runner_in_mid_notebook_leaves_no_process(tmp_path):
         [
             sys.executable,
             "-c",
-            "import sys; from pathlib import Path; from hplab.pages import execute;"
+            "import sys; from pathlib import Path; from hplab.pages.notebooks import execute;"
             "execute.run(Path(sys.argv[1]), Path(sys.argv[2]))",
             str(source),
             str(tmp_path / "out.ipynb"),

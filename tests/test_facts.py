@@ -3,6 +3,7 @@
 import pytest
 import tiny_book
 
+from hplab.pages.tables import fill, markdown
 from hplab.pages.tables import status as facts
 from hplab.sweeps.presets import PRESETS
 from hplab.trial import HplabError
@@ -37,18 +38,18 @@ def rows(table):
 def test_a_mark_is_replaced_by_its_table_and_nothing_else_is():
     text = "Before\n\n% hplab: one\n\n% hplab is a comment\n"
 
-    assert facts.fill(text, {"one": lambda: "| a |"}, "page") == (
+    assert fill.fill(text, {"one": lambda: "| a |"}, "page") == (
         "Before\n\n| a |\n\n% hplab is a comment\n"
     )
 
 
 def test_an_unknown_table_is_refused_with_the_nearest():
     with pytest.raises(HplabError, match=r"unknown table 'preset' in page.*did you mean 'presets'"):
-        facts.fill("% hplab: preset", {"presets": str}, "page")
+        fill.fill("% hplab: preset", {"presets": str}, "page")
 
 
 def test_the_clone_commands_take_the_address_they_are_given():
-    text = facts.tables([], repository="https://example.org/group/book")["clone"]()
+    text = fill.tables([], repository="https://example.org/group/book")["clone"]()
 
     assert "$ git clone https://example.org/group/book && cd book\n$ make execute" in text
 
@@ -93,14 +94,14 @@ def test_cost_is_the_median_of_a_group():
 
 
 def test_without_records_the_tables_say_so(store):
-    made = facts.tables([], store)
+    made = fill.tables([], store)
 
     assert made["records"]() == made["cost"]() == "There are no records yet."
     assert made["pages"]() == "No study has been executed yet."
 
 
 def test_cells_cannot_break_the_table():
-    assert facts.table(("a",), [("x|y",)]).splitlines()[-1] == "| x\\|y |"
+    assert markdown.table(("a",), [("x|y",)]).splitlines()[-1] == "| x\\|y |"
 
 
 def test_long_times_are_whole_seconds():

@@ -11,7 +11,7 @@ import pytest
 import hplab as hp
 from hplab.analysis.stats import intervals
 from hplab.pages import cards
-from hplab.pages.notebooks import headlines, pairing
+from hplab.pages.notebooks import headlines, ipynb, pairing
 from hplab.pages.site import audit
 from hplab.trial import Trial
 
@@ -122,7 +122,7 @@ def glued():
 
             patch.setattr(hp, "glue", glue)
             names = {}
-            for cell in pairing.read(path).cells:
+            for cell in ipynb.read(path).cells:
                 if cell.cell_type == "code" and "git clone" not in cell.source:
                     exec(cell.source, names)
                     if "parameters" in cell.metadata.get("tags", []):

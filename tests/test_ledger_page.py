@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from hplab.analysis.claims import box, ledger
-from hplab.analysis.claims.judging import Verdict
+from hplab.analysis.claims import ledger, verdict
+from hplab.analysis.claims.verdict import Verdict
 from hplab.pages.site import audit
 from hplab.pages.site import build as site
 from hplab.pages.tables import columns, folds, terminal
@@ -101,7 +101,7 @@ def test_what_was_not_run_has_one_word_everywhere():
     shown = [
         repr(one), one._repr_html_(), terminal.table([one]), columns.RERUN.word(one),
         ledger_page.whole([one], {}), ledger_page.original([one], "000", {}),
-        box.not_run([one], "row"),
+        verdict.not_run([one], "row"),
     ]  # fmt: skip
     for text in shown:
         assert "not run yet" in text.lower()
@@ -132,7 +132,7 @@ def test_a_fold_names_the_files_of_its_records(store):
 
 
 def test_names_of_claims_become_links_in_the_book():
-    page = box.named("S0-18", "row") + box.named("S4-06")
+    page = verdict.named("S0-18", "row") + verdict.named("S4-06")
     assert site.link_claims(page, "../") == (
         '<a class="hp-claim" id="row-S0-18" href="../ledger.html#S0-18">S0-18</a>'
         '<a class="hp-claim" href="../ledger.html#S4-06">S4-06</a>'

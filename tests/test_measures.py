@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from hplab.sweeps import runner
+from hplab.sweeps import runner, series
 from hplab.training import datasets, evaluation, loop, stopping
 from hplab.training import sharpness as sh
 from hplab.training.measures import registry as measures
@@ -169,10 +169,10 @@ def test_measures_reach_the_table_of_runs(store):
     runs = runner.run([t], preset="smoke", device="cpu", store=store)
 
     assert runs["sharpness"].notna().all()
-    path = runner.curves(runs, store=store)
+    path = series.curves(runs, store=store)
     assert path["sharpness_path"].notna().sum() == len(path)
     assert {"weight_norm_path", "grad_norm_path"} <= set(path)
-    rungs = runner.ladder(runs, store=store)
+    rungs = series.ladder(runs, store=store)
     assert list(rungs["rung"]) == [1, 2, 3, 4, 5, 6]
     assert (rungs["ladder_se"] > 0).all()
 

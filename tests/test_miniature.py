@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 from test_rerun import mnist, record  # noqa: F401  (a fixture)
 
-from hplab.analysis.claims import box, ledger, miniature, rerun
+from hplab.analysis.claims import committed, ledger, miniature, rerun
+from hplab.analysis.claims.verdict import SMALL, WORDS
 from hplab.pages.tables import columns, folds, terminal
 from hplab.pages.tables import ledger as ledger_page
 from hplab.sweeps import presets, runner
@@ -142,8 +143,8 @@ def test_short_runs_of_a_report_whose_claims_name_no_length_are_a_miniature(empt
 
 
 def test_a_miniature_has_its_own_words():
-    assert set(box.SMALL.values()) == {"As claimed", "Not so", "Open"}
-    assert not {*box.SMALL.values()} & {*box.WORDS.values()}
+    assert set(SMALL.values()) == {"As claimed", "Not so", "Open"}
+    assert not {*SMALL.values()} & {*WORDS.values()}
 
 
 @pytest.mark.parametrize("claim", list(ledger.load()), ids=lambda claim: claim.id)
@@ -235,12 +236,12 @@ def test_the_terminal_and_the_committed_copy_have_them_too(empty, tmp_path):
     empty.put(trials(5, preset="laptop"))
     found = rerun.verdicts(store=empty)
     assert re.search(r"S4-08 +[a-z ]+ not so +not run yet\n", terminal.table(found))
-    rerun.write(found, tmp_path / "verdicts.json")
-    kept = rerun.committed(tmp_path / "verdicts.json")
+    committed.write(found, tmp_path / "verdicts.json")
+    kept = committed.read(tmp_path / "verdicts.json")
     assert kept["S4-08"]["miniature_runs"] == "digits, 20 epochs, n = 5"
-    assert rerun.problems(found, kept) == []
+    assert committed.problems(found, kept) == []
     kept["S4-08"]["miniature"] = "supported"
-    assert rerun.problems(found, kept) == [
+    assert committed.problems(found, kept) == [
         "S4-08: miniature was supported, the records say contradicted"
     ]
 

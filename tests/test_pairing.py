@@ -3,7 +3,7 @@
 import nbformat
 import pytest
 
-from hplab.pages.notebooks import pairing
+from hplab.pages.notebooks import ipynb, pairing
 from hplab.trial import HplabError
 
 PAGE = """\
@@ -100,9 +100,9 @@ def test_syncing_twice_changes_nothing(studies):
 
 
 def test_the_notebook_says_what_the_text_says(studies):
-    text, notebook = (pairing.read(studies / f"01-topic.{kind}") for kind in ("md", "ipynb"))
+    text, notebook = (ipynb.read(studies / f"01-topic.{kind}") for kind in ("md", "ipynb"))
 
-    assert notebook.metadata["hplab"]["source"] == pairing.source_digest(notebook)
+    assert notebook.metadata["hplab"]["source"] == ipynb.source_digest(notebook)
     assert text.cells[0].source == f"(study-topic)=\n{notebook.cells[0].source}"
     assert [c.source for c in text.cells[1:]] == [c.source for c in notebook.cells[1:]]
     assert notebook.cells[4].metadata["mystnb"]["figure"]["caption"] == "One sentence."
@@ -111,12 +111,12 @@ def test_the_notebook_says_what_the_text_says(studies):
 
 def test_a_change_in_one_cell_changes_no_line_of_the_others(studies):
     path = studies / "01-topic.ipynb"
-    before = [cell.id for cell in pairing.read(path).cells]
+    before = [cell.id for cell in ipynb.read(path).cells]
 
     edit(studies, "A figure.", "A better figure.")
     pairing.sync(studies)
 
-    after = [cell.id for cell in pairing.read(path).cells]
+    after = [cell.id for cell in ipynb.read(path).cells]
     assert [old == new for old, new in zip(before, after, strict=True)].count(False) == 1
     assert len(set(after)) == len(after)  # two cells of the page are alike
 
@@ -289,14 +289,14 @@ def test_parameters_are_read_as_values():
         metadata={"tags": ["parameters"]},
     )
 
-    values = pairing.parameters(nbformat.v4.new_notebook(cells=[cell]))
+    values = ipynb.parameters(nbformat.v4.new_notebook(cells=[cell]))
 
     assert values == {"preset": "laptop", "lrs": [1e-3, -1], "n_seeds": None}
 
 
 def test_an_unreadable_page_is_one_line(tmp_path):
     with pytest.raises(HplabError, match="no such notebook"):
-        pairing.read(tmp_path / "01-topic.md")
+        ipynb.read(tmp_path / "01-topic.md")
     (tmp_path / "01-topic.ipynb").write_text("{}")
     with pytest.raises(HplabError, match="not a notebook that can be read"):
-        pairing.read(tmp_path / "01-topic.ipynb")
+        ipynb.read(tmp_path / "01-topic.ipynb")

@@ -4,7 +4,7 @@ import jupytext
 import nbformat
 import pytest
 
-from hplab.pages.notebooks import pairing, plain, prose
+from hplab.pages.notebooks import ipynb, plain, prose
 from hplab.trial import HplabError
 
 PAGE = """\
@@ -69,7 +69,7 @@ def edited(refers, old, new, text=PAGE):
     notebook = plain.plain(page_of(text), refers)
     (cell,) = [cell for cell in notebook.cells if old in cell.source]
     cell.source = cell.source.replace(old, new)
-    return plain.back(page_of(text), notebook, refers, pairing._said)
+    return plain.back(page_of(text), notebook, refers, ipynb.said)
 
 
 def test_a_page_becomes_plain_markdown_with_the_answer_as_the_first_output(refers):
@@ -117,7 +117,7 @@ def test_a_reference_is_a_link_to_the_page_or_the_place(refers, text, shown):
 def test_there_and_back_is_the_same_page(refers):
     page = page_of()
 
-    found = plain.back(page, plain.plain(page, refers), refers, pairing._said)
+    found = plain.back(page, plain.plain(page, refers), refers, ipynb.said)
 
     assert jupytext.writes(found, fmt="md:myst") == jupytext.writes(page, fmt="md:myst")
 
@@ -162,7 +162,7 @@ def test_cells_come_and_go(refers):
     notebook.cells.insert(4, nbformat.v4.new_code_cell("hp.Trial()"))
     del notebook.cells[6]  # the cell that glues
 
-    found = plain.back(page, notebook, refers, pairing._said)
+    found = plain.back(page, notebook, refers, ipynb.said)
 
     before = sources(page)
     assert sources(found) == [*before[:2], "hp.Trial()", before[2], before[4], "The end."]
@@ -174,7 +174,7 @@ def test_a_cell_with_myst_cannot_vanish_without_a_word(refers, place):
     del notebook.cells[place]
 
     with pytest.raises(HplabError, match="is gone"):
-        plain.back(page_of(), notebook, refers, pairing._said)
+        plain.back(page_of(), notebook, refers, ipynb.said)
 
 
 @pytest.mark.parametrize(

@@ -24,9 +24,9 @@ from synthetic_runs import make_curves, make_range_test, make_runs
 from hplab.analysis.stats import bounded, intervals
 from hplab.pages import labels as words
 from hplab.pages import plots
+from hplab.pages.figures import axis, marks, scales, svg
 from hplab.pages.figures import cells as summary
 from hplab.pages.figures import figure as figure_module
-from hplab.pages.figures import marks, scales, svg
 from hplab.pages.figures.figure import Figure
 from hplab.trial import HplabError
 
@@ -343,7 +343,7 @@ def test_an_unknown_column_is_refused_with_the_nearest_match(runs):
         plots.axis(runs, y="val_ac")
 
 
-@pytest.mark.parametrize("draw", [plots.axis, plots.learning_curves])
+@pytest.mark.parametrize("draw", [axis.axis, plots.learning_curves])
 def test_an_empty_table_gives_a_note(runs, draw):
     note = draw(runs.iloc[:0])
 
@@ -461,10 +461,10 @@ def test_a_single_epoch_can_be_drawn(curves):
 
 
 def test_a_table_of_runs_is_turned_into_curves(monkeypatch, runs, curves):
-    import hplab.sweeps.runner
+    from hplab.sweeps import series
 
     repeated = pd.concat([curves, curves[["lr"]]], axis=1)  # a hyperparameter and a curve
-    monkeypatch.setattr(hplab.sweeps.runner, "curves", lambda table: repeated)
+    monkeypatch.setattr(series, "curves", lambda table: repeated)
 
     assert "by epoch for each learning rate" in plots.learning_curves(runs).caption
 
@@ -706,7 +706,7 @@ def test_drawing_leaves_the_settings_of_matplotlib_alone(runs):
     plots.axis(runs, seeds=False)
 
     assert dict(mpl.rcParams) == before
-    assert "matplotlib.pyplot" not in plots.axis.__globals__
+    assert "matplotlib.pyplot" not in axis.axis.__globals__
 
 
 # ------------------------------------------------------- what cannot be, and what has no place
@@ -916,9 +916,9 @@ def test_powers_of_ten(value, text):
 
 def test_no_group_reaches_the_next_value():
     radii = scales.Scale("ladder_radius", [0.5, 1, 2, 3, 5, 7], log=True)
-    nearest = plots.WIDTH_PT * (radii.share(7) - radii.share(5))
+    nearest = axis.WIDTH_PT * (radii.share(7) - radii.share(5))
 
-    assert plots._shift(6, 7, radii) - plots._shift(0, 7, radii) < nearest
+    assert axis._shift(6, 7, radii) - axis._shift(0, 7, radii) < nearest
 
 
 def test_runs_that_differ_in_more_than_their_seed_have_no_mean_in_the_table_either():

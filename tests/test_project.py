@@ -66,7 +66,7 @@ def upward(module, names):
 @pytest.mark.parametrize(
     ("source", "bad"),
     [
-        ("from hplab.analysis import stats", ["hplab.analysis.stats.intervals"]),
+        ("from hplab.analysis import stats", ["hplab.analysis.stats"]),
         ("from hplab import pages", ["hplab.pages"]),
         ("from ..pages.plots import axis", ["hplab.pages.plots.axis"]),
         ("def f():\n    import hplab.cli", ["hplab.cli"]),

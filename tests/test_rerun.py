@@ -7,11 +7,11 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from hplab.analysis.claims import grammar, judging, ledger, phrases, rerun
+from hplab.analysis.claims import committed, grammar, judging, ledger, phrases, rerun
 from hplab.analysis.claims.decisions import Finding
 from hplab.pages import cards
+from hplab.pages.tables import fill, precision, terminal
 from hplab.pages.tables import ledger as ledger_page
-from hplab.pages.tables import precision, status, terminal
 from hplab.sweeps import presets
 from hplab.sweeps import store as stores
 from hplab.trial import HplabError, Trial
@@ -85,14 +85,14 @@ def test_groups_are_alike_in_all_that_the_claim_does_not_vary(mnist):
 
 def test_of_runs_that_differ_in_what_was_measured_the_one_that_tells_most_is_taken(mnist):
     """The same training twice, once with more measured on it: one run a seed, not two."""
-    plain = rerun.summary(rerun.verdicts(store=mnist))
+    plain = committed.summary(rerun.verdicts(store=mnist))
     more = Trial("mnist", "cnn", lr=1e-3, epochs=5, seed=2, measure=("curvature",))
     told = record(more, 0.01)
     told["final"] |= {"hessian_top": 3.0}
     mnist.put([told])
     groups = rerun.groups(ledger.load()["S4-08"], rerun.runner.everything(store=mnist))
 
-    assert rerun.summary(rerun.verdicts(store=mnist)) == plain
+    assert committed.summary(rerun.verdicts(store=mnist)) == plain
     assert groups[0].groupby("lr")["seed"].apply(lambda seeds: seeds.is_unique).all()
     assert told["key"] in set(groups[0]["key"])
 
@@ -117,21 +117,21 @@ def both(mnist):
 
 def test_records_of_other_data_or_of_an_older_task_leave_the_ledger_as_it_is(mnist, capsys):
     """One trial stands in the store three times: no verdict may fail on it, or take all three."""
-    alone = rerun.summary(rerun.verdicts(store=mnist))
+    alone = committed.summary(rerun.verdicts(store=mnist))
     trial = Trial("mnist", "cnn", lr=1e-3, epochs=5, seed=2)
     elsewhere, older = record(trial, 0.5), record(trial, 0.5)
     elsewhere |= {"data": "f" * 64, "key": trial.key("f" * 64)}
     older |= {"task_version": 0, "key": "0" * 32}
     mnist.put([elsewhere, older])
 
-    assert rerun.summary(rerun.verdicts(store=mnist)) == alone
+    assert committed.summary(rerun.verdicts(store=mnist)) == alone
     said = capsys.readouterr().err
     assert said.count("left out: 1 of the records, on other versions of their data than mnist") == 1
 
 
 def without_miniatures(found):
     """Return what is committed of verdicts on re-runs."""
-    rows = rerun.summary(one for one in found if one.outcome not in ("missing", "not-testable"))
+    rows = committed.summary(one for one in found if one.outcome not in ("missing", "not-testable"))
     return {
         name: {field: row[field] for field in row if "miniature" not in field}
         for name, row in rows.items()
@@ -140,7 +140,7 @@ def without_miniatures(found):
 
 def test_records_of_the_laptop_preset_decide_no_claim(mnist):
     """In miniature 5e-4 is the better rate, with every seed: the verdict stays what mnist says."""
-    alone = rerun.summary(rerun.verdicts(store=mnist))
+    alone = committed.summary(rerun.verdicts(store=mnist))
     laptop = presets.PRESETS["laptop"].scale
     trials = [
         laptop(Trial("mnist", "cnn", lr=lr, epochs=5, seed=seed))
@@ -181,9 +181,9 @@ def test_the_digest_with_most_records_is_kept():
 
 
 def test_runs_in_bfloat16_leave_the_ledger_as_it_is(mnist):
-    alone = rerun.summary(rerun.verdicts(store=mnist))
+    alone = committed.summary(rerun.verdicts(store=mnist))
     put_mixed(mnist)
-    assert rerun.summary(rerun.verdicts(store=mnist)) == alone
+    assert committed.summary(rerun.verdicts(store=mnist)) == alone
     assert alone["S4-08"]["n"] == 5
 
 
@@ -219,26 +219,26 @@ def test_without_a_pair_the_page_says_so(mnist, tmp_path):
 def test_a_committed_verdict_that_no_longer_follows_is_named(mnist, tmp_path):
     path = tmp_path / "verdicts.json"
     found = rerun.verdicts(store=mnist)
-    rerun.write(found, path)
-    kept = rerun.committed(path)
-    assert rerun.problems(found, kept) == []
+    committed.write(found, path)
+    kept = committed.read(path)
+    assert committed.problems(found, kept) == []
     kept["S4-08"]["outcome"] = "contradicted"
     kept["S4-04"]["estimate"] = 1.0
     kept["S4-13"] = kept.pop("S4-14")
-    faults = rerun.problems(found, kept)
+    faults = committed.problems(found, kept)
     assert [fault[:5] for fault in faults] == ["S4-04", "S4-08", "S4-13", "S4-14"]
     assert faults[0].startswith("S4-04: estimate was 1.0, the records say ")
     assert faults[1] == "S4-08: outcome was contradicted, the records say supported"
     path.write_text("{")
     with pytest.raises(HplabError, match="not valid JSON"):
-        rerun.committed(path)
+        committed.read(path)
 
 
 def test_an_empty_store_has_no_verdicts(tmp_path):
     empty = stores.Store(tmp_path / "results", tmp_path / "pending")
     found = rerun.verdicts(store=empty)
     assert {verdict.outcome for verdict in found} == {"missing", "not-testable"}
-    assert rerun.summary(found) == {}
+    assert committed.summary(found) == {}
     assert isinstance(rerun.runner.everything(store=empty), pd.DataFrame)
 
 
@@ -255,12 +255,12 @@ def test_verdicts_are_chosen_and_printed(mnist):
 
 
 def test_the_pages_hold_every_claim_once(mnist):
-    tables = ledger_page.tables([], mnist)
+    tables = fill.tables([], mnist)
     page = tables["ledger"]()
     for claim in ledger.load():
         assert page.count(f'<details class="hp-fold" id="{claim.id}"') == 1
     assert page.count("## ") == 7
-    pairs = [tables[f"original-{cards}"]() for cards in ("000", "001", "002", "004")]
+    pairs = [tables[f"original-{report}"]() for report in ("000", "001", "002", "004")]
     assert sum(text.count('<details class="hp-fold"') for text in pairs) == 125
     assert "0.11\u00a0pp" in pairs[3]  # report 004's own difference, beside our 1.00 pp
     assert "1.00\u00a0pp" in pairs[3]
@@ -270,8 +270,8 @@ def test_the_pages_hold_every_claim_once(mnist):
 
 
 def test_pages_find_their_tables_by_name(mnist):
-    tables = status.tables([], mnist)
-    filled = status.fill("% hplab: original-004\n\n% hplab: seeds-needed", tables, "a page")
+    tables = fill.tables([], mnist)
+    filled = fill.fill("% hplab: original-004\n\n% hplab: seeds-needed", tables, "a page")
     assert "S4-18" in filled
     assert "| 0.5 | 34 | 44 | 52 | 44 |" in filled
 

@@ -17,6 +17,7 @@ from hplab.analysis.claims.kinds import registry as kinds
 from hplab.analysis.claims.kinds import stated
 from hplab.analysis.stats import evidence, intervals, orders
 from hplab.sweeps import runner
+from hplab.sweeps import table as table_
 from hplab.training.sharpness.average import _summary
 from hplab.trial import HplabError, Trial
 
@@ -33,11 +34,11 @@ def judged(test, runs, *, curves=None, **changes):
     return kinds.evaluate(claim, runs, empty if curves is None else curves)
 
 
-def made(cells, *, n=N, noise=0.1, metric="val_loss", seed=0, **columns):
+def made(settings, *, n=N, noise=0.1, metric="val_loss", seed=0, **columns):
     """Rows for settings: a mapping from (name, value) pairs to the mean of one metric."""
     rng = np.random.default_rng(seed)
     rows = []
-    for setting, mean in samples.items():
+    for setting, mean in settings.items():
         options = dict(setting)
         for number in range(n):
             trial = Trial("cifar100", "mobilenet", "sgd", epochs=10, seed=number)
@@ -283,10 +284,10 @@ def test_an_interaction_is_the_difference_of_two_differences():
 
 
 def test_a_profile_compares_ranges_and_largest_drops():
-    samples = {
+    cells = {
         (("lr", lr), ("weight_decay", wd)): 0.0 for wd in (0.0, 1e-3) for lr in (0.1, 0.2, 0.4)
     }
-    runs = made(dict(zip(samples, (9.0, 5.0, 4.0, 6.0, 5.0, 4.0), strict=True)))
+    runs = made(dict(zip(cells, (9.0, 5.0, 4.0, 6.0, 5.0, 4.0), strict=True)))
     test = {
         "type": "profile",
         "quantity": "val_loss",
@@ -471,7 +472,7 @@ def test_what_no_run_can_decide_is_said():
 
 def test_every_claim_asks_for_what_some_run_records():
     """A column that no measure records would leave a claim without a verdict for ever."""
-    recorded = {*runner.FINAL, *runner.GAPS, "train_s"}
+    recorded = {*table_.FINAL, *table_.GAPS, "train_s"}
     sources = (Path(runner.__file__).parents[1] / "training").rglob("*.py")
     text = "".join(path.read_text(encoding="utf-8") for path in sources)
     for claim in BOOK:
@@ -610,10 +611,10 @@ def test_each_kind_is_decided_by_the_rule_whose_errors_are_counted():
         runs = made(by("lr", {0.1: 1.2, 0.2: 1.0, 0.4: 0.8}), n=6, noise=0.3, seed=seed)
         one, two, four_ = paired_values(runs, (0.1, 0.2, 0.4))
         trend = {**TESTS["trend"][0], "margin": {"value": 0.1, "unit": "nats"}}
-        samples = {"lr": [0.1, 0.2, 0.4]}
-        ranking = {**TESTS["lowest of three"][0], "cells": samples, "best": {"lr": 0.4}}
-        most = {**TESTS["most cells"][0], "cells": samples, "above": {"value": 1, "unit": "nats"}}
-        share = {"type": "components", "quantity": "val_loss", "cells": samples, "share": 0.5}
+        cells = {"lr": [0.1, 0.2, 0.4]}
+        ranking = {**TESTS["lowest of three"][0], "cells": cells, "best": {"lr": 0.4}}
+        most = {**TESTS["most cells"][0], "cells": cells, "above": {"value": 1, "unit": "nats"}}
+        share = {"type": "components", "quantity": "val_loss", "cells": cells, "share": 0.5}
         values = np.array([one, two, four_])
         expected = {
             "direction": (DIRECTION, evidence.beyond(one - two, margin=0.2)),

@@ -17,7 +17,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from hplab.sweeps import driver, executors, presets, runner
+from hplab.sweeps import driver, executors, presets, runner, series
 from hplab.sweeps.store import Store
 from hplab.training import datasets as data
 from hplab.training import loop
@@ -344,7 +344,7 @@ def test_nothing_recorded_gives_an_empty_table_with_columns(store):
 
 def test_curves_are_long_and_match_the_final_metrics(store):
     table = smoke(TRIALS, store)
-    long = runner.curves(table, store=store)
+    long = series.curves(table, store=store)
     last = long[long["epoch"] == 2].set_index("key")["val_loss"]
 
     assert len(long) == 4 * 2
@@ -355,7 +355,7 @@ def test_curves_are_long_and_match_the_final_metrics(store):
 
 def test_steps_are_long(store):
     test = BASE.replace(schedule="range_test", lr=1.0, measure=("steps",))
-    long = runner.steps(smoke([test], store), store=store)
+    long = series.steps(smoke([test], store), store=store)
 
     assert long["step"].tolist() == list(range(1, 2 * 4 + 1))
     assert long["step_lr"].is_monotonic_increasing

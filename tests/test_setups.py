@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from hplab.analysis.claims import judging, ledger, setups
+from hplab.analysis.claims.verdict import Verdict
 from hplab.training import datasets, loop
 from hplab.training.networks import models
 from hplab.trial import HplabError, Trial
@@ -167,7 +168,7 @@ def judged(own, made, curves, claim_id="S4-09"):
     """The verdict on our own runs, and what is left of it."""
     book = ledger.load()
     found = judging.evaluate(book[claim_id], own, curves)
-    verdict = judging.Verdict(book[claim_id], found.outcome, "Because.", "re-run", finding=found)
+    verdict = Verdict(book[claim_id], found.outcome, "Because.", "re-run", finding=found)
     [left] = setups.robust([verdict], made, curves)
     return verdict, left
 
@@ -210,7 +211,7 @@ def test_if_no_set_up_fits_verdicts_are_about_our_network_and_say_so():
 def test_what_was_not_run_with_a_fitting_set_up_is_not_decided_by_it():
     made, curves = tables(**{NAMES[0]: 0})
     book = ledger.load()
-    verdict = judging.Verdict(book["S4-13"], "supported", "Because.", "re-run")
+    verdict = Verdict(book["S4-13"], "supported", "Because.", "re-run")
     [left] = setups.robust([verdict], made, curves)
 
     assert left.outcome == "inconclusive"
@@ -220,7 +221,7 @@ def test_what_was_not_run_with_a_fitting_set_up_is_not_decided_by_it():
 def test_verdicts_of_other_reports_and_before_any_set_up_is_run_pass_through():
     own, curves = made_up(seed=50)
     before, after = judged(own, {}, curves)
-    other = judging.Verdict(ledger.load()["S1-08"], "supported", "Because.", "re-run")
+    other = Verdict(ledger.load()["S1-08"], "supported", "Because.", "re-run")
 
     assert after == before
     assert list(setups.robust([other], {}, curves)) == [other]

@@ -6,7 +6,7 @@ import pytest
 from test_execute import GOOD, PARAMETERS, page
 from test_store import make_record
 
-from hplab.pages.notebooks import execute, pairing, uptodate
+from hplab.pages.notebooks import execute, ipynb, uptodate
 from hplab.sweeps.store import default_store
 
 SMOKE = {"preset": "smoke"}
@@ -17,7 +17,7 @@ def digest(tmp_path, store):
     """Give the digest of a page, made anew with some of its ingredients changed."""
 
     def make(code=GOOD, parameters=SMOKE, env=None, store=store):
-        notebook = pairing.read(page(tmp_path, "page", code))
+        notebook = ipynb.read(page(tmp_path, "page", code))
         uptodate._code.cache_clear()
         return uptodate.ingredients(notebook, parameters, env or {}, store)
 
@@ -96,10 +96,10 @@ def test_a_page_that_reads_the_users_data_is_always_run(digest, preset):
 
 
 def executed(path, **stamp):
-    notebook = pairing.fresh(pairing.read(path))
+    notebook = ipynb.fresh(ipynb.read(path))
     notebook.metadata["hplab"].update(stamp)
     out = path.with_name("executed.ipynb")
-    out.write_text(pairing.dumps(notebook), encoding="utf-8")
+    out.write_text(ipynb.dumps(notebook), encoding="utf-8")
     return out
 
 

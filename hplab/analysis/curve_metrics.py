@@ -7,8 +7,10 @@ minimal validation loss.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 
 
@@ -210,3 +212,26 @@ def _curve(curve: ArrayLike) -> np.ndarray:
     if y.ndim != 1:
         raise ValueError(f"a curve has one value an epoch, got shape {y.shape}")
     return y
+
+
+def largest_difference(
+    curves: pd.DataFrame, column: str, metrics: Sequence[str] = ("train_loss", "val_loss")
+) -> float:
+    """Return how far apart the curves of paired runs ever are.
+
+    Args:
+        curves: One row a trial and epoch, as `hplab.curves` gives them, of settings that differ in
+            `column` alone.
+        column: A column with two values.
+        metrics: Columns to compare.
+
+    Returns:
+        The largest absolute difference over seeds, epochs and metrics; NaN where there are not two
+        values to compare, or no seed has both.
+    """
+    levels = curves[column].unique() if column in curves else []
+    if len(levels) != 2:
+        return math.nan
+    by_run = curves.set_index(["seed", "epoch", column])[list(metrics)].astype(float)
+    first, second = (by_run.xs(level, level=column) for level in levels)
+    return float((first - second).abs().max().max())

@@ -16,8 +16,7 @@ from typing import Any
 
 import pandas as pd
 
-from hplab.analysis.claims import box
-from hplab.analysis.claims.judging import Verdict
+from hplab.analysis.claims.verdict import SMALL, WORDS, Verdict, has_runs, named, not_run
 from hplab.analysis.stats.intervals import Interval
 from hplab.pages import labels
 from hplab.pages.figures import cells as summary
@@ -128,21 +127,21 @@ def claims_table(verdicts: Iterable[Verdict]) -> Html:
     """
     verdicts = list(verdicts)
     rows = [verdict.row() for verdict in verdicts]
-    counts = Counter(box.WORDS[row["outcome"]].lower() for row in rows)
+    counts = Counter(WORDS[row["outcome"]].lower() for row in rows)
     summary_line = ", ".join(f"{n} {outcome}" for outcome, n in counts.most_common())
     caption = f"{len(rows)} claims: {summary_line} (* primary)"
-    rows = [one.row() for one in verdicts if box.has_runs(one)]
+    rows = [one.row() for one in verdicts if has_runs(one)]
     columns = {
         "claim": [row["claim"] + ("\u00a0*" if row["primary"] else "") for row in rows],
         "what the report says": [row["says"] for row in rows],
         "its own data": [row["own_data"].replace("-", " ") for row in rows],
-        "in miniature": [box.SMALL.get(row["miniature"], "").lower() for row in rows],
-        "our re-run": [box.WORDS[row["outcome"]].lower() for row in rows],
+        "in miniature": [SMALL.get(row["miniature"], "").lower() for row in rows],
+        "our re-run": [WORDS[row["outcome"]].lower() for row in rows],
         "seeds": [str(row["n"] or "") for row in rows],
     }
     if not any(columns["in miniature"]):
         del columns["in miniature"]
-    lines = box.not_run(verdicts, "row")
+    lines = not_run(verdicts, "row")
     plain = " ".join(re.sub(r"<[^>]+>", " ", lines).split()).replace(" ,", ",").replace(" .", ".")
     if not rows:
         return Html(f'<p class="hp-caption">{caption}.</p>{lines}', f"{caption}\n{plain}")
@@ -150,7 +149,7 @@ def claims_table(verdicts: Iterable[Verdict]) -> Html:
     markup = shown.html
     for row in rows:  # the ledger leads here
         name = row["claim"]
-        markup = markup.replace(f">{name}", f">{box.named(name, 'row')}", 1)
+        markup = markup.replace(f">{name}", f">{named(name, 'row')}", 1)
     return Html(markup + lines, f"{shown.text}\n{plain}".strip())
 
 

@@ -21,7 +21,7 @@ from concurrent.futures import Executor, Future, ProcessPoolExecutor
 
 import torch
 
-from hplab.training.datasets.load import Dataset
+from hplab.training.datasets.dataset import Dataset
 from hplab.trial import HplabError, unknown
 
 DEVICES = ("auto", "cpu", "cuda", "mps")

@@ -8,7 +8,6 @@ trial. With `HPLAB_MODE=cached` it never trains; it shows what is recorded and n
 from __future__ import annotations
 
 import functools
-import math
 import os
 import sys
 from collections import Counter
@@ -19,17 +18,9 @@ import pandas as pd
 
 from hplab.sweeps import driver, executors, presets
 from hplab.sweeps import store as stores
+from hplab.sweeps.table import of_trials
 from hplab.training import datasets as data
-from hplab.training import loop
-from hplab.training.measures import diagnostics
 from hplab.trial import TASK, TASK_VERSION, Stopped, Trial
-
-FINAL = ("val_acc", "val_loss", "train_acc", "train_loss")
-GAPS = ("acc_gap", "loss_gap")
-LAYERS = tuple(
-    f"layer_{what}_{when}" for what in ("signal", "gradient", "dead") for when in ("start", "end")
-)
-LADDER = ("ladder_radius", "ladder_sharpness", "ladder_se")
 
 
 def run(
@@ -85,7 +76,7 @@ def run(
         except KeyboardInterrupt:
             raise _stopped(todo, digests, store) from None
         found = [store.summary(trial, digests[trial.data]) for trial in scaled]
-    return _table(declared, scaled, found, preset, n_new=len(todo))
+    return of_trials(declared, scaled, found, preset, n_new=len(todo))
 
 
 def _stopped(todo: list[Trial], digests: dict[str, str], store: stores.Store) -> Stopped:
@@ -152,101 +143,7 @@ def everything(
     if not rows:
         return pd.DataFrame()
     declared, trials, found = (list(column) for column in zip(*rows, strict=True))
-    return _table(declared, trials, found, preset, n_new=0)
-
-
-def curves(runs: pd.DataFrame, *, store: stores.Store | None = None) -> pd.DataFrame:
-    """Return the learning curves of a table of runs in long form.
-
-    Returns:
-        One row a trial and epoch: the columns of `runs` without its final metrics, "epoch" counted
-        from 1, one column for each of `hplab.training.loop.METRICS`, and one for each curve that a
-        measure added; the learning rate of the epoch's last step is "lr_used", since "lr" is the
-        trial's own.
-    """
-    store = store or stores.default_store()
-    found = dict.fromkeys(name for key in runs["key"] for name in store.get(key)["curves"])
-    more = [n for n in found if n not in (*LADDER, *LAYERS) and not n.startswith(loop.BY_STEP)]
-    names = list(dict.fromkeys([*loop.METRICS, *more]))
-    return _long(runs, store, names, "epoch").rename(columns={"curve_lr": "lr_used"})
-
-
-def probes(runs: pd.DataFrame, *, store: stores.Store | None = None) -> pd.DataFrame:
-    """Return the live units after early steps, for trials with the measure "probes".
-
-    Returns:
-        One row a trial and probe: the columns of `runs` without its final metrics, "probe_step" and
-        "probe_live_units".
-    """
-    return _long(runs, store, ("probe_step", "probe_live_units"), "probe")
-
-
-def confusion(run: pd.Series, *, store: stores.Store | None = None) -> pd.DataFrame:
-    """Return a run's confusion matrix, for trials with the measure "confusion".
-
-    Args:
-        run: One row of a table of runs.
-        store: Where records are; None takes the project's own.
-
-    Returns:
-        Counts of validation images: the true class down, the predicted class across.
-    """
-    counts = (store or stores.default_store()).get(run["key"])["curves"]["confusion"]
-    n_classes = math.isqrt(len(counts))
-    rows = [counts[i * n_classes : (i + 1) * n_classes] for i in range(n_classes)]
-    return pd.DataFrame(rows)
-
-
-def steps(runs: pd.DataFrame, *, store: stores.Store | None = None) -> pd.DataFrame:
-    """Return the loss and learning rate of every step, for trials with the measure "steps".
-
-    Returns:
-        One row a trial and step: the columns of `runs` without its final metrics, "step" counted
-        from 1, "step_loss" and "step_lr".
-    """
-    return _long(runs, store, ("step_loss", "step_lr"), "step")
-
-
-def ladder(runs: pd.DataFrame, *, store: stores.Store | None = None) -> pd.DataFrame:
-    """Return average-direction sharpness by radius, for trials with the measure "sharpness".
-
-    Returns:
-        One row a trial and radius: the columns of `runs`, "rung" counted from 1, "ladder_radius",
-        "ladder_sharpness" and its Monte-Carlo standard error "ladder_se". The last rung is the
-        radius relative to the norm of the weights.
-    """
-    return _long(runs, store, LADDER, "rung")
-
-
-def layers(runs: pd.DataFrame, *, store: stores.Store | None = None) -> pd.DataFrame:
-    """Return what happens layer by layer, for trials with the measure "layers".
-
-    Returns:
-        One row a trial and layer: the columns of `runs`, "layer" counted from 1 at the images, and
-        "signal", "gradient" and "dead" (see `training.measures.layers.Profile`), each followed by
-        "_start" (before the first step) or "_end".
-    """
-    table = _long(runs, store, LAYERS, "layer")
-    return table.rename(columns={name: name.removeprefix("layer_") for name in LAYERS})
-
-
-def _long(
-    runs: pd.DataFrame, store: stores.Store | None, names: Sequence[str], index: str
-) -> pd.DataFrame:
-    store = store or stores.default_store()
-    finals = {*FINAL, *GAPS, *runs.attrs.get("measured", ())}
-    kept = [n for n in runs.columns if n not in finals and (n == "lr" or n not in names)]
-    columns = [f"curve_{name}" if name in kept else name for name in names]
-    pieces = []
-    for row in runs[kept].to_dict("records"):
-        values = store.get(row["key"])["curves"]
-        series = [pd.Series(values.get(name, []), dtype=float) for name in names]
-        piece = pd.DataFrame(dict(zip(columns, series, strict=True)))
-        piece.insert(0, index, range(1, len(piece) + 1))
-        pieces.append(piece.assign(**row))
-    table = pd.concat(pieces, ignore_index=True) if pieces else pd.DataFrame()
-    table.attrs.update(runs.attrs)
-    return table.reindex(columns=[*kept, index, *columns])
+    return of_trials(declared, trials, found, preset, n_new=0)
 
 
 # -------------------------------------------------------------------------------- tables
@@ -288,7 +185,7 @@ def _cached(
         print(_gap_note(name, gaps, len(planned), study))
     elif size.stand_in and name != sizes[-1]:
         print(_stand_in_note(name, declared, sizes[-1], study))
-    return _table(kept, scaled, found, name, n_new=0)
+    return of_trials(kept, scaled, found, name, n_new=0)
 
 
 def _main_digests(records: list[dict[str, Any]]) -> dict[str, str]:
@@ -330,70 +227,3 @@ def _stand_in_note(preset: str, declared: list[Trial], wanted: str, study: str |
 def _command(preset: str, study: str | None) -> str:
     study = study or os.environ.get("HPLAB_STUDY")
     return f"make execute{f' STUDY={study}' if study else ''} PRESET={preset}"
-
-
-def _table(
-    declared: list[Trial],
-    scaled: list[Trial],
-    found: list[dict[str, Any] | None],
-    preset: str,
-    *,
-    n_new: int,
-) -> pd.DataFrame:
-    arms, flat = _flat(declared), _flat(scaled)
-    settings = [(arm.setting, trial.setting) for arm, trial in zip(declared, scaled, strict=True)]
-    one_each = {pair: i for i, pair in enumerate(settings)}.values()
-    changed = [
-        name
-        for name in arms[0]
-        if name == "epochs" or any(arms[i].get(name) != flat[i].get(name) for i in one_each)
-    ]
-    rows = [
-        {**row, **{f"arm_{name}": arm.get(name) for name in changed}, **_results_of(record)}
-        for arm, row, record in zip(arms, flat, found, strict=True)
-    ]
-    columns = list(
-        dict.fromkeys(name for names in dict.fromkeys(map(tuple, rows)) for name in names)
-    )
-    table = pd.DataFrame([row for row in rows if row["status"]], columns=columns)
-    measured = {name for record in found if record for name in record["final"]} & set(table)
-    table = table.astype(dict.fromkeys((*FINAL, *GAPS, "train_s", *sorted(measured)), float))
-    table.attrs = {
-        "preset": preset,
-        "data": ", ".join(dict.fromkeys(table["data"])),
-        "device": ", ".join(dict.fromkeys(table["device"])),
-        "measured": sorted(measured),
-        "n_missing": len(rows) - len(table),
-        "n_new": n_new,
-    }
-    return table
-
-
-def _flat(trials: list[Trial]) -> list[dict[str, Any]]:
-    """Return each trial as a row of a table; trials that differ by seed are flattened once."""
-    known: dict[str, dict[str, Any]] = {}
-    for trial in trials:
-        if trial.setting not in known:
-            known[trial.setting] = trial.flat()
-    return [{**known[trial.setting], "seed": trial.seed} for trial in trials]
-
-
-def _results_of(record: dict[str, Any] | None) -> dict[str, Any]:
-    final = record["final"] if record else {}
-    if record and record["config"]["epochs"] < diagnostics.N_JUDGED:  # too short to have collapsed
-        final = {name: value for name, value in final.items() if name not in diagnostics.JUDGED}
-    row = {name: final.get(name) for name in FINAL}
-    more = {name: value for name, value in final.items() if name not in FINAL}
-    whole = all(value is not None for value in row.values())
-    row["acc_gap"] = row["train_acc"] - row["val_acc"] if whole else None
-    row["loss_gap"] = row["val_loss"] - row["train_loss"] if whole else None
-    return {
-        "status": record["status"] if record else None,
-        **row,
-        **more,
-        "key": record["key"] if record else None,
-        "prov": record["prov"] if record else None,
-        "device": record["cost"]["device"] if record else None,
-        "lanes": record["cost"]["lanes"] if record else None,
-        "train_s": record["cost"]["train_s"] if record else None,
-    }

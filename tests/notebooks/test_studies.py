@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hplab.pages.notebooks import pairing
+from hplab.pages.notebooks import ipynb, pairing
 
 ROOT = Path(__file__).resolve().parents[2]
 STUDIES = ROOT / "book" / "studies"
@@ -26,7 +26,7 @@ def test_all_pairs_agree_and_keep_the_rules():
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_a_study_takes_the_parameters_that_the_command_gives(page):
-    values = pairing.parameters(pairing.read(page))
+    values = ipynb.parameters(ipynb.read(page))
 
     assert values == {"preset": "laptop", "device": "auto", "n_seeds": None}
 
@@ -35,12 +35,12 @@ def test_a_study_takes_the_parameters_that_the_command_gives(page):
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_a_study_runs_on_the_smoke_preset(page, tmp_path):
-    notebook = pairing.fresh(pairing.read(page))
+    notebook = ipynb.fresh(ipynb.read(page))
     (cell,) = (c for c in notebook.cells if "parameters" in c.metadata.get("tags", []))
     cell.source, n_changed = re.subn(r"(?m)^preset = .*$", 'preset = "smoke"', cell.source)
     assert n_changed == 1
     copy = tmp_path / f"{page.stem}.ipynb"
-    copy.write_text(pairing.dumps(notebook), encoding="utf-8")
+    copy.write_text(ipynb.dumps(notebook), encoding="utf-8")
     shutil.copytree(ROOT / "book" / "results", tmp_path / "results")
 
     done = subprocess.run(

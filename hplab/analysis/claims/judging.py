@@ -10,231 +10,30 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import pandas as pd
 
-from hplab.analysis.claims import box, estimands, phrases
+from hplab.analysis.claims import estimands, phrases
 from hplab.analysis.claims.decisions import Finding
 from hplab.analysis.claims.kinds import registry as kinds
 from hplab.analysis.claims.ledger import Claim, Ledger, load
 from hplab.analysis.claims.quantities import Curves, Missing
+from hplab.analysis.claims.verdict import (
+    MISSING,
+    READABLE,
+    RERUN,
+    SCALED,
+    STAND_IN,
+    UNTESTABLE,
+    Verdict,
+    Verdicts,
+)
 from hplab.analysis.stats import intervals, sequential
 from hplab.analysis.stats.evidence import three_way
-from hplab.analysis.stats.intervals import INCONCLUSIVE, Interval
+from hplab.analysis.stats.intervals import INCONCLUSIVE
 from hplab.analysis.stats.sequential import Look
-from hplab.analysis.style import styled
 
-MISSING, UNTESTABLE = "missing", "not-testable"
-RERUN, SCALED, STAND_IN = "re-run", "scaled-down re-run", "stand-in"
-IN_MINIATURE = (SCALED, STAND_IN)
 PROBABLY = 0.8  # the chance of a verdict that counts as probable
-READABLE = 1e-3  # a look at a lower level has an interval too wide to say anything
-
-
-@dataclasses.dataclass(frozen=True)
-class Verdict:
-    """What runs say about a claim; shows itself as a box in a notebook and as text elsewhere.
-
-    Attributes:
-        claim: The claim, with what the report's own data say.
-        outcome: "supported", "contradicted", "inconclusive", "missing" or "not-testable".
-        reason: Why, in sentences for readers.
-        kind: "re-run" (the report's own setting), "scaled-down re-run" (its data, less of it),
-            "stand-in" (other data) or "" when nothing could be evaluated.
-        preset: The preset of the runs, "" if not known.
-        data: The data set or sets of the runs.
-        finding: The numbers before Holm's correction; None when missing.
-        p_holm: The p value after Holm's correction, for primary claims; what looking before the end
-            of the plan costs is in it.
-        n_family: Primary claims in that correction.
-        look: Which look at the planned seeds this is, and at what level it decides; None for runs
-            that are no part of the plan.
-        more_seeds: How many more seeds would probably settle it, at the scatter seen so far; None
-            if it is settled, or the plan probably cannot settle it, or that is not known.
-        small: What smaller runs show, or why none could or do; None where nobody looked. It has no
-            part in the outcome.
-    """
-
-    claim: Claim
-    outcome: str
-    reason: str
-    kind: str = ""
-    preset: str = ""
-    data: str = ""
-    finding: Finding | None = None
-    p_holm: float | None = None
-    n_family: int = 0
-    look: Look | None = None
-    more_seeds: int | None = None
-    small: Verdict | None = None
-
-    @property
-    def interim(self) -> bool:
-        """Whether seeds of the plan are still to come."""
-        return bool(self.look and self.look.interim)
-
-    @property
-    def planned(self) -> int:
-        """Seeds of the plan."""
-        return self.claim.seeds
-
-    @property
-    def fraction(self) -> float | None:
-        """The share of the plan that is there (information fraction)."""
-        return self.look.fraction if self.look else None
-
-    @property
-    def adjusted_alpha(self) -> float | None:
-        """The two-sided level at which this look decides."""
-        return self.look.level if self.look else None
-
-    @property
-    def adjusted(self) -> Interval | None:
-        """The interval that goes with that level: it holds whenever somebody looks.
-
-        None where so little is spent that the interval would say nothing.
-        """
-        if self.look is None or self.finding is None or self.look.level < READABLE:
-            return None
-        return self.finding.at_level(1 - self.look.level)
-
-    @property
-    def miniature(self) -> str:
-        """What runs say that are not the report's size: the test's outcome, never a verdict.
-
-        It is that of the claim's test by itself at its level, without the corrections that a
-        verdict has to survive (for looks, and for the number of primary claims).
-        """
-        if self.finding is None or self.kind not in IN_MINIATURE:
-            return self.small.miniature if self.small else ""
-        return self.finding.face or self.finding.outcome
-
-    @property
-    def smaller(self) -> Verdict | None:
-        """Return the miniature: these runs, if they are none of the report's size, or `small`."""
-        return self if self.finding is not None and self.kind in IN_MINIATURE else self.small
-
-    @property
-    def shown_small(self) -> bool:
-        """Whether these runs are a miniature, which decides nothing and is shown as one."""
-        return self.outcome == MISSING and self.kind in IN_MINIATURE
-
-    @property
-    def runs_in_words(self) -> str:
-        """Data, length and seeds of the runs: "digits, 20 epochs, n = 5"; "" for none."""
-        if self.finding is None:
-            return ""
-        tables = self.finding.sample.rows
-        lengths = sorted({int(n) for rows in tables if "epochs" in rows for n in rows["epochs"]})
-        plural = "" if lengths == [1] else "s"
-        length = f"{' and '.join(map(str, lengths))} epoch{plural}" if lengths else ""
-        return ", ".join(filter(None, (self.data, length, f"n = {self.n}")))
-
-    @property
-    def interval(self) -> Interval | None:
-        """The deciding interval, in `unit`; None for claims of several parts."""
-        return self.finding.interval if self.finding else None
-
-    @property
-    def estimate(self) -> float | None:
-        """The effect, in `unit`."""
-        return self.interval.estimate if self.interval else None
-
-    @property
-    def unit(self) -> str:
-        """Unit of estimate and interval."""
-        return self.finding.unit if self.finding else ""
-
-    @property
-    def n(self) -> int:
-        """Seeds the verdict rests on."""
-        return self.finding.sample.n if self.finding else 0
-
-    @property
-    def p(self) -> float | None:
-        """p value of the deciding test, before Holm's correction."""
-        return self.finding.p if self.finding else None
-
-    @property
-    def label(self) -> str:
-        """What the runs are, beside the report's: "" only when there are none."""
-        where = f"on the {self.preset} preset" if self.preset else f"on {self.data}"
-        if self.kind == STAND_IN:
-            return f"{where}: a small stand-in, not a re-run of the report"
-        if self.kind == SCALED:
-            return f"{where}: a scaled-down re-run"
-        return f"{where}: a re-run at the report's setting" if self.kind else ""
-
-    def row(self) -> dict[str, Any]:
-        """Return the verdict as one row of a table."""
-        interval, adjusted = self.interval, self.adjusted
-        return {
-            "claim": self.claim.id,
-            "says": self.claim.says,
-            "own_data": self.claim.own_verdict,
-            "outcome": self.outcome,
-            "kind": self.kind,
-            "estimate": self.estimate,
-            "low": interval.low if interval else None,
-            "high": interval.high if interval else None,
-            "unit": self.unit,
-            "n": self.n,
-            "p": self.p,
-            "p_holm": self.p_holm,
-            "planned": self.planned,
-            "interim": self.interim,
-            "alpha": self.adjusted_alpha,
-            "adjusted_low": adjusted.low if adjusted else None,
-            "adjusted_high": adjusted.high if adjusted else None,
-            "more_seeds": self.more_seeds,
-            "miniature": self.miniature,
-            **self._small_row(),
-            "primary": self.claim.primary,
-            "reason": self.reason,
-        }
-
-    def _small_row(self) -> dict[str, Any]:
-        small = self.smaller
-        there = small is not None and bool(small.miniature)
-        return {
-            "miniature_preset": small.preset if there else "",
-            "miniature_runs": small.runs_in_words if there else "",
-            "miniature_estimate": small.estimate if there else None,
-        }
-
-    def __repr__(self) -> str:
-        label = f" ({self.label})" if self.label else ""
-        return (
-            f"{self.claim.id} {box.word(self)}{label}\n"
-            f"  Report {self.claim.report.id}: {self.claim.says}\n"
-            f"  {self.reason}\n"
-            f"  The report's own data: {box.own(self.claim)}"
-        )
-
-    def _repr_html_(self) -> str:
-        return box.box(self)
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return {"text/html": styled(box.box(self)), "text/plain": repr(self)}
-
-
-class Verdicts(list[Verdict]):
-    """Several verdicts, shown one beneath the other."""
-
-    def table(self) -> pd.DataFrame:
-        """Return one row a verdict."""
-        return pd.DataFrame([verdict.row() for verdict in self])
-
-    def __repr__(self) -> str:
-        return "\n\n".join(map(repr, self))
-
-    def _repr_html_(self) -> str:
-        decided = "".join(box.box(one) for one in self if box.has_runs(one))
-        return decided + box.not_run(self, "claim")
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return {"text/html": styled(self._repr_html_()), "text/plain": repr(self)}
 
 
 def verdict(
@@ -309,7 +108,7 @@ def evaluate(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding | Miss
 
 
 def _recorded_curves(runs: pd.DataFrame) -> pd.DataFrame:
-    from hplab.sweeps.runner import curves  # reads the store; most verdicts need no curves
+    from hplab.sweeps.series import curves  # reads the store; most verdicts need no curves
 
     return curves(runs)
 

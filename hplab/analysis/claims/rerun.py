@@ -11,10 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import json
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,20 +19,15 @@ import pandas as pd
 
 from hplab.analysis.claims import grammar, judging, miniature, samples, setups
 from hplab.analysis.claims.decisions import Finding
-from hplab.analysis.claims.judging import MISSING, UNTESTABLE, Verdict, Verdicts
+from hplab.analysis.claims.judging import MISSING, UNTESTABLE
 from hplab.analysis.claims.kinds import registry as kinds
 from hplab.analysis.claims.ledger import Claim, Ledger, load
 from hplab.analysis.claims.quantities import Curves, Missing
-from hplab.sweeps import presets, runner
+from hplab.analysis.claims.verdict import Verdict, Verdicts
+from hplab.sweeps import presets, runner, series
 from hplab.sweeps.store import Store, default_store
-from hplab.trial import HplabError
 
 SIZES = ("paper", "reduced")  # the presets that use a report's own data, the best first
-KEPT = (
-    *("outcome", "kind", "preset", "n", "planned", "interim", "more_seeds"),
-    *("miniature", "miniature_preset", "miniature_runs", "miniature_estimate"),
-    *("estimate", "low", "high", "unit", "adjusted_low", "adjusted_high", "alpha", "p", "p_holm"),
-)
 Tried = tuple[Finding | Missing, pd.DataFrame]
 _NOT_A_SETTING = {"seed", "measure", "n_directions", "precision"}
 
@@ -88,7 +80,7 @@ def _curves(store: Store) -> Callable[[pd.DataFrame], pd.DataFrame]:
     def curves(rows: pd.DataFrame) -> pd.DataFrame:
         new = rows.loc[~rows["key"].isin(kept), ["key"]]
         if len(new):
-            kept.update(iter(runner.curves(new, store=store).groupby("key")))
+            kept.update(iter(series.curves(new, store=store).groupby("key")))
         found = [kept[key] for key in rows["key"] if key in kept]
         return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
 
@@ -271,61 +263,3 @@ def _fits(group: pd.DataFrame, name: str, value: Any) -> bool:
 
 # ---------------------------------------------------------------------------------------------
 # The committed copy: what the records said when it was written
-
-
-def committed(path: Path) -> dict[str, dict[str, Any]]:
-    """Return the committed verdicts by claim.
-
-    Raises:
-        HplabError: If the file is missing or is not JSON.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise HplabError(f"cannot read {path}: {error.strerror}") from error
-    except json.JSONDecodeError as error:
-        raise HplabError(f"{path.name} is not valid JSON: {error}") from error
-
-
-def summary(found: Iterable[Verdict]) -> dict[str, dict[str, Any]]:
-    """Return what is committed of verdicts: those that rest on runs, or have a miniature."""
-    kept = {}
-    for verdict in found:
-        if verdict.outcome in (MISSING, UNTESTABLE) and not verdict.miniature:
-            continue
-        row = {**verdict.row(), "preset": verdict.preset}
-        kept[verdict.claim.id] = {name: _short(row[name]) for name in KEPT}
-    return kept
-
-
-def write(found: Iterable[Verdict], path: Path) -> None:
-    """Write verdicts to the committed copy, one line a claim."""
-    lines = [f"{json.dumps(name)}: {json.dumps(row)}" for name, row in summary(found).items()]
-    path.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
-
-
-def problems(found: Iterable[Verdict], before: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Return where committed verdicts do not follow from the records any more, in sentences."""
-    now, faults = summary(found), []
-    for name in sorted({*now, *before}):
-        if name not in before:
-            faults.append(f"{name}: has records now ({now[name]['outcome']})")
-        elif name not in now:
-            faults.append(f"{name}: was {before[name].get('outcome')}, and has no records now")
-        else:
-            changed = [one for one in KEPT if not _same(now[name][one], before[name].get(one))]
-            if changed:
-                field = changed[0]
-                was, is_now = before[name].get(field), now[name][field]
-                faults.append(f"{name}: {field} was {was}, the records say {is_now}")
-    return faults
-
-
-def _short(value: Any) -> Any:
-    return float(f"{value:.6g}") if isinstance(value, float) and math.isfinite(value) else value
-
-
-def _same(a: Any, b: Any) -> bool:
-    if isinstance(a, float) and isinstance(b, (int, float)):
-        return math.isclose(a, b, rel_tol=1e-4, abs_tol=1e-9)
-    return a == b

@@ -12,8 +12,8 @@ from typing import Any
 
 import pandas as pd
 
-from hplab.pages import labels, plots
-from hplab.pages.figures import cells
+from hplab.pages import labels
+from hplab.pages.figures import axis, cells
 from hplab.pages.figures.figure import Figure, Html, nothing_recorded
 from hplab.trial import HplabError
 
@@ -118,8 +118,8 @@ class Picker(_Live):
     def draw(self, level: Any = None) -> Figure | Html:
         """Draw one group by itself, or all of them without single runs."""
         if level is None:
-            return plots.axis(self.runs, self.x, self.y, by=self.pick, log=True, seeds=False)
-        return plots.axis(self.runs[self.runs[self.pick] == level], self.x, self.y, log=True)
+            return axis.axis(self.runs, self.x, self.y, by=self.pick, log=True, seeds=False)
+        return axis.axis(self.runs[self.runs[self.pick] == level], self.x, self.y, log=True)
 
     def controls(self) -> Any:
         """The widgets: a menu above the figure, made once and redrawn on a change."""
@@ -159,7 +159,7 @@ class Explorer(_Live):
         """Draw the axis plot of these columns."""
         by = None if by in (NO_GROUPS, x) else by
         log_y = y == "ladder_sharpness" and bool((self.runs[y] > 0).all())
-        return plots.axis(self.runs, x=x, y=y, by=by, log=log, log_y=log_y, seeds=seeds)
+        return axis.axis(self.runs, x=x, y=y, by=by, log=log, log_y=log_y, seeds=seeds)
 
     def controls(self) -> Any:
         """The widgets: a box of controls above the figure, made once and redrawn on a change."""

@@ -78,7 +78,7 @@ def learning_curves(
 def _curves_of(runs: pd.DataFrame) -> pd.DataFrame:
     if "epoch" in runs:
         return runs
-    from hplab.sweeps.runner import curves  # reads the store; not needed for a table of curves
+    from hplab.sweeps.series import curves  # reads the store; not needed for a table of curves
 
     table = curves(
         runs

@@ -39,7 +39,7 @@ def descent(
     """
     if runs.empty:
         return nothing_recorded()
-    from hplab.sweeps.runner import curves  # reads the store; not needed for a table of curves
+    from hplab.sweeps.series import curves  # reads the store; not needed for a table of curves
 
     table = runs if "epoch" in runs else curves(runs)
     summary.require(table, x, y, by, what="plots.descent")
@@ -218,14 +218,14 @@ def stability(runs: pd.DataFrame) -> Figure | Html:
     Raises:
         HplabError: If the eigenvalue was not measured.
     """
-    from hplab.pages import plots  # which gathers these figures
+    from hplab.pages.figures import axis
 
     if runs.empty:
         return nothing_recorded()
     summary.require(runs, "lr", "hessian_top", what="plots.stability")
     product = runs.assign(hessian_top_lr=runs["hessian_top"] * runs["lr"])
     product.attrs.update(runs.attrs)
-    found = plots.axis(product, x="lr", y="hessian_top_lr", log_y=True)
+    found = axis.axis(product, x="lr", y="hessian_top_lr", log_y=True)
     ax = found.figure.axes[0]
     ax.axhline(2.0, color=svg.MUTED, lw=1.2, ls=(0, (4, 3)))
     ax.set_ylim(top=max(4.0, ax.get_ylim()[1]))

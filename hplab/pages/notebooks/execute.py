@@ -27,7 +27,7 @@ from typing import Any
 
 from nbformat import NotebookNode
 
-from hplab.pages.notebooks import pairing, uptodate
+from hplab.pages.notebooks import ipynb, uptodate
 from hplab.pages.notebooks import process as papermill_process
 from hplab.pages.notebooks.verify import TRACE_LINES, Fault, verify
 from hplab.sweeps.records import shown, write_whole
@@ -133,9 +133,9 @@ def run(
         if fault is None:
             times = {"started": started.isoformat(timespec="seconds"), "seconds": round(seconds, 1)}
             made_of = {"ingredients": digest, "needed": job.needed()} if digest else {}
-            executed = _finished(pairing.read(job.output), pairing.parameters(notebook) | given)
+            executed = _finished(ipynb.read(job.output), ipynb.parameters(notebook) | given)
             executed.metadata["hplab"].update(times | made_of)
-            write_whole(out, pairing.dumps(executed).encode())
+            write_whole(out, ipynb.dumps(executed).encode())
         if kept:
             _keep(job.output if fault else None, kept)
     say(f"{source.stem}: {'FAULT' if fault else 'verified'} after {seconds:.1f} s")
@@ -176,15 +176,15 @@ def prepare(source: Path, parameters: Mapping[str, Any]) -> NotebookNode:
         HplabError: If a parameter's name is not assigned in the `parameters` cell.
     """
     page = source.with_suffix(".md")
-    notebook = pairing.read(page if page.exists() else source)
+    notebook = ipynb.read(page if page.exists() else source)
     try:
-        known = pairing.parameters(notebook)
+        known = ipynb.parameters(notebook)
     except HplabError as error:
         raise HplabError(f"{source.name}: {error}") from None
     for name in parameters:
         if name not in known:
             raise unknown("parameter", name, known, where=source.name)
-    return pairing.fresh(notebook)
+    return ipynb.fresh(notebook)
 
 
 def index(outcomes: Sequence[Outcome]) -> str:
@@ -300,7 +300,7 @@ def _judge(job: _Job, returncode: int) -> Fault | None:
     reason = told.read_text(encoding="utf-8").strip() if told.exists() else ""
     summary = reason.splitlines()[0] if reason else ""
     try:
-        faults = verify(pairing.read(job.output))
+        faults = verify(ipynb.read(job.output))
     except HplabError:  # nothing was written, or only half of it
         log = (job.folder / "log").read_text(encoding="utf-8", errors="replace")
         trace = "\n".join((reason or log).splitlines()[-TRACE_LINES:])
@@ -317,7 +317,7 @@ def _judge(job: _Job, returncode: int) -> Fault | None:
 def _any_cell_began(path: Path) -> bool:
     """Return whether a kernel took up a cell of the notebook that papermill was writing."""
     try:
-        cells = pairing.read(path).cells
+        cells = ipynb.read(path).cells
     except HplabError:
         return False
     return any(cell.metadata.get("execution") or cell.get("outputs") for cell in cells)
@@ -339,7 +339,7 @@ def _workspace() -> Iterator[Path]:
 
 
 def _write_job(job: _Job, notebook: NotebookNode, parameters: Mapping, cwd: Path) -> None:
-    (job.folder / "in.ipynb").write_text(pairing.dumps(notebook), encoding="utf-8")
+    (job.folder / "in.ipynb").write_text(ipynb.dumps(notebook), encoding="utf-8")
     description = {
         "parameters": parameters,
         "timeout_s": job.timeout_s,

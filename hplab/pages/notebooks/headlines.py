@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
-from hplab.analysis.claims.judging import MISSING, Verdict
+from hplab.analysis.claims.judging import MISSING
+from hplab.analysis.claims.verdict import Verdict
 from hplab.analysis.stats import intervals
 from hplab.pages import labels
 from hplab.pages.figures import cells

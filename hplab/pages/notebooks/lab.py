@@ -14,7 +14,7 @@ from typing import Any
 import nbformat
 from tornado.web import HTTPError
 
-from hplab.pages.notebooks import pairing
+from hplab.pages.notebooks import ipynb, pairing
 from hplab.trial import HplabError
 
 _STUDY = re.compile(r"\d\d-[\w-]+\.(md|ipynb)")
@@ -58,15 +58,15 @@ class Keeper:
         try:
             notebook = pairing.notebook_of(page)
             pairing.sync_one(page)
-            self.written[page] = pairing.source_digest(notebook)
+            self.written[page] = ipynb.source_digest(notebook)
         except HplabError as error:
             contents_manager.log.warning("hplab: %s", error)
 
     def _notebook(self, page: Path, edited: nbformat.NotebookNode) -> nbformat.NotebookNode:
         """Take edits into the text; return the notebook as it is to be saved."""
-        now = pairing.source_digest(pairing.notebook_of(page))
+        now = ipynb.source_digest(pairing.notebook_of(page))
         opened = edited.metadata.get("hplab", {}).get("source")
-        said = pairing.source_digest(edited)
+        said = ipynb.source_digest(edited)
         if said != now and now not in (opened, self.written.get(page)):
             raise HplabError(
                 f"{page.name} has changed since this notebook was opened: reload the notebook "
@@ -75,7 +75,7 @@ class Keeper:
         if said != now:
             pairing.take_back(page, edited)
         saved = pairing.notebook_of(page)
-        self.written[page] = pairing.source_digest(saved)
+        self.written[page] = ipynb.source_digest(saved)
         return saved
 
     def _page(self, path: Path) -> Path | None:

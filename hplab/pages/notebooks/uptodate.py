@@ -19,7 +19,7 @@ from typing import Any
 
 from nbformat import NotebookNode
 
-from hplab.pages.notebooks import pairing
+from hplab.pages.notebooks import ipynb
 from hplab.sweeps import presets
 from hplab.sweeps.store import Store
 from hplab.trial import HplabError
@@ -44,7 +44,7 @@ def ingredients(
     Returns:
         64 hex digits, or None where a page may depend on more than can be seen from here.
     """
-    given = pairing.parameters(notebook) | dict(parameters)
+    given = ipynb.parameters(notebook) | dict(parameters)
     everywhere = {**os.environ, **env}
     from_records = everywhere.get("HPLAB_MODE") == "cached"
     preset = presets.PRESETS.get(str(given.get("preset")))
@@ -56,7 +56,7 @@ def ingredients(
         if name.startswith("HPLAB_") and name not in _WITHOUT_EFFECT
     }
     parts = [
-        pairing.source_digest(notebook),
+        ipynb.source_digest(notebook),
         json.dumps([given, named], sort_keys=True, default=str),
         _code(),
         _installed(),
@@ -70,7 +70,7 @@ def is_current(executed: Path, digest: str | None, store: Store) -> bool:
     if digest is None or not executed.exists():
         return False
     try:
-        stamp = pairing.read(executed).metadata.get("hplab", {})
+        stamp = ipynb.read(executed).metadata.get("hplab", {})
     except HplabError:
         return False
     return stamp.get("ingredients") == digest and all(map(store.has, stamp.get("needed", [])))

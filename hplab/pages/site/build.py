@@ -19,7 +19,7 @@ import yaml
 
 from hplab.pages.site import audit, study_pages
 from hplab.pages.site.audit import check
-from hplab.pages.tables import status
+from hplab.pages.tables import fill
 from hplab.trial import HplabError
 
 __all__ = ["build", "check", "sphinx_settings", "stage"]
@@ -98,9 +98,9 @@ def stage(
     }
     config = yaml.safe_load((checkout / "_config.yml").read_text(encoding="utf-8"))
     repository = config.get("repository", {}).get("url", "")
-    tables = status.tables(notebooks, store, repository=repository)
+    tables = fill.tables(notebooks, store, repository=repository)
     for name in [name for name in files if name.endswith(".md")]:
-        files[name] = status.fill(files[name].decode(), tables, f"book/{name}").encode()
+        files[name] = fill.fill(files[name].decode(), tables, f"book/{name}").encode()
     files |= {f"studies/{p.name}": study_pages.source(p.read_bytes()) for p in notebooks}
     files["_toc.yml"] = yaml.safe_dump(toc, sort_keys=False).encode()
     files["_config.yml"] = (checkout / "_config.yml").read_bytes()

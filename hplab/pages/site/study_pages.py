@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from hplab.pages.figures.figure import NOTHING, without_still
-from hplab.pages.notebooks import pairing
+from hplab.pages.notebooks import ipynb
 from hplab.sweeps.presets import PRESETS
 
 FIGURE = '<figure class="hp-figure"'
@@ -94,7 +94,7 @@ def missing_figures(html_dir: Path, executed_dir: Path) -> list[str]:
     problems = []
     for path in sorted(Path(executed_dir).glob("studies/*.ipynb")):
         page = Path(html_dir) / "studies" / f"{path.stem}.html"
-        notebook = pairing.read(path)
+        notebook = ipynb.read(path)
         if not page.is_file() or notebook.metadata.get("hplab", {}).get("preset") == "smoke":
             continue
         cells = [cell for cell in notebook.cells if cell.cell_type == "code" and _is_shown(cell)]
@@ -123,7 +123,7 @@ def contradictions(
     problems = []
     for path in sorted(Path(executed_dir).glob("studies/*.ipynb")):
         page = Path(html_dir) / "studies" / f"{path.stem}.html"
-        preset = pairing.read(path).metadata.get("hplab", {}).get("preset")
+        preset = ipynb.read(path).metadata.get("hplab", {}).get("preset")
         if not page.is_file() or preset != "paper":
             continue
         for outcome, claim in _BOX.findall(page.read_text(encoding="utf-8")):

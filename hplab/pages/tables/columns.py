@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from hplab.analysis.claims import published
-from hplab.analysis.claims.box import SMALL, WORDS
-from hplab.analysis.claims.judging import MISSING, UNTESTABLE, Verdict
+from hplab.analysis.claims.judging import MISSING, UNTESTABLE
+from hplab.analysis.claims.verdict import SMALL, WORDS, Verdict
 from hplab.pages import labels
 from hplab.pages.tables import terminal
 
@@ -45,7 +45,7 @@ class Column:
 
     name: str
     title: str
-    labels: Mapping[str, str]
+    words: Mapping[str, str]
     outcome: Callable[[Verdict], str]
     number: Callable[[Verdict], str]
     why: Callable[[Verdict], str]

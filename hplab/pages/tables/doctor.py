@@ -66,7 +66,7 @@ def _groups(store: Store) -> list[tuple[str, ...]]:
 
 def pages(root: Path) -> str:
     """Return what each study's page was last executed with, and whether it is out of date."""
-    from hplab.pages.notebooks import pairing
+    from hplab.pages.notebooks import ipynb, pairing
 
     rows = []
     for page in pairing.pages(root / "book" / "studies"):
@@ -74,11 +74,11 @@ def pages(root: Path) -> str:
         if not executed.exists():
             rows.append((page.stem, "-", "-", "-", "not executed yet"))
             continue
-        stamp = pairing.read(executed).metadata.get("hplab", {})
+        stamp = ipynb.read(executed).metadata.get("hplab", {})
         changed = [
             what
             for what, now in (
-                ("text", pairing.source_digest(pairing.read(page))),
+                ("text", ipynb.source_digest(ipynb.read(page))),
                 ("code", provenance.code_digest()),
             )
             if stamp.get({"text": "source"}.get(what, what)) != now

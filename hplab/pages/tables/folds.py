@@ -13,8 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 import pandas as pd
 
 from hplab.analysis.claims import grammar, miniature
-from hplab.analysis.claims.judging import MISSING, Verdict
+from hplab.analysis.claims.judging import MISSING
 from hplab.analysis.claims.ledger import Claim
+from hplab.analysis.claims.verdict import Verdict
 from hplab.pages import labels
 from hplab.pages.tables import columns
 from hplab.pages.tables.columns import shown

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hplab.analysis.claims.judging import Verdict
 from hplab.analysis.claims.ledger import load
-from hplab.pages.tables import columns, seeds
+from hplab.analysis.claims.verdict import Verdict
+from hplab.pages.tables import columns
 from hplab.pages.tables import folds as claim_fold
 from hplab.pages.tables.columns import OWN_DATA, RERUN, TONES
 
@@ -31,18 +31,14 @@ _SCRIPT = '<script defer src="_static/ledger.js"></script>'
 
 
 def tables(
-    notebooks: Sequence[Path], store: Any = None, *, repository: str = ""
+    judged: Callable[[], list[Verdict]],
+    notebooks: Sequence[Path],
+    store: Any = None,
+    *,
+    repository: str = "",
 ) -> dict[str, Callable[[], str]]:
-    """Return the tables of claims by the name that a page asks for; judged once, when asked."""
-
-    @functools.lru_cache(maxsize=1)
-    def judged() -> list[Verdict]:
-        from hplab.analysis.claims import rerun
-
-        return list(rerun.verdicts(store=store))
-
+    """Return the tables of claims by the name that a page asks for; `judged` gives the verdicts."""
     return {
-        **seeds.tables(judged),
         "claim-counts": lambda: counts(judged()),
         "ledger-filter": lambda: chooser(judged()),
         "ledger": lambda: whole(judged(), places(notebooks), _files(store, repository)),

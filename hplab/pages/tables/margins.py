@@ -126,6 +126,6 @@ def _by_seeds(some: Sequence[Row], *rates: Callable[[Sequence[Row]], str]) -> st
 
 
 def _table(head: Sequence[str], lines: Sequence[Sequence[object]]) -> str:
-    from hplab.pages.tables import status
+    from hplab.pages.tables import markdown
 
-    return status.table(head, lines)
+    return markdown.table(head, lines)

@@ -6,9 +6,10 @@ import functools
 from collections.abc import Callable
 
 from hplab.analysis.claims import phrases, rerun
-from hplab.analysis.claims.judging import MISSING, UNTESTABLE, Verdict
+from hplab.analysis.claims.judging import MISSING, UNTESTABLE
+from hplab.analysis.claims.verdict import Verdict
 from hplab.analysis.stats import intervals
-from hplab.pages.tables import status
+from hplab.pages.tables import markdown
 from hplab.pages.tables.terminal import effect
 from hplab.sweeps import runner
 from hplab.sweeps.store import Store
@@ -43,7 +44,7 @@ def verdicts(store: Store | None = None) -> str:
         for plain, mixed in judged_twice(store)
     ]
     head = ("claim", "seeds", "single precision", "bfloat16", "verdict", "in bfloat16")
-    return status.table(head, rows) if rows else _NONE
+    return markdown.table(head, rows) if rows else _NONE
 
 
 def judged_twice(store: Store | None) -> list[tuple[Verdict, Verdict]]:

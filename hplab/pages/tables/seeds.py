@@ -13,8 +13,9 @@ import numpy as np
 from scipy import stats
 
 from hplab.analysis.claims import phrases
-from hplab.analysis.claims.judging import Verdict
+from hplab.analysis.claims.verdict import Verdict
 from hplab.analysis.stats import power
+from hplab.pages.tables import luck, markdown
 
 EFFECTS = (3, 2, 1.5, 1, 0.75, 0.5, 0.3)
 SHARES = (0.3, 0.2, 0.1, 0.05, 0.02)
@@ -44,13 +45,13 @@ def needed() -> str:
         "see it, one of six",
         "show there is none",
     )
-    return _table(head, rows)
+    return markdown.table(head, rows)
 
 
 def never() -> str:
     """Runs without a case that rule a share out."""
     rows = [(f"{100 * share:g} %", power.runs_to_rule_out(share)) for share in SHARES]
-    return _table(
+    return markdown.table(
         ("a share of at least this is ruled out", "by this many runs without a case"), rows
     )
 
@@ -81,7 +82,7 @@ def observed(verdicts: Sequence[Verdict]) -> str:
             )
         )
     head = ("claim", "what it says", "scatter", "margin", "seeds so far", "seeds needed")
-    return _table(head, rows) if rows else "No claim of this kind has been run yet."
+    return markdown.table(head, rows) if rows else "No claim of this kind has been run yet."
 
 
 def scatter(verdict: Verdict) -> float | None:
@@ -146,31 +147,21 @@ def calculator() -> str:
     )
 
 
-def tables(judged: Callable[[], Sequence[Verdict]]) -> dict[str, Callable[[], str]]:
+def tables(
+    judged: Callable[[], Sequence[Verdict]], store: Any = None
+) -> dict[str, Callable[[], str]]:
     """Return this page's tables by the names it asks for."""
     return {
         "seeds-needed": needed,
         "seeds-never": never,
         "seeds-observed": lambda: observed(judged()),
         "seeds-calculator": calculator,
+        "seeds-luck": lambda: _raw(luck.of_records(store).html),
     }
 
 
 def _short(values: np.ndarray) -> list[float]:
     return [float(f"{value:.4g}") for value in values]
-
-
-def luck(store: Any = None) -> str:
-    """Where the luck of a run comes from, on what is recorded."""
-    from hplab.pages.tables import luck
-
-    return _raw(luck.of_records(store).html)
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    from hplab.pages.tables import status
-
-    return status.table(head, rows)
 
 
 def _raw(markup: str) -> str:

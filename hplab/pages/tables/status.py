@@ -9,54 +9,30 @@ from __future__ import annotations
 import datetime
 import importlib.metadata
 import json
-import re
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hplab.trial import HplabError, unknown
+from hplab.pages.tables.markdown import table
+from hplab.trial import HplabError
 
-MARK = re.compile(r"^% hplab: (?P<name>[a-z0-9-]+)[ \t]*$", re.MULTILINE)
 TOOLS = ("jupyter-book", "sphinx", "myst-nb", "sphinx-book-theme", "papermill", "jupytext")
 Record = Mapping[str, Any]
-
-
-def fill(text: str, tables: Mapping[str, Callable[[], str]], where: str) -> str:
-    """Replace each `% hplab: name` line of a page by the table of that name.
-
-    Raises:
-        HplabError: If a page asks for a table that does not exist.
-    """
-
-    def one(match: re.Match[str]) -> str:
-        name = match["name"]
-        if name not in tables:
-            raise unknown("table", name, tables, where=where)
-        return tables[name]()
-
-    return MARK.sub(one, text)
 
 
 def tables(
     notebooks: Sequence[Path], store: Any = None, *, repository: str = ""
 ) -> dict[str, Callable[[], str]]:
-    """Return the tables there are, each made when it is asked for.
+    """Return the tables of this module by the name that a page asks for.
 
     Args:
         notebooks: Executed notebooks of the studies.
-        store: Where records are read from (`hplab.sweeps.store.Store`); None for the default one.
+        store: Where records are read from; None for the default one.
         repository: Address of the repository, for the commands that clone it.
     """
-    from hplab.pages.tables import ledger, margins, precision, seeds, speed
-
     return {
-        **ledger.tables(notebooks, store, repository=repository),
-        **speed.tables(_bench_folder(store)),
-        **margins.tables(_bench_folder(store)),
-        **precision.tables(store),
-        "seeds-luck": lambda: seeds.luck(store),
         "clone": lambda: clone(repository),
         "presets": presets,
         "pages": lambda: pages(notebooks),
@@ -161,31 +137,12 @@ def tools() -> str:
     return table(("tool", "version"), rows)
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """A Markdown table; columns of numbers are set to the right, missing values say so."""
-    cells = [["not noted" if value in (None, "") else str(value) for value in row] for row in rows]
-    numeric = [
-        all(re.fullmatch(r"[\d.,]+( s)?", row[i]) for row in cells) for i in range(len(head))
-    ]
-    rule = ["---:" if right else "---" for right in numeric]
-    lines = [list(head), rule, *([value.replace("|", "\\|") for value in row] for row in cells)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
 def _all_records(store: Any) -> list[Record]:
     """Every record, or none when there is no store to read."""
     try:
         return list(_store(store).records())
     except (HplabError, OSError):
         return []
-
-
-def _bench_folder(store: Any) -> Path:
-    """Where the benchmarks' files are: beside the records."""
-    try:
-        return Path(_store(store).root) / "bench"
-    except (HplabError, OSError, AttributeError):
-        return Path("bench")
 
 
 def _lookup(store: Any) -> Callable[[str], Mapping[str, Any]]:

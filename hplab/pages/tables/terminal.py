@@ -7,8 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from hplab.analysis.claims import phrases
-from hplab.analysis.claims.box import SMALL, WORDS
-from hplab.analysis.claims.judging import Verdict
+from hplab.analysis.claims.verdict import SMALL, WORDS, Verdict
 from hplab.trial import unknown
 
 

@@ -235,7 +235,7 @@ SOURCES: Mapping[str, Source] = {
     "cifar100": _CIFAR100,
 }
 
-# Digest of the official arrays as `hplab.training.datasets.load` holds them, where they are known.
+# Digest of the official arrays as `loading.py` holds them, where they are known.
 DIGESTS: Mapping[str, str] = {
     "digits": "2f777066b28f149b62081895aa495231727be2e3d142a9946cec9e94d1a78b99",
     "mnist": "3ce129e09b0c3e7c682e2c8fa6a9c7cdc77cb628559db2c2ac0a556fa938db79",

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from hplab.training import precision
-from hplab.trial import HplabError
 
 # Recorded once an epoch with the measure "diagnostics"; "batch_grad_norm_1", ... come on top.
 CURVES = ("live_units", "n_predicted", "output_entropy", "batch_grad_norm")
@@ -162,19 +161,6 @@ def died_after(live_units: Sequence[float | None], n: int = N_JUDGED) -> int | N
         if not any(live_units[epoch - n : epoch]):
             return epoch
     return None
-
-
-def last_linear(module: nn.Module) -> int:
-    """Return the index of the last linear layer of a sequential network.
-
-    Raises:
-        HplabError: If the network is no plain sequence with one.
-    """
-    if isinstance(module, nn.Sequential):
-        found = [i for i, layer in enumerate(module) if isinstance(layer, nn.Linear)]
-        if found:
-            return found[-1]
-    raise HplabError("diagnostics need a network that is a sequence of layers with a linear one")
 
 
 def collapsed(live_units: list[int | None], n_predicted: list[int | None]) -> bool:

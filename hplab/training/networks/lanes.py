@@ -15,9 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hplab.training.measures.diagnostics import last_linear
 from hplab.training.networks.dropout import LaneDropout
-from hplab.training.networks.models import StandardizedLogits
+from hplab.training.networks.models import StandardizedLogits, last_linear
 
 ELEMENTWISE = (nn.ReLU, nn.LeakyReLU, nn.GELU, nn.SiLU, nn.Sigmoid, nn.Tanh)
 Layer = Callable[[Tensor, list[Tensor]], Tensor]

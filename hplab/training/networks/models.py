@@ -143,3 +143,16 @@ def _mobilenet(trial: Trial, in_shape: tuple[int, int, int], n_classes: int) -> 
         blocks=blocks,
         mixed=trial.precision == "bf16",
     )
+
+
+def last_linear(module: nn.Module) -> int:
+    """Return the index of the last linear layer of a sequential network.
+
+    Raises:
+        HplabError: If the network is no plain sequence with one.
+    """
+    if isinstance(module, nn.Sequential):
+        found = [i for i, layer in enumerate(module) if isinstance(layer, nn.Linear)]
+        if found:
+            return found[-1]
+    raise HplabError("diagnostics need a network that is a sequence of layers with a linear one")

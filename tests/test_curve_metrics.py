@@ -5,7 +5,7 @@ import math
 import pandas as pd
 import pytest
 
-from hplab.analysis.twins import largest_difference
+from hplab.analysis.curve_metrics import largest_difference
 
 
 def curves(second=(1.0, 0.5)):

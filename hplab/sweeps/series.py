@@ -1,0 +1,113 @@
+"""What is recorded along a run, in long form: a row an epoch, a step, a radius, a layer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import pandas as pd
+
+from hplab.sweeps import store as stores
+from hplab.sweeps.table import FINAL, GAPS
+from hplab.training import loop
+
+LAYERS = tuple(
+    f"layer_{what}_{when}" for what in ("signal", "gradient", "dead") for when in ("start", "end")
+)
+
+
+LADDER = ("ladder_radius", "ladder_sharpness", "ladder_se")
+
+
+def curves(runs: pd.DataFrame, *, store: stores.Store | None = None) -> pd.DataFrame:
+    """Return the learning curves of a table of runs in long form.
+
+    Returns:
+        One row a trial and epoch: the columns of `runs` without its final metrics, "epoch" counted
+        from 1, one column for each of `hplab.training.loop.METRICS`, and one for each curve that a
+        measure added; the learning rate of the epoch's last step is "lr_used", since "lr" is the
+        trial's own.
+    """
+    store = store or stores.default_store()
+    found = dict.fromkeys(name for key in runs["key"] for name in store.get(key)["curves"])
+    more = [n for n in found if n not in (*LADDER, *LAYERS) and not n.startswith(loop.BY_STEP)]
+    names = list(dict.fromkeys([*loop.METRICS, *more]))
+    return _long(runs, store, names, "epoch").rename(columns={"curve_lr": "lr_used"})
+
+
+def probes(runs: pd.DataFrame, *, store: stores.Store | None = None) -> pd.DataFrame:
+    """Return the live units after early steps, for trials with the measure "probes".
+
+    Returns:
+        One row a trial and probe: the columns of `runs` without its final metrics, "probe_step" and
+        "probe_live_units".
+    """
+    return _long(runs, store, ("probe_step", "probe_live_units"), "probe")
+
+
+def confusion(run: pd.Series, *, store: stores.Store | None = None) -> pd.DataFrame:
+    """Return a run's confusion matrix, for trials with the measure "confusion".
+
+    Args:
+        run: One row of a table of runs.
+        store: Where records are; None takes the project's own.
+
+    Returns:
+        Counts of validation images: the true class down, the predicted class across.
+    """
+    counts = (store or stores.default_store()).get(run["key"])["curves"]["confusion"]
+    n_classes = math.isqrt(len(counts))
+    rows = [counts[i * n_classes : (i + 1) * n_classes] for i in range(n_classes)]
+    return pd.DataFrame(rows)
+
+
+def steps(runs: pd.DataFrame, *, store: stores.Store | None = None) -> pd.DataFrame:
+    """Return the loss and learning rate of every step, for trials with the measure "steps".
+
+    Returns:
+        One row a trial and step: the columns of `runs` without its final metrics, "step" counted
+        from 1, "step_loss" and "step_lr".
+    """
+    return _long(runs, store, ("step_loss", "step_lr"), "step")
+
+
+def ladder(runs: pd.DataFrame, *, store: stores.Store | None = None) -> pd.DataFrame:
+    """Return average-direction sharpness by radius, for trials with the measure "sharpness".
+
+    Returns:
+        One row a trial and radius: the columns of `runs`, "rung" counted from 1, "ladder_radius",
+        "ladder_sharpness" and its Monte-Carlo standard error "ladder_se". The last rung is the
+        radius relative to the norm of the weights.
+    """
+    return _long(runs, store, LADDER, "rung")
+
+
+def layers(runs: pd.DataFrame, *, store: stores.Store | None = None) -> pd.DataFrame:
+    """Return what happens layer by layer, for trials with the measure "layers".
+
+    Returns:
+        One row a trial and layer: the columns of `runs`, "layer" counted from 1 at the images, and
+        "signal", "gradient" and "dead" (see `training.measures.layers.Profile`), each followed by
+        "_start" (before the first step) or "_end".
+    """
+    table = _long(runs, store, LAYERS, "layer")
+    return table.rename(columns={name: name.removeprefix("layer_") for name in LAYERS})
+
+
+def _long(
+    runs: pd.DataFrame, store: stores.Store | None, names: Sequence[str], index: str
+) -> pd.DataFrame:
+    store = store or stores.default_store()
+    finals = {*FINAL, *GAPS, *runs.attrs.get("measured", ())}
+    kept = [n for n in runs.columns if n not in finals and (n == "lr" or n not in names)]
+    columns = [f"curve_{name}" if name in kept else name for name in names]
+    pieces = []
+    for row in runs[kept].to_dict("records"):
+        values = store.get(row["key"])["curves"]
+        series = [pd.Series(values.get(name, []), dtype=float) for name in names]
+        piece = pd.DataFrame(dict(zip(columns, series, strict=True)))
+        piece.insert(0, index, range(1, len(piece) + 1))
+        pieces.append(piece.assign(**row))
+    table = pd.concat(pieces, ignore_index=True) if pieces else pd.DataFrame()
+    table.attrs.update(runs.attrs)
+    return table.reindex(columns=[*kept, index, *columns])

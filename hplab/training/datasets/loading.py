@@ -1,0 +1,150 @@
+"""Data sets as tensors of bytes: loading, splitting and normalizing them.
+
+A data set lives in memory as uint8 images `(N, C, H, W)` and int64 labels `(N,)`, so that it can
+be moved to a device whole and needs no loader. Its digest names its content: results recorded on
+other pixels can never be mistaken for results on these.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from hplab.training.datasets import archives, photos
+from hplab.training.datasets.dataset import Dataset, of_arrays, tensors_of
+from hplab.training.datasets.fetch import fetch
+from hplab.training.datasets.sources import DIGESTS, SOURCES, Source
+from hplab.training.datasets.splits import holdout
+from hplab.trial import HplabError, unknown
+
+_KNOWN = ("digits", *SOURCES, *photos.PHOTOS)
+
+
+def load(name: str, *, root: Path | None = None, download: bool = True) -> Dataset:
+    """Return a data set, from this machine or from the internet.
+
+    The places are, in this order: the package (`digits` comes with scikit-learn), `NAME.npz` in
+    the folder that the environment variable HPLAB_DATA names, the files downloaded earlier to
+    HPLAB_CACHE (default `~/.cache/hplab`), and the mirrors in `sources.py`, unless HPLAB_OFFLINE is
+    set. Photos (`dinosaurs`) are not downloaded: they come as `NAME.npz` or as the folder `NAME`,
+    with one folder a class inside (see `photos.py`).
+
+    Args:
+        name: One of `hplab.trial.DATA`.
+        root: A folder to use in place of both HPLAB_DATA and the cache.
+        download: Whether the internet may be asked.
+
+    Raises:
+        HplabError: If the name is unknown, a file is damaged or is another one than its digest
+            says, or the data set is nowhere to be had (naming where to put it).
+    """
+    if name not in _KNOWN:
+        raise unknown("data set", name, _KNOWN)
+    if name == "digits":
+        return _digits()
+    if name in photos.PHOTOS:
+        npz, cache = _places(name, root)
+        images, labels, class_names, groups = photos.load(name, npz, cache)
+        none = (np.empty((0, *images.shape[1:]), np.uint8), np.empty(0, np.int64))
+        return of_arrays(name, (images, labels, *none), class_names, groups)
+    source = SOURCES[name]
+    npz, folder = _places(name, root)
+    if npz is not None and npz.is_file():
+        return of_arrays(name, *archives.from_npz(npz, source))
+    if npz is not None and not npz.parent.is_dir() and root is None:
+        raise HplabError(f"HPLAB_DATA names {npz.parent}, which is not a folder")
+    if not _is_complete(source, folder):
+        _download(name, source, folder, download)
+    return of_arrays(name, archives.from_downloads(folder, source), source.class_names)
+
+
+def available(name: str, *, root: Path | None = None) -> str | None:
+    """Return where `load` would find a data set without downloading, or None.
+
+    Nothing is opened: the answer is "embedded", "HPLAB_DATA" or "cache" by what exists.
+    """
+    if name not in _KNOWN:
+        raise unknown("data set", name, _KNOWN)
+    if name == "digits":
+        return "embedded"
+    npz, folder = _places(name, root)
+    if npz is not None and npz.is_file():
+        return "HPLAB_DATA"
+    if name in photos.PHOTOS:
+        return "HPLAB_DATA" if npz is not None and npz.with_suffix("").is_dir() else None
+    return "cache" if _is_complete(SOURCES[name], folder) else None
+
+
+def can_fetch(name: str) -> bool:
+    """Return whether a data set can be downloaded; photos cannot."""
+    return name not in photos.PHOTOS
+
+
+def is_official(dataset: Dataset) -> bool:
+    """Return whether a data set is, bit for bit, the one its authors published.
+
+    Photos are resized here, so no published file is equal to them bit for bit. A data set
+    read from an npz file need not be: it is used all the same, under its own digest.
+    """
+    if dataset.name in DIGESTS:
+        return dataset.digest == DIGESTS[dataset.name]
+    if dataset.name in photos.PHOTOS:
+        return False
+    arrays = [tensor.numpy() for tensor in tensors_of(dataset)]
+    return archives.equal_published(arrays, SOURCES[dataset.name])
+
+
+# ---------------------------------------------------------------------------------------------
+# Splits
+
+
+# ---------------------------------------------------------------------------------------------
+# Loading
+
+
+def _places(name: str, root: Path | None) -> tuple[Path | None, Path]:
+    """Return where `NAME.npz` may be, and the folder of downloaded files."""
+    if root is not None:
+        return Path(root) / f"{name}.npz", Path(root) / name
+    folder = os.environ.get("HPLAB_DATA")
+    cache = os.environ.get("HPLAB_CACHE") or Path.home() / ".cache" / "hplab"
+    return Path(folder) / f"{name}.npz" if folder else None, Path(cache) / name
+
+
+def _is_complete(source: Source, folder: Path) -> bool:
+    return all((folder / remote.name).is_file() for remote in source.files)
+
+
+def _offline() -> bool:
+    return os.environ.get("HPLAB_OFFLINE", "") not in ("", "0")
+
+
+def _download(name: str, source: Source, folder: Path, allowed: bool) -> None:
+    """Fetch the files of a data set, or say how to put them where they belong."""
+    by_hand = f"put {name}.npz into the folder that HPLAB_DATA names"
+    if _offline() or not allowed:
+        why = "HPLAB_OFFLINE is set" if _offline() else "downloading is switched off"
+        names = ", ".join(remote.name for remote in source.files)
+        raise HplabError(
+            f"data set {name!r} is not on this machine and {why}; {by_hand}, or {names} into "
+            f"{folder}"
+        )
+    for remote in source.files:
+        try:
+            fetch(remote, folder)
+        except HplabError as error:
+            raise HplabError(f"{error}, or {by_hand}") from error
+
+
+def _digits() -> Dataset:
+    """Return scikit-learn's 1,797 handwritten digits, 1,437 to train on and 360 to test on."""
+    from sklearn.datasets import load_digits  # slow to import
+
+    digits = load_digits()
+    images = np.rint(digits.images * (255 / 16)).astype(np.uint8)[:, None]
+    train, test = holdout(digits.target, val=360, seed=0)
+    train, test = np.sort(train), np.sort(test)
+    arrays = (images[train], digits.target[train], images[test], digits.target[test])
+    return of_arrays("digits", arrays, tuple("0123456789"))
