@@ -21,7 +21,7 @@ pack() { # PLAN BUNDLE [DATA ...]
     mkdir -p "$work/slice/tools" "$work/slice/tests" "$work/slice/data"
     (cd "$here" && find hplab -name '*.py' -o -name '*.mplstyle' | tar cf - -T - pyproject.toml) | tar xf - -C "$work/slice"
     cp "$here/tools/slice.sh" "$work/slice/tools/"
-    cp "$here/tests/conftest.py" "$here/tests/test_gpu.py" "$work/slice/tests/"
+    cp "$here/tests/conftest.py" "$here/tests/training/test_gpu.py" "$work/slice/tests/"
     cp "$plan" "$work/slice/plan.jsonl"
     [ $# -eq 0 ] || cp "$@" "$work/slice/data/"
     tar czf "$bundle" -C "$work" slice
@@ -37,7 +37,7 @@ run() { # PLAN OUT MINUTES
     if "$python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then
         device=cuda
         nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader || true
-        (cd "$here" && timeout 60 "$python" -m pytest -q --maxfail 12 --tb short --timeout 60 -p no:cacheprovider tests/test_gpu.py 2>&1 | tail -n 40) || true
+        (cd "$here" && timeout 60 "$python" -m pytest -q --maxfail 12 --tb short --timeout 60 -p no:cacheprovider tests/training/test_gpu.py 2>&1 | tail -n 40) || true
         # Kernels of several processes run side by side only where the card's own daemon may mix them.
         export CUDA_MPS_PIPE_DIRECTORY=/tmp/mps CUDA_MPS_LOG_DIRECTORY=/tmp/mps
         mkdir -p /tmp/mps

@@ -3,8 +3,8 @@
 import shutil
 
 import pytest
+from synthetic_records import make_record
 from test_execute import GOOD, PARAMETERS, page
-from test_store import make_record
 
 from hplab.pages.notebooks import execute, ipynb, uptodate
 from hplab.sweeps.store import default_store

@@ -16,7 +16,7 @@ from hplab.pages.site import build as site
 from hplab.pages.tables import columns, folds, terminal
 from hplab.pages.tables import ledger as ledger_page
 
-BOOK = Path(__file__).resolve().parents[1] / "book"
+BOOK = Path(__file__).resolve().parents[2] / "book"
 
 
 def missing(name="S0-18"):
@@ -110,7 +110,7 @@ def test_what_was_not_run_has_one_word_everywhere():
 
 
 def test_a_fold_names_the_files_of_its_records(store):
-    from test_rerun import record
+    from synthetic_records import record
 
     from hplab.trial import Trial
 

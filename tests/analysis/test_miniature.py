@@ -6,7 +6,8 @@ import re
 
 import pandas as pd
 import pytest
-from test_rerun import mnist, record  # noqa: F401  (a fixture)
+from synthetic_records import record
+from test_rerun import mnist  # noqa: F401  (a fixture)
 
 from hplab.analysis.claims import committed, ledger, miniature, rerun
 from hplab.analysis.claims.verdict import SMALL, WORDS

@@ -15,7 +15,7 @@ from hplab.pages.notebooks import headlines, ipynb, pairing
 from hplab.pages.site import audit
 from hplab.trial import Trial
 
-STUDIES = pairing.pages(pairing.Path(__file__).resolve().parents[1] / "book" / "studies")
+STUDIES = pairing.pages(pairing.Path(__file__).resolve().parents[2] / "book" / "studies")
 
 
 def runs(**columns):

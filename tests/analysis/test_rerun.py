@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pandas as pd
 import pytest
+from synthetic_records import record
 
 from hplab.analysis.claims import committed, grammar, judging, ledger, phrases, rerun
 from hplab.analysis.claims.decisions import Finding
@@ -20,32 +21,6 @@ DIGEST = "0" * 64
 IN_TABLE = ("S0-22", "S0-23")
 ROW = {"says": "S0-22 too.", "own_data": "supported", "outcome": "missing", "n": 0, "primary": True}
 ROW["miniature"] = ""
-
-
-def record(trial, error):
-    """A finished record of a trial that ends at some validation error."""
-    final = {
-        "val_acc": 1 - error,
-        "val_loss": 3 * error,
-        "train_acc": 1 - error,
-        "train_loss": error,
-    }
-    ends = {**final, "running_acc": 1 - error, "running_loss": error}
-    return {
-        "v": 1,
-        "key": trial.key(DIGEST),
-        "task": "classify",
-        "task_version": 1,
-        "data": DIGEST,
-        "config": trial.config(),
-        "seed": trial.seed,
-        "prov": "0123456789ab",
-        "status": "ok",
-        "at": None,
-        "final": final,
-        "curves": {name: [value] * trial.epochs for name, value in ends.items()},
-        "cost": {"train_s": 1.0, "lanes": 1, "device": "cpu", "threads": 1},
-    }
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ from hplab.pages.figures import figure as figure_module
 from hplab.pages.figures.figure import Figure
 from hplab.trial import HplabError
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 # Three runs a setting around a mean; 4.302653 is the 97.5 % point of the t distribution with 2 df.
 SPREAD, HALF = (-0.02, 0.0, 0.02), 4.302653 * 0.02 / math.sqrt(3)
 

@@ -9,7 +9,7 @@ import pytest
 
 from hplab.pages.tables import speed
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 MACHINE = {
     "processor": "A <small> chip",
     "cores": 2,

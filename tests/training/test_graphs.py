@@ -183,7 +183,7 @@ def test_the_counter_of_waits_counts():
 
 
 def test_learning_rates_in_a_tensor_are_the_same_learning_rates():
-    """The others take a tensor on a graphics card only: see tests/test_gpu.py."""
+    """The others take a tensor on a graphics card only: see tests/training/test_gpu.py."""
     trial = TRIAL.replace(optimizer="sgd", lr=0.25)
     results = []
     for rates in (None, torch.zeros(2, dtype=torch.float64)):

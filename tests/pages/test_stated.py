@@ -16,7 +16,7 @@ from hplab.training.datasets import photos as folders
 from hplab.training.networks import models
 from hplab.trial import Trial
 
-BOOK = Path(__file__).parents[1] / "book"
+BOOK = Path(__file__).parents[2] / "book"
 DINOSAURS = Trial(
     data="dinosaurs",
     model="cnn",

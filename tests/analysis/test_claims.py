@@ -17,7 +17,7 @@ from hplab.analysis.stats import evidence, intervals, power, sequential
 from hplab.sweeps import runner, series
 from hplab.trial import HplabError, Trial, grid
 
-LEDGER = Path(__file__).parents[1] / "book" / "claims.yaml"
+LEDGER = Path(__file__).parents[2] / "book" / "claims.yaml"
 LRS = (1e-3, 5e-4, 1e-4)
 ALL = [f"S4-{i:02d}" for i in range(1, 19)]
 PRIMARY = ["S4-04", "S4-06", "S4-07", "S4-09", "S4-13", "S4-16"]

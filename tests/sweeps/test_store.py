@@ -9,34 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from synthetic_records import DIGEST, make_record
 
 from hplab.sweeps import provenance as provenances
 from hplab.sweeps import records, store
 from hplab.sweeps.store import Store, StoreError, default_store, seal, shortest
-from hplab.trial import TASK, TASK_VERSION, Trial
+from hplab.trial import TASK_VERSION, Trial
 
-DATA = "d" * 64
-
-
-def make_record(seed=0, *, val_acc=0.5, data=DATA, **changes):
-    """A finished trial that differs by seed, with its result where `val_acc` says."""
-    trial = Trial(data="digits", seed=seed, optimizer_args={"beta1": 0.8})
-    record = {
-        "v": 1,
-        "key": trial.key(data),
-        "task": TASK,
-        "task_version": TASK_VERSION,
-        "data": data,
-        "config": trial.config(),
-        "seed": seed,
-        "status": "ok",
-        "at": None,
-        "final": {"val_acc": val_acc, "val_loss": 0.25},
-        "curves": {"val_acc": [0.25, val_acc], "lr": [0.001, None]},
-        "cost": {"train_s": 1.5, "lanes": 1},
-        "prov": "0123456789ab",
-    }
-    return {**record, **changes}
+DATA = DIGEST
 
 
 def trial_of(record):

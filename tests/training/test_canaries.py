@@ -3,7 +3,7 @@
 Each canary is a small trial on the embedded digits whose learning curves are written down below in
 `canaries.json`. If a change of code moves one beyond what another build of torch may, results
 recorded before and after that change must not be mixed: raise `TASK_VERSION` in `hplab/trial.py`,
-write the new curves with `python tests/test_canaries.py`, and say why in the commit.
+write the new curves with `python tests/training/test_canaries.py`, and say why in the commit.
 """
 
 import json
@@ -147,7 +147,7 @@ def test_results_have_not_moved(name):
         rtol = RTOL if metric in NAMES else MEASURED_RTOL
         assert values == pytest.approx(written["curves"][name][metric], rel=rtol, abs=1e-7), (
             f"{metric} of canary {name!r} moved: if that is meant, raise TASK_VERSION to "
-            f"{TASK_VERSION + 1} in hplab/trial.py and run python tests/test_canaries.py"
+            f"{TASK_VERSION + 1} in hplab/trial.py and run python tests/training/test_canaries.py"
         )
 
 

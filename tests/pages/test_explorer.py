@@ -13,7 +13,7 @@ from synthetic_runs import make_runs
 from hplab.pages.figures import explorer as widgets
 from hplab.trial import HplabError
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 VIEW = "application/vnd.jupyter.widget-view+json"
 
 

@@ -19,7 +19,7 @@ from hplab.analysis.stats import evidence, orders, sequential
 from hplab.analysis.stats.evidence import Evidence
 from hplab.pages.tables import margins as margins_page
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 TABLE = ROOT / "book" / "results" / "bench" / "margins.json"
 WORLDS = 2000
 
