@@ -16,9 +16,9 @@ from typing import Any
 import click
 
 from hplab import __version__
+from hplab.places import CODE as ROOT
 from hplab.trial import DATA, HplabError, unknown
 
-ROOT = Path(__file__).resolve().parents[1]
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 

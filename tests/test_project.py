@@ -20,14 +20,17 @@ DISTRIBUTIONS = packages_distributions()
 MODULES = sorted((ROOT / "hplab").rglob("*.py"))
 
 # A module may import from its own floor and from the floors below it.
-FLOORS = ["trial", "training", "sweeps", "analysis", "pages"]
+GROUND = ("trial", "catalogue", "places")  # no torch, no pandas
+FLOORS = ["ground", "training", "sweeps", "analysis", "pages"]
 TOP = len(FLOORS)  # hplab/__init__.py, the command line and anything else on the top level
 
 
 def floor(dotted):
     """The floor of a dotted module name of hplab."""
-    parts = dotted.split(".")
-    return FLOORS.index(parts[1]) if len(parts) > 1 and parts[1] in FLOORS else TOP
+    room = [*dotted.split("."), ""][1]
+    if room in GROUND:
+        return 0
+    return FLOORS.index(room) if room in FLOORS else TOP
 
 
 def dotted_name(path):

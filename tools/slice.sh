@@ -18,10 +18,11 @@ pack() { # PLAN BUNDLE [DATA ...]
     local plan=$1 bundle=$2 work
     shift 2
     work=$(mktemp -d)
-    mkdir -p "$work/slice/tools" "$work/slice/tests" "$work/slice/data"
+    mkdir -p "$work/slice/tools" "$work/slice/tests/training" "$work/slice/data"
     (cd "$here" && find hplab -name '*.py' -o -name '*.mplstyle' | tar cf - -T - pyproject.toml) | tar xf - -C "$work/slice"
     cp "$here/tools/slice.sh" "$work/slice/tools/"
-    cp "$here/tests/conftest.py" "$here/tests/training/test_gpu.py" "$work/slice/tests/"
+    cp "$here/tests/conftest.py" "$work/slice/tests/"
+    cp "$here/tests/training/test_gpu.py" "$work/slice/tests/training/"
     cp "$plan" "$work/slice/plan.jsonl"
     [ $# -eq 0 ] || cp "$@" "$work/slice/data/"
     tar czf "$bundle" -C "$work" slice

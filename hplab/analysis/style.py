@@ -7,14 +7,15 @@ JupyterLab takes cells off the page that are scrolled away), so no cell can rely
 from __future__ import annotations
 
 import functools
-import os
 import re
 from pathlib import Path
+
+from hplab import places
 
 
 def styled(markup: str) -> str:
     """Return markup with its style, or as it is in a run for the book, which has a style sheet."""
-    if "HPLAB_EXECUTION" in os.environ or os.environ.get("HPLAB_MODE") == "cached":
+    if places.is_for_the_book():
         return markup
     return f"<style>{_sheet()}</style>{markup}"
 

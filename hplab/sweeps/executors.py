@@ -21,6 +21,7 @@ from concurrent.futures import Executor, Future, ProcessPoolExecutor
 
 import torch
 
+from hplab import places
 from hplab.training.datasets.dataset import Dataset
 from hplab.trial import HplabError, unknown
 
@@ -72,8 +73,8 @@ def n_workers(jobs: int | None = None) -> int:
     Raises:
         HplabError: If the number is not a positive integer.
     """
-    asked = jobs if jobs is not None else os.environ.get("HPLAB_JOBS", "auto")
-    if asked in ("auto", ""):
+    asked = places.jobs() if jobs is None else jobs
+    if asked == "auto":
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     try:
         count = int(asked)

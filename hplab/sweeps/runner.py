@@ -8,7 +8,6 @@ trial. With `HPLAB_MODE=cached` it never trains; it shows what is recorded and n
 from __future__ import annotations
 
 import functools
-import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -16,6 +15,7 @@ from typing import Any
 
 import pandas as pd
 
+from hplab import places
 from hplab.sweeps import driver, executors, presets
 from hplab.sweeps import store as stores
 from hplab.sweeps.table import of_trials
@@ -55,7 +55,7 @@ def run(
     """
     store = store or stores.default_store()
     declared = list(trials)
-    if os.environ.get("HPLAB_MODE") == "cached":
+    if places.from_records():
         presets.preset(preset)
         smaller = presets.SIZES[: presets.SIZES.index(preset) + 1]
         return _cached(declared, smaller, store, least_epochs=least_epochs)
@@ -64,9 +64,6 @@ def run(
     scaled = [size.scale(trial) for trial in declared]
     datasets = {name: data.load(name) for name in sorted({t.data for t in scaled})}
     digests = {name: dataset.digest for name, dataset in datasets.items()}
-    if noted := os.environ.get("HPLAB_NEEDED"):  # see hplab.pages.notebooks.uptodate
-        with open(noted, "a", encoding="utf-8") as file:
-            file.writelines(f"{trial.key(digests[trial.data])}\n" for trial in scaled)
     found = [store.summary(trial, digests[trial.data]) for trial in scaled]
     missing = (trial for trial, record in zip(scaled, found, strict=True) if record is None)
     todo = list({trial.identity(): trial for trial in missing}.values())
@@ -225,5 +222,5 @@ def _stand_in_note(preset: str, declared: list[Trial], wanted: str, study: str |
 
 
 def _command(preset: str, study: str | None) -> str:
-    study = study or os.environ.get("HPLAB_STUDY")
+    study = study or places.study()
     return f"make execute{f' STUDY={study}' if study else ''} PRESET={preset}"

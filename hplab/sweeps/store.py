@@ -15,7 +15,6 @@ import contextlib
 import datetime
 import functools
 import json
-import os
 import secrets
 import time
 from collections import Counter
@@ -23,6 +22,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from hplab import places
 from hplab.sweeps.provenance import collect_provenance
 from hplab.sweeps.records import (
     RESULT,
@@ -393,29 +393,12 @@ class Store:
 
 
 def default_store() -> Store:
-    """Return the store of this checkout, of `HPLAB_RESULTS`, or of the current folder.
-
-    In order: the folder named by the environment variable `HPLAB_RESULTS`; `book/results` of the
-    hplab checkout that holds the current folder, else of the one hplab is imported from; else
-    `hplab-results` in the current folder (hplab installed without a checkout, as on Colab: there
-    the files lie in plain sight and are easily copied). Pending records go to `.hplab/pending` in
-    the checkout, or beside the results folder.
+    """Return the store of the project: see `hplab.places.records` for where that is.
 
     A process reads each file once: the next call gives the same store, after a look at what others
     have written since.
     """
-    if named := os.environ.get("HPLAB_RESULTS"):
-        root = Path(named).expanduser().absolute()
-        return _opened(root, root.parent / ".hplab" / "pending")
-    here = Path.cwd()
-    for folder in (here, *here.parents, Path(__file__).resolve().parents[2]):
-        if (folder / "hplab" / "trial.py").is_file() and (folder / "book").is_dir():
-            return _opened(folder / "book" / "results", folder / ".hplab" / "pending")
-    return _opened(here / "hplab-results", here / ".hplab" / "pending")
-
-
-def _opened(root: Path, pending: Path) -> Store:
-    store = _kept(root, pending)
+    store = _kept(*places.records())
     if store.is_read:
         store.refresh()
     return store

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from hplab import places
 from hplab.analysis.claims import committed, decisions, judging, ledger, quantities, samples
 from hplab.analysis.stats import evidence, intervals, power, sequential
 from hplab.sweeps import runner, series
@@ -190,7 +191,7 @@ def test_a_ledger_that_is_absent_or_not_yaml_is_said(tmp_path, monkeypatch):
 
 def test_the_ledger_is_found_from_a_folder_inside_the_book(monkeypatch):
     monkeypatch.chdir(LEDGER.parent / "reference")
-    assert ledger.find_ledger() == LEDGER
+    assert places.ledger() == LEDGER
 
 
 # ------------------------------------------------------------------------------- own data

@@ -8,12 +8,13 @@ import pytest
 import yaml
 from scipy import stats as scipy_stats
 
+from hplab import places
 from hplab.analysis.claims import grammar, ledger, published
 from hplab.analysis.stats import intervals, proportions
 
 BOOK = ledger.load()
 FACTS = {
-    name: yaml.safe_load((ledger.find_ledger().parent / "reference" / f"{name}.yaml").read_text())
+    name: yaml.safe_load((places.ledger().parent / "reference" / f"{name}.yaml").read_text())
     for name in ("000", "001", "002", "004")
 }
 

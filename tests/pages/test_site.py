@@ -7,10 +7,11 @@ import pytest
 import tiny_book
 import yaml
 
+from hplab import places
 from hplab.pages.site import build as site
 from hplab.trial import HplabError
 
-STYLE = (site.CHECKOUT / "book" / "_static" / "hplab.css").read_text(encoding="utf-8")
+STYLE = (places.CODE / "book" / "_static" / "hplab.css").read_text(encoding="utf-8")
 # Colour vision: normal, and the three kinds of dichromacy (Machado et al. 2009, severity 1).
 VISION = {
     "normal": ((1, 0, 0), (0, 1, 0), (0, 0, 1)),
@@ -145,7 +146,7 @@ def test_the_tables_of_prose_pages_are_filled(built_book):
 @pytest.mark.xdist_group("book")
 def test_a_warning_stops_the_build_and_leaves_the_site_that_was_there(built_book, capsys):
     text = tiny_book.TEXT + "\n{term}`no such word`\n"
-    for study in (site.CHECKOUT / "book" / "studies").glob("*.md"):  # warnings count in whole books
+    for study in (places.CODE / "book" / "studies").glob("*.md"):  # warnings count in whole books
         tiny_book.write(built_book / "broken", text=f"# {study.stem}\n", name=study.stem)
     tiny_book.write(built_book / "broken", text=text)
     before = (built_book / "html" / "index.html").stat().st_mtime_ns

@@ -6,6 +6,7 @@ import pytest
 from synthetic_records import make_record
 from test_execute import GOOD, PARAMETERS, page
 
+from hplab import places
 from hplab.pages.notebooks import execute, ipynb, uptodate
 from hplab.sweeps.store import default_store
 
@@ -57,11 +58,11 @@ def test_the_number_of_processes_does_not_count(digest):
 def test_the_code_and_the_ledger_count(digest, tmp_path, monkeypatch):
     clone = tmp_path / "clone"
     for name in uptodate.SOURCES:
-        here, there = uptodate.CHECKOUT / name, clone / name
+        here, there = places.CODE / name, clone / name
         there.parent.mkdir(parents=True, exist_ok=True)
         (shutil.copytree if here.is_dir() else shutil.copy)(here, there)
     before = digest()
-    monkeypatch.setattr(uptodate, "CHECKOUT", clone)
+    monkeypatch.setattr(places, "CODE", clone)
 
     assert digest() == before
     for name in (
@@ -105,14 +106,14 @@ def executed(path, **stamp):
 
 def test_a_page_is_current_while_its_digest_and_its_trials_are_there(tmp_path, store):
     records = [make_record(seed) for seed in range(2)]
-    there, missing = (record["key"] for record in records)
+    there, missing = (record["key"][:16] for record in records)
     store.put(records[:1])
     source = page(tmp_path, "page", GOOD)
 
     for stamp, expected in (
-        ({"ingredients": "a", "needed": [there]}, True),
-        ({"ingredients": "a", "needed": [there, missing]}, False),
-        ({"ingredients": "b", "needed": [there]}, False),
+        ({"ingredients": "a", "stand_ins": [there]}, True),
+        ({"ingredients": "a", "stand_ins": [there, missing]}, False),
+        ({"ingredients": "b", "stand_ins": [there]}, False),
         ({}, False),
     ):
         assert uptodate.is_current(executed(source, **stamp), "a", store) is expected

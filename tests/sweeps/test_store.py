@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from synthetic_records import DIGEST, make_record
 
+from hplab import places
 from hplab.sweeps import provenance as provenances
 from hplab.sweeps import records, store
 from hplab.sweeps.store import Store, StoreError, default_store, seal, shortest
@@ -555,7 +556,7 @@ def test_the_default_store_is_in_the_checkout_around_the_current_folder(tmp_path
 
 def test_without_a_checkout_the_default_store_is_in_the_current_folder(tmp_path, monkeypatch):
     monkeypatch.delenv("HPLAB_RESULTS", raising=False)
-    monkeypatch.setattr(store, "__file__", str(tmp_path / "site" / "hplab" / "sweeps" / "s.py"))
+    monkeypatch.setattr(places, "CODE", tmp_path / "site")
     monkeypatch.chdir(tmp_path)
     assert default_store().root == tmp_path / "hplab-results"
     assert default_store().pending == tmp_path / ".hplab" / "pending"

@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from hplab import places
 from hplab.analysis.claims import grammar
 from hplab.analysis.claims.grammar import fields
 from hplab.trial import HplabError, unknown
@@ -135,19 +136,6 @@ class Ledger:
         return [c for c in self if c.primary and (c.report.id, c.study) == same]
 
 
-def find_ledger() -> Path:
-    """Return book/claims.yaml, looked for upwards from the working folder, then from hplab.
-
-    Raises:
-        HplabError: If there is none.
-    """
-    for start in (Path.cwd(), Path(__file__).resolve().parent):
-        for folder in (start, *start.parents):
-            if (path := folder / "book" / "claims.yaml").is_file():
-                return path
-    raise HplabError(f"no book/claims.yaml upwards from {Path.cwd()}; run inside the project")
-
-
 def load(path: Path | None = None) -> Ledger:
     """Read and check the ledger.
 
@@ -158,7 +146,7 @@ def load(path: Path | None = None) -> Ledger:
         HplabError: If the file is missing, is not YAML, or says something it may not; the message
             names the claim and the field.
     """
-    path = path or find_ledger()
+    path = path or places.ledger()
     try:
         changed = path.stat().st_mtime_ns
     except OSError as error:

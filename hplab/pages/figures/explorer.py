@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from hplab import places
 from hplab.pages import labels
 from hplab.pages.figures import axis, cells
 from hplab.pages.figures.figure import Figure, Html, nothing_recorded
@@ -61,10 +62,10 @@ def explore(
 
 def is_live() -> bool:
     """Whether someone is looking who can move a control."""
-    forced = os.environ.get("HPLAB_STATIC")
-    if forced is not None:
-        return forced in ("", "0")
-    if "HPLAB_EXECUTION" in os.environ or os.environ.get("HPLAB_MODE") == "cached":
+    asked = places.live()
+    if asked is not None:
+        return asked
+    if places.is_for_the_book():
         return False
     return _in_kernel() and any(name in os.environ for name in LIVE_VARIABLES)
 

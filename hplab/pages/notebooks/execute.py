@@ -27,6 +27,7 @@ from typing import Any
 
 from nbformat import NotebookNode
 
+from hplab import places
 from hplab.pages.notebooks import ipynb, uptodate
 from hplab.pages.notebooks import process as papermill_process
 from hplab.pages.notebooks.verify import TRACE_LINES, Fault, verify
@@ -68,11 +69,6 @@ class _Job:
     @property
     def output(self) -> Path:
         return self.folder / "out.ipynb"
-
-    def needed(self) -> list[str]:
-        """Return the keys of the trials that the notebook asked for."""
-        noted = self.folder / "needed"
-        return sorted(set(noted.read_text(encoding="utf-8").split())) if noted.exists() else []
 
 
 def to_stderr(line: str) -> None:
@@ -132,7 +128,10 @@ def run(
         seconds = time.monotonic() - clock
         if fault is None:
             times = {"started": started.isoformat(timespec="seconds"), "seconds": round(seconds, 1)}
-            made_of = {"ingredients": digest, "needed": job.needed()} if digest else {}
+            made_of = {}
+            if store and digest:
+                store.refresh()
+                made_of = {"ingredients": digest, "stand_ins": uptodate.stand_ins(store)}
             executed = _finished(ipynb.read(job.output), ipynb.parameters(notebook) | given)
             executed.metadata["hplab"].update(times | made_of)
             write_whole(out, ipynb.dumps(executed).encode())
@@ -213,7 +212,7 @@ def _attempt(job: _Job) -> Fault | None:
 def _process(job: _Job) -> Fault | None:
     """Run papermill once in a session of its own, end all that it started, judge the result."""
     mark = uuid.uuid4().hex
-    for stale in ("out.ipynb", "fault", "needed"):
+    for stale in ("out.ipynb", "fault"):
         (job.folder / stale).unlink(missing_ok=True)
     child = _start(job, mark)
     relay = threading.Thread(target=_relay, args=(child, job), daemon=True)
@@ -259,9 +258,8 @@ def _environment(job: _Job, mark: str) -> dict[str, str]:
         "IPYTHONDIR": str(job.folder / "ipython"),  # no start-up files or history of the user's
         "JUPYTER_RUNTIME_DIR": str(job.folder / "runtime"),
         "TQDM_DISABLE": "1",  # progress comes as lines; bars would fill the notebook
-        "HPLAB_STUDY": job.name,
-        uptodate.NEEDED: str(job.folder / "needed"),
-        papermill_process.MARK: mark,
+        places.STUDY: job.name,
+        places.EXECUTION: mark,
     }
     return mine | private | dict(job.env)
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import psutil
 
-MARK = "HPLAB_EXECUTION"  # every process of one run carries this variable with the run's own value
+from hplab.places import EXECUTION
 
 
 def marked(value: str) -> list[psutil.Process]:
@@ -27,7 +27,10 @@ def marked(value: str) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         try:
-            if process.environ().get(MARK) == value and process.status() != psutil.STATUS_ZOMBIE:
+            if (
+                process.environ().get(EXECUTION) == value
+                and process.status() != psutil.STATUS_ZOMBIE
+            ):
                 found.append(process)
         except (psutil.Error, OSError):  # another user's, or gone meanwhile
             continue
@@ -108,7 +111,9 @@ def main(job_file: str) -> int:
     """Run the job described in a JSON file; write `fault` into the job's folder if it fails."""
     folder = Path(job_file).parent
     job = json.loads(Path(job_file).read_text())
-    watch = threading.Thread(target=_end_with_parent, args=(os.environ[MARK], folder), daemon=True)
+    watch = threading.Thread(
+        target=_end_with_parent, args=(os.environ[EXECUTION], folder), daemon=True
+    )
     watch.start()
     # Standard output carries the notebook's progress to the parent; whatever else the kernel
     # process prints belongs to the log.

@@ -11,7 +11,6 @@ import functools
 import hashlib
 import importlib.metadata
 import json
-import os
 import platform
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,15 +18,13 @@ from typing import Any
 
 from nbformat import NotebookNode
 
+from hplab import places
 from hplab.pages.notebooks import ipynb
 from hplab.sweeps import presets
 from hplab.sweeps.store import Store
 from hplab.trial import HplabError
 
-CHECKOUT = Path(__file__).resolve().parents[3]
 SOURCES = ("hplab", "book/claims.yaml", "book/reference")
-NEEDED = "HPLAB_NEEDED"  # names the file in which a run notes the keys of its trials
-_WITHOUT_EFFECT = ("HPLAB_JOBS", "HPLAB_STUDY", "HPLAB_EXECUTION", NEEDED)
 
 
 def ingredients(
@@ -45,15 +42,14 @@ def ingredients(
         64 hex digits, or None where a page may depend on more than can be seen from here.
     """
     given = ipynb.parameters(notebook) | dict(parameters)
-    everywhere = {**os.environ, **env}
-    from_records = everywhere.get("HPLAB_MODE") == "cached"
+    from_records = places.from_records(env)
     preset = presets.PRESETS.get(str(given.get("preset")))
     if not from_records and not (preset and preset.stand_in):
         return None
     named = {
         name: value
-        for name, value in everywhere.items()
-        if name.startswith("HPLAB_") and name not in _WITHOUT_EFFECT
+        for name, value in places.settings(env).items()
+        if name not in places.WITHOUT_EFFECT
     }
     parts = [
         ipynb.source_digest(notebook),
@@ -73,7 +69,17 @@ def is_current(executed: Path, digest: str | None, store: Store) -> bool:
         stamp = ipynb.read(executed).metadata.get("hplab", {})
     except HplabError:
         return False
-    return stamp.get("ingredients") == digest and all(map(store.has, stamp.get("needed", [])))
+    there = {*stamp.get("stand_ins", [])} <= {*stand_ins(store)}
+    return there and stamp.get("ingredients") == digest
+
+
+def stand_ins(store: Store) -> list[str]:
+    """Return the trials on stand-in data that are recorded, each by 16 digits of its key.
+
+    A page is stamped with those there are when it is done, more than its own: what it shows is
+    recorded as long as all of them are.
+    """
+    return sorted(key[:16] for key, data, _ in store.contents() if data == "digits")
 
 
 def _records(store: Store, *, all_of_them: bool) -> str:
@@ -89,11 +95,11 @@ def _records(store: Store, *, all_of_them: bool) -> str:
 def _code() -> str:
     digest = hashlib.sha256()
     for name in SOURCES:
-        top = CHECKOUT / name
+        top = places.CODE / name
         for path in sorted(top.rglob("*")) if top.is_dir() else [top]:
             if path.is_file() and "__pycache__" not in path.parts:
                 content = hashlib.sha256(path.read_bytes()).hexdigest()
-                digest.update(f"{path.relative_to(CHECKOUT).as_posix()} {content}\n".encode())
+                digest.update(f"{path.relative_to(places.CODE).as_posix()} {content}\n".encode())
     return digest.hexdigest()
 
 

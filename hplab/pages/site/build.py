@@ -17,6 +17,7 @@ from typing import Any
 
 import yaml
 
+from hplab import places
 from hplab.pages.site import audit, study_pages
 from hplab.pages.site.audit import check
 from hplab.pages.tables import fill
@@ -24,7 +25,6 @@ from hplab.trial import HplabError
 
 __all__ = ["build", "check", "sphinx_settings", "stage"]
 
-CHECKOUT = Path(__file__).resolve().parents[3]
 LEFT_OUT = ("results", "reference", "studies")
 DROPPED_EXTENSIONS = ("sphinx_thebe", "sphinx_comments", "sphinx_copybutton", "sphinx_togglebutton")
 _CLAIM = re.compile(r'<span class="hp-claim"( id="[\w-]+")?>([\w-]+)</span>')
@@ -73,7 +73,7 @@ def build(executed_dir: Path | str, out: Path | str, *, store: Any = None) -> Pa
 
 
 def stage(
-    executed_dir: Path | str, source: Path | str, *, checkout: Path = CHECKOUT, store: Any = None
+    executed_dir: Path | str, source: Path | str, *, checkout: Path = places.CODE, store: Any = None
 ) -> list[str]:
     """Write the source that Sphinx reads; files that have not changed keep their time.
 
@@ -184,7 +184,7 @@ def _run_sphinx(source: Path, out: Path, *, strict: bool) -> None:
     flags = ["-n", "-W", "--keep-going"] if strict else []
     command = [sys.executable, "-m", "sphinx", "-b", "html", "-q", *flags]
     command += ["-d", str(known), str(source), str(out)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(CHECKOUT), *_python_path()])}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(places.CODE), *_python_path()])}
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     sys.stderr.write(done.stderr)
     if done.returncode:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from hplab import __version__
+from hplab import __version__, places
 from hplab.sweeps import provenance
 from hplab.sweeps.store import Store, default_store
 from hplab.trial import DATA
@@ -109,7 +109,7 @@ def machine(root: Path) -> str:
         ("clone", str(root)),
         ("results", str(store.root)),
         ("pending", str(store.pending)),
-        *((name, value) for name, value in sorted(os.environ.items()) if name[:6] == "HPLAB_"),
+        *((name, value) for name, value in places.settings().items()),
     ]
     home = str(Path.home())
     return "\n".join(f"{name:16} {value}".replace(home, "~") for name, value in rows)

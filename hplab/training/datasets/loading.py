@@ -7,11 +7,11 @@ other pixels can never be mistaken for results on these.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 
+from hplab import places
 from hplab.training.datasets import archives, photos
 from hplab.training.datasets.dataset import Dataset, of_arrays, tensors_of
 from hplab.training.datasets.fetch import fetch
@@ -108,24 +108,19 @@ def _places(name: str, root: Path | None) -> tuple[Path | None, Path]:
     """Return where `NAME.npz` may be, and the folder of downloaded files."""
     if root is not None:
         return Path(root) / f"{name}.npz", Path(root) / name
-    folder = os.environ.get("HPLAB_DATA")
-    cache = os.environ.get("HPLAB_CACHE") or Path.home() / ".cache" / "hplab"
-    return Path(folder) / f"{name}.npz" if folder else None, Path(cache) / name
+    folder = places.data()
+    return folder / f"{name}.npz" if folder else None, places.cache() / name
 
 
 def _is_complete(source: Source, folder: Path) -> bool:
     return all((folder / remote.name).is_file() for remote in source.files)
 
 
-def _offline() -> bool:
-    return os.environ.get("HPLAB_OFFLINE", "") not in ("", "0")
-
-
 def _download(name: str, source: Source, folder: Path, allowed: bool) -> None:
     """Fetch the files of a data set, or say how to put them where they belong."""
     by_hand = f"put {name}.npz into the folder that HPLAB_DATA names"
-    if _offline() or not allowed:
-        why = "HPLAB_OFFLINE is set" if _offline() else "downloading is switched off"
+    if places.is_offline() or not allowed:
+        why = "HPLAB_OFFLINE is set" if places.is_offline() else "downloading is switched off"
         names = ", ".join(remote.name for remote in source.files)
         raise HplabError(
             f"data set {name!r} is not on this machine and {why}; {by_hand}, or {names} into "

@@ -1,0 +1,124 @@
+"""Where things are, and what the environment asks for; each environment variable is read here only.
+
+| variable | what it says |
+|---|---|
+| `HPLAB_DATA` | a folder with the user's data sets (`NAME.npz`, or a folder of photos) |
+| `HPLAB_CACHE` | where downloaded files are kept, instead of `~/.cache/hplab` |
+| `HPLAB_OFFLINE` | anything but 0: nothing is downloaded |
+| `HPLAB_RESULTS` | the folder of records, instead of `book/results` |
+| `HPLAB_JOBS` | worker processes on the CPU, instead of one a core |
+| `HPLAB_MODE` | "cached": show what is recorded, train nothing |
+| `HPLAB_STATIC` | 1: no live controls; 0: live ones wherever the page is run |
+| `HPLAB_STUDY`, `HPLAB_EXECUTION` | set for a page that is run for the book: its name, its run |
+
+Nothing is kept: a variable counts from the moment it is set.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from hplab.trial import HplabError
+
+CODE = Path(__file__).resolve().parents[1]  # the checkout that hplab is imported from, if it is one
+EXECUTION = "HPLAB_EXECUTION"  # each process of one run for the book carries it, with its own value
+STUDY = "HPLAB_STUDY"
+# These do not change what a page says.
+WITHOUT_EFFECT = ("HPLAB_JOBS", STUDY, EXECUTION)
+
+
+def settings(more: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the variables that are set and begin with `HPLAB_`, with `more` laid over them."""
+    found = {**os.environ, **(more or {})}
+    return {name: found[name] for name in sorted(found) if name.startswith("HPLAB_")}
+
+
+# -------------------------------------------------------------------------------- on disk
+
+
+def checkout() -> Path | None:
+    """Return the checkout that holds the current folder, else the one hplab is imported from."""
+    for folder in _upwards(Path.cwd(), CODE):
+        if (folder / "hplab" / "trial.py").is_file() and (folder / "book").is_dir():
+            return folder
+    return None
+
+
+def ledger() -> Path:
+    """Return `book/claims.yaml`, looked for upwards from the current folder, then from hplab.
+
+    Raises:
+        HplabError: If there is none.
+    """
+    for folder in _upwards(Path.cwd(), CODE):
+        if (path := folder / "book" / "claims.yaml").is_file():
+            return path
+    raise HplabError(f"no book/claims.yaml upwards from {Path.cwd()}; run inside the project")
+
+
+def records() -> tuple[Path, Path]:
+    """Return the folders of committed and of pending records.
+
+    In order: the folder that `HPLAB_RESULTS` names, with `.hplab/pending` beside it; `book/results`
+    and `.hplab/pending` of the checkout; `hplab-results` and `.hplab/pending` in the current folder
+    (hplab installed without a checkout, as on Colab: there they lie in plain sight).
+    """
+    if named := os.environ.get("HPLAB_RESULTS"):
+        root = Path(named).expanduser().absolute()
+        return root, root.parent / ".hplab" / "pending"
+    if top := checkout():
+        return top / "book" / "results", top / ".hplab" / "pending"
+    here = Path.cwd()
+    return here / "hplab-results", here / ".hplab" / "pending"
+
+
+def data() -> Path | None:
+    """Return the folder of the user's data sets, None where none is named."""
+    named = os.environ.get("HPLAB_DATA")
+    return Path(named) if named else None
+
+
+def cache() -> Path:
+    """Return the folder of downloaded data sets."""
+    return Path(os.environ.get("HPLAB_CACHE") or Path.home() / ".cache" / "hplab")
+
+
+def _upwards(*starts: Path) -> Iterator[Path]:
+    for start in starts:
+        yield from (start, *start.parents)
+
+
+# -------------------------------------------------------------------------------- asked for
+
+
+def is_offline() -> bool:
+    """Return whether downloads are forbidden."""
+    return os.environ.get("HPLAB_OFFLINE", "") not in ("", "0")
+
+
+def from_records(more: Mapping[str, str] | None = None) -> bool:
+    """Return whether pages show what is recorded and train nothing."""
+    return settings(more).get("HPLAB_MODE") == "cached"
+
+
+def is_for_the_book() -> bool:
+    """Return whether a page is run for the book, which has a style of its own and no controls."""
+    return EXECUTION in os.environ or from_records()
+
+
+def live() -> bool | None:
+    """Return whether controls are to be live, None where the environment does not say."""
+    said = os.environ.get("HPLAB_STATIC")
+    return None if said is None else said in ("", "0")
+
+
+def jobs() -> str:
+    """Return the number of worker processes asked for, as written; "auto" where none is."""
+    return os.environ.get("HPLAB_JOBS") or "auto"
+
+
+def study() -> str:
+    """Return the name of the study whose page is run, "" outside a run for the book."""
+    return os.environ.get(STUDY, "")
