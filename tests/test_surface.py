@@ -1,16 +1,27 @@
 """The public surface is a decision: adding a name here is making one."""
 
+import ast
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import hplab
+from hplab.pages.notebooks import ipynb
 
+STUDIES = sorted((Path(__file__).parents[1] / "book" / "studies").glob("*.md"))
 SURFACE = {
     "HplabError",
     "Trial",
     "__version__",
+    "batch_sizes",
+    "headlines",
+    "labels",
+    "metrics",
+    "published",
+    "stats",
     "claims",
     "claims_table",
     "cost",
@@ -59,3 +70,26 @@ def test_importing_hplab_starts_nothing():
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
 
     assert done.stdout.strip() == "[]", done.stderr
+
+
+@pytest.mark.parametrize("page", STUDIES, ids=lambda page: page.stem)
+def test_a_page_takes_from_hplab_what_is_on_the_surface_and_no_more(page):
+    """Readers copy from pages, so what they copy has to stay."""
+    for cell in ipynb.read(page).cells:
+        if cell.cell_type == "code":
+            tree = ast.parse(re.sub(r"(?m)^(\s*)[!%].*$", r"\1pass", cell.source))
+            for node in ast.walk(tree):
+                if isinstance(node, ast.ImportFrom):
+                    assert (node.module or "").split(".")[0] != "hplab", ast.unparse(node)
+                elif isinstance(node, ast.Import):
+                    names = {alias.name for alias in node.names if alias.name.startswith("hplab")}
+                    assert names <= {"hplab"}, ast.unparse(node)
+                elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                    assert node.value.id != "hp" or node.attr in SURFACE, ast.unparse(node)
+
+
+def test_the_rule_for_pages_sees_an_import_from_within(tmp_path):
+    page = tmp_path / "08-inside.md"
+    page.write_text("```{code-cell}\nfrom hplab.sweeps import runner\n```\n")
+    with pytest.raises(AssertionError, match=r"from hplab\.sweeps import runner"):
+        test_a_page_takes_from_hplab_what_is_on_the_surface_and_no_more(page)

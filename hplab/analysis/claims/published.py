@@ -11,9 +11,12 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import pandas as pd
+
 from hplab.analysis.claims import quantities
-from hplab.analysis.claims.ledger import Claim
+from hplab.analysis.claims.ledger import Claim, load
 from hplab.analysis.claims.quantities import Quantity
+from hplab.trial import unknown
 
 
 def effect(claim: Claim) -> tuple[float, str] | None:
@@ -82,3 +85,18 @@ def name_of(quantity: Quantity) -> str:
         "epoch_of_minimum": lambda: f"epoch_of_minimum_{metric}",
         "mean_over_last": lambda: f"{metric}_last20",
     }.get(quantity.reading or "", lambda: metric if not quantity.reading else "")()
+
+
+def of_report(report_id: str) -> pd.DataFrame:
+    """Return the runs that a report printed, one row a run, by its own names for settings.
+
+    Args:
+        report_id: "000", "001", "002" or "004".
+
+    Raises:
+        HplabError: If there is no such report.
+    """
+    reports = {claim.report.id: claim.report for claim in load()}
+    if report_id not in reports:
+        raise unknown("report", report_id, reports)
+    return pd.DataFrame(reports[report_id].published)

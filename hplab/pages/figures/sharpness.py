@@ -203,12 +203,6 @@ def _both_intervals(
     return pd.DataFrame(shown)
 
 
-def interval_ratios() -> list[float]:
-    """Return the width of the interval over networks over the printed one, by setting."""
-    spans = [(summary.mean_of(row["models"]), row["halfwidth"]) for row in _rows()]
-    return [(models.high - models.low) / 2 / half for models, half in spans]
-
-
 def stability(runs: pd.DataFrame) -> Figure | Html:
     """Draw the largest eigenvalue of the Hessian times the learning rate, with the border at 2.
 
@@ -230,14 +224,3 @@ def stability(runs: pd.DataFrame) -> Figure | Html:
     ax.axhline(2.0, color=svg.MUTED, lw=1.2, ls=(0, (4, 3)))
     ax.set_ylim(top=max(4.0, ax.get_ylim()[1]))
     return found
-
-
-def told(runs: pd.DataFrame, lrs: Sequence[float], optimizer: str = "sgd") -> str:
-    """Return training loss and sharpness at some learning rates as words, for a sentence."""
-    parts = []
-    for lr in lrs:
-        rows = runs[(runs["optimizer"] == optimizer) & (runs["lr"] == lr)]
-        if len(rows) and "sharpness" in rows:
-            loss, rise = rows["train_loss"].mean(), rows["sharpness"].mean()
-            parts.append(f"{rise:.2g} at a training loss of {loss:.2f} (rate {labels.power(lr)})")
-    return labels.listed(parts) if parts else "not recorded yet"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -89,6 +89,17 @@ def best(runs: pd.DataFrame, x: str, y: str) -> str:
     return (
         f"{top_value} has the highest mean {labels.quantity(y)} of {len(tried)} from {span}: {text}"
     )
+
+
+def sharpness(runs: pd.DataFrame, lrs: Sequence[float], optimizer: str = "sgd") -> str:
+    """Return training loss and sharpness at some learning rates as words, for a sentence."""
+    parts = []
+    for lr in lrs:
+        rows = runs[(runs["optimizer"] == optimizer) & (runs["lr"] == lr)]
+        if len(rows) and "sharpness" in rows:
+            loss, rise = rows["train_loss"].mean(), rows["sharpness"].mean()
+            parts.append(f"{rise:.2g} at a training loss of {loss:.2f} (rate {labels.power(lr)})")
+    return labels.listed(parts) if parts else "not recorded yet"
 
 
 def _interval(metric: str, cell: intervals.Interval | pd.Series) -> str:
