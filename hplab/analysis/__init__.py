@@ -1,0 +1,1 @@
+"""From tables of runs to numbers with intervals, and to verdicts on claims."""

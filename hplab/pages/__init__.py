@@ -1,0 +1,1 @@
+"""What readers see: figures, tables, notebooks, and the site made of them."""

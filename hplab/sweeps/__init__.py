@@ -1,0 +1,1 @@
+"""From declared trials to records and tables of runs; what is missing is trained."""

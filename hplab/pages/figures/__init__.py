@@ -1,0 +1,1 @@
+"""The figures, a file each; each takes a table of runs."""

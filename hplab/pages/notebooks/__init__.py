@@ -1,0 +1,1 @@
+"""Study notebooks: their text, their run, and whether it may be shown."""

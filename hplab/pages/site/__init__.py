@@ -1,0 +1,1 @@
+"""The site: built from executed notebooks, and audited."""

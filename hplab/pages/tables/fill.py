@@ -10,7 +10,7 @@ from typing import Any
 
 from hplab.analysis.claims import rerun
 from hplab.analysis.claims.verdict import Verdict
-from hplab.pages.tables import ledger, margins, precision, seeds, speed, status
+from hplab.pages.tables import ledger, margins, precision, rooms, seeds, speed, status
 from hplab.sweeps.store import default_store
 from hplab.trial import HplabError, unknown
 
@@ -54,6 +54,7 @@ def tables(
         **speed.tables(_bench_folder(store)),
         **margins.tables(_bench_folder(store)),
         **precision.tables(store),
+        **rooms.tables(),
         **status.tables(notebooks, store, repository=repository),
     }
 

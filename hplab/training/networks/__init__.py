@@ -1,0 +1,1 @@
+"""Networks, alone and many side by side as lanes of one stack."""

@@ -1,0 +1,1 @@
+"""The kinds of claim, a class each, by what kind of number decides."""
