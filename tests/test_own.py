@@ -20,6 +20,8 @@ from hplab.sweeps import driver, runner
 from hplab.sweeps.store import Store
 from hplab.training import datasets, loop, losses
 from hplab.training.datasets.dataset import Dataset
+from hplab.training.sharpness import factored
+from hplab.training.sharpness.objective import Objective
 
 SMALL = {"data": "digits", "n_train": 240, "epochs": 2, "batch_size": 32}
 MLP = {"model": "mlp", "model_args": {"hidden": [16]}}
@@ -470,6 +472,15 @@ def hooked():
     net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
     net[1].register_forward_hook(lambda module, given, z: 2 * z)
     return net
+
+
+def test_sharpness_takes_no_short_cut_through_a_network_that_only_looks_like_a_chain():
+    images, labels = torch.zeros(4, 1, 8, 8), torch.arange(4)
+    chain = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+
+    for net, is_chain in ((chain, True), (Backwards(*chain), False)):
+        objective = Objective(net, images, labels, batch_norm="running")
+        assert factored.applies(objective) == is_chain
 
 
 @pytest.mark.parametrize(
