@@ -13,6 +13,7 @@ _SURFACE = {
     "Trial": "hplab.trial:Trial",
     "HplabError": "hplab.trial:HplabError",
     "grid": "hplab.trial:grid",
+    "register": "hplab.own:register",
     "train": "hplab.training.loop:train",
     "run": "hplab.sweeps.runner:run",
     "recorded": "hplab.sweeps.runner:recorded",

@@ -16,8 +16,9 @@ from typing import Any
 import click
 
 from hplab import __version__
+from hplab.catalogue import DATA
 from hplab.places import CODE as ROOT
-from hplab.trial import DATA, HplabError, unknown
+from hplab.trial import HplabError, unknown
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 

@@ -8,41 +8,19 @@ trials costs nothing.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
 import hashlib
 import itertools
 import json
-import math
-import numbers
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from hplab import catalogue
+from hplab.catalogue import Arg
+from hplab.errors import HplabError, unknown
+
 TASK = "classify"
 TASK_VERSION = 1  # raise it when a change of code changes results (the canary tests say when)
-
-
-class HplabError(Exception):
-    """A mistake the reader can mend: one line saying what, where and what is allowed."""
-
-
-class Stopped(KeyboardInterrupt):
-    """Training that was interrupted on purpose: one line saying what is kept.
-
-    A notebook shows the line alone. It is still a `KeyboardInterrupt`, which ends a script.
-    """
-
-    def _render_traceback_(self) -> list[str]:
-        return [str(self)]
-
-
-def unknown(kind: str, name: object, known: Iterable[str], where: str = "") -> HplabError:
-    """Return the error for a name that is not one of `known`, with the nearest match."""
-    known = sorted(known)
-    near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    place = f" in {where}" if where else ""
-    return HplabError(f"unknown {kind} {name!r}{place}; known: {', '.join(known)}{hint}")
 
 
 def stream_seed(seed: int, purpose: str) -> int:
@@ -56,143 +34,20 @@ def stream_seed(seed: int, purpose: str) -> int:
     return int.from_bytes(digest[:8], "big") >> 1
 
 
-# ---------------------------------------------------------------------------------------------
-# Names that a trial may use. Every argument has its default beside it; the training code reads
-# the same tables, so a name known here is a name that works.
-
-MODELS: dict[str, dict[str, Any]] = {
-    "mlp": {
-        "hidden": [64, 32],
-        "dropout": 0.0,
-        "logit_norm": False,
-        "batch_norm": False,  # before every activation
-        "init": "torch",  # or "matched": scaled to the activation (see training/networks/init.py)
-    },
-    "cnn": {
-        "channels": [32, 64],
-        "hidden": 128,
-        "dropout": 0.0,
-        "batch_norm": False,  # after every convolution
-        "hidden_batch_norm": False,  # between the hidden layer and its activation
-        "global_pool": False,  # average over the places of a feature map instead of flattening it
-    },
-    "mobilenet": {"width": 1.0, "blocks": list(range(13))},  # blocks with the trial's activation
-}
-OPTIMIZERS: dict[str, dict[str, Any]] = {
-    "sgd": {"momentum": 0.0, "nesterov": False, "dampening": 0.0},
-    "adam": {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "amsgrad": False},
-    "adamw": {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "amsgrad": False},
-    "rmsprop": {"alpha": 0.99, "eps": 1e-8, "momentum": 0.0, "centered": False},
-    "adagrad": {"lr_decay": 0.0, "initial_accumulator_value": 0.0, "eps": 1e-10},
-}
-# Times in schedules are epochs, or below 1 a share of the run. Smooth schedules move with every
-# step; with `every="epoch"` they stay where they are within an epoch, as torch's do when their
-# `step()` is called once an epoch.
-SCHEDULES: dict[str, dict[str, Any]] = {
-    "constant": {},
-    "step": {"step_size": 1 / 3, "gamma": 0.1},
-    "multi_step": {"milestones": [0.5, 0.75], "gamma": 0.1},
-    "cosine": {"eta_min": 0.0, "warmup": 0.0, "every": "step"},
-    "warm_restarts": {"T_0": 1 / 7, "T_mult": 2, "eta_min": 0.0, "every": "step"},
-    "one_cycle": {"pct_start": 0.3, "div_factor": 25.0, "final_div_factor": 1e4},
-    "linear": {"end_factor": 0.0, "warmup": 0.0, "every": "step"},
-    "warmup_stable_decay": {"warmup": 0.05, "decay": 0.2},
-    "inverse_sqrt": {"warmup": 0.05},
-    "range_test": {"start": 1e-7},  # from `start` up to the trial's lr, exponentially
-}
-# Random changes of the training images, and the strength each has if none is given.
-AUGMENTATIONS: dict[str, Any] = {
-    "crop": 4,  # pixels of black border, from which a window of the image's size is cut
-    "flip": 0.5,  # probability of a left-right flip
-    "rotate": 15.0,  # largest angle, in degrees to either side
-}
-SPLITS: dict[str, dict[str, Any]] = {
-    "official": {},
-    "holdout": {"val": 0.2, "seed": 42},
-    "kfold": {"n_folds": 3, "seed": 12, "grouped": False},  # grouped: near copies stay together
-}
-STOPS: dict[str, dict[str, Any]] = {
-    "epochs": {},  # train all epochs
-    "loss_change": {"tau": 1e-4, "times": 5, "consecutive": False},
-}
-LOSSES = (
-    "cross_entropy",
-    "kl_div",
-    "kl_div_mean",
-    "kl_div_of_softmax",
-    "kl_div_of_logits",
-    "cross_entropy_of_softmax",
-)
-ACTIVATIONS = ("relu", "leaky_relu", "gelu", "silu", "sigmoid", "tanh")
-NORMALIZATIONS = ("standard", "unit", "symmetric", "imagenet")
-PRECISIONS = ("fp32", "tf32", "bf16")  # see hplab.training.precision
-DECAYED = ("all", "weights")  # "weights" spares biases and batch normalization
-SEEDINGS = ("common", "report_002")
 # What a trial draws random numbers for, each from a stream of its own.
 STREAMS = ("init", "order", "augment", "subset", "dropout", "directions")
-# "steps" keeps the loss and learning rate of every step, "diagnostics" counts live units and
-# predicted classes every epoch, "probes" live units after early steps, "confusion" keeps the
-# confusion matrix; the others are in training/measures.py.
-MEASURES = (
-    "steps",
-    "diagnostics",
-    "probes",
-    "confusion",
-    "gradient_noise",
-    "sharpness",
-    "sharpness_path",
-    "curvature",
-    "keskar",
-    "norms",
-    "layers",
-)
-
-_COMPONENTS = {
-    "model": MODELS,
-    "optimizer": OPTIMIZERS,
-    "schedule": SCHEDULES,
-    "split": SPLITS,
-    "stop": STOPS,
+_PLAIN = {  # the bounds of fields that are numbers or switches
+    "lr": Arg(1e-3, above=0),
+    "weight_decay": Arg(0.0),
+    "batch_size": Arg(64, low=1),
+    "epochs": Arg(5, low=1),
+    "fold": Arg(1, low=1),
+    "seed": Arg(0),
+    "n_directions": Arg(16, low=1),
+    "n_train": Arg(1, low=1),
+    "drop_last": Arg(False),
+    "shuffle": Arg(True),
 }
-_CHOICES = {
-    "loss": LOSSES,
-    "activation": ACTIVATIONS,
-    "normalize": NORMALIZATIONS,
-    "precision": PRECISIONS,
-    "seeding": SEEDINGS,
-    "decayed": DECAYED,
-}
-_POSITIVE = (  # arguments that zero or less would turn into nonsense
-    "model_args.hidden",
-    "model_args.channels",
-    "model_args.width",
-    "optimizer_args.eps",
-    "schedule_args.start",
-    "schedule_args.step_size",
-    "schedule_args.milestones",
-    "schedule_args.gamma",
-    "schedule_args.T_0",
-    "schedule_args.T_mult",
-    "schedule_args.div_factor",
-    "schedule_args.final_div_factor",
-    "split_args.val",
-    "split_args.n_folds",
-    "augment.crop",
-    "augment.flip",
-    "augment.rotate",
-    "stop_args.tau",
-    "stop_args.times",
-)
-_SHARES = ("schedule_args.pct_start", "augment.flip", "optimizer_args.alpha")  # at most 1
-_BELOW_1 = ("model_args.dropout", "optimizer_args.beta1", "optimizer_args.beta2")
-# Times of a schedule: from 1 on epochs, below 1 a share of the run.
-TIMES = ("step_size", "milestones", "warmup", "decay", "T_0")
-_WORDS = {  # arguments that are one of a few words
-    "schedule_args.every": ("step", "epoch"),
-    "model_args.init": ("torch", "matched"),
-}
-# Data sets are known by name here so that a typo is caught before any training starts.
-DATA = ("digits", "mnist", "fashion-mnist", "cifar10", "cifar100", "dinosaurs")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -200,9 +55,9 @@ class Trial:
     """One training run: a point of hyperparameters plus a seed.
 
     Args:
-        data: Data set name, one of `DATA`.
-        model: Model name, one of `MODELS`.
-        optimizer: Optimizer name, one of `OPTIMIZERS` (torch's algorithms).
+        data: Data set name (the names are in `hplab.catalogue`, as all others).
+        model: Model name.
+        optimizer: Optimizer name (torch's algorithms).
         lr: Learning rate, positive.
         batch_size: Examples a step.
         epochs: Passes over the training images; with a stopping rule, at most.
@@ -211,32 +66,34 @@ class Trial:
         split_args: Arguments of the split.
         fold: Which fold, counted from 1; only "kfold" has more than one.
         n_train: Keep this many training images, drawn once a seed; None keeps all.
-        augment: Random changes of the training images: names out of `AUGMENTATIONS`, or a mapping
+        augment: Random changes of the training images: names, or a mapping
             from name to strength.
         normalize: "standard" (mean and standard deviation of the training part), "unit" (0 to 1),
             "symmetric" (-1 to 1) or "imagenet".
         model_args: Arguments of the model.
-        activation: Activation function of the hidden layers, one of `ACTIVATIONS`.
-        loss: Training loss, one of `LOSSES`.
+        activation: Activation function of the hidden layers.
+        loss: Training loss.
         optimizer_args: Arguments of the optimizer.
-        schedule: Learning-rate schedule, one of `SCHEDULES`.
+        schedule: Learning-rate schedule.
         schedule_args: Arguments of the schedule.
         weight_decay: As the torch optimizer of that name takes it.
         decayed: Which parameters decay: "all", or "weights" without biases and normalization.
         drop_last: Leave out the last, smaller batch of an epoch.
         shuffle: Draw a new order of the training images every epoch.
-        precision: Number format of training, one of `PRECISIONS`.
-        stop: When training ends, one of `STOPS`: after all epochs, or ("loss_change") when the mean
-            loss of an epoch has moved by less than `tau` nats `times` times.
+        precision: Number format of training.
+        stop: When training ends: after all epochs, or ("loss_change") when the mean loss of an
+            epoch has moved by less than `tau` nats `times` times.
         stop_args: Arguments of the stopping rule.
         seeding: Where initial weights come from: "common" (the same for the same seed in every
             setting) or "report_002" (other weights in every setting, as that report drew them).
         n_directions: Pairs of opposite directions that the measure "sharpness" draws.
-        measure: What to record beyond the epoch curves, out of `MEASURES`.
+        measure: What to record beyond the epoch curves.
         seed: Replicate number, a non-negative integer.
         seeds: Other seeds for some of the trial's random streams, out of `STREAMS`: with
             `{"init": 3}` the initial weights are those of seed 3, and all else is that of `seed`.
             By it one source of luck can be varied while the others are held.
+        code: For each component that is none of hplab's (see `hp.register`), "field:name", the
+            digest of its source. Filled in; a record brings the one it was made with.
 
     Raises:
         HplabError: If a name is unknown or a value impossible, with what would be allowed.
@@ -272,50 +129,51 @@ class Trial:
     measure: tuple[str, ...] = ()
     seed: int = 0
     seeds: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    code: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.data not in DATA:
-            raise unknown("data set", self.data, DATA, "Trial")
-        for field, choices in _CHOICES.items():
-            if getattr(self, field) not in choices:
-                raise unknown(field, getattr(self, field), choices, "Trial")
-        for field, table in _COMPONENTS.items():
+        self._set("code", self._code(self.code))
+        for field in catalogue.FIELDS:
             name = getattr(self, field)
-            if not isinstance(name, str) or name not in table:
-                raise unknown(field, name, table, "Trial")
-            self._set(f"{field}_args", _arguments(field, name, getattr(self, f"{field}_args")))
-        for field in ("lr", "weight_decay"):
-            self._set(field, _number(field, getattr(self, field), float))
-        for field in ("batch_size", "epochs", "fold", "seed", "n_directions"):
-            self._set(field, _number(field, getattr(self, field), int))
-        if self.n_train is not None:
-            self._set("n_train", _number("n_train", self.n_train, int))
-        for field in ("drop_last", "shuffle"):
-            self._set(field, _number(field, getattr(self, field), bool))
+            if f"{field}:{name}" not in self.code:
+                catalogue.check(field, name, "Trial")
+            if field in catalogue.WITH_ARGS:
+                given = getattr(self, f"{field}_args")
+                digest = self.code.get(f"{field}:{name}", catalogue.OURS)
+                self._set(f"{field}_args", _arguments(field, name, given, digest))
+        for field, arg in _PLAIN.items():
+            if field != "n_train" or self.n_train is not None:
+                self._set(field, arg.checked(field, getattr(self, field)))
         self._set("augment", _augmentations(self.augment))
         if isinstance(self.measure, str) or not isinstance(self.measure, Iterable):
             raise HplabError(f"measure must be a list of names, got {self.measure!r}")
         for name in self.measure:
-            if name not in MEASURES:
-                raise unknown("measure", name, MEASURES, "Trial")
+            if name not in catalogue.MEASURES:
+                raise unknown("measure", name, catalogue.MEASURES, "Trial")
         self._set("measure", tuple(sorted(set(self.measure))))
         self._set("seeds", _seeds(self.seeds))
-        self._check_ranges()
+        self._check_together()
 
     def _set(self, field: str, value: object) -> None:
         object.__setattr__(self, field, value)
 
-    def _check_ranges(self) -> None:
-        at_least = {"batch_size": 1, "epochs": 1, "fold": 1, "seed": 0, "weight_decay": 0.0}
-        at_least["n_directions"] = 1
-        if self.n_train is not None:
-            at_least["n_train"] = 1
-        for field, low in at_least.items():
-            if getattr(self, field) < low:
-                raise HplabError(f"{field} must be at least {low}, got {getattr(self, field)!r}")
-        if not self.lr > 0:
-            raise HplabError(f"lr must be positive, got {self.lr!r}")
-        optimizer = self.arguments("optimizer")
+    def _code(self, given: object) -> dict[str, str]:
+        """Return the digest of each component that is none of hplab's: as given, or as it is here.
+
+        What was recorded with a component keeps its digest, whatever that component is here.
+        """
+        if not isinstance(given, Mapping):
+            raise HplabError(f"code must be a mapping from component to digest, got {given!r}")
+        found = {}
+        for field in catalogue.OPEN:
+            name = f"{field}:{getattr(self, field)}"
+            here = catalogue.digest(field, getattr(self, field))
+            if here != catalogue.OURS and (digest := given.get(name, here)):
+                found[name] = digest
+        return found
+
+    def _check_together(self) -> None:
+        optimizer = self.arguments("optimizer") if self.optimizer == "sgd" else {}
         if optimizer.get("nesterov") and not (optimizer["momentum"] and not optimizer["dampening"]):
             raise HplabError("nesterov needs a momentum above 0 and a dampening of 0")
         n_folds = self.argument("split", "n_folds") if self.split == "kfold" else 1
@@ -331,15 +189,17 @@ class Trial:
 
     def argument(self, component: str, name: str) -> Any:
         """Return an argument of one of the trial's components, or its default."""
-        defaults = _COMPONENTS[component][getattr(self, component)]
-        if name not in defaults:
-            raise unknown(f"{component} argument", name, defaults, getattr(self, component))
-        return getattr(self, f"{component}_args").get(name, defaults[name])
+        found = self.arguments(component)
+        if name not in found:
+            raise unknown(f"{component} argument", name, found, getattr(self, component))
+        return found[name]
 
     def arguments(self, component: str) -> dict[str, Any]:
         """Return all arguments of one component, defaults filled in."""
-        defaults = _COMPONENTS[component][getattr(self, component)]
-        return {**defaults, **getattr(self, f"{component}_args")}
+        name, given = getattr(self, component), getattr(self, f"{component}_args")
+        if f"{component}:{name}" in self.code:
+            return dict(given)
+        return {**catalogue.row(component, name).defaults, **given}
 
     def replace(self, **changes: Any) -> Trial:
         """Return a copy with some fields changed; `"model_args.hidden"` reaches into arguments."""
@@ -391,13 +251,15 @@ class Trial:
 
         Arguments appear under their own name, or as `model.name` where two components share it.
         """
-        left_out = (*_ARGUMENT_FIELDS, "measure", "seeds")
+        left_out = (*_ARGUMENT_FIELDS, "measure", "seeds", "code")
         row = {name: getattr(self, name) for name in _FIELDS if name not in left_out}
         row |= {f"seed_{name}": seed for name, seed in self.seeds.items()}
+        if self.code:
+            row["code"] = ", ".join(f"{name} {digest}" for name, digest in self.code.items())
         row["augment"] = ", ".join(f"{n} {x:g}" for n, x in self.augment.items()) or "none"
         nested = [
             (component, name, value)
-            for component in _COMPONENTS
+            for component in catalogue.WITH_ARGS
             for name, value in self.arguments(component).items()
         ]
         counts = [name for _, name, _ in nested]
@@ -466,34 +328,23 @@ def _plain(value: object) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _number(name: str, value: object, kind: type) -> Any:
-    """Return `value` as a plain Python number of that kind, or say why it is none."""
-    if kind is bool:
-        if isinstance(value, bool):
-            return value
-        raise HplabError(f"{name} must be True or False, got {value!r}")
-    if hasattr(value, "item"):  # a NumPy scalar
-        value = value.item()
-    wanted = numbers.Integral if kind is int else numbers.Real
-    if isinstance(value, bool) or not isinstance(value, wanted):
-        article = "an integer" if kind is int else "a number"
-        raise HplabError(f"{name} must be {article}, got {value!r}")
-    if kind is float and not math.isfinite(value):
-        raise HplabError(f"{name} must be finite, got {value!r}")
-    return kind(value) + kind(0)  # + 0 turns -0.0 into 0.0
+def _arguments(field: str, name: str, given: object, digest: str) -> dict[str, Any]:
+    """Check arguments against the component's; leave out those that equal their defaults.
 
-
-def _arguments(field: str, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Check arguments against the component's defaults; leave out those that equal them."""
-    defaults = _COMPONENTS[field][name]
+    Of a component that is none of hplab's all are kept, since a default of it may change. What was
+    recorded with another source than it has here stays as it is.
+    """
     if not isinstance(given, Mapping):
         raise HplabError(f"{field}_args must be a mapping, got {given!r}")
-    out = {}
+    if catalogue.digest(field, name) != digest:
+        return dict(sorted(given.items()))
+    known = catalogue.args(field, name)
+    out = {} if digest == catalogue.OURS else {k: arg.default for k, arg in known.items()}
     for argument, value in given.items():
-        if argument not in defaults:
-            raise unknown(f"{field} argument", argument, defaults, f"{field} {name!r}")
-        value = _like(f"{field}_args.{argument}", value, defaults[argument])
-        if value != defaults[argument]:
+        if argument not in known:
+            raise unknown(f"{field} argument", argument, known, f"{field} {name!r}")
+        value = known[argument].checked(f"{field}_args.{argument}", value)
+        if value != known[argument].default or argument in out:
             out[argument] = value
     return dict(sorted(out.items()))
 
@@ -505,10 +356,12 @@ def _augmentations(given: object) -> dict[str, Any]:
     pairs = given.items() if isinstance(given, Mapping) else [(name, None) for name in given]
     out = {}
     for name, value in sorted(pairs, key=str):
-        if not isinstance(name, str) or name not in AUGMENTATIONS:
-            raise unknown("augmentation", name, AUGMENTATIONS, "Trial")
-        default = AUGMENTATIONS[name]
-        out[name] = default if value is None else _like(f"augment.{name}", value, default)
+        if not isinstance(name, str) or name not in catalogue.AUGMENTATIONS:
+            raise unknown("augmentation", name, catalogue.AUGMENTATIONS, "Trial")
+        strength = catalogue.AUGMENTATIONS[name]
+        out[name] = (
+            strength.default if value is None else strength.checked(f"augment.{name}", value)
+        )
     return out
 
 
@@ -520,34 +373,5 @@ def _seeds(given: object) -> dict[str, int]:
     for name, value in sorted(given.items(), key=str):
         if name not in STREAMS:
             raise unknown("random stream", name, STREAMS, "seeds")
-        out[name] = _number(f"seeds.{name}", value, int)
-        if out[name] < 0:
-            raise HplabError(f"seeds.{name} must be at least 0, got {value!r}")
+        out[name] = _PLAIN["seed"].checked(f"seeds.{name}", value)
     return out
-
-
-def _like(name: str, value: object, default: object) -> Any:
-    """Return `value` in the type of `default`."""
-    if isinstance(default, list):
-        if isinstance(value, str) or not isinstance(value, Iterable):
-            raise HplabError(f"{name} must be a list, got {value!r}")
-        return [_like(name, item, default[0]) for item in value]
-    if isinstance(default, str):
-        if not isinstance(value, str):
-            raise HplabError(f"{name} must be text, got {value!r}")
-        if name in _WORDS and value not in _WORDS[name]:
-            raise unknown("value", value, _WORDS[name], name)
-        return value
-    if name == "split_args.val":  # a share below 1, or a count
-        value = _number(name, value, float)
-        value = int(value) if value >= 1 else value
-    else:
-        value = _number(name, value, type(default))
-    if value < 0 or (name in _POSITIVE and not value > 0):
-        low = "positive" if name in _POSITIVE else "zero or more"
-        raise HplabError(f"{name} must be {low}, got {value!r}")
-    if name in _SHARES and value > 1:
-        raise HplabError(f"{name} must be at most 1, got {value!r}")
-    if name in _BELOW_1 and value >= 1:
-        raise HplabError(f"{name} must be below 1, got {value!r}")
-    return value

@@ -40,6 +40,7 @@ SURFACE = {
     "prose",
     "provenance",
     "recorded",
+    "register",
     "run",
     "setups",
     "sharpness",

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hplab.trial import MODELS, OPTIMIZERS, HplabError, Trial, grid, stream_seed, unknown
+from hplab.catalogue import MODELS, OPTIMIZERS
+from hplab.trial import HplabError, Trial, grid, stream_seed, unknown
 
 GOLDEN_KEYS = {  # never change these: they name records that are already in the store
     "ad09324fa28da7b3aa52c6a1c05ef9d4": Trial(data="mnist"),

@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 
+from hplab import own
 from hplab.sweeps import executors, plan, progress, provenance, records
 from hplab.sweeps import store as stores
 from hplab.training import datasets as data
@@ -63,6 +64,11 @@ def train(
     if executors.is_importing_main():
         raise SystemExit(1)  # the process that started this one says why
     workers = executors.n_workers(jobs) if device == "cpu" else 1
+    stays = own.to_send()[1]
+    if named := [name for trial in todo for name in trial.code if name in stays]:
+        if max(workers, sharers) > 1:
+            print(f"one process trains: {named[0]} cannot be sent to others ({stays[named[0]]})")
+        workers = sharers = 1
     if workers > 1 and plan.seconds(todo, datasets) < POOL_FROM_S:
         workers = 1
     if max(workers, sharers) > 1:

@@ -21,7 +21,7 @@ from concurrent.futures import Executor, Future, ProcessPoolExecutor
 
 import torch
 
-from hplab import places
+from hplab import own, places
 from hplab.training.datasets.dataset import Dataset
 from hplab.trial import HplabError, unknown
 
@@ -113,7 +113,8 @@ class WorkerPool(ProcessPoolExecutor):
     def __init__(self, workers: int) -> None:
         context = _workers_context()
         self.started = context.Event()
-        super().__init__(workers, context, initializer=_start_worker, initargs=(self.started,))
+        given = (self.started, own.to_send()[0])
+        super().__init__(workers, context, initializer=_start_worker, initargs=given)
 
 
 @contextlib.contextmanager
@@ -173,9 +174,15 @@ def _workers_context() -> multiprocessing.context.BaseContext:
     return context
 
 
-def _start_worker(started: multiprocessing.synchronize.Event) -> None:
-    """Set up one worker: one thread, deaf to Ctrl-C (the parent decides), gone with its parent."""
+def _start_worker(started: multiprocessing.synchronize.Event, components: bytes) -> None:
+    """Set up one worker: one thread, deaf to Ctrl-C (the parent decides), gone with its parent.
+
+    Args:
+        started: Set once the worker is there.
+        components: What the parent has registered beside hplab's own.
+    """
     started.set()
+    own.receive(components)
     torch.set_num_threads(1)
     keep_freed_memory()
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -13,7 +13,8 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from hplab.trial import TIMES, HplabError, Trial, unknown
+from hplab import catalogue
+from hplab.trial import HplabError, Trial, unknown
 
 # The embedded digits stand in for larger sets. Each factor makes the number of optimizer updates
 # of a short run (a few hundred) comparable across reports.
@@ -58,7 +59,9 @@ class Preset:
     n_directions: int | None = None
 
     def scale(self, trial: Trial) -> Trial:
-        """Return the trial as this preset runs it."""
+        """Return the trial as this preset runs it: on a reader's own data, as it is."""
+        if catalogue.digest("data", trial.data) != catalogue.OURS:
+            return trial
         if self.n_directions and "sharpness" in trial.measure:
             trial = trial.replace(n_directions=min(trial.n_directions, self.n_directions))
         epochs = max(1, round(trial.epochs * self.epochs.get(trial.data, 1.0)))
@@ -130,7 +133,7 @@ def _small(trial: Trial) -> dict[str, Any]:
     if trial.model == "mlp" and len(trial.argument("model", "hidden")) > 3:
         return {"hidden": [min(32, width) for width in trial.argument("model", "hidden")]}
     wide = trial.data == "dinosaurs" and trial.model == "cnn"
-    return _WIDE if wide else _SMALL_MODELS[trial.model]
+    return _WIDE if wide else _SMALL_MODELS.get(trial.model, {})
 
 
 def _same_shares(trial: Trial, epochs: int) -> Mapping[str, Any]:
@@ -145,7 +148,8 @@ def _same_shares(trial: Trial, epochs: int) -> Mapping[str, Any]:
             return time * epochs / trial.epochs
         return time if time < 1 else time / trial.epochs
 
-    return {k: share(v) if k in TIMES else v for k, v in trial.schedule_args.items()}
+    args = catalogue.args("schedule", trial.schedule)
+    return {k: share(v) if args[k].is_time else v for k, v in trial.schedule_args.items()}
 
 
 def _on_digits(augment: Mapping[str, Any]) -> dict[str, Any]:

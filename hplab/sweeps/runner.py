@@ -16,11 +16,12 @@ from typing import Any
 import pandas as pd
 
 from hplab import places
+from hplab.errors import Stopped
 from hplab.sweeps import driver, executors, presets
 from hplab.sweeps import store as stores
 from hplab.sweeps.table import of_trials
 from hplab.training import datasets as data
-from hplab.trial import TASK, TASK_VERSION, Stopped, Trial
+from hplab.trial import TASK, TASK_VERSION, Trial
 
 
 def run(
@@ -114,7 +115,8 @@ def everything(
 ) -> pd.DataFrame:
     """Return every record on a report's data as if a preset had made it; never trains.
 
-    Records of another version of the task, or of the data (see `_main_digests`), are left out.
+    Records of another version of the task, or of the data (see `_main_digests`), are left out, and
+    so are those of trials with components of a reader's own, which no report has.
 
     Args:
         preset: Whose declared values the "arm_" columns give.
@@ -123,9 +125,17 @@ def everything(
         store: Where records are; None takes the project's own.
     """
     size, store = presets.preset(preset), store or stores.default_store()
+    hplabs, own = [], 0
+    for record in store.records():
+        if "code" in record["config"]:
+            own += 1
+        else:
+            hplabs.append(record)
+    if own:
+        _say_once(f"left out: {own} records of trials with a reader's own components")
     current = [
         record
-        for record in store.records()
+        for record in hplabs
         if (record["task"], record["task_version"]) == (TASK, TASK_VERSION)
         and (record["config"]["data"] == "digits") == size.stand_in
     ]

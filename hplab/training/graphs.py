@@ -13,11 +13,10 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from hplab import catalogue
 from hplab.training.networks.dropout import LaneDropout
 
 WARM_UP = 3  # updates made the ordinary way, so that libraries and optimizer state are set up
-# Optimizers whose every number lives on the device when asked for: what a graph needs.
-CAPTURABLE = ("sgd", "adam", "adamw", "rmsprop", "adagrad")
 Step = Callable[..., Sequence[Tensor]]
 Shape = tuple[tuple[torch.Size, torch.dtype], ...]
 
@@ -25,10 +24,12 @@ Shape = tuple[tuple[torch.Size, torch.dtype], ...]
 def can_capture(optimizer: str, modules: Sequence[nn.Module], device: torch.device) -> bool:
     """Return whether updates of these networks can be recorded as a graph.
 
-    Dropout masks are drawn on the CPU, so networks with dropout cannot.
+    Dropout masks are drawn on the CPU, so networks with dropout cannot; nor is it known of a
+    reader's own optimizer whether its every number lives on the device.
     """
     drops = any(isinstance(layer, LaneDropout) for net in modules for layer in net.modules())
-    return device.type == "cuda" and optimizer in CAPTURABLE and not drops
+    ours = catalogue.digest("optimizer", optimizer) == catalogue.OURS
+    return device.type == "cuda" and ours and not drops
 
 
 def current(device: str) -> contextlib.AbstractContextManager:

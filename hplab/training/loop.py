@@ -119,7 +119,12 @@ def train_lanes(
     modules = [models.build(trial, shape, n_classes).to(device) for trial in lanes]
     if len(lanes) > 1 and not can_stack(first, modules[0]):
         raise HplabError(f"trials of model {first.model!r} like these cannot be stacked")
-    with graphs.current(device), precision.matmul("fp32"), precision.tuned(device):
+    with (
+        graphs.current(device),
+        precision.matmul("fp32"),
+        precision.tuned(device),
+        models.own_randomness(first, device),
+    ):
         run = _Run(lanes, dataset, _network(modules, first, shape), device)
         outcomes = dict(zip(order, run.outcomes(), strict=True))
     return [outcomes[i] for i in range(len(trials))]
@@ -134,9 +139,11 @@ def can_stack(trial: Trial, network: nn.Module) -> bool:
     """Return whether trials of this kind can train as lanes of one stack.
 
     Every layer needs a batched form, and every parameter the same weight decay: a stack keeps all
-    parameters of a network in one row.
+    parameters of a network in one row. A loss or an optimizer of the reader's own may mix what a
+    stack holds side by side.
     """
-    return trial.decayed == "all" and stack.stackable(network)
+    mixing = any(name.startswith(("loss:", "optimizer:")) for name in trial.code)
+    return trial.decayed == "all" and not mixing and stack.stackable(network)
 
 
 _LANE_DEFAULTS: dict[str, Any] = {
@@ -183,7 +190,7 @@ class _Run:
         self.val_images, self.val_labels = split.val_images.to(device), split.val_labels.to(device)
         measures.check(first, first.n_train or len(self.labels))
         self.batches = batches.Batches(lanes, len(self.labels), self.labels.device)
-        self.loss = losses.LOSSES[first.loss]
+        self.loss = losses.named(first.loss)
         self.groups = [list(g) for _, g in itertools.groupby(range(len(lanes)), self._group)]
         self.capture = graphs.can_capture(first.optimizer, network.modules, self.labels.device)
         groups = [(lanes[g[0]], network.rows(g)) for g in self.groups]

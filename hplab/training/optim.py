@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from hplab.trial import Trial
-
-_CLASSES: dict[str, type[torch.optim.Optimizer]] = {
-    "sgd": torch.optim.SGD,
-    "adam": torch.optim.Adam,
-    "adamw": torch.optim.AdamW,
-    "rmsprop": torch.optim.RMSprop,
-    "adagrad": torch.optim.Adagrad,
-}
-_FUSED = ("sgd", "adam", "adamw", "adagrad")  # RMSprop has no fused form
-_COUNTS_STEPS = ("adam", "adamw", "rmsprop")  # and keeps the count on the device if capturable
+from hplab import catalogue, own
+from hplab.trial import HplabError, Trial
 
 
 class TensorAdagrad(torch.optim.Optimizer):
@@ -72,32 +63,44 @@ def build(
         An optimizer whose parameter groups say under "setting" which of `groups` they belong to; a
         trial that decays weights only has two.
     """
-    name = groups[0][0].optimizer
+    row = catalogue.row("optimizer", groups[0][0].optimizer)
+    if row.digest != catalogue.OURS:
+        return _own(row.implementation, *groups[0], rates)
     rows = []
     for setting, (trial, parameters) in enumerate(groups):
-        row = trial.arguments("optimizer")
-        if "beta1" in row:
-            row["betas"] = (row.pop("beta1"), row.pop("beta2"))
+        arguments = trial.arguments("optimizer")
+        if "beta1" in arguments:
+            arguments["betas"] = (arguments.pop("beta1"), arguments.pop("beta2"))
         parameters = list(parameters)
-        device = parameters[0].device
-        row |= {"lr": trial.lr if rates is None else rates[setting]}
-        rows += [row | {"setting": setting} | some for some in _decayed(trial, parameters)]
-    if rates is not None and name == "adagrad":
-        return TensorAdagrad(rows)
-    options = {"fused": True} if _has_fused(name, device) else {}
-    if rates is not None and name in _COUNTS_STEPS:
+        arguments |= {"lr": trial.lr if rates is None else rates[setting], "setting": setting}
+        rows += [arguments | some for some in _decayed(trial, parameters)]
+    if rates is not None and row.in_graphs:
+        return catalogue.imported(row.in_graphs)(rows)
+    options = {"fused": True} if parameters[0].device.type in row.fused else {}
+    if rates is not None and row.capturable:
         options["capturable"] = True
-    return _CLASSES[name](rows, **options)
+    return row.implementation(rows, **options)
+
+
+def _own(
+    make: Callable, trial: Trial, parameters: Iterable[Parameter], rates: Tensor | None
+) -> torch.optim.Optimizer:
+    """Return an optimizer of the reader's own, for one setting."""
+    options = {"lr": trial.lr if rates is None else rates[0], **trial.arguments("optimizer")}
+    groups = [{"setting": 0} | some for some in _decayed(trial, list(parameters))]
+    if own.takes(make, "weight_decay", loosely=True):
+        options["weight_decay"] = trial.weight_decay
+    elif trial.weight_decay:
+        raise HplabError(f"optimizer {trial.optimizer!r} takes no weight_decay")
+    else:
+        groups = [{k: v for k, v in group.items() if k != "weight_decay"} for group in groups]
+    return make(groups, **options)
 
 
 def set_lr(optimizer: torch.optim.Optimizer, rates: Sequence[float]) -> None:
     """Set the learning rate of each setting of an optimizer that has them as numbers."""
     for group in optimizer.param_groups:
-        group["lr"] = rates[group["setting"]]
-
-
-def _has_fused(name: str, device: torch.device) -> bool:
-    return name in _FUSED and not (name == "adagrad" and device.type == "cuda")
+        group["lr"] = rates[group.get("setting", 0)]  # a reader's own may make its groups anew
 
 
 def _decayed(trial: Trial, parameters: list[Parameter]) -> list[dict[str, object]]:

@@ -19,7 +19,7 @@ def autocast(precision: str, device: torch.device) -> contextlib.AbstractContext
     """Return the context in which a training step computes the logits.
 
     Args:
-        precision: One of `hplab.trial.PRECISIONS`.
+        precision: One of `hplab.catalogue.PRECISIONS`.
         device: Where the step runs.
     """
     if precision != "bf16":
@@ -52,7 +52,7 @@ def matmul(precision: str) -> Iterator[None]:
     """Fix whether a graphics card may use TF32, whatever the caller's settings, and restore them.
 
     Args:
-        precision: One of `hplab.trial.PRECISIONS`; only "tf32" allows it.
+        precision: One of `hplab.catalogue.PRECISIONS`; only "tf32" allows it.
     """
     places = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)
     before = [place.fp32_precision for place in places]

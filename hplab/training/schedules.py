@@ -3,7 +3,7 @@
 Every schedule gives the learning rate of an update from the number of updates made before it and
 the length of the run, without any state: asking twice changes nothing, and a plotted schedule is
 the one that trains. Where `torch.optim.lr_scheduler` has the same schedule, the values are equal
-at every step.
+at every step. A schedule is a function and its row in `SCHEDULES`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from hplab import catalogue
+from hplab.catalogue import Arg, Row, number
 from hplab.trial import Trial
 
 
@@ -25,9 +27,15 @@ def lr_at(trial: Trial, step: int, *, n_steps: int) -> float:
     Returns:
         The learning rate that update `step` uses. For "constant" it is the trial's `lr`, which is
         also the largest rate of every other schedule.
+
+    Raises:
+        HplabError: If a schedule of the reader's own gives no finite number.
     """
-    factor = _FACTORS.get(trial.schedule)
-    return factor(trial, step, n_steps) if factor else trial.lr
+    row = catalogue.row("schedule", trial.schedule)
+    if row.digest == catalogue.OURS:
+        return row.make(trial, step, n_steps)
+    factor = row.make(step / n_steps, **trial.arguments("schedule"))
+    return trial.lr * number(f"the factor of schedule {trial.schedule!r}", factor, float)
 
 
 def duration(time: float, trial: Trial, n_steps: int) -> int:
@@ -37,6 +45,11 @@ def duration(time: float, trial: Trial, n_steps: int) -> int:
     """
     whole = n_steps if time < 1 else n_steps / trial.epochs
     return math.ceil(time * whole - 1e-9)
+
+
+def _constant(trial: Trial, step: int, n_steps: int) -> float:
+    """The trial's `lr`."""
+    return trial.lr
 
 
 def _range_test(trial: Trial, step: int, n_steps: int) -> float:
@@ -133,14 +146,46 @@ def _position(trial: Trial, step: int, n_steps: int) -> tuple[int, int]:
     return step // unit, unit
 
 
-_FACTORS: dict[str, Callable[[Trial, int, int], float]] = {
-    "range_test": _range_test,
-    "step": _step,
-    "multi_step": _multi_step,
-    "cosine": _cosine,
-    "linear": _linear,
-    "warm_restarts": _warm_restarts,
-    "one_cycle": _one_cycle,
-    "warmup_stable_decay": _warmup_stable_decay,
-    "inverse_sqrt": _inverse_sqrt,
+# Smooth schedules move with every step; with `every="epoch"` they stay where they are within an
+# epoch, as torch's do when their `step()` is called once an epoch.
+_EVERY = Arg("step", choices=("step", "epoch"))
+_NO_WARMUP = Arg(0.0, is_time=True)
+_POSITIVE = {"above": 0.0}
+SCHEDULES = {
+    "constant": Row(_constant),
+    "step": Row(
+        _step, {"step_size": Arg(1 / 3, **_POSITIVE, is_time=True), "gamma": Arg(0.1, **_POSITIVE)}
+    ),
+    "multi_step": Row(
+        _multi_step,
+        {
+            "milestones": Arg([0.5, 0.75], **_POSITIVE, is_time=True),
+            "gamma": Arg(0.1, **_POSITIVE),
+        },
+    ),
+    "cosine": Row(_cosine, {"eta_min": Arg(0.0), "warmup": _NO_WARMUP, "every": _EVERY}),
+    "warm_restarts": Row(
+        _warm_restarts,
+        {
+            "T_0": Arg(1 / 7, **_POSITIVE, is_time=True),
+            "T_mult": Arg(2, **_POSITIVE),
+            "eta_min": Arg(0.0),
+            "every": _EVERY,
+        },
+    ),
+    "one_cycle": Row(
+        _one_cycle,
+        {
+            "pct_start": Arg(0.3, high=1),
+            "div_factor": Arg(25.0, **_POSITIVE),
+            "final_div_factor": Arg(1e4, **_POSITIVE),
+        },
+    ),
+    "linear": Row(_linear, {"end_factor": Arg(0.0), "warmup": _NO_WARMUP, "every": _EVERY}),
+    "warmup_stable_decay": Row(
+        _warmup_stable_decay,
+        {"warmup": Arg(0.05, is_time=True), "decay": Arg(0.2, is_time=True)},
+    ),
+    "inverse_sqrt": Row(_inverse_sqrt, {"warmup": Arg(0.05, is_time=True)}),
+    "range_test": Row(_range_test, {"start": Arg(1e-7, **_POSITIVE)}),
 }

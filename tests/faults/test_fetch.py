@@ -1,6 +1,7 @@
 """Downloads from a server that cuts, lies, fails and sends other bytes (on 127.0.0.1)."""
 
 import contextlib
+import errno
 import hashlib
 import http.server
 import random
@@ -407,7 +408,17 @@ def test_four_at_once_download_once(mirror, tmp_path):
 
 
 def test_it_works_where_files_cannot_be_locked(mirror, tmp_path, monkeypatch):
-    monkeypatch.setattr(fetching, "fcntl", None)
+    class Unlockable:
+        def __init__(self, path):
+            assert path.parent.is_dir()
+
+        def __enter__(self):
+            raise OSError(errno.ENOLCK, "No locks available")
+
+        def __exit__(self, *_):
+            raise AssertionError("it was never entered")
+
+    monkeypatch.setattr(fetching, "FileLock", Unlockable)
     path, _ = get(remote(mirror(honest)), tmp_path)
 
     assert path.read_bytes() == CONTENT

@@ -5,8 +5,9 @@ import torch
 from scipy import stats
 from torchvision.transforms import functional as tv
 
+from hplab.catalogue import AUGMENTATIONS
 from hplab.training import augment, loop
-from hplab.trial import AUGMENTATIONS, HplabError, Trial
+from hplab.trial import HplabError, Trial
 
 HOW = {"crop": 3, "flip": 0.3}
 IMAGES = torch.randint(1, 256, (40, 3, 9, 11), generator=torch.Generator().manual_seed(0)).byte()
@@ -146,7 +147,7 @@ def test_names_alone_take_the_usual_strengths():
     named = Trial(data="mnist", augment=["flip", "crop", "rotate"])
 
     assert named == Trial(data="mnist", augment={"crop": 4, "flip": 0.5, "rotate": 15})
-    assert named.augment == AUGMENTATIONS
+    assert named.augment == {name: arg.default for name, arg in AUGMENTATIONS.items()}
     assert named.flat()["augment"] == "crop 4, flip 0.5, rotate 15"
     assert Trial(data="mnist").flat()["augment"] == "none"
 

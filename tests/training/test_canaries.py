@@ -13,20 +13,19 @@ import planned
 import pytest
 import torch
 
-from hplab.training import datasets, loop
-from hplab.trial import (
+from hplab.catalogue import (
     ACTIVATIONS,
     LOSSES,
     MEASURES,
     MODELS,
     OPTIMIZERS,
-    SCHEDULES,
     SEEDINGS,
     SPLITS,
     STOPS,
-    TASK_VERSION,
-    Trial,
 )
+from hplab.training import datasets, loop
+from hplab.training.schedules import SCHEDULES
+from hplab.trial import TASK_VERSION, Trial
 
 FILE = Path(__file__).with_name("canaries.json")
 SMALL = {"data": "digits", "n_train": 240, "epochs": 2, "batch_size": 32}

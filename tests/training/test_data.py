@@ -13,11 +13,12 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
+from hplab.catalogue import DATA
 from hplab.training import datasets
 from hplab.training.datasets import archives, loading, photos, readers, sources
 from hplab.training.datasets.dataset import _channel_stats
 from hplab.training.datasets.fetch import Remote
-from hplab.trial import DATA, HplabError
+from hplab.trial import HplabError
 
 REAL = Path(os.environ.get("HPLAB_DATA", "/nonexistent"))
 

@@ -10,9 +10,11 @@ import pytest
 import torch
 from torch import nn
 
+from hplab.catalogue import LOSSES, OPTIMIZERS
 from hplab.training import graphs, loop, precision
 from hplab.training.networks import layouts
-from hplab.trial import LOSSES, OPTIMIZERS, SCHEDULES, Trial
+from hplab.training.schedules import SCHEDULES
+from hplab.trial import Trial
 
 pytestmark = [
     pytest.mark.gpu,

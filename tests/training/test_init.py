@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch import nn
 
+from hplab.catalogue import ACTIVATIONS
 from hplab.training.measures import layers
 from hplab.training.networks import init, models
-from hplab.trial import ACTIVATIONS, Trial
+from hplab.trial import Trial
 
 DEEP = Trial(
     data="mnist",

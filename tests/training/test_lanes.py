@@ -8,11 +8,13 @@ import pytest
 import torch
 from torch import nn
 
+from hplab.catalogue import ACTIVATIONS, LOSSES, OPTIMIZERS
 from hplab.training import datasets, loop
 from hplab.training.networks import lanes as stack
 from hplab.training.networks import models
 from hplab.training.networks.dropout import LaneDropout
-from hplab.trial import ACTIVATIONS, LOSSES, OPTIMIZERS, SCHEDULES, HplabError, Trial
+from hplab.training.schedules import SCHEDULES
+from hplab.trial import HplabError, Trial
 
 pytestmark = pytest.mark.usefixtures("images_in_default_dtype")
 SETTINGS = {

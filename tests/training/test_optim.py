@@ -5,8 +5,9 @@ import inspect
 import pytest
 import torch
 
+from hplab.catalogue import OPTIMIZERS
 from hplab.training import optim
-from hplab.trial import OPTIMIZERS, Trial
+from hplab.trial import Trial
 
 
 def path(optimizer, n_steps=5):
@@ -29,9 +30,9 @@ def ours(**fields):
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_defaults_are_torchs_own(name):
-    signature = inspect.signature(optim._CLASSES[name])
+    signature = inspect.signature(OPTIMIZERS[name].implementation)
     torchs = {k: p.default for k, p in signature.parameters.items()}
-    given = dict(OPTIMIZERS[name])
+    given = dict(OPTIMIZERS[name].defaults)
     if "beta1" in given:
         assert (given.pop("beta1"), given.pop("beta2")) == torchs["betas"]
 
@@ -100,7 +101,7 @@ def test_the_fused_form_equals_the_plain_one(name):
         arguments["betas"] = (arguments.pop("beta1"), arguments.pop("beta2"))
 
     def plain(params):
-        cls = optim._CLASSES[name]
+        cls = OPTIMIZERS[name].implementation
         return cls(params, lr=0.01, weight_decay=0.1, foreach=False, **arguments)
 
     assert path(lambda p: optim.build([(trial, p)])) == pytest.approx(path(plain), rel=1e-12)

@@ -5,12 +5,13 @@ import contextlib
 import pytest
 import torch
 
+from hplab.catalogue import PRECISIONS
 from hplab.sweeps import provenance
 from hplab.training import evaluation, loop, precision
 from hplab.training.measures import diagnostics, layers
 from hplab.training.measures import registry as measures
 from hplab.training.sharpness import hessian
-from hplab.trial import PRECISIONS, Trial
+from hplab.trial import Trial
 
 TRIAL = Trial(data="digits", epochs=2, batch_size=24, model_args={"channels": [4], "hidden": 8})
 PLACES = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)

@@ -7,8 +7,8 @@ import torch
 from torch.optim import lr_scheduler as schedulers
 
 from hplab.training import loop
-from hplab.training.schedules import lr_at
-from hplab.trial import SCHEDULES, Trial
+from hplab.training.schedules import SCHEDULES, lr_at
+from hplab.trial import Trial
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)

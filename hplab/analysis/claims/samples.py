@@ -15,9 +15,10 @@ import pandas as pd
 
 from hplab.analysis.claims.ledger import Claim, Report
 from hplab.analysis.claims.quantities import Missing
-from hplab.trial import MODELS, OPTIMIZERS, SCHEDULES, SPLITS, HplabError, Trial
+from hplab.catalogue import defaults
+from hplab.trial import HplabError, Trial
 
-COMPONENTS = {"model": MODELS, "optimizer": OPTIMIZERS, "schedule": SCHEDULES, "split": SPLITS}
+COMPONENTS = {kind: defaults(kind) for kind in ("model", "optimizer", "schedule", "split")}
 _OWNERS = {  # which component a column of arguments belongs to
     name: owner for owner, table in COMPONENTS.items() for one in table.values() for name in one
 } | {"blocks": "activation"}  # which blocks of a MobileNet have the trial's activation

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from hplab import __version__, places
+from hplab.catalogue import DATA
 from hplab.sweeps import provenance
 from hplab.sweeps.store import Store, default_store
-from hplab.trial import DATA
 
 PACKAGES = ("torch", "torchvision", "numpy", "pandas", "scipy", "statsmodels", "matplotlib")
 TOOLS = ("jupyter-book", "jupytext", "papermill", "ipykernel", "nbclient", "pytest")

@@ -41,7 +41,7 @@ def from_npz(path: Path, source: Source) -> tuple[tuple[np.ndarray, ...], tuple[
     for part in ("train", "test"):
         images, labels = arrays[f"{part}_images"], arrays[f"{part}_labels"]
         arrays[f"{part}_images"] = _channels_first(images, source.shape, f"{path}: {part}_images")
-        _check_labels(labels, len(images), n_classes, f"{path}: {part}_labels")
+        check_labels(labels, len(images), n_classes, f"{path}: {part}_labels")
     return tuple(arrays[name] for name in ARRAYS), class_names
 
 
@@ -67,7 +67,7 @@ def from_downloads(folder: Path, source: Source) -> tuple[np.ndarray, ...]:
             raise HplabError(f"{folder}: {name} has SHA-256 {digest}, expected {expected}")
     arrays = _parse_cifar(raw, source) if source.n_label_bytes else _parse_idx(raw)
     for images, labels in (arrays[:2], arrays[2:]):
-        _check_labels(labels, len(images), len(source.class_names), f"{folder}: labels")
+        check_labels(labels, len(images), len(source.class_names), f"{folder}: labels")
     return arrays
 
 
@@ -92,7 +92,8 @@ def _channels_first(images: np.ndarray, shape: tuple[int, int, int], where: str)
     return images.reshape(len(images), height, width, n_channels).transpose(0, 3, 1, 2)
 
 
-def _check_labels(labels: np.ndarray, n_images: int, n_classes: int, where: str) -> None:
+def check_labels(labels: np.ndarray, n_images: int, n_classes: int, where: str) -> None:
+    """Raise HplabError unless there is an integer from 0 to `n_classes - 1` for each image."""
     if labels.dtype.kind not in "ui" or labels.shape != (n_images,):
         raise HplabError(
             f"{where} is {labels.dtype} {labels.shape}, expected integers ({n_images},)"

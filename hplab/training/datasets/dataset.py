@@ -18,7 +18,7 @@ class Dataset:
     """A data set in memory, on the CPU.
 
     Args:
-        name: Its name, one of `hplab.trial.DATA`.
+        name: Its name, one of `hplab.catalogue.DATA`.
         images: Training images, uint8 `(N, C, H, W)`, contiguous.
         labels: Training labels, int64 `(N,)`, from 0 to `len(class_names) - 1`.
         test_images: Test images, as `images`.

@@ -21,14 +21,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from filelock import FileLock
 from tqdm import tqdm
 
 from hplab.trial import HplabError
-
-try:
-    import fcntl
-except ImportError:  # Windows: two downloads at once may then spoil each other, never the result
-    fcntl = None
 
 _BLOCK = 1 << 16
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -274,17 +270,14 @@ def _making_room(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Let one process at a time download into a folder."""
-    if fcntl is None:
-        yield
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
+    """Let one process at a time download into a folder.
+
+    Without the lock two downloads at once may spoil each other, but never the result.
+    """
+    with contextlib.ExitStack() as stack:
         with contextlib.suppress(OSError):  # some network file systems cannot lock
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            stack.enter_context(FileLock(folder.with_name(f"{folder.name}.lock")))
         yield
-    finally:
-        os.close(handle)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -11,15 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from hplab import places
-from hplab.training.datasets import archives, photos
+from hplab import catalogue, places
+from hplab.training.datasets import archives, photos, registered
 from hplab.training.datasets.dataset import Dataset, of_arrays, tensors_of
 from hplab.training.datasets.fetch import fetch
 from hplab.training.datasets.sources import DIGESTS, SOURCES, Source
 from hplab.training.datasets.splits import holdout
-from hplab.trial import HplabError, unknown
-
-_KNOWN = ("digits", *SOURCES, *photos.PHOTOS)
+from hplab.trial import HplabError
 
 
 def load(name: str, *, root: Path | None = None, download: bool = True) -> Dataset:
@@ -32,7 +30,7 @@ def load(name: str, *, root: Path | None = None, download: bool = True) -> Datas
     with one folder a class inside (see `photos.py`).
 
     Args:
-        name: One of `hplab.trial.DATA`.
+        name: One of `hplab.catalogue.DATA`.
         root: A folder to use in place of both HPLAB_DATA and the cache.
         download: Whether the internet may be asked.
 
@@ -40,8 +38,9 @@ def load(name: str, *, root: Path | None = None, download: bool = True) -> Datas
         HplabError: If the name is unknown, a file is damaged or is another one than its digest
             says, or the data set is nowhere to be had (naming where to put it).
     """
-    if name not in _KNOWN:
-        raise unknown("data set", name, _KNOWN)
+    row = catalogue.row("data", name)
+    if row.digest != catalogue.OURS:
+        return registered.load(name, row)
     if name == "digits":
         return _digits()
     if name in photos.PHOTOS:
@@ -63,10 +62,11 @@ def load(name: str, *, root: Path | None = None, download: bool = True) -> Datas
 def available(name: str, *, root: Path | None = None) -> str | None:
     """Return where `load` would find a data set without downloading, or None.
 
-    Nothing is opened: the answer is "embedded", "HPLAB_DATA" or "cache" by what exists.
+    Nothing is opened: the answer is "registered", "embedded", "HPLAB_DATA" or "cache" by what
+    exists.
     """
-    if name not in _KNOWN:
-        raise unknown("data set", name, _KNOWN)
+    if catalogue.row("data", name).digest != catalogue.OURS:
+        return "registered"
     if name == "digits":
         return "embedded"
     npz, folder = _places(name, root)
@@ -79,25 +79,22 @@ def available(name: str, *, root: Path | None = None) -> str | None:
 
 def can_fetch(name: str) -> bool:
     """Return whether a data set can be downloaded; photos cannot."""
-    return name not in photos.PHOTOS
+    return name in SOURCES
 
 
 def is_official(dataset: Dataset) -> bool:
     """Return whether a data set is, bit for bit, the one its authors published.
 
-    Photos are resized here, so no published file is equal to them bit for bit. A data set
-    read from an npz file need not be: it is used all the same, under its own digest.
+    Photos are resized here, so no published file is equal to them bit for bit, and a reader's own
+    have none. A data set read from an npz file need not be: it is used all the same, under its own
+    digest.
     """
     if dataset.name in DIGESTS:
         return dataset.digest == DIGESTS[dataset.name]
-    if dataset.name in photos.PHOTOS:
+    if dataset.name not in SOURCES:
         return False
     arrays = [tensor.numpy() for tensor in tensors_of(dataset)]
     return archives.equal_published(arrays, SOURCES[dataset.name])
-
-
-# ---------------------------------------------------------------------------------------------
-# Splits
 
 
 # ---------------------------------------------------------------------------------------------

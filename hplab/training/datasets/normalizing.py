@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from hplab.trial import NORMALIZATIONS, HplabError, unknown
+from hplab import catalogue
+from hplab.trial import HplabError
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 
@@ -20,7 +21,7 @@ def normalize(images_u8: Tensor, how: str, mean: Sequence[float], std: Sequence[
 
     Args:
         images_u8: uint8 images `(N, C, H, W)`.
-        how: One of `hplab.trial.NORMALIZATIONS`.
+        how: One of `hplab.catalogue.NORMALIZATIONS`.
         mean: Mean of each channel, on the scale 0 to 1.
         std: Standard deviation of each channel, on the scale 0 to 1.
 
@@ -53,8 +54,7 @@ def normalizer(
     Raises:
         HplabError: If `how` is unknown, or the channels do not fit it.
     """
-    if how not in NORMALIZATIONS:
-        raise unknown("normalize", how, NORMALIZATIONS)
+    catalogue.check("normalize", how)
     if how == "unit":
         return _unit
     if how == "imagenet":

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hplab.catalogue import row
 from hplab.training.datasets.dataset import Dataset
-from hplab.trial import SPLITS, HplabError, unknown
+from hplab.trial import HplabError, unknown
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,19 +76,18 @@ def split(dataset: Dataset, *, split: str, split_args: Mapping[str, Any], fold: 
             part) or "kfold" (stratified folds of the training part, with all near copies of an
             image in one fold if `grouped`).
         split_args: For "holdout" `val`, a share below 1 or a count, and `seed`; for "kfold"
-            `n_folds`, `seed` and `grouped`. Missing ones have the defaults of `hplab.trial.SPLITS`.
+            `n_folds`, `seed` and `grouped`. Missing ones have the catalogue's defaults.
         fold: The fold that validates, counted from 1.
 
     Raises:
         HplabError: If a name is unknown, there is no such fold, or a class would be missing from
             one side.
     """
-    if split not in SPLITS:
-        raise unknown("split", split, SPLITS)
+    defaults = row("split", split).defaults
     for name in split_args:
-        if name not in SPLITS[split]:
-            raise unknown("split argument", name, SPLITS[split], f"split {split!r}")
-    arguments = {**SPLITS[split], **split_args}
+        if name not in defaults:
+            raise unknown("split argument", name, defaults, f"split {split!r}")
+    arguments = {**defaults, **split_args}
     n_folds = arguments.get("n_folds", 1)
     if not 1 <= fold <= n_folds:
         raise HplabError(f"fold must be between 1 and {n_folds}, got {fold}")

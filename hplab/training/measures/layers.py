@@ -54,7 +54,7 @@ def profile(network: nn.Module, images: Tensor, labels: Tensor, *, loss: str) ->
         network: The network; it stays as it is.
         images: Images as the network takes them, `(N, C, H, W)`.
         labels: Their labels, `(N,)`.
-        loss: A name of `hplab.training.losses.LOSSES`.
+        loss: A name of the catalogue's losses.
     """
     network = copy.deepcopy(network).train()
     signal: list[float] = []
@@ -69,7 +69,7 @@ def profile(network: nn.Module, images: Tensor, labels: Tensor, *, loss: str) ->
     for module in network.modules():
         if isinstance(module, _ACTIVATIONS):
             module.register_forward_hook(look)
-    losses.LOSSES[loss](network(images), labels).mean().backward()
+    losses.named(loss)(network(images), labels).mean().backward()
     weights = [m.weight for m in network.modules() if isinstance(m, _WITH_WEIGHTS)]
     gradient = [float(w.grad.square().mean().sqrt()) for w in weights]
     return Profile(signal, gradient, dead)

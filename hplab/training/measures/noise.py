@@ -63,7 +63,7 @@ def squared_norms(
     total, squares = torch.zeros((), dtype=torch.float64), 0.0
     for part in range(n):
         rows = slice(part * b_small, (part + 1) * b_small)
-        value = losses.LOSSES[loss](model(images[rows]), labels[rows]).mean()
+        value = losses.named(loss)(model(images[rows]), labels[rows]).mean()
         gradient = torch.autograd.grad(value, weights)
         flat = torch.cat([g.flatten() for g in gradient]).cpu().double()
         squares += float(flat.square().sum())

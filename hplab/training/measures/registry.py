@@ -1,7 +1,7 @@
 """What a trial may ask to have measured beside its losses: after every epoch, and at the end.
 
 A measure is a function from a network and its training images to named numbers. It must leave the
-network as it found it. To add one: a name in `hplab.trial.MEASURES` and an entry here.
+network as it found it. To add one: a name in `hplab.catalogue.MEASURES` and an entry here.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Probe:
     def objective(self, n: int | None = None) -> sharpness.Objective:
         """Return the training loss of the first `n` images as a function of the weights."""
         images, labels = self.inputs(n)
-        loss = losses.LOSSES[self.trial.loss]
+        loss = losses.named(self.trial.loss)
         return sharpness.Objective(self.model, images, labels, loss=loss, batch_norm="batch")
 
     @property

@@ -180,8 +180,16 @@ def batch_head(module: nn.Module) -> StandardizedLogits | None:
 
 
 def stackable(module: nn.Module) -> bool:
-    """Return whether every layer of a network has a batched form."""
-    return isinstance(module, nn.Sequential) and all(map(_has_batched_form, module))
+    """Return whether every layer of a network has a batched form.
+
+    Layers that share weights, that others hook into, or whose weights stay as they are have none.
+    """
+    if type(module) is not nn.Sequential or not all(map(_has_batched_form, module)):
+        return False
+    weights = [p for layer in module for p in layer.parameters()]
+    hooked = any(m._forward_hooks or m._forward_pre_hooks for m in (module, *module))
+    trained = all(p.requires_grad for p in weights)
+    return trained and not hooked and len(weights) == len(list(module.parameters()))
 
 
 _PLAIN = (
@@ -201,6 +209,8 @@ def _has_batched_form(layer: nn.Module) -> bool:
         return False
     if isinstance(layer, nn.LogSoftmax):
         return layer.dim in (1, -1)
+    if isinstance(layer, nn.Flatten) and (layer.start_dim, layer.end_dim) != (1, -1):
+        return False
     return type(layer) in (*_PLAIN, *_NORMS, LaneDropout)
 
 

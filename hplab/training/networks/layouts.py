@@ -22,7 +22,7 @@ def fastest(module: nn.Module, shape: tuple[int, ...], number_format: str) -> to
     Args:
         module: The network, on its device. It stays as it is.
         shape: Of one batch of images, `(B, C, H, W)`.
-        number_format: One of `hplab.trial.PRECISIONS`.
+        number_format: One of `hplab.catalogue.PRECISIONS`.
     """
     weight = next(module.parameters())
     convolves = any(isinstance(layer, nn.Conv2d) for layer in module.modules())

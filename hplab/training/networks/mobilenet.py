@@ -9,7 +9,7 @@ no less than that.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 import torch
 from torch import Tensor, nn
@@ -40,7 +40,7 @@ def build(
     n_classes: int,
     *,
     width: float,
-    activation: type[nn.Module],
+    activation: Callable[[], nn.Module],
     blocks: Collection[int],
     mixed: bool = False,
 ) -> nn.Sequential:
@@ -50,7 +50,7 @@ def build(
         in_shape: Channels, height and width of one image.
         n_classes: Number of logits.
         width: Factor on the channels of every layer, at least one channel each.
-        activation: The activation of the chosen blocks.
+        activation: Makes the activation of the chosen blocks.
         blocks: The chosen blocks, counted from 0; all others have ReLU. The first convolution goes
             with block 0.
         mixed: Whether the layers choose their own number format under autocast on a processor.

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import hashlib
 import math
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
 
+from hplab import catalogue, own
 from hplab.training.networks import init, mobilenet
 from hplab.training.networks.dropout import LaneDropout
 from hplab.trial import HplabError, Trial
 
-ACTIVATIONS: dict[str, type[nn.Module]] = {
-    "relu": nn.ReLU,
-    "leaky_relu": nn.LeakyReLU,
-    "gelu": nn.GELU,
-    "silu": nn.SiLU,
-    "sigmoid": nn.Sigmoid,
-    "tanh": nn.Tanh,
-}
 # For a rising function, max(f(x)) = f(max(x)): pooling first gives the same numbers from a quarter
 # of the activations.
 _RISING = ("relu", "leaky_relu", "sigmoid", "tanh")
@@ -37,12 +33,52 @@ def build(trial: Trial, in_shape: tuple[int, int, int], n_classes: int) -> nn.Mo
         A module from images `(N, C, H, W)` to logits `(N, n_classes)`, on the CPU.
 
     Raises:
-        HplabError: If the images are too small for the model.
+        HplabError: If the images are too small for the model, or the trial was made with a
+            component of the reader's own that this process does not have.
     """
-    maker = {"mlp": _mlp, "cnn": _cnn, "mobilenet": _mobilenet}[trial.model]
+    own.check_code(trial.code)
+    row = catalogue.row("model", trial.model)
+    make = row.implementation if row.digest == catalogue.OURS else functools.partial(_own, row.make)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_init_seed(trial))
-        return maker(trial, in_shape, n_classes)
+        return make(trial, in_shape, n_classes)
+
+
+def activation_of(trial: Trial) -> Callable[[], nn.Module]:
+    """Return what makes the trial's activation."""
+    row = catalogue.row("activation", trial.activation)
+    return functools.partial(row.implementation, **row.defaults) if row.args else row.implementation
+
+
+@contextlib.contextmanager
+def own_randomness(trial: Trial, device: str) -> Iterator[None]:
+    """Seed what a reader's own components draw from torch's global generator while they train.
+
+    hplab's components draw from streams of their own and are left alone.
+    """
+    if not trial.code:
+        yield
+        return
+    cards = [torch.device(device)] if torch.device(device).type == "cuda" else []
+    with torch.random.fork_rng(devices=cards):
+        torch.manual_seed(trial.stream("dropout"))
+        yield
+
+
+def _own(make: Callable, trial: Trial, in_shape: tuple[int, int, int], n_classes: int) -> nn.Module:
+    """Return a network of the reader's own."""
+    arguments = trial.arguments("model")
+    if own.takes(make, "activation"):
+        arguments["activation"] = activation_of(trial)
+    elif trial.activation != "relu":
+        raise HplabError(
+            f"model {trial.model!r} has no argument activation, so {trial.activation!r} would "
+            "change nothing"
+        )
+    network = make(in_shape, n_classes, **arguments)
+    if not isinstance(network, nn.Module):
+        raise HplabError(f"model {trial.model!r} must give an nn.Module, got {network!r:.80}")
+    return network
 
 
 class StandardizedLogits(nn.Module):
@@ -79,8 +115,9 @@ def _init_seed(trial: Trial) -> int:
     return int(hashlib.sha1(name.encode()).hexdigest(), 16) % 2**32 + 42
 
 
-def _mlp(trial: Trial, in_shape: tuple[int, int, int], n_classes: int) -> nn.Module:
-    activation = ACTIVATIONS[trial.activation]
+def mlp(trial: Trial, in_shape: tuple[int, int, int], n_classes: int) -> nn.Module:
+    """Return linear layers with an activation between each two."""
+    activation = activation_of(trial)
     layers: list[nn.Module] = [nn.Flatten()]
     width = math.prod(in_shape)
     for hidden in trial.argument("model", "hidden"):
@@ -96,8 +133,9 @@ def _mlp(trial: Trial, in_shape: tuple[int, int, int], n_classes: int) -> nn.Mod
     return nn.Sequential(*layers)
 
 
-def _cnn(trial: Trial, in_shape: tuple[int, int, int], n_classes: int) -> nn.Module:
-    activation = ACTIVATIONS[trial.activation]
+def cnn(trial: Trial, in_shape: tuple[int, int, int], n_classes: int) -> nn.Module:
+    """Return convolutions, each with an activation and a pooling, and two linear layers."""
+    activation = activation_of(trial)
     channels, height, width = in_shape
     layers: list[nn.Module] = []
     for out_channels in trial.argument("model", "channels"):
@@ -129,7 +167,8 @@ def _dropout(trial: Trial, at: int) -> list[nn.Module]:
     return [LaneDropout(p, seed=trial.stream(f"dropout {at}"))] if p else []
 
 
-def _mobilenet(trial: Trial, in_shape: tuple[int, int, int], n_classes: int) -> nn.Module:
+def mobile(trial: Trial, in_shape: tuple[int, int, int], n_classes: int) -> nn.Module:
+    """Return a MobileNet."""
     blocks = trial.argument("model", "blocks")
     wrong = [block for block in blocks if block >= len(mobilenet.BLOCKS)]
     if wrong:
@@ -139,7 +178,7 @@ def _mobilenet(trial: Trial, in_shape: tuple[int, int, int], n_classes: int) -> 
         in_shape,
         n_classes,
         width=trial.argument("model", "width"),
-        activation=ACTIVATIONS[trial.activation],
+        activation=activation_of(trial),
         blocks=blocks,
         mixed=trial.precision == "bf16",
     )

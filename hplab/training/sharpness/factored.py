@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hplab.training import precision
+from hplab.training.networks.lanes import stackable
 from hplab.training.sharpness.objective import Objective
 
 GROUP = 4  # directions in one matrix product
@@ -27,7 +28,7 @@ _ELEMENTWISE = (nn.ReLU, nn.LeakyReLU, nn.GELU, nn.SiLU, nn.Sigmoid, nn.Tanh)
 def applies(objective: Objective) -> bool:
     """Return whether the network is a plain chain of linear and elementwise layers."""
     model = objective.model
-    if not isinstance(model, nn.Sequential) or objective.whole:
+    if not stackable(model) or objective.whole:  # a reader's own may only look like a chain
         return False
     layers = list(model)[: -1 if objective.head is not None else None]
     if layers and isinstance(layers[0], nn.Flatten):

@@ -1,0 +1,347 @@
+"""Components of the reader's own: a model, an optimizer, a schedule, a loss, an activation, data.
+
+A trial that names one holds the digest of its source, in its key and in its record: results of two
+versions never mix, and a record says which it was made with.
+"""
+
+from __future__ import annotations
+
+import ast
+import dis
+import hashlib
+import inspect
+import json
+import linecache
+import math
+import pickle
+import re
+import sys
+import types
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from hplab import catalogue
+from hplab.catalogue import Arg, Row
+from hplab.errors import HplabError, unknown
+
+# How each kind is called before its arguments; a trial gives the names in `_GIVEN` by keyword.
+_CALL = {
+    "model": ("in_shape", "n_classes"),
+    "optimizer": ("params",),
+    "schedule": ("share",),
+    "loss": ("logits", "labels"),
+    "activation": (),
+    "data": (),
+}
+_GIVEN = {"model": ("activation",), "optimizer": ("lr", "weight_decay")}
+
+
+def register(
+    kind: str,
+    name: str | Callable | None = None,
+    make: Callable | None = None,
+    /,
+    *,
+    version: str = "",
+    replace: bool = False,
+    **arguments: Any,
+) -> Any:
+    """Make a component of your own known, so that trials may name it as they name hplab's.
+
+        hp.register("model", "my_net", build, hidden=64)
+
+        @hp.register("schedule")                    # the same, as a decorator
+        def fading(share, power=2.0):
+            return (1 - share) ** power
+
+        hp.Trial(data="digits", model="my_net", model_args={"hidden": 32}, schedule="fading")
+
+    What is called, by `kind`:
+
+    - "model": `make(in_shape, n_classes, **arguments)` gives an `nn.Module` from float32 images
+      `(N, C, H, W)` to logits `(N, n_classes)`; `in_shape` is `(C, H, W)`. It draws its weights
+      from torch's global generator, which hplab seeds for each trial. If it has an argument
+      `activation`, it is given what makes the trial's, to be called without arguments.
+    - "optimizer": `make(params, lr=..., weight_decay=..., **arguments)` gives a
+      `torch.optim.Optimizer`, as torch's own classes do; `params` are parameter groups. Without an
+      argument `weight_decay`, trials cannot have one.
+    - "schedule": `make(share, **arguments)` gives the factor on the trial's learning rate when that
+      share of the run, from 0 to below 1, is done. The same share gives the same factor.
+    - "loss": `make(logits, labels, **arguments)` gives one value an example: float32 `(N, C)` and
+      int64 `(N,)` to `(N,)`.
+    - "activation": `make(**arguments)` gives an `nn.Module`.
+    - "data": `make(**arguments)` gives a `Dataset`, or arrays or tensors: training images and
+      labels, then test images and labels if there are any. Images are uint8 `(N, C, H, W)` or
+      `(N, H, W)`, labels integers `(N,)` from 0. Its content is part of a trial's key too.
+
+    What any of them draws from torch's global generator while it trains is seeded for each trial.
+    Trials with a loss or optimizer of your own train one by one, with a model of your own as long
+    as a layer of it has no stacked form.
+
+    The digest covers the source of `make`, and of the functions, classes and plain values of its
+    own module that it uses; not what it imports from elsewhere.
+
+    Args:
+        kind: "model", "optimizer", "schedule", "loss", "activation" or "data".
+        name: What trials call it; by default the name of the function.
+        make: A function or class; left out where this is used as a decorator.
+        version: Stands for the source where that cannot be read; needed there.
+        replace: Whether another source may take the place of one registered under the same name.
+            Trials made before cannot be trained any more; what is recorded stays.
+        **arguments: Defaults: numbers, True or False, text, or lists of one of them, or an
+            `hplab.catalogue.Arg`, which has bounds. A trial's value must have the type of the
+            default: 0.0, not 0, for what may be 0.5. Of a model, an optimizer and a schedule,
+            arguments with a default in the signature of `make` need not be repeated. The other
+            kinds have no arguments in a trial: theirs are part of the digest.
+
+    Returns:
+        `make`; the decorator if there is none yet.
+
+    Raises:
+        HplabError: If the kind is unknown, the name taken, a default impossible, `make` cannot be
+            called like that, or its source cannot be read and no version is given.
+    """
+    if kind not in catalogue.OPEN:
+        raise unknown("kind of component", kind, catalogue.OPEN, "register")
+    if callable(name):
+        name, make = None, name
+    if make is None:
+        return lambda made: register(
+            kind, name, made, version=version, replace=replace, **arguments
+        )
+    if not callable(make):
+        raise HplabError(f"{kind} {name!r} must be a function or a class, got {make!r:.80}")
+    name = name or getattr(make, "__name__", "")
+    what = f"{kind} {name!r}"
+    if not re.fullmatch(r"[A-Za-z][\w-]*", name):
+        raise HplabError(f"{what} needs a name of letters, digits, - and _, that starts with one")
+    in_signature = _in_signature(kind, make) if kind in catalogue.WITH_ARGS else {}
+    args = {k: _arg(f"{k} of {what}", v) for k, v in {**in_signature, **arguments}.items()}
+    _check_call(kind, what, make, args)
+    row = Row(make, args, _digest(kind, what, make, args, version))
+    _check_free(kind, name, what, row, replace)
+    catalogue.table(kind)[name] = row
+    return make
+
+
+def check_code(code: Mapping[str, str]) -> None:
+    """Raise HplabError unless this process has the components a trial was made with.
+
+    Args:
+        code: A trial's `code`.
+    """
+    for component, digest in code.items():
+        kind, _, name = component.partition(":")
+        here = catalogue.digest(kind, name)
+        if not here:
+            raise HplabError(
+                f"{kind} {name!r} (source {digest}) is not known in this process; "
+                "hp.register makes it known"
+            )
+        if here != digest:
+            raise HplabError(
+                f"the trial was made with {kind} {name!r} of source {digest}, and here it has "
+                f"source {here}; make the trial anew"
+            )
+
+
+def takes(make: Callable, name: str, *, loosely: bool = False) -> bool:
+    """Return whether a function has an argument of that name, or (loosely) takes any."""
+    found = _parameters(make)
+    return name in found or (loosely and any(p.kind is p.VAR_KEYWORD for p in found.values()))
+
+
+def to_send() -> tuple[bytes, dict[str, str]]:
+    """Return the reader's components for another process (see `receive`).
+
+    Functions of a notebook or a script go along as code, those of a module by its name.
+
+    Returns:
+        The components, and the reason for each, "kind:name", that cannot be sent.
+    """
+    sent, left = [], {}
+    for kind in catalogue.OPEN:
+        for name, row in catalogue.table(kind).items():
+            if row.digest == catalogue.OURS:
+                continue
+            import cloudpickle  # needed only where there are such components
+
+            try:
+                sent.append((kind, name, cloudpickle.dumps(row)))
+            except Exception as error:  # whatever an object raises that cannot be pickled
+                left[f"{kind}:{name}"] = " ".join(str(error).split()) or type(error).__name__
+    return pickle.dumps(sent), left
+
+
+def receive(sent: bytes) -> None:
+    """Make known what another process sent; say what cannot be had here."""
+    for kind, name, row in pickle.loads(sent):
+        try:
+            catalogue.table(kind)[name] = pickle.loads(row)
+        except Exception as error:  # a module that is not here, or whatever it raises
+            print(f"{kind} {name!r} cannot be had in a worker: {error}", file=sys.stderr)
+
+
+# ------------------------------------------------------------------------------- arguments
+
+
+def _parameters(make: Callable) -> Mapping[str, inspect.Parameter]:
+    try:
+        return inspect.signature(make).parameters
+    except (TypeError, ValueError):  # some functions written in C
+        return {}
+
+
+def _in_signature(kind: str, make: Callable) -> dict[str, Any]:
+    """Return the arguments that a trial may give, with their defaults."""
+    given = (*_CALL[kind], *_GIVEN.get(kind, ()))
+    return {
+        name: parameter.default
+        for name, parameter in _parameters(make).items()
+        if name not in given and _is_plain(parameter.default) and parameter.default is not None
+    }
+
+
+def _arg(what: str, default: Any) -> Arg:
+    if isinstance(default, Arg):
+        return default
+    plain = list(default) if isinstance(default, tuple) else default
+    one = plain[0] if isinstance(plain, list) and plain else plain
+    if not isinstance(one, bool | int | float | str):
+        raise HplabError(
+            f"{what} needs a default that is a number, True, False, text or a list of one of "
+            f"them, got {default!r:.80}"
+        )
+    arg = Arg(plain, low=-math.inf)
+    return Arg(arg.checked(what, plain), low=-math.inf)
+
+
+def _check_call(kind: str, what: str, make: Callable, args: Mapping[str, Arg]) -> None:
+    if not (parameters := _parameters(make)):
+        return
+    given = [n for n in _GIVEN.get(kind, ()) if n in parameters or n == "lr"]
+    keywords = dict.fromkeys((*given, *args))
+    try:
+        inspect.signature(make).bind(*_CALL[kind], **keywords)
+    except TypeError as error:
+        call = ", ".join([*_CALL[kind], *(f"{name}=..." for name in keywords)])
+        raise HplabError(f"{what} cannot be called with ({call}): {error}") from error
+
+
+def _check_free(kind: str, name: str, what: str, row: Row, replace: bool) -> None:
+    here = catalogue.digest(kind, name)
+    if here == catalogue.OURS:
+        raise HplabError(f"{what} is hplab's own; choose another name")
+    same = not here or (here, catalogue.args(kind, name)) == (row.digest, row.args)
+    if not same and not replace:
+        raise HplabError(
+            f"{what} is registered with another source or other defaults ({here}, now "
+            f"{row.digest}); choose another name, or replace it with replace=True"
+        )
+
+
+# ---------------------------------------------------------------------------------- source
+
+
+def _digest(kind: str, what: str, make: Callable, args: Mapping[str, Arg], version: str) -> str:
+    """Return 16 hex digits that change with the source, or with the version in its place."""
+    try:
+        parts = list(_sources(make, set()))
+    except (OSError, TypeError, SyntaxError) as error:
+        if not version:
+            raise HplabError(
+                f"the source of {what} cannot be read ({error}); state what stands for it, and "
+                'change it whenever the code changes: version="1"'
+            ) from error
+        warnings.warn(
+            f"the source of {what} cannot be read; its results are told apart by version "
+            f"{version!r} alone",
+            stacklevel=3,
+        )
+        parts = []
+    if kind not in catalogue.WITH_ARGS:
+        parts.append(json.dumps({k: arg.default for k, arg in args.items()}, sort_keys=True))
+    return hashlib.sha256("\n".join([*parts, f"version {version}"]).encode()).hexdigest()[:16]
+
+
+def _sources(make: Any, seen: set[int]) -> Iterator[str]:
+    """Yield the source of a function or class, and of what it uses of its own module.
+
+    Raises:
+        OSError: If a source cannot be read.
+        TypeError: If this is no function or class.
+    """
+    make = inspect.unwrap(make)
+    if id(make) in seen:
+        return
+    seen.add(id(make))
+    functions = _functions(make)
+    yield _text(make, functions)
+    if isinstance(make, type):
+        for base in make.__bases__:
+            if _is_near(base, make):
+                yield from _sources(base, seen)
+    for function in functions:
+        for name, value in sorted(_used(function)):
+            if _is_plain(value):
+                yield f"{name} = {value!r}"
+            elif isinstance(value, types.FunctionType | type) and _is_near(value, make):
+                yield from _sources(value, seen)
+
+
+def _is_near(one: Any, make: Any) -> bool:
+    return one.__module__ == make.__module__
+
+
+def _functions(make: Any) -> list[types.FunctionType]:
+    """Return the function itself, or the functions of a class."""
+    if isinstance(make, types.FunctionType):
+        return [make]
+    if not isinstance(make, type):
+        raise TypeError(f"it is a {type(make).__name__}, no function or class")
+    members = (getattr(value, "__func__", value) for value in vars(make).values())
+    return [inspect.unwrap(f) for f in members if isinstance(f, types.FunctionType)]
+
+
+def _text(make: Any, functions: list[types.FunctionType]) -> str:
+    """Return the text of a definition, without the decorator that registers it."""
+    for function in functions:
+        code = function.__code__
+        source = "".join(linecache.getlines(code.co_filename, function.__globals__))
+        nodes = [n for n in ast.walk(ast.parse(source)) if _is_definition(n, make, code)]
+        if len(nodes) == 1:
+            decorators = getattr(nodes[0], "decorator_list", [])
+            texts = [ast.get_source_segment(source, node) for node in [*decorators, nodes[0]]]
+            return "\n".join(text for text in texts if ".register(" not in text.split("\n")[0])
+    raise OSError("it is not in a file or a cell of a notebook, or more than one is on its line")
+
+
+def _is_definition(node: ast.AST, make: Any, code: types.CodeType) -> bool:
+    if isinstance(make, type):
+        is_class = isinstance(node, ast.ClassDef) and node.name == make.__name__
+        return is_class and node.lineno <= code.co_firstlineno <= node.end_lineno
+    if isinstance(node, ast.Lambda):
+        return code.co_name == "<lambda>" and node.lineno == code.co_firstlineno
+    if not isinstance(node, ast.FunctionDef) or node.name != code.co_name:
+        return False
+    return min(n.lineno for n in [*node.decorator_list, node]) == code.co_firstlineno
+
+
+def _used(function: types.FunctionType) -> list[tuple[str, Any]]:
+    """Return the names outside a function that it reads, each with its value at this moment."""
+    codes = [function.__code__]
+    for code in codes:  # which grows: functions within the function
+        codes += [value for value in code.co_consts if isinstance(value, types.CodeType)]
+    loads = {i.argval for c in codes for i in dis.get_instructions(c) if i.opname == "LOAD_GLOBAL"}
+    found = {n: function.__globals__[n] for n in loads if n in function.__globals__}
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        if name != "__class__":
+            found[name] = cell.cell_contents
+    return list(found.items())
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, tuple | list):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, bool | int | float | str)

@@ -1,0 +1,578 @@
+"""Components of the reader's own: trained as hplab's are, every version told from others."""
+
+import functools
+import json
+import linecache
+import math
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+import hplab as hp
+from hplab import catalogue, own
+from hplab.sweeps import driver, runner
+from hplab.sweeps.store import Store
+from hplab.training import datasets, loop, losses
+from hplab.training.datasets.dataset import Dataset
+from hplab.training.sharpness import factored
+from hplab.training.sharpness.objective import Objective
+
+SMALL = {"data": "digits", "n_train": 240, "epochs": 2, "batch_size": 32}
+MLP = {"model": "mlp", "model_args": {"hidden": [16]}}
+
+
+@pytest.fixture(autouse=True)
+def _as_it_was():
+    """Forget what a test registered."""
+    before = {kind: dict(catalogue.table(kind)) for kind in catalogue.OPEN}
+    yield
+    for kind, rows in before.items():
+        catalogue.table(kind).clear()
+        catalogue.table(kind).update(rows)
+
+
+def curves(**fields):
+    return loop.train(hp.Trial(**{**SMALL, **MLP, **fields})).curves
+
+
+def cell(text, name="made", **names):
+    """Return what a cell of a notebook defines, its source kept as IPython keeps it."""
+    text, file = textwrap.dedent(text), f"<cell {len(linecache.cache)}>"
+    linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
+    space = {"__name__": "__main__", "hp": hp, "torch": torch, "nn": nn, **names}
+    exec(compile(text, file, "exec"), space)
+    return space[name]
+
+
+# --------------------------------------------------------------- the same as hplab's own
+
+
+def tiny(in_shape, n_classes, hidden=64, activation=nn.ReLU):
+    return nn.Sequential(
+        nn.Flatten(),
+        nn.Linear(math.prod(in_shape), hidden),
+        activation(),
+        nn.Linear(hidden, n_classes),
+    )
+
+
+def plain(logits, labels):
+    return functional.cross_entropy(logits, labels, reduction="none")
+
+
+class Descent(torch.optim.SGD):
+    def __init__(self, params, lr, momentum=0.0, **options):
+        super().__init__(params, lr, momentum, fused=True, **options)
+
+
+class Rectifier(nn.Module):
+    def forward(self, x):
+        return functional.relu(x)
+
+
+def fading(share, power=1.0):
+    return (1 - share) ** power
+
+
+def test_a_model_equal_to_hplabs_trains_the_same_run():
+    hp.register("model", tiny, hidden=16)
+
+    for activation in ("relu", "tanh"):
+        ours = curves(activation=activation)
+        assert curves(model="tiny", model_args={}, activation=activation) == ours
+
+
+def test_a_loss_equal_to_hplabs_trains_the_same_run():
+    hp.register("loss", "mine", plain)
+
+    assert curves(loss="mine") == curves()
+
+
+@pytest.mark.parametrize("decayed", ["all", "weights"])
+def test_an_optimizer_equal_to_hplabs_trains_the_same_run(decayed):
+    hp.register("optimizer", "descent", Descent)
+    more = {"optimizer_args": {"momentum": 0.9}, "lr": 0.02, "weight_decay": 0.01}
+    more |= {"decayed": decayed, "schedule": "cosine"}
+
+    assert curves(optimizer="descent", **more) == curves(optimizer="sgd", **more)
+
+
+def test_an_activation_equal_to_hplabs_trains_the_same_run():
+    hp.register("activation", "rectifier", Rectifier)
+
+    assert curves(activation="rectifier") == curves(activation="relu")
+
+
+def test_a_schedule_gives_the_factor_on_the_rate():
+    hp.register("schedule", fading)
+    found = curves(schedule="fading", schedule_args={"power": 2.0}, lr=0.01, measure=["steps"])
+
+    n = len(found["step_lr"])
+    assert found["step_lr"] == [0.01 * (1 - step / n) ** 2 for step in range(n)]
+
+
+def test_a_schedule_that_gives_no_number_is_refused():
+    hp.register("schedule", "broken", lambda share: float("nan"))
+
+    with pytest.raises(hp.HplabError, match="factor of schedule 'broken' must be finite, got nan"):
+        curves(schedule="broken")
+
+
+def test_a_loss_that_averages_is_refused():
+    hp.register("loss", "mean", lambda logits, labels: plain(logits, labels).mean())
+
+    with pytest.raises(hp.HplabError, match=r"one value an example, \(32,\), got \(\)"):
+        curves(loss="mean")
+
+
+def test_a_model_without_an_activation_does_not_pretend_to_have_one():
+    hp.register("model", "line", lambda in_shape, n: nn.Sequential(nn.Flatten(), nn.Linear(64, n)))
+
+    assert curves(model="line", model_args={})
+    with pytest.raises(hp.HplabError, match="no argument activation, so 'tanh' would change noth"):
+        curves(model="line", model_args={}, activation="tanh")
+
+
+def test_an_optimizer_without_decay_does_not_pretend_to_have_it():
+    @hp.register("optimizer", "bare")
+    def bare(params, lr):
+        return torch.optim.SGD(params, lr)
+
+    assert curves(optimizer="bare") != curves(optimizer="bare", lr=0.5)
+    with pytest.raises(hp.HplabError, match="optimizer 'bare' takes no weight_decay"):
+        curves(optimizer="bare", weight_decay=0.1)
+
+
+def test_what_is_drawn_while_training_is_the_trials_own():
+    @hp.register("model", "dropping")
+    def dropping(in_shape, n_classes, p=0.5):
+        return nn.Sequential(nn.Flatten(), nn.Dropout(p), nn.Linear(64, n_classes))
+
+    once = curves(model="dropping", model_args={})
+    torch.rand(7)
+    state = torch.get_rng_state()
+
+    assert curves(model="dropping", model_args={}) == once
+    assert torch.equal(torch.get_rng_state(), state)
+    assert curves(model="dropping", model_args={}, seeds={"dropout": 5}) != once
+
+
+# ------------------------------------------------------------------------------ data
+
+
+def blobs(n=60):
+    labels = np.arange(n) % 3
+    images = np.full((n, 8, 8), 40, np.uint8)
+    images[:, 0, 0] = 80 * labels
+    return images, labels
+
+
+def test_arrays_are_a_data_set_with_the_digest_of_their_content():
+    hp.register("data", "blobs", lambda: (*blobs(), *blobs(30)))
+    found = datasets.load("blobs")
+
+    assert found.images.shape == (60, 1, 8, 8)
+    assert (found.name, found.class_names) == ("blobs", ("0", "1", "2"))
+    assert len(found.test_labels) == 30
+    assert datasets.available("blobs") == "registered"
+    assert not datasets.is_official(found)
+    hp.register("data", "fewer", lambda: (*blobs(57), *blobs(30)))
+    assert datasets.load("fewer").digest != found.digest
+
+
+def test_a_data_set_may_come_as_one():
+    digits = datasets.load("digits")
+    hp.register("data", "again", lambda: digits)
+
+    assert isinstance(datasets.load("again"), Dataset)
+    assert datasets.load("again").digest == digits.digest
+    assert curves(data="again") == curves()
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (3, "must give a Dataset or train_images, train_labels, test_images, test_labels, got 3"),
+        (
+            (np.zeros((4, 8, 8)), np.zeros(4, int)),
+            "train_images is float64 (4, 8, 8), expected uint8",
+        ),
+        ((np.zeros((4, 8, 8), np.uint8), np.zeros(3, int)), "expected integers (4,)"),
+        ((np.zeros((4, 8, 8), np.uint8), np.full(4, -1)), "labels run from -1 to -1"),
+        ((*blobs(), np.zeros((3, 9, 9), np.uint8), np.zeros(3, int)), "images of one shape"),
+    ],
+)
+def test_what_is_no_data_set_is_refused(made, said):
+    hp.register("data", "bad", lambda: made)
+
+    with pytest.raises(hp.HplabError) as caught:
+        datasets.load("bad")
+    assert said in str(caught.value)
+
+
+def test_a_preset_leaves_data_of_ones_own_alone(store):
+    hp.register("data", "blobs", lambda: (*blobs(), *blobs(30)))
+    hp.register("model", tiny)
+    trial = hp.Trial(data="blobs", model="tiny", epochs=2, batch_size=20)
+    runs = hp.run([trial], preset="laptop", device="cpu", store=store)
+
+    assert runs[["data", "model", "hidden", "epochs"]].values.tolist() == [["blobs", "tiny", 64, 2]]
+    assert len(hp.recorded([trial], preset="laptop", store=store)) == 1
+
+
+# ---------------------------------------------------------------------- keys and records
+
+
+NET = """
+    def made(in_shape, n_classes, hidden=8):
+        return nn.Sequential(nn.Flatten(), nn.Linear(64, hidden), nn.Linear(hidden, n_classes))
+"""
+
+
+def of_net(name="net", **fields):
+    return hp.Trial(data="digits", model=name, **fields)
+
+
+def test_the_key_follows_the_source_and_the_record_says_which():
+    hp.register("model", "net", cell(NET))
+    first = of_net()
+    hp.register("model", "net", cell(NET.replace("hidden)", "hidden, bias=False)")), replace=True)
+    second = of_net()
+
+    assert first.config()["code"].keys() == {"model:net"}
+    assert first.config()["code"] != second.config()["code"]
+    assert first.key("x") != second.key("x")
+    assert "code" in first.flat()
+
+
+def test_a_cell_that_is_run_again_changes_nothing():
+    hp.register("model", "net", cell(NET))
+    first = of_net()
+    hp.register("model", "net", cell("# a line above\n\n\n" + textwrap.dedent(NET)))
+
+    assert of_net() == first
+
+
+def test_a_decorator_is_the_same_as_a_call():
+    decorated = '@hp.register("model", "net")\n' + textwrap.dedent(NET).lstrip()
+    cell(decorated)
+    first = of_net()
+
+    hp.register("model", "net", cell(NET))
+    assert of_net() == first
+    again = decorated.replace('"net"', '"net", replace=True')
+    cell(again)
+    assert of_net() == first
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("WIDTH = 3", "WIDTH = 4"),
+        ("def block(n):\n    return n", "def block(n):\n    return n + 1"),
+        (
+            "class Base(nn.Module):\n    def f(self): pass",
+            "class Base(nn.Module):\n    def f(self): 1",
+        ),
+    ],
+)
+def test_what_a_component_uses_of_its_own_cell_counts(before, after):
+    uses = """
+class made(BASE):
+    def __init__(self, in_shape, n_classes):
+        super().__init__()
+        self.net = nn.Linear(USED, n_classes)
+"""
+    name = before.split()[1 if before[0] in "dc" else 0].partition("(")[0]
+    uses = uses.replace("BASE", name if name == "Base" else "nn.Module")
+    uses = uses.replace("USED", {"WIDTH": "WIDTH", "block": "block(1)"}.get(name, "3"))
+    found = []
+    for text in (before, after):
+        hp.register("model", "net", cell(f"{text}\n{uses}"), replace=True)
+        found.append(of_net().key("x"))
+
+    assert found[0] != found[1]
+
+
+def test_a_variable_of_the_notebook_that_shares_a_name_does_not_count():
+    found = []
+    for n_classes in (1, 2):
+        hp.register("model", "net", cell(NET, n_classes=n_classes, bias=n_classes))
+        found.append(of_net())
+
+    assert found[0] == found[1]
+
+
+def test_arguments_are_checked_and_spelled_out():
+    hp.register("model", "net", cell(NET))
+
+    assert of_net().config()["model_args"] == {"hidden": 8}
+    assert of_net(model_args={"hidden": 9}).argument("model", "hidden") == 9
+    for args, said in (
+        ({"hiden": 3}, "did you mean 'hidden'"),
+        ({"hidden": 1.5}, "model_args.hidden must be an integer, got 1.5"),
+    ):
+        with pytest.raises(hp.HplabError, match=said):
+            of_net(model_args=args)
+
+
+def test_bounds_may_be_given():
+    hp.register("schedule", fading, power=catalogue.Arg(1.0, high=3))
+
+    with pytest.raises(hp.HplabError, match="power must be at most 3, got 4"):
+        hp.Trial(data="digits", schedule="fading", schedule_args={"power": 4})
+
+
+def test_arguments_of_a_loss_are_part_of_its_digest():
+    def scaled(logits, labels, by):
+        return by * plain(logits, labels)
+
+    found = []
+    for by in (1.0, 2.0):
+        hp.register("loss", "scaled", scaled, by=by, replace=True)
+        found.append(hp.Trial(data="digits", loss="scaled"))
+
+    assert found[0].key("x") != found[1].key("x")
+    logits, labels = torch.zeros(3, 4), torch.tensor([0, 1, 2])
+    assert torch.equal(losses.named("scaled")(logits, labels), 2.0 * plain(logits, labels))
+
+
+def test_a_name_that_is_taken_is_kept():
+    hp.register("model", "net", cell(NET))
+    first = of_net()
+
+    with pytest.raises(hp.HplabError, match=r"registered with another source.*replace=True"):
+        hp.register("model", "net", tiny)
+    with pytest.raises(hp.HplabError, match=r"other defaults.*replace=True"):
+        hp.register("model", "net", cell(NET), hidden=9)
+    with pytest.raises(hp.HplabError, match="model 'cnn' is hplab's own; choose another name"):
+        hp.register("model", "cnn", tiny, replace=True)
+    assert of_net() == first
+
+
+def test_a_trial_of_a_replaced_source_is_not_trained():
+    hp.register("model", "net", cell(NET))
+    trial = of_net(**{k: v for k, v in SMALL.items() if k != "data"})
+    hp.register("model", "net", tiny, replace=True)
+
+    with pytest.raises(
+        hp.HplabError, match="made with model 'net' of source .*make the trial anew"
+    ):
+        loop.train(trial.replace(lr=0.1))
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: hp.register("modle", "x", tiny), "did you mean 'model'"),
+        (lambda: hp.register("model", "a b", tiny), "needs a name of letters"),
+        (lambda: hp.register("model", "x", 3), "must be a function or a class, got 3"),
+        (lambda: hp.register("model", "x", lambda n: n), r"cannot be called with \(in_shape, n_cl"),
+        (lambda: hp.register("model", "x", tiny, hiden=3), "unexpected keyword argument 'hiden'"),
+        (lambda: hp.register("model", "x", tiny, hidden=None), "hidden of model 'x' needs a def"),
+        (lambda: hp.register("optimizer", "x", tiny), r"cannot be called with \(params, lr=\.\.\."),
+    ],
+)
+def test_a_component_that_cannot_work_is_refused_at_once(call, said):
+    with pytest.raises(hp.HplabError, match=said):
+        call()
+
+
+def test_without_a_source_a_version_has_to_be_stated():
+    half = functools.partial(tiny, hidden=8)
+    with pytest.raises(hp.HplabError, match=r"source of model 'half' cannot be read .*version="):
+        hp.register("model", "half", half)
+    with pytest.warns(UserWarning, match="told apart by version '1' alone"):
+        hp.register("model", "half", half, version="1")
+    first = of_net("half")
+    with pytest.warns(UserWarning, match="version '2'"):
+        hp.register("model", "half", half, version="2", replace=True)
+
+    assert of_net("half").key("x") != first.key("x")
+    space = {}
+    exec("def typed(share): return 1 - share", space)
+    with pytest.raises(hp.HplabError, match="not in a file or a cell"):
+        hp.register("schedule", space["typed"])
+
+
+def test_a_record_is_read_where_its_component_is_not_known(store):
+    hp.register("model", "net", cell(NET))
+    trial = of_net(**{k: v for k, v in SMALL.items() if k != "data"}, model_args={"hidden": 9})
+    hp.run([trial], preset="paper", device="cpu", store=store)
+    (record,) = store.records()
+    known = {kind: dict(catalogue.table(kind)) for kind in catalogue.OPEN}
+    for rows in ({}, {"net": catalogue.Row(tiny, {"width": catalogue.Arg(1)}, "0" * 16)}):
+        catalogue.table("model").pop("net", None)
+        catalogue.table("model").update(rows)
+        back = hp.Trial.from_config(json.loads(json.dumps(record["config"])), record["seed"])
+
+        assert back == trial
+        assert back.key(record["data"]) == record["key"]
+        assert hp.recorded([back], preset="paper", store=store)["hidden"].tolist() == [9]
+        with pytest.raises(hp.HplabError, match="is not known in this process|make the trial anew"):
+            loop.train(back)
+    catalogue.table("model").update(known["model"])
+
+
+def test_the_reports_records_are_without_a_readers_own(store, capsys):
+    hp.register("model", "net", cell(NET))
+    trials = [hp.Trial(data="mnist", model=name) for name in ("net", "mlp")]
+    assert len(hp.run(trials, preset="smoke", device="cpu", store=store)) == 2
+    runner._say_once.cache_clear()
+
+    found = runner.everything("smoke", stands_for="mnist", store=store)
+    assert found["model"].tolist() == ["mlp"]
+    assert "left out: 1 records of trials with a reader's own" in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------------- lanes and workers
+
+
+def test_only_what_cannot_mix_is_stacked():
+    hp.register("model", tiny)
+    hp.register("optimizer", "descent", Descent)
+    hp.register("loss", "mine", plain)
+    hp.register("activation", "rectifier", Rectifier)
+    hp.register("schedule", fading)
+
+    def stacks(**fields):
+        trial = hp.Trial(**{**SMALL, **MLP, **fields})
+        return loop.can_stack(trial, driver.plan.models.build(trial, (1, 8, 8), 10))
+
+    assert stacks(model="tiny", model_args={})
+    assert stacks(schedule="fading")
+    assert not stacks(optimizer="descent")
+    assert not stacks(loss="mine")
+    assert not stacks(activation="rectifier")
+
+
+class Backwards(nn.Sequential):
+    def forward(self, x):
+        return super().forward(x.flip(-1))
+
+
+def shared():
+    layer = nn.Linear(64, 64)
+    return nn.Sequential(nn.Flatten(), layer, nn.ReLU(), layer)
+
+
+def frozen():
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    net[1].requires_grad_(False)
+    return net
+
+
+def hooked():
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    net[1].register_forward_hook(lambda module, given, z: 2 * z)
+    return net
+
+
+def test_sharpness_takes_no_short_cut_through_a_network_that_only_looks_like_a_chain():
+    images, labels = torch.zeros(4, 1, 8, 8), torch.arange(4)
+    chain = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+
+    for net, is_chain in ((chain, True), (Backwards(*chain), False)):
+        objective = Objective(net, images, labels, batch_norm="running")
+        assert factored.applies(objective) == is_chain
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Backwards(nn.Flatten(), nn.Linear(64, 10)),
+        shared,
+        frozen,
+        hooked,
+        lambda: nn.Sequential(nn.Flatten(0), nn.Linear(64, 10)),
+    ],
+)
+def test_a_network_that_a_stack_would_compute_otherwise_trains_alone(make):
+    hp.register("model", "odd", lambda in_shape, n_classes: make())
+
+    trial = hp.Trial(**SMALL, model="odd")
+    assert not loop.can_stack(trial, driver.plan.models.build(trial, (1, 8, 8), 10))
+
+
+SCRIPT = """
+    import sys
+    from pathlib import Path
+    import torch
+    from torch import nn
+    import hplab as hp
+    from hplab.sweeps import driver, executors, store
+
+    WIDTH = 12
+
+    @hp.register("model")
+    def net(in_shape, n_classes):
+        return nn.Sequential(nn.Flatten(), nn.Linear(64, WIDTH), nn.Linear(WIDTH, n_classes))
+
+    def main():
+        hp.register("schedule", "falling", lambda share, to=0.5: 1 - share * (1 - to))
+        driver.POOL_FROM_S = 0
+        here = store.Store(Path(sys.argv[1]) / "results", Path(sys.argv[1]) / "pending")
+        trial = hp.Trial(data="digits", n_train=240, epochs=2, model="net", schedule="falling")
+        opened = []
+        pool = executors.open_pool
+        executors.open_pool = lambda n: opened.append(n) or pool(n)
+        hp.run(hp.grid(trial, batch_size=[30, 40, 60, 80]), preset="paper", device="cpu",
+               jobs=int(sys.argv[2]), store=here)
+        print(opened, here.status()["failures"])
+
+    if __name__ == "__main__":
+        main()
+"""
+
+
+@pytest.mark.timeout(300)
+def test_two_workers_train_what_one_process_does(tmp_path):
+    """From a script: one component at its top, and one that workers cannot find by importing."""
+    script = tmp_path / "sweep.py"
+    script.write_text(textwrap.dedent(SCRIPT))
+    found = []
+    for jobs, said in (("2", "[2] 0"), ("1", "[] 0")):
+        done = subprocess.run(
+            [sys.executable, script, tmp_path / jobs, jobs], capture_output=True, text=True
+        )
+        assert done.stdout.strip().endswith(said), done.stdout + done.stderr
+        there = Store(tmp_path / jobs / "results", tmp_path / jobs / "pending")
+        found.append({r["key"]: (r["config"]["code"], r["curves"]) for r in there.records()})
+
+    assert len(found[0]) == 4
+    assert found[0] == found[1]
+
+
+@pytest.mark.timeout(300)
+def test_a_function_of_a_notebook_reaches_the_workers(store, monkeypatch):
+    """Its module `__main__` is another one there: it goes along as code."""
+    monkeypatch.setattr(driver, "POOL_FROM_S", 0)
+    hp.register("model", "net", cell(NET))
+    trial = of_net(n_train=240, epochs=2)
+    hp.run(
+        hp.grid(trial, batch_size=[30, 40, 60]), preset="paper", device="cpu", jobs=2, store=store
+    )
+
+    assert store.status()["failures"] == 0
+    for record in store.records():
+        alone = loop.train(hp.Trial.from_config(record["config"], record["seed"]))
+        assert record["curves"]["val_loss"] == pytest.approx(alone.curves["val_loss"], rel=1e-6)
+
+
+def test_what_cannot_be_sent_is_trained_here(store, monkeypatch, capsys):
+    monkeypatch.setattr(driver, "POOL_FROM_S", 0)
+    held = cell("import threading\nlock = threading.Lock()\n" + textwrap.dedent(NET).replace(
+        "    return", "    lock.acquire(False)\n    return"))  # fmt: skip
+    hp.register("model", "held", held)
+    assert own.to_send()[1].keys() == {"model:held"}
+    trials = hp.grid(of_net("held", n_train=240, epochs=1), batch_size=[40, 60])
+    hp.run(trials, preset="paper", device="cpu", jobs=2, store=store)
+
+    assert "one process trains: model:held cannot be sent to others" in capsys.readouterr().out
+    assert store.status()["records"] == 2
