@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from hplab.training import graphs, loop, optim
+from hplab.training import graphs, loop, optim, updates
 from hplab.training.networks.dropout import LaneDropout
 from hplab.trial import Trial
 
@@ -158,7 +158,7 @@ def test_an_update_reads_no_number_and_makes_no_tensor_from_one(stripes, model, 
     base = TRIAL.replace(
         model=model, model_args=arguments, optimizer="sgd", augment=augment, epochs=1
     )
-    seen, made = [], loop._Run._update
+    seen, made = [], updates.Updates.update
 
     def watched(self, *inputs):
         with Waits() as waits:
@@ -167,7 +167,7 @@ def test_an_update_reads_no_number_and_makes_no_tensor_from_one(stripes, model, 
         return found
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop._Run, "_update", watched)
+        patch.setattr(updates.Updates, "update", watched)
         loop.train_lanes([base.replace(seed=i) for i in range(n_lanes)], stripes)
 
     assert len(seen) == 6

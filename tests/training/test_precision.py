@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from hplab.sweeps import provenance
-from hplab.training import evaluation, loop, precision
+from hplab.training import evaluation, loop, precision, updates
 from hplab.training.measures import diagnostics, layers
-from hplab.training.measures import registry as measures
+from hplab.training.measures import sharpness as measures
 from hplab.training.sharpness import hessian
 from hplab.trial import PRECISIONS, Trial
 
@@ -56,10 +56,10 @@ def test_tf32_is_for_updates_and_not_for_what_they_are_measured_by(stripes, monk
 
         monkeypatch.setattr(place, name, call)
 
-    spy(loop._Run, "_update", "updates")
+    spy(updates.Updates, "update", "updates")
     spy(evaluation, "evaluate", "evaluations")
-    spy(measures, "at_end", "measures")
-    loop.train(TRIAL.replace(precision="tf32", measure=("probes",)), stripes)
+    spy(layers, "norms", "measures")
+    loop.train(TRIAL.replace(precision="tf32", measure=("probes", "norms")), stripes)
 
     assert {what: set(found) for what, found in seen.items()} == {
         "updates": {"tf32"},
@@ -110,11 +110,11 @@ def test_measures_do_without_float64_where_there_is_none():
     del net[0].weight
     net[0].weight = numbers[0]
     net.parameters = lambda: iter([net[0].weight])
-    watch = diagnostics.Watch(1)
+    watch = evaluation.Watch(1)
     watch.entropy, watch.n_images = numbers[0, 0], 2
 
     assert diagnostics.gradient_norms({"0.weight": numbers})["batch_grad_norm"] == [5.0]
     assert watch.mean_entropy() == [1.5]
     assert layers.norms(net) == {"weight_norm": 5.0}
-    assert measures._norm(numbers.flatten()) == 5.0
+    assert measures.norm(numbers.flatten()) == 5.0
     assert hessian._dot(numbers.flatten(), numbers.flatten()) == 25.0
