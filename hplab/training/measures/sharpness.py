@@ -12,7 +12,7 @@ LADDER = (0.1, 0.3, 1.0, 3.0, 5.0)
 RELATIVE = 0.2875  # report 002's radius divided by the norm of its initial weights
 N_LADDER = 8  # pairs of opposite directions for each rung of the ladder,
 N_PATH = 4  # and after an epoch; at the end the trial says how many
-LADDER_EXAMPLES, PATH_EXAMPLES = 5000, 2000  # the first of the training images
+LADDER_EXAMPLES = 5000  # the first of the training images
 CHECKPOINTS = 12  # epochs at which the path is measured, at most; the first and last are among them
 N_PROBES, N_LANCZOS = 8, 12
 
@@ -26,7 +26,7 @@ class SharpnessPath:
     def after_epoch(self, probe: Probe) -> Numbers:
         if not probe.is_last and probe.lane.n_epochs not in checkpoints(probe.trial.epochs):
             return {}
-        objective = _objective(probe, PATH_EXAMPLES)
+        objective = _objective(probe, sharpness.PATH_EXAMPLES)
         found = sharpness.average_direction(objective, RADIUS, n_directions=N_PATH, seed=probe.seed)
         return {
             "sharpness_path": found.value,
@@ -65,7 +65,7 @@ class Curvature:
     """Measures the trace and the largest eigenvalue of the Hessian on some training images."""
 
     def at_end(self, probe: Probe) -> tuple[Numbers, Series]:
-        objective = _objective(probe, PATH_EXAMPLES)
+        objective = _objective(probe, sharpness.PATH_EXAMPLES)
         trace = sharpness.hessian_trace(objective, n_probes=N_PROBES, seed=probe.seed)
         top = sharpness.top_eigenvalues(objective, n_steps=N_LANCZOS, seed=probe.seed)
         return {
@@ -84,7 +84,7 @@ class Keskar:
     """
 
     def at_end(self, probe: Probe) -> tuple[Numbers, Series]:
-        found = sharpness.keskar(_objective(probe, PATH_EXAMPLES), seed=probe.seed)
+        found = sharpness.keskar(_objective(probe, sharpness.PATH_EXAMPLES), seed=probe.seed)
         return {"keskar": found.value}, {}
 
 
