@@ -15,15 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hplab.training import (
-    datasets,
-    evaluation,
-    graphs,
-    losses,
-    precision,
-    stopping,
-    updates,
-)
+from hplab.training import datasets, evaluation, graphs, losses, precision, stopping, updates
 from hplab.training.lane import METRICS, Lane, finite
 from hplab.training.measures import protocol, registry
 from hplab.training.networks import lanes, layouts, models
@@ -224,12 +216,12 @@ class _Run:
             seen = [evaluation.Watch(len(self.lanes)) for _ in range(2)]
             on_train, on_val = seen if self._asked("on_eval") else (None, None)
             kept = self.updates.batches.subset
-            on_all = self.evaluate(self.images, self.labels, rows=kept, watch=on_train)
-            on_all += self.evaluate(self.val_images, self.val_labels, watch=on_val)
+            evaluated = self.evaluate(self.images, self.labels, rows=kept, watch=on_train)
+            evaluated += self.evaluate(self.val_images, self.val_labels, watch=on_val)
         n_examples = float(made.sizes.sum())
         running = ((step_losses.double() * made.sizes[:, None]).sum(0) / n_examples).tolist()
         running_acc = [n / n_examples for n in n_correct]
-        metrics = zip(*on_all, running, running_acc, made.rates[-1], strict=True)
+        metrics = zip(*evaluated, running, running_acc, made.rates[-1], strict=True)
         self._note(epoch, step_losses, whole, metrics)
         with self._timed("eval_s"):
             for take in self._asked("on_eval"):

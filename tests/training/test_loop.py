@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from hplab.training import batches, datasets, evaluation, loop, updates
+from hplab.training import batches, datasets, evaluation, loop
 from hplab.training.networks import models
 from hplab.trial import HplabError, Trial, stream_seed
 
@@ -174,16 +174,16 @@ def test_a_run_that_fails_does_not_stay_in_memory(stripes, monkeypatch):
     """A cycle would keep its tensors, on a graphics card too, until Python looks for cycles."""
     kept = []
 
-    def fails(made, *_):
-        kept.append(weakref.ref(made))
+    def fails(run, *_, **__):
+        kept.extend((weakref.ref(run), weakref.ref(run.updates)))
         raise torch.OutOfMemoryError("out of memory")
 
-    monkeypatch.setattr(updates.Updates, "epoch", fails)
+    monkeypatch.setattr(loop._Run, "evaluate", fails)
     gc.disable()
     try:
         with pytest.raises(torch.OutOfMemoryError):
             loop.train(trial(), stripes)
-        assert [made() for made in kept] == [None]
+        assert [some() for some in kept] == [None, None]
     finally:
         gc.enable()
 

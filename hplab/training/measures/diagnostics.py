@@ -33,14 +33,19 @@ class Diagnostics:
 
     def on_eval(self, run: Run, on_train: Watch, on_val: Watch) -> None:
         self.labels, top = run.labels, on_val.top_class()
-        found = after_epoch(on_train, on_val, run.network.gradients())
+        found = {
+            "live_units": on_train.live_units(),
+            "n_predicted": on_val.n_predicted(),
+            "output_entropy": on_val.mean_entropy(),
+            **gradient_norms(run.network.gradients()),
+        }
         for lane in run.going:
             self.top[lane.index] = top[lane.index]
             for name, values in found.items():
                 lane.note(name, values[lane.index])
 
     def at_end(self, probe: Probe) -> tuple[Numbers, Series]:
-        return at_end(probe.lane.curves, self.top[probe.lane.index], self.labels), {}
+        return verdicts(probe.lane.curves, self.top[probe.lane.index], self.labels), {}
 
 
 class Confusion:
@@ -101,19 +106,7 @@ def gradient_norms(gradients: Mapping[str, Tensor]) -> dict[str, list[float]]:
     return norms
 
 
-def after_epoch(
-    on_train: Watch, on_val: Watch, gradients: Mapping[str, Tensor]
-) -> dict[str, list[float]]:
-    """Return `CURVES` and the gradient norms of layers for one epoch, one value a lane."""
-    return {
-        "live_units": on_train.live_units(),
-        "n_predicted": on_val.n_predicted(),
-        "output_entropy": on_val.mean_entropy(),
-        **gradient_norms(gradients),
-    }
-
-
-def at_end(
+def verdicts(
     curves: Mapping[str, list[float | None]], top: int, labels: Tensor
 ) -> dict[str, float | None]:
     """Return what the diagnostics of a whole run say about it.
@@ -132,14 +125,14 @@ def at_end(
     dead = collapsed(curves["live_units"], curves["n_predicted"])
     died = died_after(curves["live_units"])
     later = curves["live_units"][died:] if died is not None else []
-    verdicts = {
+    found = {
         "collapsed": dead,
         "died": died is not None,
         "revived": any(later),
         "top_is_majority": top == common,
     }
     last = {name: curves[name][-1] for name in CURVES}
-    return last | {name: float(value) for name, value in verdicts.items()}
+    return last | {name: float(value) for name, value in found.items()}
 
 
 def died_after(live_units: Sequence[float | None], n: int = N_JUDGED) -> int | None:

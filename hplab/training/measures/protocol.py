@@ -4,8 +4,8 @@ A run makes one object of each measure that its trials name, without arguments, 
 stack. It has any of these methods, and what it lacks costs nothing:
 
 - `check(trial, n_images)`: refuse what so few training images cannot give, before any training.
-- `on_step(run, is_last)`: after every update; `is_last` says whether it ends an epoch. The run's
-  next update must not have to wait for the host more often than the measure needs.
+- `on_step(run, is_last)`: after every update; `is_last` says whether it ends an epoch. Training
+  waits for it, so it does nothing after most updates.
 - `after_updates(run, losses, rates)`: after the updates of an epoch, before it is known which lanes
   diverged in it. Losses have shape `(steps, M)`, on the CPU, rates are one list a step.
 - `on_eval(run, on_train, on_val)`: after the evaluation of an epoch, with what was seen on its two
@@ -28,7 +28,6 @@ from typing import Protocol
 
 from torch import Tensor, nn
 
-from hplab.training.evaluation import Watch
 from hplab.training.lane import Lane
 from hplab.training.networks import lanes
 from hplab.trial import Trial
@@ -41,32 +40,20 @@ class Run(Protocol):
     """A stack in training, as a measure sees it.
 
     Attributes:
-        lanes: All lanes.
+        lanes: All lanes; `going` those that have neither diverged nor stopped.
         network: Their networks.
-        images: The training part, uint8 `(N, C, H, W)`.
-        labels: Its labels, `(N,)`.
+        images: The training part, uint8 `(N, C, H, W)`; `labels` are its labels, `(N,)`.
         step: Updates made so far.
+        evaluate: Takes images, labels and `watch=`; see `evaluation.evaluate`.
     """
 
     lanes: Sequence[Lane]
+    going: Sequence[Lane]
     network: lanes.Single | lanes.Stack
     images: Tensor
     labels: Tensor
     step: int
-
-    @property
-    def going(self) -> list[Lane]:
-        """The lanes that have neither diverged nor stopped."""
-
-    def evaluate(
-        self,
-        images: Tensor,
-        labels: Tensor,
-        *,
-        rows: Tensor | None = None,
-        watch: Watch | None = None,
-    ) -> tuple[list[float], list[float]]:
-        """Return mean loss and accuracy of each lane (see `evaluation.evaluate`)."""
+    evaluate: Callable[..., tuple[list[float], list[float]]]
 
 
 @dataclasses.dataclass(frozen=True)
