@@ -27,7 +27,7 @@ from torchvision import transforms
 
 from hplab.sweeps import executors
 from hplab.training import datasets, loop, precision
-from hplab.training.networks import models
+from hplab.training.networks import lanes, models
 from hplab.trial import Trial
 
 TRIAL = Trial(
@@ -101,11 +101,11 @@ def ours(dataset: datasets.Dataset, how: str) -> Callable[[], None]:
     """Return one epoch of updates of hplab's loop in a number format."""
     trial = TRIAL.replace(precision=how)
     network = models.build(trial, (3, 32, 32), 100)
-    run = loop._Run([trial], dataset, loop._network([network]), "cpu")
+    run = loop._Run([trial], dataset, lanes.Single(network), "cpu").updates
 
     def epoch() -> None:
         with precision.matmul(how):
-            run._updates()
+            run.epoch(run.update)
 
     return epoch
 

@@ -32,8 +32,8 @@ from torch.nn import functional
 
 from hplab.sweeps import executors, runner
 from hplab.sweeps.store import Store
-from hplab.training.networks import lanes as stack
 from hplab.training.networks import models
+from hplab.training.networks.lanes import Stack
 from hplab.trial import Trial
 
 Run = Callable[[], None]
@@ -125,17 +125,17 @@ def by_hand(network: nn.Sequential, data: list) -> Run:
 
 def stacked(modules: list[nn.Sequential], data: list) -> Run:
     """Update several networks as one `Stack`; every lane sees the same batches here."""
-    lanes = stack.Stack(modules)
-    optimizer = torch.optim.SGD(lanes.rows(range(len(modules))), lr=LR, fused=True)
+    stack = Stack(modules)
+    optimizer = torch.optim.SGD(stack.rows(range(len(modules))), lr=LR, fused=True)
 
     def run() -> None:
         for x, y in data:
             images = x.expand(len(modules), -1, -1, -1, -1)
-            logits = lanes(images).flatten(0, 1)
-            lanes.zero_grad()
+            logits = stack(images).flatten(0, 1)
+            stack.zero_grad()
             loss = functional.cross_entropy(logits, y.repeat(len(modules)), reduction="sum")
             (loss / len(y)).backward()
-            lanes.share_gradients()
+            stack.share_gradients()
             optimizer.step()
 
     return run

@@ -258,22 +258,21 @@ NORMALIZATIONS = ("standard", "unit", "symmetric", "imagenet")
 PRECISIONS = ("fp32", "tf32", "bf16")  # see hplab.training.precision
 DECAYED = ("all", "weights")  # "weights" spares biases and batch normalization
 SEEDINGS = ("common", "report_002")
-# "steps" keeps the loss and learning rate of every step, "diagnostics" counts live units and
-# predicted classes every epoch, "probes" live units after early steps, "confusion" keeps the
-# confusion matrix; the others are in training/measures.
-MEASURES = (
-    "steps",
-    "diagnostics",
-    "probes",
-    "confusion",
-    "gradient_noise",
-    "sharpness",
-    "sharpness_path",
-    "curvature",
-    "keskar",
-    "norms",
-    "layers",
-)
+_MEASURED = "hplab.training.measures"
+# What a trial may ask to have measured beside its losses; each is a class of `protocol.py`.
+MEASURES = {
+    "steps": Row(f"{_MEASURED}.steps:Steps"),  # loss and learning rate of every step
+    "diagnostics": Row(f"{_MEASURED}.diagnostics:Diagnostics"),  # live units, predicted classes
+    "probes": Row(f"{_MEASURED}.diagnostics:Probes"),  # live units after early steps
+    "confusion": Row(f"{_MEASURED}.diagnostics:Confusion"),
+    "gradient_noise": Row(f"{_MEASURED}.noise:GradientNoise"),
+    "sharpness": Row(f"{_MEASURED}.sharpness:Sharpness"),
+    "sharpness_path": Row(f"{_MEASURED}.sharpness:SharpnessPath"),
+    "curvature": Row(f"{_MEASURED}.sharpness:Curvature"),
+    "keskar": Row(f"{_MEASURED}.sharpness:Keskar"),
+    "norms": Row(f"{_MEASURED}.layers:Norms"),
+    "layers": Row(f"{_MEASURED}.layers:Layers"),
+}
 
 # What a trial's fields may name: a table, or where it is.
 _TABLES: dict[str, Any] = {

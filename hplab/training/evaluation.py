@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from hplab.training import losses, precision
-from hplab.training.measures import diagnostics
 from hplab.training.networks import lanes
 
 EVAL_BATCH = 100  # enough to fill a core; the activations of more do not stay in its cache
@@ -24,7 +23,7 @@ def evaluate(
     labels: Tensor,
     *,
     rows: Tensor | None = None,
-    watch: diagnostics.Watch | None = None,
+    watch: Watch | None = None,
 ) -> tuple[list[float], list[float]]:
     """Return mean loss and accuracy of each lane, in whatever mode the network is.
 
@@ -83,3 +82,71 @@ def batch_size(n_lanes: int, n_values: int, device: torch.device) -> int:
     if device.type == "cpu":
         return EVAL_BATCH
     return max(EVAL_BATCH, CARD_VALUES // (n_lanes * n_values))
+
+
+class Watch:
+    """Watches the batches of one evaluation pass for every lane.
+
+    Args:
+        n_lanes: Networks that are evaluated side by side.
+    """
+
+    def __init__(self, n_lanes: int) -> None:
+        self.n_lanes, self.n_images = n_lanes, 0
+        self.low: Tensor | None = None
+        self.high: Tensor | None = None
+        self.entropy: Tensor | None = None
+        self.counts: Tensor | None = None
+        self.confusion: Tensor | None = None
+
+    def see_hidden(self, hidden: Tensor) -> None:
+        """Take in what the last linear layer is given for one batch, `(M, B, H)`."""
+        low, high = hidden.amin(dim=1), hidden.amax(dim=1)
+        self.low = low if self.low is None else torch.minimum(self.low, low)
+        self.high = high if self.high is None else torch.maximum(self.high, high)
+
+    def see_outputs(self, logits: Tensor, labels: Tensor) -> None:
+        """Take in logits `(M, B, C)` and labels, M * B of them, of one batch."""
+        entropy = output_entropy(logits).sum(dim=1)
+        n_classes = logits.shape[2]
+        cells = labels.view(self.n_lanes, -1) * n_classes + logits.argmax(dim=2)
+        counts = torch.zeros(
+            self.n_lanes, n_classes**2, dtype=torch.int64, device=logits.device
+        ).scatter_add_(1, cells, torch.ones_like(cells))
+        self.entropy = entropy if self.entropy is None else self.entropy + entropy
+        self.confusion = counts if self.confusion is None else self.confusion + counts
+        self.n_images += logits.shape[1]
+
+    def live_units(self) -> list[int]:
+        """Return for each lane how many hidden units do not give all images the same output.
+
+        A ReLU whose input is negative for every image gives 0 for all of them: it is dead, no
+        gradient reaches its weights.
+        """
+        return (self.high > self.low).sum(dim=1).tolist()
+
+    def n_predicted(self) -> list[int]:
+        """Return for each lane how many different classes it predicts."""
+        return (self._predicted() > 0).sum(dim=1).tolist()
+
+    def top_class(self) -> list[int]:
+        """Return for each lane the class it predicts most often."""
+        return self._predicted().argmax(dim=1).tolist()
+
+    def mean_entropy(self) -> list[float]:
+        """Return for each lane the mean entropy of its outputs, in nats."""
+        return (self.entropy.cpu().double() / self.n_images).tolist()
+
+    def matrix(self) -> list[list[int]]:
+        """Return each lane's confusion matrix, flat: row the true class, column the predicted."""
+        return self.confusion.tolist()
+
+    def _predicted(self) -> Tensor:
+        n_classes = round(self.confusion.shape[1] ** 0.5)
+        return self.confusion.view(self.n_lanes, n_classes, n_classes).sum(dim=1)
+
+
+def output_entropy(logits: Tensor) -> Tensor:
+    """Return the entropy of the softmax of each row, in nats: `(..., C)` to `(...)`."""
+    log_p = logits.log_softmax(dim=-1)
+    return -torch.xlogy(log_p.exp(), log_p.exp()).sum(dim=-1)

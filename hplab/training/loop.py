@@ -2,36 +2,38 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
+import functools
 import itertools
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from hplab.training import (
-    batches,
-    datasets,
-    evaluation,
-    graphs,
-    losses,
-    optim,
-    precision,
-    schedules,
-    stopping,
-)
-from hplab.training.measures import diagnostics
-from hplab.training.measures import registry as measures
-from hplab.training.networks import lanes as stack
-from hplab.training.networks import layouts, models
+from hplab import catalogue
+from hplab.training import datasets, evaluation, graphs, losses, precision, stopping, updates
+from hplab.training.lane import METRICS, Lane, finite
+from hplab.training.measures import protocol
+from hplab.training.networks import lanes, layouts, models
 from hplab.trial import HplabError, Trial
 
 BY_STEP = ("step_", "probe_", "confusion")  # curves that are not one value an epoch
-METRICS = ("train_loss", "train_acc", "val_loss", "val_acc", "running_loss", "running_acc", "lr")
+# What may differ between the lanes of one stack, and how `stack_key` levels it.
+_FREE: dict[str, Any] = {
+    "seed": 0,
+    "seeds": {},
+    "lr": 1.0,
+    "weight_decay": 0.0,
+    "optimizer_args": {},
+    "schedule": "constant",
+    "schedule_args": {},
+}
+LANE_FIELDS = tuple(_FREE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,10 +69,6 @@ class Outcome:
         what the trial's measures found.
         """
         return {name: self.curves[name][-1] for name in METRICS[:4]} | self.extra
-
-
-# What may differ between the lanes of one stack; everything else must be equal.
-LANE_FIELDS = ("seed", "seeds", "lr", "weight_decay", "optimizer_args", "schedule", "schedule_args")
 
 
 def train(trial: Trial, dataset: datasets.Dataset | None = None, *, device: str = "cpu") -> Outcome:
@@ -113,11 +111,11 @@ def train_lanes(
     if len({stack_key(trial) for trial in trials}) > 1:
         raise HplabError(f"trials of one stack may differ in {', '.join(LANE_FIELDS)} only")
     dataset = dataset or datasets.load(first.data)
-    order = sorted(range(len(trials)), key=lambda i: _setting(trials[i]))
-    lanes = [trials[i] for i in order]
+    order = sorted(range(len(trials)), key=lambda i: updates.setting(trials[i]))
+    stack = [trials[i] for i in order]
     shape, n_classes = tuple(dataset.images.shape[1:]), len(dataset.class_names)
-    modules = [models.build(trial, shape, n_classes).to(device) for trial in lanes]
-    if len(lanes) > 1 and not can_stack(first, modules[0]):
+    modules = [models.build(trial, shape, n_classes).to(device) for trial in stack]
+    if len(stack) > 1 and not can_stack(first, modules[0]):
         raise HplabError(f"trials of model {first.model!r} like these cannot be stacked")
     with (
         graphs.current(device),
@@ -125,14 +123,14 @@ def train_lanes(
         precision.tuned(device),
         models.own_randomness(first, device),
     ):
-        run = _Run(lanes, dataset, _network(modules, first, shape), device)
+        run = _Run(stack, dataset, _network(modules, first, shape), device)
         outcomes = dict(zip(order, run.outcomes(), strict=True))
     return [outcomes[i] for i in range(len(trials))]
 
 
 def stack_key(trial: Trial) -> str:
     """Return a text that is equal for trials which may share a stack."""
-    return trial.replace(**{name: _LANE_DEFAULTS[name] for name in LANE_FIELDS}).identity()
+    return trial.replace(**_FREE).identity()
 
 
 def can_stack(trial: Trial, network: nn.Module) -> bool:
@@ -143,302 +141,197 @@ def can_stack(trial: Trial, network: nn.Module) -> bool:
     stack holds side by side.
     """
     mixing = any(name.startswith(("loss:", "optimizer:")) for name in trial.code)
-    return trial.decayed == "all" and not mixing and stack.stackable(network)
-
-
-_LANE_DEFAULTS: dict[str, Any] = {
-    "seed": 0,
-    "seeds": {},
-    "lr": 1.0,
-    "weight_decay": 0.0,
-    "optimizer_args": {},
-    "schedule": "constant",
-    "schedule_args": {},
-}
-
-
-def _setting(trial: Trial) -> str:
-    return trial.replace(seed=0, seeds={}).identity()
+    return trial.decayed == "all" and not mixing and lanes.stackable(network)
 
 
 def _network(
     modules: list[nn.Module], trial: Trial, shape: tuple[int, int, int]
-) -> stack.Single | stack.Stack:
+) -> lanes.Single | lanes.Stack:
     if len(modules) > 1:
-        return stack.Stack(modules)
+        return lanes.Stack(modules)
     layout = layouts.fastest(modules[0], (trial.batch_size, *shape), trial.precision)
-    return stack.Single(modules[0], layout)
+    return lanes.Single(modules[0], layout)
 
 
 class _Run:
-    """The mutable middle of training: a network of lanes, an optimizer, streams of orders."""
+    """A stack in training; measures see it as `measures.protocol.Run`."""
 
     def __init__(
         self,
-        lanes: list[Trial],
+        trials: list[Trial],
         dataset: datasets.Dataset,
-        network: stack.Single | stack.Stack,
+        network: lanes.Single | lanes.Stack,
         device: str,
     ) -> None:
-        self.lanes, self.dataset, self.network = lanes, dataset, network
-        first = self.trial = lanes[0]
+        first = self.trial = trials[0]
+        self.lanes, self.network = [Lane(i, trial) for i, trial in enumerate(trials)], network
         split = datasets.split(
             dataset, split=first.split, split_args=first.split_args, fold=first.fold
         )
-        self.images = split.train_images.to(device)
-        self.labels = split.train_labels.to(device)
+        self.images, self.labels = split.train_images.to(device), split.train_labels.to(device)
         self.val_images, self.val_labels = split.val_images.to(device), split.val_labels.to(device)
-        measures.check(first, first.n_train or len(self.labels))
-        self.batches = batches.Batches(lanes, len(self.labels), self.labels.device)
-        self.loss = losses.named(first.loss)
-        self.groups = [list(g) for _, g in itertools.groupby(range(len(lanes)), self._group)]
-        self.capture = graphs.can_capture(first.optimizer, network.modules, self.labels.device)
-        groups = [(lanes[g[0]], network.rows(g)) for g in self.groups]
-        # Learning rates on the device, one a group, where updates are recorded: in the only
-        # format that torch's fused optimizers read.
-        rates = torch.zeros(len(groups), dtype=torch.float32, device=device)
-        self.rates = rates if self.capture else None
-        self.optimizer = optim.build(groups, rates=self.rates)
-        self.prepare = datasets.normalizer(
+        self.measures = [catalogue.MEASURES[name].implementation() for name in first.measure]
+        for check in self._asked("check"):
+            check(first, first.n_train or len(self.labels))
+        prepare = datasets.normalizer(
             first.normalize, dataset.mean, dataset.std, self.images.shape[1], self.labels.device
         )
-        self.step = 0
-        names = (*METRICS, *(("step_loss", "step_lr") if "steps" in first.measure else ()))
-        self.curves = [{name: [] for name in names} for _ in lanes]
-        self.at: list[dict[str, int] | None] = [None] * len(lanes)
-        self.epoch_losses: list[list[float]] = [[] for _ in lanes]
-        self.stopped: list[nn.Module | None] = [None] * len(lanes)
-        self.seen: list[tuple[int, list[int]]] = [(0, [])] * len(lanes)
+        # Of uint8 images (M, B, C, H, W), what the networks take.
+        self.inputs = lambda images: prepare(images.flatten(0, 1)).view(images.shape)
+        self.updates = updates.Updates(trials, network, self.images, self.labels, self.inputs)
         self.seconds = {"train_s": 0.0, "eval_s": 0.0}
 
-    def _group(self, lane: int) -> str:
-        return _setting(self.lanes[lane])
+    @property
+    def step(self) -> int:
+        """Updates made so far."""
+        return self.updates.step
+
+    @property
+    def going(self) -> list[Lane]:
+        """The lanes that have neither diverged nor stopped."""
+        return [lane for lane in self.lanes if not lane.is_over]
 
     def outcomes(self) -> list[Outcome]:
         """Train all epochs and return what each lane gave."""
-        # Not an attribute: a run that holds its own method would stay until the cycle is found.
-        update = graphs.Captured(self._update) if self.capture else self._update
+        # Not an attribute: what holds its own method would stay until the cycle is found.
+        update = self.updates.update
+        update = graphs.Captured(update) if self.updates.capture else update
         for epoch in range(1, self.trial.epochs + 1):
             self._epoch(epoch, update)
-            if all(map(self._is_over, range(len(self.lanes)))):
+            if not self.going:
                 break
-        eager = update.refusal if isinstance(update, graphs.Captured) else None
-        extras = [self._extra(i) for i in range(len(self.lanes))]
+        with self._timed("eval_s"):
+            extras = [self._at_end(lane) for lane in self.lanes]
         seconds = {name: value / len(self.lanes) for name, value in self.seconds.items()}
-        found = []
-        for i, (at, curves) in enumerate(zip(self.at, self.curves, strict=True)):
-            if at:
-                for name in (n for n in curves if n in (*METRICS, *diagnostics.CURVES)):
-                    curves[name] += [None] * (self.trial.epochs - len(curves[name]))
-            status = "ok" if at is None else "diverged"
-            model = self.stopped[i] or self.network.lane(i)
-            found.append(Outcome(status, at, curves, seconds, model, extras[i], eager))
-        return found
-
-    def _is_over(self, lane: int) -> bool:
-        return self.at[lane] is not None or self.stopped[lane] is not None
-
-    def _probe(self, lane: int) -> measures.Probe:
-        """Return a lane's network and training images for the trial's measures."""
-
-        def inputs(n: int | None) -> tuple[Tensor, Tensor]:
-            kept = self.batches.subset
-            rows = slice(n) if kept is None else kept[lane, :n].to(self.labels.device)
-            return self._inputs(self.images[rows][None])[0], self.labels[rows]
-
-        model = self.stopped[lane] or self.network.lane(lane)
-        return measures.Probe(self.lanes[lane], model, inputs, len(self.curves[lane]["lr"]))
-
-    def _extra(self, lane: int) -> dict[str, float | None]:
-        """Measure a trained lane; note how far it went if a rule could have stopped it."""
-        if self.at[lane]:
-            return {}
-        began = time.perf_counter()
-        numbers, series = measures.at_end(self._probe(lane))
-        top, matrix = self.seen[lane]
-        if "diagnostics" in self.trial.measure:
-            numbers |= diagnostics.at_end(self.curves[lane], top, self.labels)
-        if "confusion" in self.trial.measure:
-            series |= {"confusion": matrix}
-        self.curves[lane] |= {name: [*map(_finite, values)] for name, values in series.items()}
-        if self.trial.stop != "epochs":
-            numbers["epochs_run"] = float(len(self.curves[lane]["lr"]))
-            numbers["stopped"] = float(self.stopped[lane] is not None)
-        self.seconds["eval_s"] += time.perf_counter() - began
-        return {name: _finite(value) for name, value in numbers.items()}
-
-    def _after_epoch(self, lane: int, epoch: int) -> None:
-        """Take the trial's measures of an epoch, and stop the lane if its rule says so."""
-        began = time.perf_counter()
-        stops = stopping.should_stop(self.trial, self.epoch_losses[lane])
-        if any(name in measures.EPOCH for name in self.trial.measure):
-            for name, value in measures.after_epoch(self._probe(lane), is_last=stops).items():
-                curve = self.curves[lane].setdefault(name, [])
-                curve += [None] * (epoch - 1 - len(curve)) + [_finite(value)]
-        if stops:
-            self.stopped[lane] = copy.deepcopy(self.network.lane(lane))
-        self.seconds["eval_s"] += time.perf_counter() - began
-
-    def _epoch(self, epoch: int, update: graphs.Step) -> None:
-        """Train one epoch, measure it, and note it for every lane that is still finite."""
-        began = time.perf_counter()
-        with precision.matmul(self.trial.precision):
-            step_losses, lrs, correct, sizes = self._updates(update)
-        whole = self.network.finite().tolist()
-        step_losses, correct = step_losses.cpu(), correct.tolist()
-        self.seconds["train_s"] += time.perf_counter() - began
-        self._note_steps(step_losses, lrs)
-        finite = torch.isfinite(step_losses)
-        n_images = float(sizes.sum())
-        running = ((step_losses.double() * sizes[:, None]).sum(0) / sizes.sum()).tolist()
-        began = time.perf_counter()
-        self.network.train(False)
-        on_train, on_val = self._watches()
-        kept = self.batches.subset
-        train_loss, train_acc = self._evaluate(self.images, self.labels, kept, on_train)
-        val_loss, val_acc = self._evaluate(self.val_images, self.val_labels, None, on_val)
-        diagnosed = self._diagnosed(on_train, on_val)
-        self.seconds["eval_s"] += time.perf_counter() - began
-        done, all_finite = self.step - len(finite), finite.all(dim=0).tolist()
-        for i in range(len(self.lanes)):
-            if self._is_over(i):
-                continue
-            if not all_finite[i]:
-                bad = int((~finite[:, i]).nonzero()[0]) + 1
-                self.at[i] = {"epoch": epoch, "step": done + bad}
-                continue
-            values = (train_loss[i], train_acc[i], val_loss[i], val_acc[i], running[i])
-            if not (whole[i] and all(map(math.isfinite, values))):
-                self.at[i] = {"epoch": epoch, "step": self.step}
-                continue
-            row = (*values, correct[i] / n_images, lrs[-1][i])
-            for name, value in zip(METRICS, row, strict=True):
-                self.curves[i][name].append(value)
-            for name, found in diagnosed.items():
-                self.curves[i].setdefault(name, []).append(_finite(found[i]))
-            if on_val is not None:
-                self.seen[i] = on_val.top_class()[i], on_val.matrix()[i]
-            if self.trial.stop != "epochs":
-                self.epoch_losses[i].append(float(step_losses[:, i].double().mean()))
-            self._after_epoch(i, epoch)
-
-    def _updates(self, update: graphs.Step) -> tuple[Tensor, list[list[float]], Tensor, Tensor]:
-        """Make one epoch of optimizer updates, without waiting for the device in between."""
-        n_lanes, device = len(self.lanes), self.labels.device
-        self.network.train(True)
-        rows, changes = self.batches.rows(), self.batches.changes()
-        sizes = torch.tensor([batch.shape[1] for batch in rows], dtype=torch.float64)
-        step_losses = torch.empty(len(rows), n_lanes, device=device)
-        correct = torch.zeros(n_lanes, dtype=torch.int64, device=device)
-        rates = self._epoch_rates(len(rows))
-        on_device = None if self.rates is None else self.rates.new_tensor(rates)
-        for i, batch in enumerate(rows):
-            if on_device is None:
-                optim.set_lr(self.optimizer, rates[i])
-            elif i == 0 or rates[i] != rates[i - 1]:
-                self.rates.copy_(on_device[i])
-            step_losses[i], right = update(batch, *(values[i] for values in changes.values()))
-            correct += right
-            self.step += 1
-            if "probes" in self.trial.measure:
-                self._count_live(last=i + 1 == len(rows))
-        sizes_of = [len(lanes) for lanes in self.groups]
-        lrs = [[x for x, n in zip(row, sizes_of, strict=True) for _ in range(n)] for row in rates]
-        return step_losses, lrs, correct, sizes
-
-    def _rows(self, batch: Tensor) -> Tensor:
-        """Return images by their rows `(M, B)`: uint8 `(M, B, C, H, W)`, whole rows at a time."""
-        return self.images.index_select(0, batch.flatten()).view(
-            *batch.shape, *self.images.shape[1:]
-        )
-
-    def _update(self, batch: Tensor, *drawn: Tensor) -> tuple[Tensor, Tensor]:
-        """Make one update; return each lane's loss and number of correct predictions, `(M,)`.
-
-        Args:
-            batch: The rows of the training part that each lane sees, `(M, B)`.
-            drawn: The random numbers of their augmentation, in the order of its names, `(M, B)`.
-        """
-        labels = self.labels[batch].flatten()
-        changes = dict(zip(self.batches.drawn, drawn, strict=True))
-        inputs = self._inputs(self.batches.augmented(self._rows(batch), changes))
-        n_lanes = len(self.lanes)
-        with precision.autocast(self.trial.precision, inputs.device):
-            logits = self.network(inputs).flatten(0, 1)
-        logits = logits.float() if logits.dtype is torch.bfloat16 else logits
-        loss = self.loss(logits, labels).view(n_lanes, -1).mean(dim=1)
-        self.optimizer.zero_grad(set_to_none=True)
-        self.network.zero_grad()
-        loss.sum().backward()
-        self.network.share_gradients()
-        self.optimizer.step()
-        correct = losses.is_correct(logits.detach(), labels).view(n_lanes, -1).sum(dim=1)
-        return loss.detach(), correct
-
-    def _epoch_rates(self, n: int) -> list[list[float]]:
-        """Return the learning rate of every group in each of the next `n` steps."""
-        n_steps = self.batches.steps_per_epoch * self.trial.epochs
-        firsts = [self.lanes[lanes[0]] for lanes in self.groups]
+        eager = update.refusal if isinstance(update, graphs.Captured) else None
         return [
-            [schedules.lr_at(trial, step, n_steps=n_steps) for trial in firsts]
-            for step in range(self.step, self.step + n)
+            Outcome(lane.status, lane.at, lane.curves, seconds, self._model(lane), extra, eager)
+            for lane, extra in zip(self.lanes, extras, strict=True)
         ]
 
-    def _note_steps(self, step_losses: Tensor, lrs: list[list[float]]) -> None:
-        if "steps" not in self.trial.measure:
-            return
-        for i, curves in enumerate(self.curves):
-            if not self._is_over(i):
-                kept = [x if math.isfinite(x) else None for x in step_losses[:, i].tolist()]
-                curves["step_loss"] += kept
-                curves["step_lr"] += [rates[i] for rates in lrs]
+    def _epoch(self, epoch: int, update: graphs.Step) -> None:
+        """Train one epoch, evaluate and measure it, and note it for every lane still finite."""
+        with self._timed("train_s"):
+            on_step = [functools.partial(take, self) for take in self._asked("on_step")]
+            with precision.matmul(self.trial.precision):
+                made = self.updates.epoch(update, on_step)
+            whole = self.network.finite().tolist()
+            step_losses, n_correct = made.losses.cpu(), made.n_correct.tolist()
+        for take in self._asked("after_updates"):
+            take(self, step_losses, made.rates)
+        with self._timed("eval_s"):
+            self.network.train(False)
+            seen = [evaluation.Watch(len(self.lanes)) for _ in range(2)]
+            on_train, on_val = seen if self._asked("on_eval") else (None, None)
+            kept = self.updates.batches.subset
+            evaluated = self.evaluate(self.images, self.labels, rows=kept, watch=on_train)
+            evaluated += self.evaluate(self.val_images, self.val_labels, watch=on_val)
+        n_examples = float(made.sizes.sum())
+        running = ((step_losses.double() * made.sizes[:, None]).sum(0) / n_examples).tolist()
+        running_acc = [n / n_examples for n in n_correct]
+        metrics = zip(*evaluated, running, running_acc, made.rates[-1], strict=True)
+        self._note(epoch, step_losses, whole, metrics)
+        with self._timed("eval_s"):
+            for take in self._asked("on_eval"):
+                take(self, on_train, on_val)
+            for lane in self.going:
+                if self.trial.stop != "epochs":
+                    lane.epoch_losses.append(float(step_losses[:, lane.index].double().mean()))
+                self._after_epoch(lane)
 
-    def _watches(self) -> tuple[diagnostics.Watch | None, diagnostics.Watch | None]:
-        """Return who watches the two evaluation passes of an epoch: training and validation."""
-        if not {"diagnostics", "confusion"} & set(self.trial.measure):
-            return None, None
-        return diagnostics.Watch(len(self.lanes)), diagnostics.Watch(len(self.lanes))
-
-    def _diagnosed(
-        self, on_train: diagnostics.Watch | None, on_val: diagnostics.Watch | None
-    ) -> dict[str, list[float]]:
-        """Return what the watches saw in an epoch, one value a lane."""
-        if on_train is None or on_val is None or "diagnostics" not in self.trial.measure:
-            return {}
-        return diagnostics.after_epoch(on_train, on_val, self.network.gradients())
-
-    @torch.inference_mode()
-    def _count_live(self, *, last: bool) -> None:
-        """Count live units on some training images after an early step or an epoch's last."""
-        if not last and self.step not in diagnostics.PROBE_STEPS:
-            return
-        n = len(self.labels)
-        rows = torch.linspace(0, n - 1, min(n, diagnostics.N_PROBE)).long()
-        watch = diagnostics.Watch(len(self.lanes))
-        self.network.train(False)
-        self._evaluate(self.images[rows], self.labels[rows], None, watch)
-        self.network.train(True)
-        for i, live in enumerate(watch.live_units()):
-            if not self._is_over(i):
-                self.curves[i].setdefault("probe_step", []).append(self.step)
-                self.curves[i].setdefault("probe_live_units", []).append(live)
-
-    def _inputs(self, images: Tensor) -> Tensor:
-        """Return uint8 images `(M, B, C, H, W)` as the network takes them."""
-        return self.prepare(images.flatten(0, 1)).view(images.shape)
-
-    def _evaluate(
+    def evaluate(
         self,
         images: Tensor,
         labels: Tensor,
-        rows: Tensor | None,
-        watch: diagnostics.Watch | None = None,
+        *,
+        rows: Tensor | None = None,
+        watch: evaluation.Watch | None = None,
     ) -> tuple[list[float], list[float]]:
+        """Return mean loss and accuracy of each lane (see `evaluation.evaluate`)."""
+        loss = losses.named(self.trial.loss)
         with precision.matmul("fp32"):
             return evaluation.evaluate(
-                self.network, self.loss, self._inputs, images, labels, rows=rows, watch=watch
+                self.network, loss, self.inputs, images, labels, rows=rows, watch=watch
             )
 
+    def _note(
+        self,
+        epoch: int,
+        step_losses: Tensor,
+        whole: list[bool],
+        metrics: Iterable[tuple[float, ...]],
+    ) -> None:
+        """Note an epoch in the curves of each lane, or where in it the lane diverged.
 
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
+        Args:
+            epoch: Counted from 1.
+            step_losses: Of its updates, `(n, M)`, on the CPU.
+            whole: Whether all weights of a lane are finite.
+            metrics: For each lane the values of `METRICS`.
+        """
+        bad = ~torch.isfinite(step_losses)
+        any_bad, first_bad = bad.any(dim=0).tolist(), bad.int().argmax(dim=0).tolist()
+        for lane, values in zip(self.lanes, metrics, strict=True):
+            i = lane.index
+            if lane.is_over:
+                continue
+            if any_bad[i]:
+                lane.at = {"epoch": epoch, "step": self.step - len(bad) + first_bad[i] + 1}
+            elif not (whole[i] and all(map(math.isfinite, values))):
+                lane.at = {"epoch": epoch, "step": self.step}
+            else:
+                for name, value in zip(METRICS, values, strict=True):
+                    lane.curves[name].append(value)
+
+    def _asked(self, moment: str) -> list[Callable]:
+        """Return what the trial's measures do at a moment of `measures.protocol`."""
+        return [getattr(measure, moment) for measure in self.measures if hasattr(measure, moment)]
+
+    def _after_epoch(self, lane: Lane) -> None:
+        """Take a lane's measures of an epoch, and stop the lane if its rule says so."""
+        stops = stopping.should_stop(lane.trial, lane.epoch_losses)
+        if asked := self._asked("after_epoch"):
+            probe = self._probe(lane, is_last=stops)
+            for name, value in itertools.chain(*(take(probe).items() for take in asked)):
+                lane.note(name, value)
+        if stops:
+            lane.stopped = copy.deepcopy(self.network.lane(lane.index))
+
+    def _at_end(self, lane: Lane) -> protocol.Numbers:
+        """Measure a trained lane, or fill the curves of one that diverged.
+
+        A lane that a rule could have stopped says how far it went.
+        """
+        if lane.at is not None:
+            more = [name for measure in self.measures for name in getattr(measure, "padded", ())]
+            lane.pad([*METRICS, *more])
+            return {}
+        numbers: protocol.Numbers = {}
+        if asked := self._asked("at_end"):
+            probe = self._probe(lane)
+            for found, series in (take(probe) for take in asked):
+                numbers |= found
+                lane.curves |= {name: [*map(finite, values)] for name, values in series.items()}
+        if lane.trial.stop != "epochs":
+            numbers["epochs_run"] = float(lane.n_epochs)
+            numbers["stopped"] = float(lane.stopped is not None)
+        return {name: finite(value) for name, value in numbers.items()}
+
+    def _probe(self, lane: Lane, *, is_last: bool = False) -> protocol.Probe:
+        """Return a lane's network and training images for the trial's measures."""
+
+        def inputs(n: int | None) -> tuple[Tensor, Tensor]:
+            kept = self.updates.batches.subset
+            rows = slice(n) if kept is None else kept[lane.index, :n].to(self.labels.device)
+            return self.inputs(self.images[rows][None])[0], self.labels[rows]
+
+        return protocol.Probe(lane, self._model(lane), inputs, is_last)
+
+    def _model(self, lane: Lane) -> nn.Module:
+        return lane.stopped or self.network.lane(lane.index)
+
+    @contextlib.contextmanager
+    def _timed(self, what: str) -> Iterator[None]:
+        began = time.perf_counter()
+        yield
+        self.seconds[what] += time.perf_counter() - began

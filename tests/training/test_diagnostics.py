@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from hplab.training import datasets, loop
+from hplab.training import datasets, evaluation, loop
 from hplab.training.measures import diagnostics
 from hplab.training.networks import models
 from hplab.trial import HplabError, Trial, grid
@@ -147,7 +147,7 @@ def test_collapse_is_judged_on_the_last_epochs(live, predicted, expected):
 )
 def test_a_run_dies_once_and_may_come_back(live, died, revived):
     curves = dict.fromkeys(diagnostics.CURVES, [1.0] * len(live)) | {"live_units": live}
-    found = diagnostics.at_end(curves, top=2, labels=torch.tensor([2, 2, 1]))
+    found = diagnostics.verdicts(curves, top=2, labels=torch.tensor([2, 2, 1]))
 
     assert (found["died"], found["revived"]) == (died, revived)
     assert found["top_is_majority"] == 1
@@ -157,7 +157,7 @@ def test_a_run_dies_once_and_may_come_back(live, died, revived):
 def test_the_entropy_of_equal_and_of_certain_outputs():
     logits = torch.stack([torch.zeros(15), torch.eye(15)[3] * 1e4])
 
-    assert diagnostics.output_entropy(logits).tolist() == pytest.approx([math.log(15), 0.0])
+    assert evaluation.output_entropy(logits).tolist() == pytest.approx([math.log(15), 0.0])
 
 
 def test_a_network_without_a_last_linear_layer_is_refused():

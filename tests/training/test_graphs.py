@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from hplab.training import graphs, loop, optim
+from hplab.training import evaluation, graphs, loop, optim, updates
 from hplab.training.networks.dropout import LaneDropout
 from hplab.trial import Trial
 
@@ -158,7 +158,7 @@ def test_an_update_reads_no_number_and_makes_no_tensor_from_one(stripes, model, 
     base = TRIAL.replace(
         model=model, model_args=arguments, optimizer="sgd", augment=augment, epochs=1
     )
-    seen, made = [], loop._Run._update
+    seen, made = [], updates.Updates.update
 
     def watched(self, *inputs):
         with Waits() as waits:
@@ -167,7 +167,7 @@ def test_an_update_reads_no_number_and_makes_no_tensor_from_one(stripes, model, 
         return found
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop._Run, "_update", watched)
+        patch.setattr(updates.Updates, "update", watched)
         loop.train_lanes([base.replace(seed=i) for i in range(n_lanes)], stripes)
 
     assert len(seen) == 6
@@ -202,7 +202,7 @@ def test_learning_rates_in_a_tensor_are_the_same_learning_rates():
     assert results[0].tolist() == [[0.6875, -2.15625], [0.90625, -2.046875]]
 
 
-def test_training_happens_on_the_card_that_was_asked_for(monkeypatch):
+def test_a_card_becomes_the_current_one_and_other_devices_do_not(monkeypatch):
     asked = []
     monkeypatch.setattr(torch.cuda, "device", lambda d: asked.append(d) or contextlib.nullcontext())
     for device in ("cpu", "cuda:1", "mps"):
@@ -210,3 +210,29 @@ def test_training_happens_on_the_card_that_was_asked_for(monkeypatch):
             pass
 
     assert asked == ["cuda:1"]
+
+
+def test_all_of_training_happens_while_its_device_is_the_current_one(stripes, monkeypatch):
+    """Streams and graphs belong to the current card, whichever device the tensors are on."""
+    current, seen = [], {"build": [], "update": [], "evaluate": []}
+
+    @contextlib.contextmanager
+    def made_current(device):
+        current.append(device)
+        yield
+        current.clear()
+
+    def spy(place, name, what):
+        real = getattr(place, name)
+        monkeypatch.setattr(
+            place, name, lambda *a, **k: seen[what].append([*current]) or real(*a, **k)
+        )
+
+    monkeypatch.setattr(graphs, "current", made_current)
+    spy(updates.optim, "build", "build")
+    spy(updates.Updates, "update", "update")
+    spy(evaluation, "evaluate", "evaluate")
+    loop.train(TRIAL.replace(epochs=1), stripes, device="cpu")
+
+    assert seen == {"build": [["cpu"]], "update": [["cpu"]] * 6, "evaluate": [["cpu"]] * 2}
+    assert current == []

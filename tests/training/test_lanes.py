@@ -10,9 +10,9 @@ from torch import nn
 
 from hplab.catalogue import ACTIVATIONS, LOSSES, OPTIMIZERS
 from hplab.training import datasets, loop
-from hplab.training.networks import lanes as stack
 from hplab.training.networks import models
 from hplab.training.networks.dropout import LaneDropout
+from hplab.training.networks.lanes import Stack, stackable
 from hplab.training.schedules import SCHEDULES
 from hplab.trial import HplabError, Trial
 
@@ -226,7 +226,7 @@ def test_a_stack_computes_the_logits_of_its_networks():
     nets = [models.build(trial(**SETTINGS["cnn"], seed=s), (1, 8, 8), 10) for s in range(4)]
     x = torch.randn(4, 6, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 
-    together = stack.Stack(nets)(x)
+    together = Stack(nets)(x)
 
     for i, net in enumerate(nets):
         torch.testing.assert_close(together[i], net(x[i]), rtol=1e-5, atol=1e-6)
@@ -256,7 +256,7 @@ def test_normalisation_and_dropout_are_each_lanes_own(norm):
     """Logits, gradients, running statistics and evaluation mode: as each network alone."""
     nets = [normalised(seed, **norm) for seed in range(3)]
     alone = [normalised(seed, **norm) for seed in range(3)]
-    together = stack.Stack(nets)
+    together = Stack(nets)
     stream = torch.Generator().manual_seed(0)
     for mode in (True, True, False):
         x = torch.randn(3, 7, 1, 9, 9, generator=stream, dtype=torch.float64)
@@ -281,7 +281,7 @@ def test_a_lane_comes_out_as_the_network_it_went_in():
     nets = [models.build(trial(**SETTINGS["cnn"], seed=s), (1, 8, 8), 10) for s in range(3)]
     before = [[p.detach().clone() for p in net.parameters()] for net in nets]
 
-    lane = stack.Stack(nets).lane(1)
+    lane = Stack(nets).lane(1)
 
     assert all(torch.equal(p, q) for p, q in zip(lane.parameters(), before[1], strict=True))
 
@@ -292,7 +292,7 @@ def test_a_stack_of_mobilenets_has_the_logits_and_gradients_of_each():
     try:
         kind = Trial(data="digits", model="mobilenet", model_args={"width": 0.0625})
         nets = [models.build(kind.replace(seed=seed), (1, 8, 8), 10) for seed in range(3)]
-        stacked = stack.Stack([copy.deepcopy(net) for net in nets])
+        stacked = Stack([copy.deepcopy(net) for net in nets])
         images = torch.rand(3, 24, 1, 8, 8, generator=torch.Generator().manual_seed(1))
         logits = stacked(images)
         logits.square().sum().backward()
@@ -313,10 +313,10 @@ def test_what_cannot_share_a_stack_is_refused(stripes):
 
 
 def test_layers_without_a_batched_form_are_known():
-    assert stack.stackable(nn.Sequential(nn.Flatten(), nn.Linear(4, 2)))
-    assert not stack.stackable(nn.Sequential(nn.LayerNorm(4)))
-    assert not stack.stackable(nn.Sequential(nn.Conv2d(4, 4, 3, padding_mode="reflect")))
-    assert not stack.stackable(nn.Sequential(nn.LogSoftmax(dim=0)))
-    assert not stack.stackable(nn.Linear(4, 2))
+    assert stackable(nn.Sequential(nn.Flatten(), nn.Linear(4, 2)))
+    assert not stackable(nn.Sequential(nn.LayerNorm(4)))
+    assert not stackable(nn.Sequential(nn.Conv2d(4, 4, 3, padding_mode="reflect")))
+    assert not stackable(nn.Sequential(nn.LogSoftmax(dim=0)))
+    assert not stackable(nn.Linear(4, 2))
     with pytest.raises(TypeError, match="no batched form for LayerNorm"):
-        stack.Stack([nn.Sequential(nn.LayerNorm(4))] * 2)
+        Stack([nn.Sequential(nn.LayerNorm(4))] * 2)

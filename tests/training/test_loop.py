@@ -174,16 +174,16 @@ def test_a_run_that_fails_does_not_stay_in_memory(stripes, monkeypatch):
     """A cycle would keep its tensors, on a graphics card too, until Python looks for cycles."""
     kept = []
 
-    def fails(run, *_):
-        kept.append(weakref.ref(run))
+    def fails(run, *_, **__):
+        kept.extend((weakref.ref(run), weakref.ref(run.updates)))
         raise torch.OutOfMemoryError("out of memory")
 
-    monkeypatch.setattr(loop._Run, "_updates", fails)
+    monkeypatch.setattr(loop._Run, "evaluate", fails)
     gc.disable()
     try:
         with pytest.raises(torch.OutOfMemoryError):
             loop.train(trial(), stripes)
-        assert [run() for run in kept] == [None]
+        assert [some() for some in kept] == [None, None]
     finally:
         gc.enable()
 

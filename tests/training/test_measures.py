@@ -7,10 +7,13 @@ import pytest
 import torch
 from torch import nn
 
+from hplab import catalogue
+from hplab.catalogue import MEASURES
 from hplab.sweeps import runner, series
 from hplab.training import datasets, evaluation, loop, stopping
 from hplab.training import sharpness as sh
-from hplab.training.measures import registry as measures
+from hplab.training.measures import protocol
+from hplab.training.measures import sharpness as measures
 from hplab.training.networks import models
 from hplab.trial import HplabError, Trial, grid, stream_seed
 
@@ -162,6 +165,77 @@ def test_the_path_is_measured_where_the_stopping_rule_ends_it():
     assert n_epochs not in measures.checkpoints(400)
     assert len(path["sharpness_path"]) == n_epochs
     assert path["sharpness_path"][-1] is not None
+
+
+MOMENTS = {"check", "on_step", "after_updates", "on_eval", "after_epoch", "at_end"}
+
+
+@pytest.mark.parametrize("name", MEASURES)
+def test_every_measure_is_asked_at_moments_that_there_are(name):
+    """A method with another name would never be called."""
+    public = vars(type(catalogue.MEASURES[name].implementation())).items()
+    methods = {n for n, value in public if callable(value) and not n.startswith("_")}
+
+    assert methods
+    assert methods <= MOMENTS
+    assert all(f"`{moment}(" in protocol.__doc__ for moment in MOMENTS)
+
+
+class Diary:
+    """A measure that writes down when it is asked, and what of."""
+
+    padded = ("seen",)
+
+    def __init__(self):
+        self.asked = []
+
+    def check(self, trial, n_images):
+        self.asked.append(("check", n_images))
+
+    def on_step(self, run, is_last):
+        self.asked.append(("on_step", run.step, is_last))
+
+    def after_updates(self, run, losses, rates):
+        steps = len(losses), len(rates)
+        self.asked.append(("after_updates", steps, [lane.index for lane in run.going]))
+
+    def on_eval(self, run, on_train, on_val):
+        seen = on_train.n_images, on_val.n_images
+        self.asked.append(("on_eval", seen, [lane.index for lane in run.going]))
+        for lane in run.going:
+            lane.note("seen", float(lane.index))
+
+    def after_epoch(self, probe):
+        self.asked.append(("after_epoch", probe.lane.index, probe.lane.n_epochs, probe.is_last))
+        return {"late": 7.0} if probe.lane.n_epochs == 2 else {}
+
+    def at_end(self, probe):
+        images, labels = probe.inputs(5)
+        self.asked.append(("at_end", probe.lane.index, len(images), len(labels)))
+        return {"number": 1.0, "endless": math.nan}, {"series": [1.0, 2.0, 3.0]}
+
+
+def test_a_measure_is_asked_at_its_moments_of_the_lanes_that_still_train(stripes, monkeypatch):
+    """Two lanes, of which the first diverges in the second of three epochs of six updates."""
+    diary = Diary()
+    monkeypatch.setitem(catalogue.MEASURES, "norms", catalogue.Row(lambda: diary))
+    base = trial(n_train=None, batch_size=24, measure=("norms",), model_args={})
+    bursts = {"schedule": "step", "schedule_args": {"gamma": 1e30}}
+    tame, wild = loop.train_lanes([base, base.replace(**bursts)], stripes)
+
+    def epoch(n, before, after):
+        updates = [("on_step", 6 * n - 6 + i, i == 6) for i in range(1, 7)]
+        at_once = [("after_updates", (6, 6), before), ("on_eval", (128, 64), after)]
+        return [*updates, *at_once, *(("after_epoch", lane, n, False) for lane in after)]
+
+    epochs = [*epoch(1, [0, 1], [0, 1]), *epoch(2, [0, 1], [1]), *epoch(3, [1], [1])]
+    assert diary.asked == [("check", 128), *epochs, ("at_end", 1, 5, 5)]
+    assert tame.extra == {"number": 1.0, "endless": None}
+    assert tame.curves["series"] == [1.0, 2.0, 3.0]
+    assert tame.curves["late"] == [None, 7.0]
+    assert (wild.at["epoch"], wild.extra) == (2, {})
+    assert wild.curves.keys() == {*loop.METRICS, "seen"}
+    assert [tame.curves["seen"], wild.curves["seen"]] == [[1.0, 1.0, 1.0], [0.0, None, None]]
 
 
 def test_measures_reach_the_table_of_runs(store):

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 from hplab.training import precision
+from hplab.training.evaluation import Watch
+from hplab.training.measures.protocol import Numbers, Probe, Run, Series
 
 # Recorded once an epoch with the measure "diagnostics"; "batch_grad_norm_1", ... come on top.
 CURVES = ("live_units", "n_predicted", "output_entropy", "batch_grad_norm")
@@ -21,72 +23,62 @@ PROBE_STEPS = (1, 2, 5, 10, 20, 50)  # early updates after which live units are 
 N_PROBE = 400  # training images, evenly spread, on which they are counted
 
 
-class Watch:
-    """Watches the batches of one evaluation pass for every lane.
+class Diagnostics:
+    """Notes live units, predicted classes, entropy and gradient norms of every epoch."""
 
-    Args:
-        n_lanes: Networks that are evaluated side by side.
-    """
+    padded = CURVES
 
-    def __init__(self, n_lanes: int) -> None:
-        self.n_lanes, self.n_images = n_lanes, 0
-        self.low: Tensor | None = None
-        self.high: Tensor | None = None
-        self.entropy: Tensor | None = None
-        self.counts: Tensor | None = None
-        self.confusion: Tensor | None = None
+    def __init__(self) -> None:
+        self.top: dict[int, int] = {}
 
-    def see_hidden(self, hidden: Tensor) -> None:
-        """Take in what the last linear layer is given for one batch, `(M, B, H)`."""
-        low, high = hidden.amin(dim=1), hidden.amax(dim=1)
-        self.low = low if self.low is None else torch.minimum(self.low, low)
-        self.high = high if self.high is None else torch.maximum(self.high, high)
+    def on_eval(self, run: Run, on_train: Watch, on_val: Watch) -> None:
+        self.labels, top = run.labels, on_val.top_class()
+        found = {
+            "live_units": on_train.live_units(),
+            "n_predicted": on_val.n_predicted(),
+            "output_entropy": on_val.mean_entropy(),
+            **gradient_norms(run.network.gradients()),
+        }
+        for lane in run.going:
+            self.top[lane.index] = top[lane.index]
+            for name, values in found.items():
+                lane.note(name, values[lane.index])
 
-    def see_outputs(self, logits: Tensor, labels: Tensor) -> None:
-        """Take in logits `(M, B, C)` and labels, M * B of them, of one batch."""
-        entropy = output_entropy(logits).sum(dim=1)
-        n_classes = logits.shape[2]
-        cells = labels.view(self.n_lanes, -1) * n_classes + logits.argmax(dim=2)
-        counts = torch.zeros(
-            self.n_lanes, n_classes**2, dtype=torch.int64, device=logits.device
-        ).scatter_add_(1, cells, torch.ones_like(cells))
-        self.entropy = entropy if self.entropy is None else self.entropy + entropy
-        self.confusion = counts if self.confusion is None else self.confusion + counts
-        self.n_images += logits.shape[1]
-
-    def live_units(self) -> list[int]:
-        """Return for each lane how many hidden units do not give all images the same output.
-
-        A ReLU whose input is negative for every image gives 0 for all of them: it is dead, no
-        gradient reaches its weights.
-        """
-        return (self.high > self.low).sum(dim=1).tolist()
-
-    def n_predicted(self) -> list[int]:
-        """Return for each lane how many different classes it predicts."""
-        return (self._predicted() > 0).sum(dim=1).tolist()
-
-    def top_class(self) -> list[int]:
-        """Return for each lane the class it predicts most often."""
-        return self._predicted().argmax(dim=1).tolist()
-
-    def mean_entropy(self) -> list[float]:
-        """Return for each lane the mean entropy of its outputs, in nats."""
-        return (self.entropy.cpu().double() / self.n_images).tolist()
-
-    def matrix(self) -> list[list[int]]:
-        """Return each lane's confusion matrix, flat: row the true class, column the predicted."""
-        return self.confusion.tolist()
-
-    def _predicted(self) -> Tensor:
-        n_classes = round(self.confusion.shape[1] ** 0.5)
-        return self.confusion.view(self.n_lanes, n_classes, n_classes).sum(dim=1)
+    def at_end(self, probe: Probe) -> tuple[Numbers, Series]:
+        return verdicts(probe.lane.curves, self.top[probe.lane.index], self.labels), {}
 
 
-def output_entropy(logits: Tensor) -> Tensor:
-    """Return the entropy of the softmax of each row, in nats: `(..., C)` to `(...)`."""
-    log_p = logits.log_softmax(dim=-1)
-    return -torch.xlogy(log_p.exp(), log_p.exp()).sum(dim=-1)
+class Confusion:
+    """Keeps the confusion matrix of the last epoch."""
+
+    def __init__(self) -> None:
+        self.matrices: dict[int, list[int]] = {}
+
+    def on_eval(self, run: Run, on_train: Watch, on_val: Watch) -> None:
+        matrices = on_val.matrix()
+        self.matrices |= {lane.index: matrices[lane.index] for lane in run.going}
+
+    def at_end(self, probe: Probe) -> tuple[Numbers, Series]:
+        return {}, {"confusion": self.matrices[probe.lane.index]}
+
+
+class Probes:
+    """Counts live units on some training images after early steps and the last of every epoch."""
+
+    @torch.inference_mode()
+    def on_step(self, run: Run, is_last: bool) -> None:
+        if not is_last and run.step not in PROBE_STEPS:
+            return
+        n = len(run.labels)
+        rows = torch.linspace(0, n - 1, min(n, N_PROBE)).long()
+        watch = Watch(len(run.lanes))
+        run.network.train(False)
+        run.evaluate(run.images[rows], run.labels[rows], watch=watch)
+        run.network.train(True)
+        live = watch.live_units()
+        for lane in run.going:
+            lane.extend("probe_step", [run.step])
+            lane.extend("probe_live_units", [live[lane.index]])
 
 
 def gradient_norms(gradients: Mapping[str, Tensor]) -> dict[str, list[float]]:
@@ -114,19 +106,7 @@ def gradient_norms(gradients: Mapping[str, Tensor]) -> dict[str, list[float]]:
     return norms
 
 
-def after_epoch(
-    on_train: Watch, on_val: Watch, gradients: Mapping[str, Tensor]
-) -> dict[str, list[float]]:
-    """Return `CURVES` and the gradient norms of layers for one epoch, one value a lane."""
-    return {
-        "live_units": on_train.live_units(),
-        "n_predicted": on_val.n_predicted(),
-        "output_entropy": on_val.mean_entropy(),
-        **gradient_norms(gradients),
-    }
-
-
-def at_end(
+def verdicts(
     curves: Mapping[str, list[float | None]], top: int, labels: Tensor
 ) -> dict[str, float | None]:
     """Return what the diagnostics of a whole run say about it.
@@ -145,14 +125,14 @@ def at_end(
     dead = collapsed(curves["live_units"], curves["n_predicted"])
     died = died_after(curves["live_units"])
     later = curves["live_units"][died:] if died is not None else []
-    verdicts = {
+    found = {
         "collapsed": dead,
         "died": died is not None,
         "revived": any(later),
         "top_is_majority": top == common,
     }
     last = {name: curves[name][-1] for name in CURVES}
-    return last | {name: float(value) for name, value in verdicts.items()}
+    return last | {name: float(value) for name, value in found.items()}
 
 
 def died_after(live_units: Sequence[float | None], n: int = N_JUDGED) -> int | None:
@@ -170,4 +150,4 @@ def collapsed(live_units: list[int | None], n_predicted: list[int | None]) -> bo
         live_units: Live units on the training images after each epoch.
         n_predicted: Different classes predicted on the validation images after each epoch.
     """
-    return set(live_units[-3:]) == {0} and set(n_predicted[-3:]) == {1}
+    return set(live_units[-N_JUDGED:]) == {0} and set(n_predicted[-N_JUDGED:]) == {1}

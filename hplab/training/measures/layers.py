@@ -12,11 +12,39 @@ import itertools
 from torch import Tensor, nn
 
 from hplab.training import losses, precision
+from hplab.training.measures.protocol import Numbers, Probe, Series
+from hplab.training.networks import models
+from hplab.training.networks.lanes import ELEMENTWISE
 
 N_PROBE = 256  # training images that are looked at
 _WITH_WEIGHTS = (nn.Linear, nn.Conv2d)
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
-_ACTIVATIONS = (nn.ReLU, nn.LeakyReLU, nn.GELU, nn.SiLU, nn.Sigmoid, nn.Tanh)
+
+
+class Norms:
+    """Measures the norm of all weights, and of those that batch normalization makes scale-free."""
+
+    def after_epoch(self, probe: Probe) -> Numbers:
+        return norms(probe.model)
+
+    def at_end(self, probe: Probe) -> tuple[Numbers, Series]:
+        return norms(probe.model), {}
+
+
+class Layers:
+    """Looks at every layer before the first step and after the last."""
+
+    def at_end(self, probe: Probe) -> tuple[Numbers, Series]:
+        images, labels = probe.inputs(N_PROBE)
+        linear = [m for m in probe.model.modules() if isinstance(m, nn.Linear)]
+        n_classes = linear[-1].out_features
+        first = models.build(probe.trial, tuple(images.shape[1:]), n_classes).to(images.device)
+        series: Series = {}
+        for when, network in (("start", first), ("end", probe.model)):
+            found = profile(network, images, labels, loss=probe.trial.loss)
+            for name in ("signal", "gradient", "dead"):
+                series[f"layer_{name}_{when}"] = getattr(found, name)
+        return {"gradient_ratio": found.gradient_ratio, "dead_share": found.dead_share}, series
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +95,7 @@ def profile(network: nn.Module, images: Tensor, labels: Tensor, *, loss: str) ->
         dead.append(float((spread <= 1e-6 * spread.max()).float().mean()))
 
     for module in network.modules():
-        if isinstance(module, _ACTIVATIONS):
+        if isinstance(module, ELEMENTWISE):
             module.register_forward_hook(look)
     losses.named(loss)(network(images), labels).mean().backward()
     weights = [m.weight for m in network.modules() if isinstance(m, _WITH_WEIGHTS)]

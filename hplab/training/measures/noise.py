@@ -7,9 +7,35 @@ import math
 import torch
 from torch import Tensor, nn
 
-from hplab.training import losses
+from hplab.training import batches, losses
+from hplab.training.measures.protocol import Numbers, Probe, Series
+from hplab.trial import HplabError, Trial
 
 SMALL, BIG = 16, 1024  # examples a batch, and in all at most
+
+
+class GradientNoise:
+    """Measures the gradient noise scale on some training images; notes the steps of an epoch."""
+
+    def check(self, trial: Trial, n_images: int) -> None:
+        """Raise an `HplabError` if there are less than two small batches of images."""
+        if n_images < 2 * SMALL:
+            raise HplabError(
+                f"measure 'gradient_noise' needs at least {2 * SMALL} training images, "
+                f"got {n_images}"
+            )
+
+    def at_end(self, probe: Probe) -> tuple[Numbers, Series]:
+        images, labels = probe.inputs(None)
+        draw = torch.Generator().manual_seed(probe.seed)
+        rows = torch.randperm(len(labels), generator=draw)[:BIG].to(labels.device)
+        loss = probe.trial.loss
+        small, big = squared_norms(probe.model, images[rows], labels[rows], loss=loss)
+        n_big = len(rows) // SMALL * SMALL
+        return {
+            "noise_scale": noise_scale(small, big, b_small=SMALL, b_big=n_big),
+            "steps_per_epoch": float(batches.steps_per_epoch(probe.trial, len(labels))),
+        }, {}
 
 
 def noise_scale(small: float, big: float, *, b_small: int, b_big: int) -> float:

@@ -15,10 +15,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from hplab import catalogue
 from hplab.training.networks.dropout import LaneDropout
 from hplab.training.networks.models import StandardizedLogits, last_linear
 
-ELEMENTWISE = (nn.ReLU, nn.LeakyReLU, nn.GELU, nn.SiLU, nn.Sigmoid, nn.Tanh)
+_OURS = (row for row in catalogue.ACTIVATIONS.values() if row.digest == catalogue.OURS)
+ELEMENTWISE = tuple(row.implementation for row in _OURS)
 Layer = Callable[[Tensor, list[Tensor]], Tensor]
 Look = Callable[[Tensor], None]
 
@@ -175,7 +177,7 @@ class Stack:
 
 def batch_head(module: nn.Module) -> StandardizedLogits | None:
     """Return the last layer if it mixes the examples of a batch: it has to see them all at once."""
-    last = module[-1] if isinstance(module, nn.Sequential) else None
+    last = module[-1] if isinstance(module, nn.Sequential) and len(module) else None
     return last if isinstance(last, StandardizedLogits) else None
 
 

@@ -14,33 +14,29 @@ from hplab.training.sharpness.hessian import (
 )
 from hplab.training.sharpness.objective import (
     Estimate,
-    NormalizedLogits,
     Objective,
-    cross_entropy,
     exact_matmul,
     restored,
 )
-from hplab.training.sharpness.slices import filter_normalized, slice_1d, slice_2d
 from hplab.training.sharpness.worst import keskar, sam, worst_case
 
+# How many of the training images a trial's measures of curvature, of a path and of a box look at.
+PATH_EXAMPLES = 2000
+
 __all__ = [
+    "PATH_EXAMPLES",
     "Estimate",
-    "NormalizedLogits",
     "Objective",
     "average_direction",
     "average_ladder",
-    "cross_entropy",
     "directions",
     "exact_matmul",
-    "filter_normalized",
     "gradient",
     "hessian_trace",
     "hessian_vector_product",
     "keskar",
     "restored",
     "sam",
-    "slice_1d",
-    "slice_2d",
     "top_eigenvalues",
     "worst_case",
 ]

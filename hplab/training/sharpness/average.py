@@ -16,7 +16,6 @@ from torch import Tensor
 
 from hplab.training.sharpness import factored
 from hplab.training.sharpness.objective import Estimate, Objective
-from hplab.training.sharpness.slices import filter_scales
 from hplab.trial import HplabError, unknown
 
 KINDS = ("sphere", "gaussian")
@@ -145,8 +144,25 @@ def _perturbations(
         if scale == "elementwise":
             u = u * theta.abs() * objective.dim**0.5
         elif scale == "filter":
-            u = torch.cat([t.flatten() for t in filter_scales(objective.shaped(u), objective)])
+            u = torch.cat([t.flatten() for t in _filter_scaled(objective.shaped(u), objective)])
         yield u
+
+
+def _filter_scaled(direction: list[Tensor], objective: Objective) -> list[Tensor]:
+    """Give each filter of a direction the norm of the filter of weights it perturbs.
+
+    A filter is a row of a linear layer or an output channel of a convolution. Biases and the
+    weights of normalisation layers, which have one dimension, are not moved (Li et al., 2018).
+    """
+    scaled = []
+    for d, p in zip(direction, objective.parameters, strict=True):
+        if p.dim() < 2:
+            scaled.append(torch.zeros_like(d))
+            continue
+        wide = d.flatten(1)
+        norms = p.detach().flatten(1).norm(dim=1, keepdim=True)
+        scaled.append((wide * (norms / wide.norm(dim=1, keepdim=True).clamp_min(1e-12))).view_as(d))
+    return scaled
 
 
 def _rises(

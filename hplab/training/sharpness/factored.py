@@ -17,12 +17,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hplab.training import precision
-from hplab.training.networks.lanes import stackable
+from hplab.training.networks.lanes import ELEMENTWISE, stackable
 from hplab.training.sharpness.objective import Objective
 
 GROUP = 4  # directions in one matrix product
 RANK, SAMPLE = 32, 256  # dimensions multiplied in float32; examples they are found on
-_ELEMENTWISE = (nn.ReLU, nn.LeakyReLU, nn.GELU, nn.SiLU, nn.Sigmoid, nn.Tanh)
 
 
 def applies(objective: Objective) -> bool:
@@ -33,7 +32,7 @@ def applies(objective: Objective) -> bool:
     layers = list(model)[: -1 if objective.head is not None else None]
     if layers and isinstance(layers[0], nn.Flatten):
         layers = layers[1:]
-    known = (nn.Linear, *_ELEMENTWISE)
+    known = (nn.Linear, *ELEMENTWISE)
     return (
         bool(layers)
         and isinstance(layers[0], nn.Linear)

@@ -5,26 +5,21 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from hplab.training import precision
+from hplab.training.losses import LossFunction, cross_entropy
+from hplab.training.networks.lanes import batch_head
 from hplab.training.networks.models import StandardizedLogits
 from hplab.trial import HplabError, unknown
 
-LossFunction = Callable[[Tensor, Tensor], Tensor]
 BATCH_NORM = ("running", "batch")
-
-
-def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return the cross-entropy in nats of each example."""
-    return functional.cross_entropy(logits, labels, reduction="none")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +84,7 @@ class Objective:
         self.batch_norm, self.chunk = batch_norm, chunk
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.names = [n for n, p in model.named_parameters() if p.requires_grad]
-        self.head = _head(model)
+        self.head = batch_head(model)
         mixing = [m for m in model.modules() if _mixes(m, batch_norm) and m is not self.head]
         self.whole = bool(mixing)
 
@@ -220,33 +215,6 @@ def exact_matmul(device: str) -> Iterator[None]:
             yield
     finally:
         place.fp32_precision = before
-
-
-class NormalizedLogits(nn.Module):
-    """A network whose logits are centred and scaled to length 1, example by example.
-
-    Adaptive sharpness is compared between networks on such logits, since a network can make its
-    loss as flat or as sharp as it likes by the scale of its logits (Andriushchenko et al., 2023).
-
-    Args:
-        model: A module with logits `(N, C)`.
-    """
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Return the normalised logits."""
-        logits = self.model(inputs)
-        centred = logits - logits.mean(dim=-1, keepdim=True)
-        return functional.normalize(centred, dim=-1)
-
-
-def _head(model: nn.Module) -> StandardizedLogits | None:
-    """Return the last layer if it alone has to see all examples at once."""
-    last = model[-1] if isinstance(model, nn.Sequential) and len(model) else None
-    return last if isinstance(last, StandardizedLogits) else None
 
 
 def _mixes(layer: nn.Module, batch_norm: str) -> bool:
