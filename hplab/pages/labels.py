@@ -11,54 +11,8 @@ from typing import Any
 import pandas as pd
 
 from hplab.analysis.claims import phrases
+from hplab.sweeps.table import column
 
-LABELS = {
-    "val_acc": "validation accuracy",
-    "val_loss": "validation loss",
-    "test_acc": "test accuracy",
-    "test_loss": "test loss",
-    "train_acc": "training accuracy",
-    "train_loss": "training loss",
-    "running_acc": "running training accuracy",
-    "running_loss": "running training loss",
-    "acc_gap": "accuracy gap",
-    "loss_gap": "loss gap",
-    "train_s": "training time",
-    "lr": "learning rate",
-    "n_train": "training examples",
-    "live_units": "live units",
-    "probe_live_units": "live units",
-    "probe_step": "step",
-    "n_predicted": "classes predicted",
-    "noise_scale": "gradient noise scale (examples)",
-    "steps_to_target": "steps to the target",
-    "examples_to_target": "examples to the target",
-    "output_entropy": "entropy of the outputs",
-    "batch_grad_norm": "gradient norm of a batch",
-    "hidden": "hidden units",
-    "weight_norm": "norm of all weights",
-    "scale_free_norm": "norm of the scale-free weights",
-    "effective_lr": "effective learning rate",
-    "gradient_ratio": "gradient of the first layer over the last",
-    "dead_share": "share of dead units",
-    "sharpness": "sharpness",
-    "sharpness_path": "sharpness",
-    "sharpness_relative": "sharpness at a relative radius",
-    "ladder_sharpness": "sharpness",
-    "ladder_radius": "radius \u03b5",
-    "grad_norm": "gradient norm",
-    "hessian_top": "largest eigenvalue of the Hessian",
-    "hessian_top_lr": "largest eigenvalue times learning rate",
-    "hessian_trace": "trace of the Hessian",
-    "keskar": "sharpness of Keskar and others (%)",
-    "epochs_run": "epochs trained",
-}
-NOT_NEGATIVE = (
-    *("train_s", "live_units", "probe_live_units", "n_predicted", "noise_scale", "roughness"),
-    *("steps_to_target", "examples_to_target", "output_entropy", "weight_norm", "grad_norm"),
-    *("scale_free_norm", "effective_lr", "batch_grad_norm", "epochs_run", "gradient_ratio"),
-)
-SHARPNESS = ("sharpness", "sharpness_relative", "sharpness_path", "ladder_sharpness")
 PERCENT, POINTS = "%", "pp"
 MINUS, TIMES = "\u2212", "\u00d7"
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -71,7 +25,7 @@ def quantity(name: str) -> str:
     """
     if name.startswith("arm_"):
         return f"{quantity(name[4:])} in the report"
-    return LABELS.get(name, name.replace("_", " ").replace(".", " "))
+    return column(name).words or name.replace("_", " ").replace(".", " ")
 
 
 def unit(name: str, loss: str = "cross_entropy") -> str:
@@ -80,15 +34,9 @@ def unit(name: str, loss: str = "cross_entropy") -> str:
     Accuracies are stored as shares and shown in percent, their gaps in percentage points; a loss
     has a unit (nats) only if it is a cross-entropy.
     """
-    if name == "acc_gap":
-        return POINTS
-    if name.endswith("_acc"):
-        return PERCENT
-    if name == "loss_gap" or name.endswith("_loss"):
-        return "nats" if loss in ("cross_entropy", "kl_div") else ""
-    if name == "output_entropy" or name in SHARPNESS:
-        return "nats"
-    return "s" if name.endswith("_s") else ""
+    found = column(name).unit
+    a_loss = name.endswith("_loss") or name == "loss_gap"
+    return "" if a_loss and loss not in ("cross_entropy", "kl_div") else found
 
 
 def label(name: str, loss: str = "cross_entropy") -> str:
@@ -114,10 +62,8 @@ def bounds(name: str, values: Iterable[float] = ()) -> tuple[float, float]:
 
     A loss that went below 0 in some run is of a kind that can.
     """
-    if unit(name) == PERCENT or name == "dead_share":
-        return 0.0, 1.0
-    positive = name.endswith("_loss") or name in NOT_NEGATIVE
-    return (0.0 if positive and min(values, default=0.0) >= 0 else -math.inf), math.inf
+    _, _, low, high = column(name)
+    return (low if min(values, default=low) >= low else -math.inf), high
 
 
 def setting(value: Any, name: str = "") -> str:

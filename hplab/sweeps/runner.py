@@ -127,7 +127,7 @@ def everything(
         record
         for record in store.records()
         if (record["task"], record["task_version"]) == (TASK, TASK_VERSION)
-        and (record["config"]["data"] == "digits") == size.stand_in
+        and (record["config"]["data"] == presets.STAND_IN) == size.stand_in
     ]
     digests = _main_digests(current)
     found = [record for record in current if record["data"] == digests[record["config"]["data"]]]

@@ -161,10 +161,10 @@ def _small(
     silent = Verdict(claim, UNTESTABLE, why) if why else None
     more = () if why else _tried(claim, [digits], curves)
     for found, runs in itertools.chain(tried, more):
-        preset = runs.attrs["preset"]
+        preset = str(runs.attrs.get("preset", ""))
         if isinstance(found, Finding) and miniature.smaller(found):
             return judging.of_runs(claim, found, preset)
-        if isinstance(found, Missing) and preset == miniature.STAND_IN:
+        if isinstance(found, Missing) and _on_stand_in(runs):
             there = miniature.whole(claim, found, runs)
             outcome = UNTESTABLE if there else MISSING
             silent = silent or Verdict(claim, outcome, str(found), preset=preset)
@@ -182,7 +182,7 @@ def groups(claim: Claim, runs: pd.DataFrame) -> list[pd.DataFrame]:
     if runs.empty or claim.test["type"] == "none":
         return []
     setting = claim.report.setting
-    if presets.preset(runs.attrs.get("preset", SIZES[0])).stand_in:
+    if _on_stand_in(runs):
         runs = runs[runs["model"] == setting["model"]]
     elif "data" in setting:
         runs = runs[runs["data"] == setting["data"]]
@@ -213,6 +213,10 @@ def groups(claim: Claim, runs: pd.DataFrame) -> list[pd.DataFrame]:
         ranked.append((fit, int(which[:, rows].any(axis=1).sum()), len(group), key, group))
     ranked.sort(key=lambda one: one[:4], reverse=True)
     return [one[-1] for one in ranked]
+
+
+def _on_stand_in(runs: pd.DataFrame) -> bool:
+    return bool((runs["data"] == presets.STAND_IN).all())
 
 
 def _once(runs: pd.DataFrame, claim: Claim) -> np.ndarray:

@@ -15,17 +15,9 @@ import pandas as pd
 
 from hplab.analysis.claims.ledger import Claim, Report
 from hplab.analysis.claims.quantities import Missing
-from hplab.trial import MODELS, OPTIMIZERS, SCHEDULES, SPLITS, HplabError, Trial
+from hplab.sweeps.table import COMPONENTS, is_hyperparameter, owner
+from hplab.trial import HplabError
 
-COMPONENTS = {"model": MODELS, "optimizer": OPTIMIZERS, "schedule": SCHEDULES, "split": SPLITS}
-_OWNERS = {  # which component a column of arguments belongs to
-    name: owner for owner, table in COMPONENTS.items() for one in table.values() for name in one
-} | {"blocks": "activation"}  # which blocks of a MobileNet have the trial's activation
-_HYPERPARAMETERS = {*(field.name for field in dataclasses.fields(Trial)), *_OWNERS} - {
-    "seed",
-    "measure",
-    "epochs",
-}
 # An arm is described without these, unless they are what the arms differ in.
 _USUAL = {
     "schedule": "constant",
@@ -34,7 +26,6 @@ _USUAL = {
     "weight_decay": 0,
     "activation": "relu",
 }
-_NEVER_A_SETTING = ("seed", "key", "prov", "device", "train_s", "status")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,14 +153,7 @@ def declared(table: pd.DataFrame, name: str) -> pd.Series:
 
 def settings(table: pd.DataFrame) -> list[str]:
     """Return the columns of a table of runs that are hyperparameters, without the seed."""
-    return [
-        name for name in table if {name, name.rpartition(".")[2]} & {*_HYPERPARAMETERS, "epochs"}
-    ]
-
-
-def owner(name: str) -> str:
-    """Return which component an argument belongs to ("optimizer" for "momentum"), "" for none."""
-    return _OWNERS.get(name, "")
+    return [name for name in table if is_hyperparameter(name)]
 
 
 def matches(table: pd.DataFrame, settings: Mapping[str, Any]) -> np.ndarray:
@@ -220,8 +204,8 @@ def _one_run_a_seed(table: pd.DataFrame, words: str, arm: Mapping[str, Any]) -> 
         names = [
             name
             for name in one.columns
-            if name not in (*_NEVER_A_SETTING, *arm)
-            and not name.endswith(("_acc", "_loss", "_gap"))
+            if is_hyperparameter(name)
+            and name not in arm
             and one[name].nunique(dropna=False) > 1
         ]
         why = f"they differ in {_join(names)}; choose one" if names else "the rows are repeated"
@@ -234,12 +218,11 @@ def _check_comparable(
 ) -> None:
     """Refuse arms that differ in more than the claim varies, or that a preset cut unequally."""
     together = pd.concat(tables, ignore_index=True)
-    for name in together.columns:
-        bare = name.rpartition(".")[2]
-        if name in varied or not {name, bare} & _HYPERPARAMETERS:
+    for name in settings(together):
+        if name in varied or name == "epochs":
             continue
         # Two optimizers have different arguments; within one arm there is still only one value.
-        apart = tables if _OWNERS.get(bare) in varied else [together]
+        apart = tables if owner(name) in varied else [together]
         if any(table[name].nunique(dropna=False) > 1 for table in apart):
             raise Missing(
                 f"The runs at {_join(words)} also differ in {name} ({_values(together[name])}), "

@@ -12,18 +12,9 @@ import pandas as pd
 
 from hplab.analysis.stats import bounded, intervals
 from hplab.pages import labels
+from hplab.sweeps.table import is_hyperparameter
 from hplab.trial import unknown
 
-# Columns that are no hyperparameter: what a run gave, cost, or who it was.
-RESULTS = {"seed", "status", "key", "prov", "device", "lanes", "threads", "epoch", "step", "at"}
-RESULTS |= {"live_units", "n_predicted", "output_entropy", "collapsed", "died", "revived"}
-RESULTS |= {"top_is_majority", "probe", "scale_free_norm", "gradient_ratio", "dead_share", "layer"}
-RESULTS |= {"lr_used", "effective_lr"}
-RESULT_ENDINGS = ("_acc", "_loss", "_gap", "_s", "_start", "_end")
-RESULTS |= {"noise_scale", "steps_per_epoch", "steps_to_target"}
-RESULTS |= {"examples_to_target", "roughness"}
-RESULT_STARTS = ("arm_", "grad_norm", "batch_grad_norm", "weight_norm", "sharpness", "probe_")
-RESULT_STARTS += ("hessian_", "ladder_s", "rung", "epochs_run", "stopped")
 LOG10 = {"lr", "weight_decay", "eps", "ladder_radius"}
 LOG2 = {"batch_size", "hidden", "width", "n_train"}
 
@@ -54,15 +45,6 @@ def require(runs: pd.DataFrame, *columns: str | None, what: str) -> None:
     for column in columns:
         if column is not None and column not in runs:
             raise unknown("column", column, runs.columns, what)
-
-
-def is_hyperparameter(column: str) -> bool:
-    """Whether a column says how a run was made, not what came of it."""
-    return (
-        column not in RESULTS
-        and not column.startswith(RESULT_STARTS)
-        and not column.endswith(RESULT_ENDINGS)
-    )
 
 
 def mixed(runs: pd.DataFrame, by: list[str]) -> list[str]:
