@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
-from numbers import Integral, Real
 from typing import Any
 
 import pandas as pd
 
 from hplab.analysis.claims import phrases
-from hplab.sweeps.table import column
+from hplab.sweeps.table import column, setting
 
 PERCENT, POINTS = "%", "pp"
 MINUS, TIMES = "\u2212", "\u00d7"
@@ -64,24 +63,6 @@ def bounds(name: str, values: Iterable[float] = ()) -> tuple[float, float]:
     """
     _, _, low, high = column(name)
     return (low if min(values, default=low) >= low else -math.inf), high
-
-
-def setting(value: Any, name: str = "") -> str:
-    """A value of a hyperparameter as it is typed in code: 1e-3, 0.01, 64, adam, none.
-
-    With the name of the column, None of `n_train` is "all".
-    """
-    if value is None or (isinstance(value, Real) and math.isnan(value)):
-        return "all" if name.endswith("n_train") else "none"
-    if not isinstance(value, Real) or isinstance(value, (bool, Integral)):
-        return str(value)
-    number = float(value)
-    if number.is_integer() and abs(number) < 1e6:
-        return str(int(number))
-    if 0.01 <= abs(number) < 1e4:
-        return f"{number:.4g}"
-    mantissa, exponent = f"{number:.3e}".split("e")
-    return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
 
 
 def power(value: float) -> str:
@@ -186,11 +167,11 @@ def context(runs: pd.DataFrame) -> str:
     parts = []
     if preset := runs.attrs.get("preset"):
         parts.append(f"{preset} preset")
-    for column in ("data", "model", "device"):
-        if column in runs and len(found := runs[column].dropna().unique()):
+    for name in ("data", "model", "device"):
+        if name in runs and len(found := runs[name].dropna().unique()):
             parts.append(listed(map(str, found)))
-        elif column in runs.attrs:
-            parts.append(str(runs.attrs[column]))
+        elif name in runs.attrs:
+            parts.append(str(runs.attrs[name]))
     return ", ".join(parts)
 
 

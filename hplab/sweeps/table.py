@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
+from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -143,6 +144,24 @@ def column(name: str) -> Column:
         if name in known:
             return known[name]
     return next((found for end, found in _ENDINGS.items() if name.endswith(end)), Column())
+
+
+def setting(value: Any, name: str = "") -> str:
+    """Return a value of a hyperparameter as it is typed in code: 1e-3, 0.01, 64, adam, none.
+
+    With the name of the column, None of `n_train` is "all".
+    """
+    if value is None or (isinstance(value, Real) and math.isnan(value)):
+        return "all" if name.endswith("n_train") else "none"
+    if not isinstance(value, Real) or isinstance(value, (bool, Integral)):
+        return str(value)
+    number = float(value)
+    if number.is_integer() and abs(number) < 1e6:
+        return str(int(number))
+    if 0.01 <= abs(number) < 1e4:
+        return f"{number:.4g}"
+    mantissa, exponent = f"{number:.3e}".split("e")
+    return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
 
 
 def of_trials(

@@ -59,7 +59,12 @@ def test_hyperparameters_are_those_of_the_trial(runs_and_store):
     mine = {name for name in runs if schema.is_hyperparameter(name)}
 
     assert mine >= set(trial.flat()) - {"seed"}
-    assert mine - set(trial.flat()) == {"beta1", "beta2", "eps", "amsgrad"}  # of the other optimizer
+    assert mine - set(trial.flat()) == {
+        "beta1",
+        "beta2",
+        "eps",
+        "amsgrad",
+    }  # of the other optimizer
 
 
 @pytest.mark.parametrize(
