@@ -463,10 +463,15 @@ def test_a_single_epoch_can_be_drawn(curves):
 def test_a_table_of_runs_is_turned_into_curves(monkeypatch, runs, curves):
     from hplab.sweeps import series
 
-    repeated = pd.concat([curves, curves[["lr"]]], axis=1)  # a hyperparameter and a curve
-    monkeypatch.setattr(series, "curves", lambda table: repeated)
+    asked = []
+    monkeypatch.setattr(series, "curves", lambda *table, **where: asked.append(where) or curves)
 
-    assert "by epoch for each learning rate" in plots.learning_curves(runs).caption
+    caption = plots.learning_curves(runs, store="there").caption
+
+    assert "by epoch for each learning rate" in caption
+    assert asked == [{"store": "there"}]
+    assert plots.learning_curves(curves).caption == caption
+    assert len(asked) == 1  # a table of curves is drawn as it is
 
 
 def test_no_mean_line_over_runs_that_differ_in_more_than_their_seed(curves):
@@ -706,7 +711,6 @@ def test_drawing_leaves_the_settings_of_matplotlib_alone(runs):
     plots.axis(runs, seeds=False)
 
     assert dict(mpl.rcParams) == before
-    assert "matplotlib.pyplot" not in axis.axis.__globals__
 
 
 # ------------------------------------------------------- what cannot be, and what has no place
