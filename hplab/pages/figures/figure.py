@@ -143,8 +143,8 @@ class Figure:
 
     @property
     def html(self) -> str:
-        """The figure with its caption and table, ready for a page; ids differ at every call."""
-        return self._markup(svg.once_more(self.svg))
+        """The figure with its caption and table, ready for a page."""
+        return self._markup(self.svg)
 
     def _markup(self, drawing: str) -> str:
         rows, note = self.shown, "The data of this figure"
@@ -164,7 +164,7 @@ class Figure:
         style hides it.
         """
         picture = base64.b64encode(self.png).decode()
-        drawing = with_still(svg.once_more(self.svg), picture, self.alt)
+        drawing = with_still(self.svg, picture, self.alt)
         return {
             "text/html": styled(self._markup(drawing)),
             "image/png": picture,
