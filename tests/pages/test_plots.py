@@ -24,7 +24,7 @@ from synthetic_runs import make_curves, make_range_test, make_runs
 from hplab.analysis.stats import bounded, intervals
 from hplab.pages import labels as words
 from hplab.pages import plots
-from hplab.pages.figures import axis, marks, scales, svg
+from hplab.pages.figures import axis, marks, scales
 from hplab.pages.figures import cells as summary
 from hplab.pages.figures import figure as figure_module
 from hplab.pages.figures.figure import Figure
