@@ -24,7 +24,6 @@ from hplab.pages.figures.figure import Html, nothing_recorded, table
 from hplab.pages.notebooks import prose
 from hplab.sweeps import presets
 from hplab.sweeps import store as stores
-from hplab.sweeps.table import is_hyperparameter
 from hplab.trial import HplabError, Trial
 
 _GLUED = "application/papermill.record/"  # a kind of output that pages take up and do not show
@@ -234,7 +233,7 @@ def cost(runs: pd.DataFrame) -> Html:
 
 
 def _n_settings(runs: pd.DataFrame) -> int:
-    names = [name for name in runs if is_hyperparameter(name)]
+    names = summary.telling(runs)
     return len(runs[names].drop_duplicates()) if names else 1
 
 

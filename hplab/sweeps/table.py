@@ -127,6 +127,12 @@ def is_result(name: str) -> bool:
     return name in RESULTS or re.sub(r"_\d+$", "", name) in RESULTS
 
 
+def is_known(name: str) -> bool:
+    """Return whether a column is in the schema, whatever it is."""
+    is_found = is_hyperparameter(name) or is_result(name) or name in (*RUN, *PLACES)
+    return is_found or name.startswith("arm_")
+
+
 def owner(name: str) -> str:
     """Return which component an argument belongs to ("optimizer" for "momentum"), "" for none."""
     if name == "blocks":

@@ -3,7 +3,8 @@
 import pandas as pd
 import pytest
 
-from hplab.pages import plots
+from hplab.pages import cards, plots
+from hplab.pages.figures import cells
 from hplab.sweeps import runner, series
 from hplab.sweeps import table as schema
 from hplab.trial import MEASURES, Trial, grid
@@ -108,6 +109,17 @@ def test_figures_keep_their_means_whatever_pandas_did_to_the_table(runs_and_stor
     curves = series.curves(changed, store=store)
     assert "no means" not in plots.learning_curves(curves).caption
     assert not {"val_acc_x", "sharpness", "curve_weight_norm"} & set(curves)
+
+
+def test_names_that_a_page_gives_its_runs_tell_settings_apart_and_numbers_do_not(runs_and_store):
+    runs, _ = runs_and_store
+    named = runs[["seed", "status", "val_acc", "device"]].assign(
+        network=runs["optimizer"] + "!", a_new_measure=range(len(runs))
+    )
+
+    assert cells.telling(named) == ["network"]
+    assert cards.cost(named).text.startswith("runs: 8; settings: 2")
+    assert "no means because network varies too" in plots.axis(named, x="seed").caption
 
 
 def test_a_long_table_leaves_final_numbers_out_without_being_told(runs_and_store):

@@ -12,7 +12,7 @@ import pandas as pd
 
 from hplab.analysis.stats import bounded, intervals
 from hplab.pages import labels
-from hplab.sweeps.table import is_hyperparameter
+from hplab.sweeps.table import is_hyperparameter, is_known
 from hplab.trial import unknown
 
 LOG10 = {"lr", "weight_decay", "eps", "ladder_radius"}
@@ -47,9 +47,22 @@ def require(runs: pd.DataFrame, *columns: str | None, what: str) -> None:
             raise unknown("column", column, runs.columns, what)
 
 
+def telling(runs: pd.DataFrame) -> list[str]:
+    """The columns that tell settings apart: hyperparameters, and names that a page gave its runs.
+
+    Such a name is text in a column of the page's own. Numbers there may be anything, a new measure
+    for one, and tell nothing apart.
+    """
+    return [name for name in runs if is_hyperparameter(name) or _is_given(runs[name])]
+
+
+def _is_given(column: pd.Series) -> bool:
+    return not is_known(str(column.name)) and any(isinstance(v, str) for v in column.unique())
+
+
 def mixed(runs: pd.DataFrame, by: list[str]) -> list[str]:
-    """Hyperparameters that take more than one value inside a cell of `by` (nothing: the table)."""
-    others = [name for name in runs if is_hyperparameter(name) and name not in by]
+    """What of `telling` takes more than one value inside a cell of `by` (nothing: the table)."""
+    others = [name for name in telling(runs) if name not in by]
     if not by:
         return [name for name in others if runs[name].nunique(dropna=False) > 1]
     counts = runs.groupby(by, dropna=False, sort=False)[others].nunique(dropna=False)

@@ -15,7 +15,6 @@ from matplotlib.ticker import MaxNLocator
 from hplab.pages import labels
 from hplab.pages.figures import captions, cells, marks, scales, svg
 from hplab.pages.figures.figure import Figure, Html, nothing_recorded
-from hplab.sweeps.table import is_hyperparameter
 
 FEW_EPOCHS = 12  # up to here every epoch of a mean gets its marker
 SHOWN_EPOCHS = 6  # of each series in the table behind the figure
@@ -78,7 +77,7 @@ def learning_curves(
 
 def _run_ids(table: pd.DataFrame) -> pd.Series:
     """A number a run: by its key, else by everything that tells runs apart."""
-    names = ["key"] if "key" in table else [n for n in table if is_hyperparameter(n)]
+    names = ["key"] if "key" in table else cells.telling(table)
     names = [*names, *(["seed"] if "seed" in table and "key" not in table else [])]
     return table.groupby([n for n in names if n != "epoch"], dropna=False, sort=False).ngroup()
 
