@@ -117,7 +117,7 @@ def interval(name: str, cell: Any) -> str:
 def give_or_take(name: str, cell: Any) -> str:
     """A mean with the half-width of its interval, without unit: "98.73 ± 0.13".
 
-    An interval that is not symmetric (see `summary.bent`) is given by its ends.
+    An interval that is not symmetric (see `cells.bent`) is given by its ends.
     """
     half = (cell["high"] - cell["low"]) / 2
     if not math.isfinite(cell["mean"]):

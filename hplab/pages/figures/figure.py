@@ -71,13 +71,15 @@ def nothing_recorded(why: str = NO_TRIALS) -> Html:
 def table(rows: pd.DataFrame, caption: str = "") -> str:
     """A data frame as an HTML table that scrolls sideways on a small screen.
 
-    The first column heads its row; columns of numbers get the class `hp-num`. All text is escaped.
+    The first column heads its row; columns of numbers get the class `hp-num`. All text is escaped
+    but for cells that are `Html`.
     """
     numeric = [_looks_numeric(rows.iloc[:, i]) for i in range(rows.shape[1])]
 
     def cell(tag: str, value: Any, i: int, scope: str = "") -> str:
         mark = ' class="hp-num"' if numeric[i] else ""
-        return f"<{tag}{scope}{mark}>{html.escape(str(value))}</{tag}>"
+        inner = value.html if isinstance(value, Html) else html.escape(str(value))
+        return f"<{tag}{scope}{mark}>{inner}</{tag}>"
 
     head = "".join(cell("th", name, i, ' scope="col"') for i, name in enumerate(rows.columns))
     body = []
