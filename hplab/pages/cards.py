@@ -132,7 +132,7 @@ def claims_table(verdicts: Iterable[Verdict]) -> Html:
     caption = f"{len(rows)} claims: {summary_line} (* primary)"
     rows = [one.row() for one in verdicts if has_runs(one)]
     columns = {
-        "claim": [row["claim"] + ("\u00a0*" if row["primary"] else "") for row in rows],
+        "claim": [_linked(row["claim"], "\u00a0*" if row["primary"] else "") for row in rows],
         "what the report says": [row["says"] for row in rows],
         "its own data": [row["own_data"].replace("-", " ") for row in rows],
         "in miniature": [SMALL.get(row["miniature"], "").lower() for row in rows],
@@ -146,11 +146,12 @@ def claims_table(verdicts: Iterable[Verdict]) -> Html:
     if not rows:
         return Html(f'<p class="hp-caption">{caption}.</p>{lines}', f"{caption}\n{plain}")
     shown = _tabulated(pd.DataFrame(columns), caption)
-    markup = shown.html
-    for row in rows:  # the ledger leads here
-        name = row["claim"]
-        markup = markup.replace(f">{name}", f">{named(name, 'row')}", 1)
-    return Html(markup + lines, f"{shown.text}\n{plain}".strip())
+    return Html(shown.html + lines, f"{shown.text}\n{plain}".strip())
+
+
+def _linked(claim: str, star: str) -> Html:
+    """A claim's name as a cell: the ledger leads here."""
+    return Html(named(claim, "row") + star, claim + star)
 
 
 def _tabulated(rows: pd.DataFrame, caption: str) -> Html:
@@ -233,7 +234,7 @@ def cost(runs: pd.DataFrame) -> Html:
 
 
 def _n_settings(runs: pd.DataFrame) -> int:
-    names = [name for name in runs if summary.is_hyperparameter(name)]
+    names = summary.telling(runs)
     return len(runs[names].drop_duplicates()) if names else 1
 
 
@@ -289,9 +290,8 @@ def _terms(known: Mapping[str, Any]) -> dict[str, str]:
     """The parts of a description that a reader asks for, in words."""
     git, device = known.get("git") or {}, known.get("device") or {}
     switches = known.get("switches") or {}
+    on_gpu = device.get("type") == "cuda"
     commit = str(git.get("commit", ""))[:12]
-    on_gpu = isinstance(device, Mapping) and device.get("type") == "cuda"
-    tf32 = {"tf32": "on", "ieee": "off", "none": "torch's default"} if on_gpu else {}
     terms = {
         "commit": f"{commit} with changes" if commit and git.get("dirty") else commit,
         "hplab": known.get("hplab"),
@@ -302,10 +302,8 @@ def _terms(known: Mapping[str, Any]) -> dict[str, str]:
         "NumPy": known.get("numpy"),
         "CUDA": known.get("cuda") if on_gpu else None,
         "cuDNN": known.get("cudnn") if on_gpu else None,
-        "device": device.get("name") if isinstance(device, Mapping) else device,
+        "device": device.get("name"),
         "threads": known.get("threads"),
-        "TF32 in matrix products": tf32.get(switches.get("matmul_precision")),
-        "TF32 in convolutions": tf32.get(switches.get("conv_precision")),
         "deterministic algorithms": {True: "yes", False: "no"}.get(switches.get("deterministic")),
         "platform": known.get("platform"),
         "date": known.get("date"),

@@ -5,60 +5,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
-from numbers import Integral, Real
 from typing import Any
 
 import pandas as pd
 
 from hplab.analysis.claims import phrases
+from hplab.sweeps.table import column, setting
 
-LABELS = {
-    "val_acc": "validation accuracy",
-    "val_loss": "validation loss",
-    "test_acc": "test accuracy",
-    "test_loss": "test loss",
-    "train_acc": "training accuracy",
-    "train_loss": "training loss",
-    "running_acc": "running training accuracy",
-    "running_loss": "running training loss",
-    "acc_gap": "accuracy gap",
-    "loss_gap": "loss gap",
-    "train_s": "training time",
-    "lr": "learning rate",
-    "n_train": "training examples",
-    "live_units": "live units",
-    "probe_live_units": "live units",
-    "probe_step": "step",
-    "n_predicted": "classes predicted",
-    "noise_scale": "gradient noise scale (examples)",
-    "steps_to_target": "steps to the target",
-    "examples_to_target": "examples to the target",
-    "output_entropy": "entropy of the outputs",
-    "batch_grad_norm": "gradient norm of a batch",
-    "hidden": "hidden units",
-    "weight_norm": "norm of all weights",
-    "scale_free_norm": "norm of the scale-free weights",
-    "effective_lr": "effective learning rate",
-    "gradient_ratio": "gradient of the first layer over the last",
-    "dead_share": "share of dead units",
-    "sharpness": "sharpness",
-    "sharpness_path": "sharpness",
-    "sharpness_relative": "sharpness at a relative radius",
-    "ladder_sharpness": "sharpness",
-    "ladder_radius": "radius \u03b5",
-    "grad_norm": "gradient norm",
-    "hessian_top": "largest eigenvalue of the Hessian",
-    "hessian_top_lr": "largest eigenvalue times learning rate",
-    "hessian_trace": "trace of the Hessian",
-    "keskar": "sharpness of Keskar and others (%)",
-    "epochs_run": "epochs trained",
-}
-NOT_NEGATIVE = (
-    *("train_s", "live_units", "probe_live_units", "n_predicted", "noise_scale", "roughness"),
-    *("steps_to_target", "examples_to_target", "output_entropy", "weight_norm", "grad_norm"),
-    *("scale_free_norm", "effective_lr", "batch_grad_norm", "epochs_run", "gradient_ratio"),
-)
-SHARPNESS = ("sharpness", "sharpness_relative", "sharpness_path", "ladder_sharpness")
 PERCENT, POINTS = "%", "pp"
 MINUS, TIMES = "\u2212", "\u00d7"
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -71,7 +24,7 @@ def quantity(name: str) -> str:
     """
     if name.startswith("arm_"):
         return f"{quantity(name[4:])} in the report"
-    return LABELS.get(name, name.replace("_", " ").replace(".", " "))
+    return column(name).words or name.replace("_", " ").replace(".", " ")
 
 
 def unit(name: str, loss: str = "cross_entropy") -> str:
@@ -80,15 +33,9 @@ def unit(name: str, loss: str = "cross_entropy") -> str:
     Accuracies are stored as shares and shown in percent, their gaps in percentage points; a loss
     has a unit (nats) only if it is a cross-entropy.
     """
-    if name == "acc_gap":
-        return POINTS
-    if name.endswith("_acc"):
-        return PERCENT
-    if name == "loss_gap" or name.endswith("_loss"):
-        return "nats" if loss in ("cross_entropy", "kl_div") else ""
-    if name == "output_entropy" or name in SHARPNESS:
-        return "nats"
-    return "s" if name.endswith("_s") else ""
+    found = column(name).unit
+    a_loss = name.endswith("_loss") or name == "loss_gap"
+    return "" if a_loss and loss not in ("cross_entropy", "kl_div") else found
 
 
 def label(name: str, loss: str = "cross_entropy") -> str:
@@ -114,28 +61,8 @@ def bounds(name: str, values: Iterable[float] = ()) -> tuple[float, float]:
 
     A loss that went below 0 in some run is of a kind that can.
     """
-    if unit(name) == PERCENT or name == "dead_share":
-        return 0.0, 1.0
-    positive = name.endswith("_loss") or name in NOT_NEGATIVE
-    return (0.0 if positive and min(values, default=0.0) >= 0 else -math.inf), math.inf
-
-
-def setting(value: Any, name: str = "") -> str:
-    """A value of a hyperparameter as it is typed in code: 1e-3, 0.01, 64, adam, none.
-
-    With the name of the column, None of `n_train` is "all".
-    """
-    if value is None or (isinstance(value, Real) and math.isnan(value)):
-        return "all" if name.endswith("n_train") else "none"
-    if not isinstance(value, Real) or isinstance(value, (bool, Integral)):
-        return str(value)
-    number = float(value)
-    if number.is_integer() and abs(number) < 1e6:
-        return str(int(number))
-    if 0.01 <= abs(number) < 1e4:
-        return f"{number:.4g}"
-    mantissa, exponent = f"{number:.3e}".split("e")
-    return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
+    _, _, low, high = column(name)
+    return (low if min(values, default=low) >= low else -math.inf), high
 
 
 def power(value: float) -> str:
@@ -190,7 +117,7 @@ def interval(name: str, cell: Any) -> str:
 def give_or_take(name: str, cell: Any) -> str:
     """A mean with the half-width of its interval, without unit: "98.73 ± 0.13".
 
-    An interval that is not symmetric (see `summary.bent`) is given by its ends.
+    An interval that is not symmetric (see `cells.bent`) is given by its ends.
     """
     half = (cell["high"] - cell["low"]) / 2
     if not math.isfinite(cell["mean"]):
@@ -240,11 +167,11 @@ def context(runs: pd.DataFrame) -> str:
     parts = []
     if preset := runs.attrs.get("preset"):
         parts.append(f"{preset} preset")
-    for column in ("data", "model", "device"):
-        if column in runs and len(found := runs[column].dropna().unique()):
+    for name in ("data", "model", "device"):
+        if name in runs and len(found := runs[name].dropna().unique()):
             parts.append(listed(map(str, found)))
-        elif column in runs.attrs:
-            parts.append(str(runs.attrs[column]))
+        elif name in runs.attrs:
+            parts.append(str(runs.attrs[name]))
     return ", ".join(parts)
 
 

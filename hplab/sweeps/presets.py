@@ -16,6 +16,7 @@ from typing import Any
 from hplab import catalogue
 from hplab.trial import HplabError, Trial, unknown
 
+STAND_IN = "digits"  # the embedded data set
 # The embedded digits stand in for larger sets. Each factor makes the number of optimizer updates
 # of a short run (a few hundred) comparable across reports.
 _DIGITS_EPOCHS = {
@@ -71,7 +72,7 @@ class Preset:
         if not self.stand_in:
             return trial.replace(epochs=epochs, schedule_args=schedule_args)
         return trial.replace(
-            data="digits",
+            data=STAND_IN,
             model_args={**trial.model_args, **_small(trial)},
             split_args={k: v for k, v in trial.split_args.items() if k != "grouped"},
             normalize="standard" if trial.normalize == "imagenet" else trial.normalize,

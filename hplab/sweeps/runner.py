@@ -7,7 +7,6 @@ trial. With `HPLAB_MODE=cached` it never trains; it shows what is recorded and n
 
 from __future__ import annotations
 
-import functools
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -137,11 +136,11 @@ def everything(
         record
         for record in hplabs
         if (record["task"], record["task_version"]) == (TASK, TASK_VERSION)
-        and (record["config"]["data"] == "digits") == size.stand_in
+        and (record["config"]["data"] == presets.STAND_IN) == size.stand_in
     ]
     digests = _main_digests(current)
     found = [record for record in current if record["data"] == digests[record["config"]["data"]]]
-    _say_left_out(len(current) - len(found), digests)
+    _say_left_out(len(current) - len(found), digests, store)
     rows = []
     for record in found:
         trial = Trial.from_config(record["config"], record["seed"])
@@ -164,35 +163,44 @@ def _cached(
     *,
     least_epochs: int = 1,
 ) -> pd.DataFrame:
-    """Return what is recorded at the preset with the most settings, and say what is not.
-
-    Of presets with equally many the biggest is taken. Stand-in data are for when there is nothing
-    on the report's own, or nothing that is long enough.
-    """
-
-    def rank(name: str) -> tuple[bool, bool, int, int]:
-        size = presets.PRESETS[name]
-        scaled = [size.scale(trial) for trial in size.choose(declared, len(declared))]
-        settings = {trial.setting for trial in scaled if store.summary(trial)}
-        there = bool(settings)
-        long_enough = there and min(trial.epochs for trial in scaled) >= least_epochs
-        return long_enough, there and not size.stand_in, len(settings), sizes.index(name)
-
-    name = max(sizes, key=rank)
-    size = presets.PRESETS[name]
+    """Return what is recorded at the best preset (see `_best`), and say what is not."""
+    size = _best(declared, [presets.PRESETS[name] for name in sizes], store, least_epochs)
     kept = size.choose(declared, len(declared))
     scaled = [size.scale(trial) for trial in kept]
     any_data = [record for trial in scaled if (record := store.summary(trial))]
     digests = _main_digests(any_data)
     found = [store.summary(trial, digests.get(trial.data)) for trial in scaled]
-    _say_left_out(len(any_data) - sum(record is not None for record in found), digests)
+    _say_left_out(len(any_data) - sum(record is not None for record in found), digests, store)
     planned = [size.scale(trial) for trial in size.choose(declared)]
     gaps = sum(store.summary(trial, digests.get(trial.data)) is None for trial in planned)
     if gaps:
-        print(_gap_note(name, gaps, len(planned), study))
-    elif size.stand_in and name != sizes[-1]:
-        print(_stand_in_note(name, declared, sizes[-1], study))
-    return of_trials(kept, scaled, found, name, n_new=0)
+        print(_gap_note(size.name, gaps, len(planned), study))
+    elif size.stand_in and size.name != sizes[-1]:
+        print(_stand_in_note(size.name, declared, sizes[-1], study))
+    return of_trials(kept, scaled, found, size.name, n_new=0)
+
+
+def _best(
+    declared: list[Trial],
+    sizes: Sequence[presets.Preset],
+    store: stores.Store,
+    least_epochs: int,
+) -> presets.Preset:
+    """Return the preset whose records are shown: that with the most settings, of equals the last.
+
+    Stand-in data are for when there is nothing on the report's own, and runs of fewer epochs than
+    `least_epochs` for when there are no longer ones. Where nothing is recorded it is the last.
+    """
+    n_settings, long_enough = {}, {}
+    for size in sizes:
+        scaled = [size.scale(trial) for trial in size.choose(declared, len(declared))]
+        n_settings[size.name] = len({trial.setting for trial in scaled if store.summary(trial)})
+        long_enough[size.name] = min(trial.epochs for trial in scaled) >= least_epochs
+    kept = [size for size in sizes if n_settings[size.name]] or sizes[-1:]
+    kept = [size for size in kept if long_enough[size.name]] or kept
+    kept = [size for size in kept if not size.stand_in] or kept
+    most = max(n_settings[size.name] for size in kept)
+    return [size for size in kept if n_settings[size.name] == most][-1]
 
 
 def _main_digests(records: list[dict[str, Any]]) -> dict[str, str]:
@@ -200,20 +208,19 @@ def _main_digests(records: list[dict[str, Any]]) -> dict[str, str]:
 
     The same photos may decode differently on another machine. Runs on both are not to be compared.
     """
-    counts = Counter((record["config"]["data"], record["data"]) for record in records)
-    fewest_first = sorted(sorted(counts, reverse=True), key=counts.__getitem__)
-    return dict(fewest_first)
+    counts: dict[str, Counter[str]] = {}
+    for record in records:
+        counts.setdefault(record["config"]["data"], Counter())[record["data"]] += 1
+    return {name: max(sorted(found), key=found.__getitem__) for name, found in counts.items()}
 
 
-@functools.cache
-def _say_once(line: str) -> None:
-    print(line, file=sys.stderr)  # what `hplab claims --json` prints stays JSON
-
-
-def _say_left_out(n: int, digests: dict[str, str]) -> None:
-    if n:
-        kept = ", ".join(f"{name} {digest[:12]}" for name, digest in sorted(digests.items()))
-        _say_once(f"left out: {n} of the records, on other versions of their data than {kept}")
+def _say_left_out(n: int, digests: dict[str, str], store: stores.Store) -> None:
+    """Say once for a store how many of its records are left out."""
+    kept = ", ".join(f"{name} {digest[:12]}" for name, digest in sorted(digests.items()))
+    line = f"left out: {n} of the records, on other versions of their data than {kept}"
+    if n and line not in store.said:
+        store.said.add(line)
+        print(line, file=sys.stderr)  # what `hplab claims --json` prints stays JSON
 
 
 def _gap_note(preset: str, gaps: int, planned: int, study: str | None) -> str:

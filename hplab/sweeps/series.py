@@ -8,15 +8,8 @@ from collections.abc import Sequence
 import pandas as pd
 
 from hplab.sweeps import store as stores
-from hplab.sweeps.table import FINAL, GAPS
+from hplab.sweeps.table import FINAL, GAPS, LADDER, LAYERS
 from hplab.training import loop
-
-LAYERS = tuple(
-    f"layer_{what}_{when}" for what in ("signal", "gradient", "dead") for when in ("start", "end")
-)
-
-
-LADDER = ("ladder_radius", "ladder_sharpness", "ladder_se")
 
 
 def curves(runs: pd.DataFrame, *, store: stores.Store | None = None) -> pd.DataFrame:
@@ -98,12 +91,13 @@ def _long(
     runs: pd.DataFrame, store: stores.Store | None, names: Sequence[str], index: str
 ) -> pd.DataFrame:
     store = store or stores.default_store()
-    finals = {*FINAL, *GAPS, *runs.attrs.get("measured", ())}
+    records = {key: store.get(key) for key in runs["key"]}
+    finals = {*FINAL, *GAPS}.union(*(record["final"] for record in records.values()))
     kept = [n for n in runs.columns if n not in finals and (n == "lr" or n not in names)]
     columns = [f"curve_{name}" if name in kept else name for name in names]
     pieces = []
     for row in runs[kept].to_dict("records"):
-        values = store.get(row["key"])["curves"]
+        values = records[row["key"]]["curves"]
         series = [pd.Series(values.get(name, []), dtype=float) for name in names]
         piece = pd.DataFrame(dict(zip(columns, series, strict=True)))
         piece.insert(0, index, range(1, len(piece) + 1))

@@ -80,6 +80,7 @@ class Store:
         self._by_key: dict[str, Line] = {}
         self._by_identity: dict[str, Line] | None = None
         self._conflicts: list[dict[str, Any]] = []
+        self.said: set[str] = set()  # lines about these records that need no saying again
 
     @property
     def is_read(self) -> bool:

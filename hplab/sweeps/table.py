@@ -1,18 +1,168 @@
-"""Tables of runs: one row a trial, or a row an epoch, a step, a layer."""
+"""The table of runs: what its columns are, and one row a trial.
+
+A column is a hyperparameter (how a run was made; see `is_hyperparameter`), what the report declared
+where a preset trained something else ("arm_NAME"), one of `RESULTS` (what came of the run), of
+`RUN` (which run it is) or of `PLACES` (where along the run, in the long tables of `series`). Any
+other column, such as one that a page adds, is no hyperparameter.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import dataclasses
+import math
+import re
+from numbers import Integral, Real
+from typing import Any, NamedTuple
 
 import pandas as pd
 
-from hplab.training.measures import diagnostics
-from hplab.trial import Trial
+from hplab import catalogue
+from hplab.trial import STREAMS, Trial
 
+
+class Column(NamedTuple):
+    """What a reader has to know of a column.
+
+    Attributes:
+        words: What it is called; "" for its name with spaces.
+        unit: "%" for a share that is shown in percent, "pp" for a difference of shares, "nats" or
+            "s"; "" for none.
+        low: The least it can be, in units of the table.
+        high: The greatest it can be.
+    """
+
+    words: str = ""
+    unit: str = ""
+    low: float = -math.inf
+    high: float = math.inf
+
+
+RUN = ("seed", "status", "key", "prov", "device")
+PLACES = {name: Column() for name in ("epoch", "step", "rung", "layer", "probe")}
+PLACES["probe_step"] = Column("step")
 FINAL = ("val_acc", "val_loss", "train_acc", "train_loss")
-
-
 GAPS = ("acc_gap", "loss_gap")
+LADDER = ("ladder_radius", "ladder_sharpness", "ladder_se")
+LAYERS = tuple(
+    f"layer_{what}_{when}" for what in ("signal", "gradient", "dead") for when in ("start", "end")
+)
+RESULTS = {
+    "val_acc": Column("validation accuracy", "%", 0, 1),
+    "val_loss": Column("validation loss", "nats", 0),
+    "test_acc": Column("test accuracy", "%", 0, 1),
+    "test_loss": Column("test loss", "nats", 0),
+    "train_acc": Column("training accuracy", "%", 0, 1),
+    "train_loss": Column("training loss", "nats", 0),
+    "running_acc": Column("running training accuracy", "%", 0, 1),
+    "running_loss": Column("running training loss", "nats", 0),
+    "step_loss": Column("", "nats", 0),
+    "acc_gap": Column("accuracy gap", "pp"),
+    "loss_gap": Column("loss gap", "nats"),
+    "epochs_run": Column("epochs trained", "", 0),
+    "train_s": Column("training time", "s", 0),
+    # the measures "diagnostics" and "probes"
+    "live_units": Column("live units", "", 0),
+    "probe_live_units": Column("live units", "", 0),
+    "n_predicted": Column("classes predicted", "", 0),
+    "output_entropy": Column("entropy of the outputs", "nats", 0),
+    "batch_grad_norm": Column("gradient norm of a batch", "", 0),
+    # "sharpness", "sharpness_path", "curvature" and "keskar"
+    "sharpness": Column("sharpness", "nats"),
+    "sharpness_path": Column("sharpness", "nats"),
+    "sharpness_relative": Column("sharpness at a relative radius", "nats"),
+    "ladder_sharpness": Column("sharpness", "nats"),
+    "grad_norm": Column("gradient norm", "", 0),
+    "hessian_top": Column("largest eigenvalue of the Hessian"),
+    "hessian_top_lr": Column("largest eigenvalue times learning rate"),
+    "hessian_trace": Column("trace of the Hessian"),
+    "keskar": Column("sharpness of Keskar and others (%)"),
+    # "norms", "layers" and "gradient_noise"
+    "weight_norm": Column("norm of all weights", "", 0),
+    "scale_free_norm": Column("norm of the scale-free weights", "", 0),
+    "effective_lr": Column("effective learning rate", "", 0),
+    "gradient_ratio": Column("gradient of the first layer over the last", "", 0),
+    "dead_share": Column("share of dead units", "", 0, 1),
+    "noise_scale": Column("gradient noise scale (examples)", "", 0),
+    # read off curves
+    "roughness": Column("", "", 0),
+    "steps_to_target": Column("steps to the target", "", 0),
+    "examples_to_target": Column("examples to the target", "", 0),
+    **dict.fromkeys(
+        (
+            *("collapsed", "died", "revived", "top_is_majority", "stopped", "lanes", "lr_used"),
+            *("step_lr", "steps_per_epoch", "ladder_se", "weight_norm_path", "grad_norm_path"),
+            *("sharpness_se", "sharpness_direction_sd", "sharpness_quadratic"),
+            *("sharpness_relative_se", "hessian_trace_se", "hessian_top_bound"),
+            *(name.removeprefix("layer_") for name in LAYERS),
+        ),
+        Column(),
+    ),
+}
+# Hyperparameters that are called something else than their name.
+_CALLED = {
+    "lr": Column("learning rate"),
+    "n_train": Column("training examples"),
+    "hidden": Column("hidden units"),
+    "ladder_radius": Column("radius \u03b5"),
+}
+_ENDINGS = {"_acc": Column("", "%", 0, 1), "_loss": Column("", "nats", 0), "_s": Column("", "s")}
+# The radius of a ladder is chosen as a hyperparameter is, by the measure.
+_CHOSEN = {field.name for field in dataclasses.fields(Trial)} | {"ladder_radius"}
+_CHOSEN |= {f"seed_{stream}" for stream in STREAMS}
+
+
+def is_hyperparameter(name: str) -> bool:
+    """Return whether a column says how a run was made, not what came of it or which one it is."""
+    return name not in RUN and (name in _CHOSEN or owner(name) != "")
+
+
+def is_result(name: str) -> bool:
+    """Return whether a column is one of `RESULTS`; "NAME_2" is that of the second layer."""
+    return name in RESULTS or re.sub(r"_\d+$", "", name) in RESULTS
+
+
+def is_known(name: str) -> bool:
+    """Return whether a column is in the schema, whatever it is."""
+    is_found = is_hyperparameter(name) or is_result(name) or name in (*RUN, *PLACES)
+    return is_found or name.startswith("arm_")
+
+
+def owner(name: str) -> str:
+    """Return which component an argument belongs to ("optimizer" for "momentum"), "" for none."""
+    if name == "blocks":
+        return "activation"  # which blocks of a MobileNet have the trial's activation
+    component, _, argument = name.rpartition(".")
+    for one in catalogue.WITH_ARGS:
+        rows = catalogue.table(one).values()
+        if component in ("", one) and any(argument in row.args for row in rows):
+            return one
+    return ""
+
+
+def column(name: str) -> Column:
+    """Return what is known of a column; of one that is not in the schema, what its ending says."""
+    for known in (RESULTS, PLACES, _CALLED):
+        if name in known:
+            return known[name]
+    return next((found for end, found in _ENDINGS.items() if name.endswith(end)), Column())
+
+
+def setting(value: Any, name: str = "") -> str:
+    """Return a value of a hyperparameter as it is typed in code: 1e-3, 0.01, 64, adam, none.
+
+    With the name of the column, None of `n_train` is "all".
+    """
+    if value is None or (isinstance(value, Real) and math.isnan(value)):
+        return "all" if name.endswith("n_train") else "none"
+    if not isinstance(value, Real) or isinstance(value, (bool, Integral)):
+        return str(value)
+    number = float(value)
+    if number.is_integer() and abs(number) < 1e6:
+        return str(int(number))
+    if 0.01 <= abs(number) < 1e4:
+        return f"{number:.4g}"
+    mantissa, exponent = f"{number:.3e}".split("e")
+    return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
 
 
 def of_trials(
@@ -41,12 +191,11 @@ def of_trials(
     )
     table = pd.DataFrame([row for row in rows if row["status"]], columns=columns)
     measured = {name for record in found if record for name in record["final"]} & set(table)
-    table = table.astype(dict.fromkeys((*FINAL, *GAPS, "train_s", *sorted(measured)), float))
-    table.attrs = {
+    table = table.astype(dict.fromkeys((*FINAL, *GAPS, "train_s", *measured), float))
+    table.attrs = {  # for captions: pandas drops it at will, and nothing may hang on it
         "preset": preset,
         "data": ", ".join(dict.fromkeys(table["data"])),
         "device": ", ".join(dict.fromkeys(table["device"])),
-        "measured": sorted(measured),
         "n_missing": len(rows) - len(table),
         "n_new": n_new,
     }
@@ -63,6 +212,8 @@ def _flat(trials: list[Trial]) -> list[dict[str, Any]]:
 
 
 def _results_of(record: dict[str, Any] | None) -> dict[str, Any]:
+    from hplab.training.measures import diagnostics  # with torch; the schema needs none
+
     final = record["final"] if record else {}
     if record and record["config"]["epochs"] < diagnostics.N_JUDGED:  # too short to have collapsed
         final = {name: value for name, value in final.items() if name not in diagnostics.JUDGED}

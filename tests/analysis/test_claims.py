@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from hplab import places
-from hplab.analysis.claims import committed, decisions, judging, ledger, quantities, samples
+from hplab.analysis.claims import committed, decisions, judging, ledger, quantities
 from hplab.analysis.stats import evidence, intervals, power, sequential
 from hplab.sweeps import runner, series
 from hplab.trial import HplabError, Trial, grid
@@ -825,14 +825,6 @@ def test_verdicts_make_a_table(as_reported):
     verdict = judging.verdict("S4-06", as_reported)
     assert (sixth.outcome, sixth.own_data, sixth.n) == ("supported", "supported", 20)
     assert (sixth.low, sixth.high) == (verdict.interval.low, verdict.interval.high)
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(1e-3, "1e-3"), (5e-4, "5e-4"), (0.01, "0.01"), (64, "64"), (None, "all"), ("cnn", "cnn")],
-)
-def test_values_are_written_as_readers_write_them(value, text):
-    assert samples.short(value) == text
 
 
 # ------------------------------------------------------------------------------- the real runner

@@ -19,6 +19,7 @@ from hplab.analysis.claims import judging
 from hplab.analysis.stats import intervals
 from hplab.pages import cards
 from hplab.pages.figures.figure import table
+from hplab.sweeps.provenance import collect_provenance
 from hplab.sweeps.store import Store
 from hplab.trial import HplabError, Trial, grid
 
@@ -271,18 +272,15 @@ def test_durations_are_written_as_people_say_them(seconds, text):
 
 
 def described(**changes):
-    return {
-        "hplab": "0.1.0",
+    """A description as runs get it, with what differs from day to day held fixed."""
+    fixed = {
         "git": {"commit": "abcdef0123456789", "dirty": False},
-        "python": "3.11.9",
         "torch": "2.11.0",
         "cuda": "13.0",
         "device": {"type": "cpu", "name": EVIL},
-        "threads": 1,
-        "switches": {"deterministic": False, "matmul_precision": "tf32"},
         "date": "2026-01-02",
-        **changes,
     }
+    return {**collect_provenance(), **fixed, **changes}
 
 
 @pytest.fixture
@@ -319,13 +317,12 @@ def test_what_differs_between_runs_is_shown_with_how_many_runs(runs, kept):
     assert "ffffffffffff with changes (5 runs)" in text
 
 
-def test_gpu_switches_are_told_of_gpu_runs_only(runs, kept):
+def test_cuda_is_told_of_gpu_runs_only(runs, kept):
     on_cpu = kept.put_provenance(described())
     on_gpu = kept.put_provenance(described(device={"type": "cuda", "name": "H100"}))
 
-    assert "TF32" not in cards.provenance(runs.assign(prov=on_cpu), store=kept).text
+    assert "CUDA" not in cards.provenance(runs.assign(prov=on_cpu), store=kept).text
     gpu = Cells(cards.provenance(runs.assign(prov=on_gpu), store=kept).html).rows
-    assert ["TF32 in matrix products", "on"] in gpu
     assert ["CUDA", "13.0"] in gpu
 
 
@@ -353,6 +350,10 @@ def test_claims_table_has_a_row_a_claim_and_counts_outcomes():
 
     assert head == ["claim", "what the report says", "its own data", "our re-run", "seeds"]
     assert [row[0] for row in rows] == ["S4-06\u00a0*", "S4-08"]
+    assert '<th scope="row"><span class="hp-claim" id="row-S4-06">S4-06</span>\u00a0*</th>' in (
+        shown.html
+    )
+    assert "S4-06\u00a0*" in shown.text
     assert [row[3] for row in rows] == ["inconclusive"] * 2
     assert "4 claims: 2 inconclusive, 2 not run yet" in shown.html
 

@@ -24,7 +24,7 @@ from synthetic_runs import make_curves, make_range_test, make_runs
 from hplab.analysis.stats import bounded, intervals
 from hplab.pages import labels as words
 from hplab.pages import plots
-from hplab.pages.figures import axis, marks, scales, svg
+from hplab.pages.figures import axis, marks, scales
 from hplab.pages.figures import cells as summary
 from hplab.pages.figures import figure as figure_module
 from hplab.pages.figures.figure import Figure
@@ -463,10 +463,15 @@ def test_a_single_epoch_can_be_drawn(curves):
 def test_a_table_of_runs_is_turned_into_curves(monkeypatch, runs, curves):
     from hplab.sweeps import series
 
-    repeated = pd.concat([curves, curves[["lr"]]], axis=1)  # a hyperparameter and a curve
-    monkeypatch.setattr(series, "curves", lambda table: repeated)
+    asked = []
+    monkeypatch.setattr(series, "curves", lambda *table, **where: asked.append(where) or curves)
 
-    assert "by epoch for each learning rate" in plots.learning_curves(runs).caption
+    caption = plots.learning_curves(runs, store="there").caption
+
+    assert "by epoch for each learning rate" in caption
+    assert asked == [{"store": "there"}]
+    assert plots.learning_curves(curves).caption == caption
+    assert len(asked) == 1  # a table of curves is drawn as it is
 
 
 def test_no_mean_line_over_runs_that_differ_in_more_than_their_seed(curves):
@@ -654,7 +659,7 @@ def test_nothing_leaks_from_the_svg_into_the_page(figure):
 
 
 def test_ids_are_unique_on_a_page_and_lead_somewhere(figure, grouped):
-    page = Page(figure.html + figure.html + grouped.html)
+    page = Page(figure.html + grouped.html)
 
     assert len(page.ids) == len(set(page.ids)) > 0
     assert page.references == set(page.ids)
@@ -687,13 +692,15 @@ def test_the_same_table_gives_the_same_bytes(runs, figure):
         again = plots.axis(runs)
 
     assert again.svg == figure.svg
-    assert again.caption == figure.caption
+    assert again.html == figure.html == figure.html
+    assert again._repr_mimebundle_() == figure._repr_mimebundle_()
 
 
 @pytest.mark.slow
 def test_another_process_gives_the_same_bytes(figure):
     code = "import sys; sys.path.insert(0, 'tests'); from synthetic_runs import make_runs;"
-    code += "from hplab.pages import plots; sys.stdout.write(plots.axis(make_runs()).svg)"
+    code += "from hplab.pages import plots; sys.stdout.write(plots.axis(make_runs()).svg);"
+    code += "assert 'matplotlib.pyplot' not in sys.modules"  # it would keep every figure
 
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True)
 
@@ -706,7 +713,6 @@ def test_drawing_leaves_the_settings_of_matplotlib_alone(runs):
     plots.axis(runs, seeds=False)
 
     assert dict(mpl.rcParams) == before
-    assert "matplotlib.pyplot" not in axis.axis.__globals__
 
 
 # ------------------------------------------------------- what cannot be, and what has no place
@@ -950,7 +956,3 @@ def test_small_words():
     assert words.unbroken("at 1e-3") == "at 1e-\u20603"
     assert words.unbroken("-0.1 to -2, 2-3, 06-kl") == "\u22120.1 to \u22122, 2-3, 06-kl"
     assert words.quantity("arm_epochs") == "epochs in the report"
-
-
-def test_a_plain_svg_without_ids_can_be_shown_twice():
-    assert svg.once_more("<svg></svg>") == "<svg></svg>"

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hplab import catalogue
 from hplab.analysis.claims import grammar, judging, miniature, samples, setups
 from hplab.analysis.claims.decisions import Finding
 from hplab.analysis.claims.judging import MISSING, UNTESTABLE
@@ -161,10 +162,10 @@ def _small(
     silent = Verdict(claim, UNTESTABLE, why) if why else None
     more = () if why else _tried(claim, [digits], curves)
     for found, runs in itertools.chain(tried, more):
-        preset = runs.attrs["preset"]
+        preset = str(runs.attrs.get("preset", ""))
         if isinstance(found, Finding) and miniature.smaller(found):
             return judging.of_runs(claim, found, preset)
-        if isinstance(found, Missing) and preset == miniature.STAND_IN:
+        if isinstance(found, Missing) and _on_stand_in(runs):
             there = miniature.whole(claim, found, runs)
             outcome = UNTESTABLE if there else MISSING
             silent = silent or Verdict(claim, outcome, str(found), preset=preset)
@@ -182,7 +183,7 @@ def groups(claim: Claim, runs: pd.DataFrame) -> list[pd.DataFrame]:
     if runs.empty or claim.test["type"] == "none":
         return []
     setting = claim.report.setting
-    if presets.preset(runs.attrs.get("preset", SIZES[0])).stand_in:
+    if _on_stand_in(runs):
         runs = runs[runs["model"] == setting["model"]]
     elif "data" in setting:
         runs = runs[runs["data"] == setting["data"]]
@@ -215,6 +216,10 @@ def groups(claim: Claim, runs: pd.DataFrame) -> list[pd.DataFrame]:
     return [one[-1] for one in ranked]
 
 
+def _on_stand_in(runs: pd.DataFrame) -> bool:
+    return bool((runs["data"] == presets.STAND_IN).all())
+
+
 def _once(runs: pd.DataFrame, claim: Claim) -> np.ndarray:
     """Return the runs to use where several differ in nothing but what was measured on them.
 
@@ -241,8 +246,8 @@ def _usual(runs: pd.DataFrame, varied: set[str], claim: Claim) -> np.ndarray:
     of the report's setting, else its defaults, as far as there are such runs.
     """
     rows = np.ones(len(runs), bool)
-    for owner in varied & set(samples.COMPONENTS):
-        for kind, defaults in samples.COMPONENTS[owner].items():
+    for owner in varied & set(catalogue.WITH_ARGS):
+        for kind, defaults in catalogue.defaults(owner).items():
             mine = (runs[owner] == kind).to_numpy()
             for name, default in defaults.items():
                 if name not in runs or name in varied:

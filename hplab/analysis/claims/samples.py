@@ -13,20 +13,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hplab import catalogue
 from hplab.analysis.claims.ledger import Claim, Report
+from hplab.analysis.claims.phrases import listed
 from hplab.analysis.claims.quantities import Missing
-from hplab.catalogue import defaults
-from hplab.trial import HplabError, Trial
+from hplab.sweeps.table import is_hyperparameter, owner, setting
+from hplab.trial import HplabError
 
-COMPONENTS = {kind: defaults(kind) for kind in ("model", "optimizer", "schedule", "split")}
-_OWNERS = {  # which component a column of arguments belongs to
-    name: owner for owner, table in COMPONENTS.items() for one in table.values() for name in one
-} | {"blocks": "activation"}  # which blocks of a MobileNet have the trial's activation
-_HYPERPARAMETERS = {*(field.name for field in dataclasses.fields(Trial)), *_OWNERS} - {
-    "seed",
-    "measure",
-    "epochs",
-}
 # An arm is described without these, unless they are what the arms differ in.
 _USUAL = {
     "schedule": "constant",
@@ -35,7 +28,6 @@ _USUAL = {
     "weight_decay": 0,
     "activation": "relu",
 }
-_NEVER_A_SETTING = ("seed", "key", "prov", "device", "train_s", "status")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,31 +119,21 @@ def sample(
     if absent:
         fixed = describe(claim.report.fixed)
         needed = f" (with {fixed})" if fixed else ""
-        raise Missing(f"No runs at {_join(absent)} that can be compared{needed}.")
+        raise Missing(f"No runs at {listed(absent)} that can be compared{needed}.")
     _check_comparable(tables, words, varied=set().union(*arms))
     length = _length(tables, arms[0]["epochs"]) if "epochs" in hidden & set(arms[0]) else ""
     found = _complete(tables, words, length, claim)
     return _learners(found, claim) if learners else found
 
 
-def describe(settings: Mapping[str, Any]) -> str:
+def describe(arm: Mapping[str, Any]) -> str:
     """Return hyperparameters in words: "lr 1e-3, 5 epochs"."""
     return ", ".join(
-        f"{value:g} epochs" if name == "epochs" else f"{name.replace('_', ' ')} {short(value)}"
-        for name, value in settings.items()
+        f"{value:g} epochs"
+        if name == "epochs"
+        else f"{name.replace('_', ' ')} {setting(value, name)}"
+        for name, value in arm.items()
     )
-
-
-def short(value: Any) -> str:
-    """Return a value as a reader writes it: 0.001 as 1e-3, None as "all"."""
-    if value is None or (isinstance(value, float) and np.isnan(value)):
-        return "all"
-    if isinstance(value, (str, bool, np.bool_)):
-        return str(value)
-    if 0 < abs(value) < 0.01:
-        mantissa, exponent = f"{value:e}".split("e")
-        return f"{float(mantissa):g}e{int(exponent)}"
-    return f"{value:g}"
 
 
 def declared(table: pd.DataFrame, name: str) -> pd.Series:
@@ -163,14 +145,7 @@ def declared(table: pd.DataFrame, name: str) -> pd.Series:
 
 def settings(table: pd.DataFrame) -> list[str]:
     """Return the columns of a table of runs that are hyperparameters, without the seed."""
-    return [
-        name for name in table if {name, name.rpartition(".")[2]} & {*_HYPERPARAMETERS, "epochs"}
-    ]
-
-
-def owner(name: str) -> str:
-    """Return which component an argument belongs to ("optimizer" for "momentum"), "" for none."""
-    return _OWNERS.get(name, "")
+    return [name for name in table if is_hyperparameter(name)]
 
 
 def matches(table: pd.DataFrame, settings: Mapping[str, Any]) -> np.ndarray:
@@ -221,11 +196,9 @@ def _one_run_a_seed(table: pd.DataFrame, words: str, arm: Mapping[str, Any]) -> 
         names = [
             name
             for name in one.columns
-            if name not in (*_NEVER_A_SETTING, *arm)
-            and not name.endswith(("_acc", "_loss", "_gap"))
-            and one[name].nunique(dropna=False) > 1
+            if is_hyperparameter(name) and name not in arm and one[name].nunique(dropna=False) > 1
         ]
-        why = f"they differ in {_join(names)}; choose one" if names else "the rows are repeated"
+        why = f"they differ in {listed(names)}; choose one" if names else "the rows are repeated"
         raise HplabError(f"several runs at {words} for seed {one['seed'].iloc[0]}: {why}")
     return table.set_index("seed").sort_index()
 
@@ -235,22 +208,21 @@ def _check_comparable(
 ) -> None:
     """Refuse arms that differ in more than the claim varies, or that a preset cut unequally."""
     together = pd.concat(tables, ignore_index=True)
-    for name in together.columns:
-        bare = name.rpartition(".")[2]
-        if name in varied or not {name, bare} & _HYPERPARAMETERS:
+    for name in settings(together):
+        if name in varied or name == "epochs":
             continue
         # Two optimizers have different arguments; within one arm there is still only one value.
-        apart = tables if _OWNERS.get(bare) in varied else [together]
+        apart = tables if owner(name) in varied else [together]
         if any(table[name].nunique(dropna=False) > 1 for table in apart):
             raise Missing(
-                f"The runs at {_join(words)} also differ in {name} ({_values(together[name])}), "
+                f"The runs at {listed(words)} also differ in {name} ({_values(together[name])}), "
                 "so they cannot be compared."
             )
     if "epochs" not in together:
         return
     stretch = _stretch(together)
     if ((together["epochs"] - stretch * declared(together, "epochs")).abs() > 0.5 + 1e-9).any():
-        raise Missing(f"The epochs at {_join(words)} were scaled by different factors.")
+        raise Missing(f"The epochs at {listed(words)} were scaled by different factors.")
 
 
 def _stretch(table: pd.DataFrame) -> float:
@@ -339,11 +311,11 @@ def _differs(table: pd.DataFrame, report: Report) -> dict[str, tuple[str, str]]:
             continue
         column = table.loc[_has(table, name), name]
         if not equal(column, value).all():
-            found[name] = (_values(column), short(value))
+            found[name] = (_values(column), setting(value, name))
     for arm in (name for name in table if name.startswith("arm_")):
         name = arm.removeprefix("arm_")
         other = table.loc[table[arm].notna(), [arm, name]]
-        other = other[other[arm].map(short) != other[name].map(short)]
+        other = other[other[arm].map(setting) != other[name].map(setting)]
         if len(other) and name not in found:
             found[name] = (_values(other[name]), _values(other[arm]))
     return found
@@ -354,19 +326,14 @@ def _has(table: pd.DataFrame, name: str) -> np.ndarray:
     component = owner(name)
     if not component or component not in table:
         return np.ones(len(table), bool)
-    kinds = [kind for kind, defaults in COMPONENTS[component].items() if name in defaults]
+    kinds = [kind for kind, row in catalogue.table(component).items() if name in row.args]
     return table[component].isin(kinds).to_numpy()
 
 
 def _values(column: pd.Series) -> str:
-    return _join([short(value) for value in column.drop_duplicates()])
+    return listed([setting(value, str(column.name)) for value in column.drop_duplicates()])
 
 
 def _seeds(seeds: set[int]) -> str:
     numbers = sorted(int(seed) for seed in seeds)
-    return f"seed{'' if len(numbers) == 1 else 's'} {_join([str(n) for n in numbers])}"
-
-
-def _join(words: Sequence[str]) -> str:
-    *first, last = [str(word) for word in words]
-    return f"{', '.join(first)} and {last}" if first else last
+    return f"seed{'' if len(numbers) == 1 else 's'} {listed([str(n) for n in numbers])}"

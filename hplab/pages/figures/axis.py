@@ -68,9 +68,7 @@ def axis(
     flags = [] if others else _edges(table, x, y, by, scale.tested)
 
     def draw(fig: Canvas) -> None:
-        ax = fig.add_subplot()
-        scale.apply(ax)
-        scales.vertical(ax, limits, log=log_y)
+        ax = _axes(fig, scale, limits, log_y)
         ax.set_ylabel(labels.label(y, _loss(runs)))
         _groups(ax, table, (x, y, by), scale, seeds=seeds, means=not others)
         if top is not None:
@@ -78,8 +76,8 @@ def axis(
         for side in dict.fromkeys(side for _, side in flags):
             marks.edge_flag(ax, side, "best at the edge of the grid")
         if by is not None:
-            entries = [labels.setting(level) for level in cells.levels(runs[by])]
-            keyed = [(t, marks.key(marks.look(i))) for i, t in enumerate(entries)]
+            texts = enumerate(map(labels.setting, cells.levels(runs[by])))
+            keyed = [(text, marks.key(marks.look(i))) for i, text in texts]
             marks.legend(fig, labels.quantity(by), keyed)
 
     clauses = captions.axis(
@@ -121,10 +119,8 @@ def isolation(
     cells.require(runs, x, y, *over, what="plots.isolation")
     _check_isolation(runs, x, y, over)
     table = cells.cells(runs, y, [x, *over])
-    table["chosen"] = False
-    groups = [table[cells.select(table, x, level)] for level in cells.levels(runs[x])]
-    picks = [cells.best(group, y) for group in groups]
-    table.loc[[pick for pick in picks if pick is not None], "chosen"] = True
+    groups = [part for _, part in cells.parts(table, x)]
+    table["chosen"] = table.index.isin([cells.best(group, y) for group in groups])
     chosen = table[table["chosen"]]
     scale = scales.Scale(x, cells.levels(runs[x]), log)
     limits = _limits(chosen, y, log_y, with_intervals=True)
@@ -133,9 +129,7 @@ def isolation(
     lost = [int(group["n_diverged"].sum()) for group in groups]
 
     def draw(fig: Canvas) -> None:
-        ax = fig.add_subplot()
-        scale.apply(ax)
-        scales.vertical(ax, limits, log=log_y)
+        ax = _axes(fig, scale, limits, log_y)
         ax.set_ylabel(labels.label(y, _loss(runs)))
         for _, cell in table[~table["chosen"] & table["mean"].notna()].iterrows():
             _dash(ax, scale.at(cell[x]), cell["mean"] * labels.scale(y))
@@ -151,6 +145,13 @@ def isolation(
     clauses = captions.isolation(table, x, y, over, top, side)
     clauses += captions.fallen(chosen, (x, y, None), means=True) if log_y else []
     return _finished(draw, clauses, table, (x, y, None), runs, means=True, keys=[x, *over])
+
+
+def _axes(fig: Canvas, scale: scales.Scale, limits: tuple[float, float], log_y: bool) -> Axes:
+    ax = fig.add_subplot()
+    scale.apply(ax)
+    scales.vertical(ax, limits, log=log_y)
+    return ax
 
 
 def _check_isolation(runs: pd.DataFrame, x: str, y: str, over: Sequence[str]) -> None:

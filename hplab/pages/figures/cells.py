@@ -12,18 +12,9 @@ import pandas as pd
 
 from hplab.analysis.stats import bounded, intervals
 from hplab.pages import labels
+from hplab.sweeps.table import is_hyperparameter, is_known
 from hplab.trial import unknown
 
-# Columns that are no hyperparameter: what a run gave, cost, or who it was.
-RESULTS = {"seed", "status", "key", "prov", "device", "lanes", "threads", "epoch", "step", "at"}
-RESULTS |= {"live_units", "n_predicted", "output_entropy", "collapsed", "died", "revived"}
-RESULTS |= {"top_is_majority", "probe", "scale_free_norm", "gradient_ratio", "dead_share", "layer"}
-RESULTS |= {"lr_used", "effective_lr"}
-RESULT_ENDINGS = ("_acc", "_loss", "_gap", "_s", "_start", "_end")
-RESULTS |= {"noise_scale", "steps_per_epoch", "steps_to_target"}
-RESULTS |= {"examples_to_target", "roughness"}
-RESULT_STARTS = ("arm_", "grad_norm", "batch_grad_norm", "weight_norm", "sharpness", "probe_")
-RESULT_STARTS += ("hessian_", "ladder_s", "rung", "epochs_run", "stopped")
 LOG10 = {"lr", "weight_decay", "eps", "ladder_radius"}
 LOG2 = {"batch_size", "hidden", "width", "n_train"}
 
@@ -56,18 +47,22 @@ def require(runs: pd.DataFrame, *columns: str | None, what: str) -> None:
             raise unknown("column", column, runs.columns, what)
 
 
-def is_hyperparameter(column: str) -> bool:
-    """Whether a column says how a run was made, not what came of it."""
-    return (
-        column not in RESULTS
-        and not column.startswith(RESULT_STARTS)
-        and not column.endswith(RESULT_ENDINGS)
-    )
+def telling(runs: pd.DataFrame) -> list[str]:
+    """The columns that tell settings apart: hyperparameters, and names that a page gave its runs.
+
+    Such a name is text in a column of the page's own. Numbers there may be anything, a new measure
+    for one, and tell nothing apart.
+    """
+    return [name for name in runs if is_hyperparameter(name) or _is_given(runs[name])]
+
+
+def _is_given(column: pd.Series) -> bool:
+    return not is_known(str(column.name)) and any(isinstance(v, str) for v in column.unique())
 
 
 def mixed(runs: pd.DataFrame, by: list[str]) -> list[str]:
-    """Hyperparameters that take more than one value inside a cell of `by` (nothing: the table)."""
-    others = [name for name in runs if is_hyperparameter(name) and name not in by]
+    """What of `telling` takes more than one value inside a cell of `by` (nothing: the table)."""
+    others = [name for name in telling(runs) if name not in by]
     if not by:
         return [name for name in others if runs[name].nunique(dropna=False) > 1]
     counts = runs.groupby(by, dropna=False, sort=False)[others].nunique(dropna=False)

@@ -12,8 +12,6 @@ from matplotlib.ticker import MaxNLocator
 
 from hplab.pages.figures import captions, svg
 from hplab.pages.figures.figure import Figure, Html, nothing_recorded
-from hplab.sweeps import series
-from hplab.sweeps import store as stores
 from hplab.trial import HplabError
 
 MOST_MATRICES = 3
@@ -21,21 +19,21 @@ MOST_MATRICES = 3
 
 def confusion(
     runs: pd.DataFrame,
+    matrices: Sequence[pd.DataFrame],
     names: Sequence[str] = (),
     *,
     class_names: Sequence[str] = (),
-    store: stores.Store | None = None,
 ) -> Figure | Html:
     """Draw the confusion matrices of up to three runs side by side.
 
     Args:
-        runs: The runs, trained with the measure "confusion".
+        runs: The runs.
+        matrices: The confusion matrix of each, as `hplab.sweeps.series.confusion` returns it.
         names: What to call each; its seed where there is none.
         class_names: Names of the classes; numbers from 1 where there are none.
-        store: Where records are; None takes the project's own.
 
     Raises:
-        HplabError: If there are more than three runs, or a run has no matrix.
+        HplabError: If there are more than three runs, or not one name for each.
     """
     if runs.empty:
         return nothing_recorded()
@@ -44,7 +42,6 @@ def confusion(
     names = list(names) or [f"seed {seed}" for seed in runs["seed"]]
     if len(names) != len(runs):
         raise HplabError(f"plots.confusion: {len(names)} names for {len(runs)} runs")
-    matrices = [series.confusion(row, store=store) for _, row in runs.iterrows()]
     labels = list(class_names) or [str(i + 1) for i in range(len(matrices[0]))]
 
     def draw(fig: Canvas) -> None:

@@ -71,13 +71,15 @@ def nothing_recorded(why: str = NO_TRIALS) -> Html:
 def table(rows: pd.DataFrame, caption: str = "") -> str:
     """A data frame as an HTML table that scrolls sideways on a small screen.
 
-    The first column heads its row; columns of numbers get the class `hp-num`. All text is escaped.
+    The first column heads its row; columns of numbers get the class `hp-num`. All text is escaped
+    but for cells that are `Html`.
     """
     numeric = [_looks_numeric(rows.iloc[:, i]) for i in range(rows.shape[1])]
 
     def cell(tag: str, value: Any, i: int, scope: str = "") -> str:
         mark = ' class="hp-num"' if numeric[i] else ""
-        return f"<{tag}{scope}{mark}>{html.escape(str(value))}</{tag}>"
+        inner = value.html if isinstance(value, Html) else html.escape(str(value))
+        return f"<{tag}{scope}{mark}>{inner}</{tag}>"
 
     head = "".join(cell("th", name, i, ' scope="col"') for i, name in enumerate(rows.columns))
     body = []
@@ -143,8 +145,8 @@ class Figure:
 
     @property
     def html(self) -> str:
-        """The figure with its caption and table, ready for a page; ids differ at every call."""
-        return self._markup(svg.once_more(self.svg))
+        """The figure with its caption and table, ready for a page."""
+        return self._markup(self.svg)
 
     def _markup(self, drawing: str) -> str:
         rows, note = self.shown, "The data of this figure"
@@ -164,7 +166,7 @@ class Figure:
         style hides it.
         """
         picture = base64.b64encode(self.png).decode()
-        drawing = with_still(svg.once_more(self.svg), picture, self.alt)
+        drawing = with_still(self.svg, picture, self.alt)
         return {
             "text/html": styled(self._markup(drawing)),
             "image/png": picture,

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.patches import Rectangle
 
@@ -43,21 +44,7 @@ def heatmap(runs: pd.DataFrame, x: str, y: str, z: str = "val_acc") -> Figure | 
         ax = fig.add_subplot()
         for i, cell in table.iterrows():
             place = across.index(cell[x]), up.index(cell[y])
-            ax.add_patch(
-                Rectangle(
-                    (place[0] - 0.47, place[1] - 0.44),
-                    0.94,
-                    0.88,
-                    facecolor=svg.SERIES[0],
-                    alpha=_opacity(cell["mean"], table["mean"], z),
-                    edgecolor="none",
-                )
-            )
-            if i == top:
-                frame = (place[0] - 0.47, place[1] - 0.44), 0.94, 0.88
-                ax.add_patch(Rectangle(*frame, fill=False, edgecolor=svg.INK, lw=2))
-            text = labels.number(z, cell["mean"], with_unit=False) if cell["n"] else "×"
-            ax.text(*place, text, ha="center", va="center", color=svg.INK, fontsize=11.5)
+            _cell(ax, place, cell, z, _opacity(cell["mean"], table["mean"], z), framed=i == top)
         ax.set_xlim(-0.5, len(across) - 0.5)
         ax.set_ylim(-0.5, len(up) - 0.5)
         ax.set_xticks(range(len(across)), [labels.setting(level, x) for level in across])
@@ -77,6 +64,18 @@ def heatmap(runs: pd.DataFrame, x: str, y: str, z: str = "val_acc") -> Figure | 
         shown=captions.shown(table, [y, x], z),
         height=0.9 + 0.55 * len(up) + 0.9,
     )
+
+
+def _cell(
+    ax: Axes, place: tuple[int, int], cell: pd.Series, z: str, opacity: float, *, framed: bool
+) -> None:
+    """Draw one cell: a box as full as its mean is good, with the mean as a number."""
+    box = (place[0] - 0.47, place[1] - 0.44), 0.94, 0.88
+    ax.add_patch(Rectangle(*box, facecolor=svg.SERIES[0], alpha=opacity, edgecolor="none"))
+    if framed:
+        ax.add_patch(Rectangle(*box, fill=False, edgecolor=svg.INK, lw=2))
+    text = labels.number(z, cell["mean"], with_unit=False) if cell["n"] else "×"
+    ax.text(*place, text, ha="center", va="center", color=svg.INK, fontsize=11.5)
 
 
 def interaction(table: pd.DataFrame, x: str, y: str) -> float:

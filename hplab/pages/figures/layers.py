@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure as Canvas
@@ -41,45 +45,18 @@ def layers(
         known = known[known[column] > 0]
     table = known.groupby([by, "layer"], sort=False)[column].median().reset_index()
     groups = cells.parts(table, by)
-    n = profiles.groupby(by)["seed"].nunique()
-
-    def draw(fig: Canvas) -> None:
-        ax = fig.add_subplot()
-        for i, (level, part) in enumerate(groups):
-            style = marks.look(i)
-            runs = known[cells.select(known, by, level)]
-            faint = {"color": style.colour, "ms": 4, "alpha": 0.35, "mec": "none", "ls": "none"}
-            ax.plot(runs["layer"], runs[column] * _scale(y), marker=style.marker, **faint)
-            ax.plot(
-                part["layer"],
-                part[column] * _scale(y),
-                color=style.colour,
-                ls=style.line,
-                marker=style.marker,
-                ms=6,
-            )
-        if y != "dead":
-            ax.set_yscale("log")
-        ax.set_xlabel("layer, counted from the images")
-        ax.set_ylabel(_NAMES[y])
-        keys = [
-            (labels.setting(level), marks.key(marks.look(i))) for i, (level, _) in enumerate(groups)
-        ]
-        marks.legend(fig, labels.quantity(by), keys)
-
     moment = "before the first step" if when == "start" else "after training"
     clauses = [
         f"{_NAMES[y]} layer by layer {moment}: median over seeds (line), every seed a dot",
-        f"n = {labels.span(n)} seeds",
+        f"n = {labels.span(profiles.groupby(by)['seed'].nunique())} seeds",
         *fallen,
     ]
     told = [
         f"{labels.setting(level)} from {part[column].iloc[0]:.2g} to {part[column].iloc[-1]:.2g}"
         for level, part in groups
-        if len(part)
     ]
     return Figure(
-        draw,
+        functools.partial(_draw, known=known, groups=groups, by=by, y=y, column=column),
         caption=captions.full(clauses, lost=0, total=0, runs=profiles),
         alt=f"{_NAMES[y]} from the first to the last layer: {labels.listed(told)}",
         data=table,
@@ -87,15 +64,38 @@ def layers(
     )
 
 
+def _draw(
+    fig: Canvas,
+    known: pd.DataFrame,
+    groups: Sequence[tuple[Any, pd.DataFrame]],
+    by: str,
+    y: str,
+    column: str,
+) -> None:
+    """Draw every seed of `known` as a dot, and the medians of each group as a line."""
+    ax, factor = fig.add_subplot(), 100.0 if y == "dead" else 1.0
+    for i, (level, part) in enumerate(groups):
+        style = marks.look(i)
+        runs = known[cells.select(known, by, level)]
+        faint = {"color": style.colour, "ms": 4, "alpha": 0.35, "mec": "none", "ls": "none"}
+        ax.plot(runs["layer"], runs[column] * factor, marker=style.marker, **faint)
+        line = {"color": style.colour, "ls": style.line, "marker": style.marker, "ms": 6}
+        ax.plot(part["layer"], part[column] * factor, **line)
+    if y != "dead":
+        ax.set_yscale("log")
+    ax.set_xlabel("layer, counted from the images")
+    ax.set_ylabel(_NAMES[y])
+    keys = [
+        (labels.setting(level), marks.key(marks.look(i))) for i, (level, _) in enumerate(groups)
+    ]
+    marks.legend(fig, labels.quantity(by), keys)
+
+
 _NAMES = {
     "signal": "spread of the activations (sd)",
     "gradient": "gradient of the weights (rms)",
     "dead": "dead units (%)",
 }
-
-
-def _scale(y: str) -> float:
-    return 100.0 if y == "dead" else 1.0
 
 
 def _wide(table: pd.DataFrame, by: str, column: str) -> pd.DataFrame:

@@ -21,7 +21,7 @@ SHOWN_EPOCHS = 6  # of each series in the table behind the figure
 
 
 def learning_curves(
-    runs: pd.DataFrame,
+    curves: pd.DataFrame,
     y: str | Sequence[str] = "val_loss",
     *,
     by: str | None = "lr",
@@ -33,7 +33,8 @@ def learning_curves(
     did not diverge, and are left out where the runs of a group differ in more than their seed.
 
     Args:
-        runs: A table of runs or of curves, as `hplab.run` or `hplab.curves` returns it.
+        curves: One row a trial and epoch, as `hplab.curves` returns them; `hplab.plots`
+            takes a table of runs too.
         y: Column of the metric; several columns make a panel each.
         by: Column whose values get their own colour, marker and dash; None for one group.
         log_y: Logarithmic vertical axes.
@@ -41,13 +42,12 @@ def learning_curves(
     Raises:
         HplabError: If a column is missing.
     """
-    if runs.empty:
+    if curves.empty:
         return nothing_recorded()
     metrics = [y] if isinstance(y, str) else list(y)
-    table = _curves_of(runs)
-    cells.require(table, "epoch", *metrics, by, what="plots.learning_curves")
-    table = table.assign(run=_run_ids(table))
-    others = cells.mixed(table.drop(columns="run"), [by] if by else [])
+    cells.require(curves, "epoch", *metrics, by, what="plots.learning_curves")
+    table = curves.assign(run=_run_ids(curves))
+    others = cells.mixed(curves, [by] if by else [])
     groups = cells.parts(table, by) if by else [(None, table)]
     rows = math.ceil(len(metrics) / 2) if len(metrics) > 2 else 1
     columns = math.ceil(len(metrics) / rows)
@@ -75,20 +75,9 @@ def learning_curves(
     )
 
 
-def _curves_of(runs: pd.DataFrame) -> pd.DataFrame:
-    if "epoch" in runs:
-        return runs
-    from hplab.sweeps.series import curves  # reads the store; not needed for a table of curves
-
-    table = curves(
-        runs
-    )  # "lr" is a hyperparameter and a curve: the first, a hyperparameter, counts
-    return table.loc[:, ~table.columns.duplicated()]
-
-
 def _run_ids(table: pd.DataFrame) -> pd.Series:
     """A number a run: by its key, else by everything that tells runs apart."""
-    names = ["key"] if "key" in table else [n for n in table if cells.is_hyperparameter(n)]
+    names = ["key"] if "key" in table else cells.telling(table)
     names = [*names, *(["seed"] if "seed" in table and "key" not in table else [])]
     return table.groupby([n for n in names if n != "epoch"], dropna=False, sort=False).ngroup()
 

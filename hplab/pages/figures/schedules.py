@@ -22,16 +22,7 @@ def schedules(trials: Sequence[Trial]) -> Figure:
     Args:
         trials: One for each schedule; a second one with an equal schedule is left out.
     """
-    from hplab.training.schedules import lr_at  # with torch; not needed for tables of runs
-
-    distinct = {(t.schedule, str(t.schedule_args), t.lr): t for t in trials}.values()
-    rows = []
-    for trial in distinct:
-        n = trial.epochs * max(1, round(STEPS / trial.epochs))
-        rates = [lr_at(trial, step, n_steps=n) for step in range(n)]
-        name = trial.schedule.replace("_", " ")
-        rows.append(pd.DataFrame({"schedule": name, "share": np.arange(n) / n, "lr": rates}))
-    table = pd.concat(rows, ignore_index=True)
+    table = _rates(trials)
     names = list(dict.fromkeys(table["schedule"]))
     columns = 1 if len(names) == 1 else 3
     n_rows = -(-len(names) // columns)
@@ -47,21 +38,32 @@ def schedules(trials: Sequence[Trial]) -> Figure:
         fig.supxlabel("share of the run (%)", fontsize=13)
         fig.supylabel(labels.label("lr"), fontsize=13)
 
-    ends = table.groupby("schedule", sort=False)["lr"]
-    shown = pd.DataFrame(
-        {
-            "schedule": names,
-            "first rate": [labels.setting(x) for x in ends.first()],
-            "highest": [labels.setting(x) for x in ends.max()],
-            "last": [labels.setting(x) for x in ends.last()],
-        }
-    )
     return Figure(
         draw,
         caption=f"learning rate over the run for {labels.count(len(names), 'schedule')}, as used "
         "in training",
         alt="Curves of the learning rate: " + ", ".join(names),
         data=table,
-        shown=shown,
+        shown=_shown(table),
         height=0.8 + 1.55 * n_rows,
     )
+
+
+def _rates(trials: Sequence[Trial]) -> pd.DataFrame:
+    """The learning rate of each distinct schedule at about `STEPS` shares of the run."""
+    from hplab.training.schedules import lr_at  # with torch; not needed for tables of runs
+
+    distinct = {(t.schedule, str(t.schedule_args), t.lr): t for t in trials}.values()
+    rows = []
+    for trial in distinct:
+        n = trial.epochs * max(1, round(STEPS / trial.epochs))
+        rates = [lr_at(trial, step, n_steps=n) for step in range(n)]
+        name = trial.schedule.replace("_", " ")
+        rows.append(pd.DataFrame({"schedule": name, "share": np.arange(n) / n, "lr": rates}))
+    return pd.concat(rows, ignore_index=True)
+
+
+def _shown(table: pd.DataFrame) -> pd.DataFrame:
+    ends = table.groupby("schedule", sort=False)["lr"].agg(["first", "max", "last"])
+    shown = ends.map(labels.setting).reset_index()
+    return shown.rename(columns={"first": "first rate", "max": "highest"})

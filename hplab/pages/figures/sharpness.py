@@ -12,7 +12,7 @@ from matplotlib.figure import Figure as Canvas
 
 from hplab.analysis.claims import ledger
 from hplab.pages import labels
-from hplab.pages.figures import captions, marks, scales, svg
+from hplab.pages.figures import axis, captions, marks, scales, svg
 from hplab.pages.figures import cells as summary
 from hplab.pages.figures.figure import Figure, Html, nothing_recorded
 from hplab.trial import unknown
@@ -21,7 +21,7 @@ OPTIMIZERS = {"sgd": "SGD", "adagrad": "AdaGrad"}
 
 
 def descent(
-    runs: pd.DataFrame, *, by: str, x: str = "train_loss", y: str = "sharpness_path"
+    curves: pd.DataFrame, *, by: str, x: str = "train_loss", y: str = "sharpness_path"
 ) -> Figure | Html:
     """Draw one curve of every run against another: sharpness as the training loss falls.
 
@@ -29,7 +29,8 @@ def descent(
     which is what a table of results holds, lie at different losses.
 
     Args:
-        runs: A table of runs or of curves.
+        curves: One row a trial and epoch, as `hplab.curves` returns them; `hplab.plots`
+            takes a table of runs too.
         by: Column whose values get their own colour, marker and dash.
         x: Curve across; it falls from left to right, as a loss does in training.
         y: Curve upwards, on a logarithmic axis.
@@ -37,13 +38,10 @@ def descent(
     Raises:
         HplabError: If a column is missing.
     """
-    if runs.empty:
+    if curves.empty:
         return nothing_recorded()
-    from hplab.sweeps.series import curves  # reads the store; not needed for a table of curves
-
-    table = runs if "epoch" in runs else curves(runs)
-    summary.require(table, x, y, by, what="plots.descent")
-    known = table[table[y].notna() & table[x].notna()]
+    summary.require(curves, x, y, by, what="plots.descent")
+    known = curves[curves[y].notna() & curves[x].notna()]
     seen = known[known[y] > 0]
     groups = summary.parts(seen, by)
 
@@ -69,7 +67,7 @@ def descent(
     return Figure(
         draw,
         caption=captions.full(
-            [lead, *captions.off_log("epoch", known[y])], lost=0, total=n, runs=table
+            [lead, *captions.off_log("epoch", known[y])], lost=0, total=n, runs=curves
         ),
         alt=f"Lines of {labels.quantity(y)} against {labels.quantity(x)}; "
         f"at the end {labels.listed(_told(shown), 9)}",
@@ -212,8 +210,6 @@ def stability(runs: pd.DataFrame) -> Figure | Html:
     Raises:
         HplabError: If the eigenvalue was not measured.
     """
-    from hplab.pages.figures import axis
-
     if runs.empty:
         return nothing_recorded()
     summary.require(runs, "lr", "hessian_top", what="plots.stability")

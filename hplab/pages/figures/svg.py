@@ -11,7 +11,6 @@ import hashlib
 import html
 import io
 import re
-from collections import Counter
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -51,7 +50,6 @@ STANDALONE = (
 PICTURE_DPI, PICTURE_COLOURS = 100, 32  # 640 pixels wide, 7 to 18 kB
 _SVG, _XLINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}"
 _SUPERSCRIPT = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "\u22120123456789")
-_shown: Counter[str] = Counter()  # how often this process has put an SVG with these ids on a page
 
 
 def settings() -> dict[str, Any]:
@@ -99,7 +97,8 @@ def theme(text: str, *, title: str, description: str) -> str:
 
     Returns:
         An `<svg>` element without namespace prefixes, style sheets or metadata. Only elements that
-        are referred to keep an id, and every id starts with a digest of the figure.
+        are referred to keep an id, and every id starts with a digest of the figure: two figures of
+        a page share none, and the same figure is the same text whenever it is drawn.
     """
     root = ElementTree.fromstring(text)
     for parent in list(root.iter()):
@@ -122,20 +121,6 @@ def theme(text: str, *, title: str, description: str) -> str:
     body = re.sub(r"\s*\n\s*", "", body)
     prefix = "hp" + hashlib.sha256(body.encode()).hexdigest()[:8]
     return body.replace("@ID@", prefix)
-
-
-def once_more(svg: str) -> str:
-    """The same SVG with ids no other on the page has: a repeat of a figure is numbered."""
-    found = re.search(r'id="(hp[0-9a-f]{8})', svg)
-    if found is None:
-        return svg
-    prefix = found.group(1)
-    _shown[prefix] += 1
-    if _shown[prefix] == 1:
-        return svg
-    return svg.replace(f'"{prefix}', f'"{prefix}n{_shown[prefix]}').replace(
-        f"#{prefix}", f"#{prefix}n{_shown[prefix]}"
-    )
 
 
 def standalone(svg: str) -> str:

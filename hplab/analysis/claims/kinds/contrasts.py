@@ -27,11 +27,12 @@ from hplab.analysis.claims.decisions import (
 )
 from hplab.analysis.claims.ledger import Claim
 from hplab.analysis.claims.quantities import Curves, Missing, Quantity
-from hplab.analysis.claims.samples import Sample, sample, short
+from hplab.analysis.claims.samples import Sample, sample
 from hplab.analysis.stats import evidence, intervals, orders
 from hplab.analysis.stats import variance as spread
 from hplab.analysis.stats.intervals import CONTRADICTED, INCONCLUSIVE, SUPPORTED
 from hplab.analysis.stats.resampling import superiority
+from hplab.sweeps.table import setting
 
 # Values of each arm, one a seed, and which of them are times cut off at the first or last epoch.
 Sides = list[tuple[np.ndarray, np.ndarray]]
@@ -318,7 +319,7 @@ def _against(test: Mapping[str, Any]) -> tuple[str, str]:
     allowed = f"plus or minus {phrases.number(size['value'], size['unit'])}"
     if size["unit"] == "ratio":
         allowed = f"a factor of {size['value']:g} either way"
-    around = f" around {short(test['centre'])}" if "centre" in test else ""
+    around = f" around {setting(test['centre'])}" if "centre" in test else ""
     what = "the mean"
     if "first" in test:
         what = "the ratio" if size["unit"] == "ratio" else "the mean difference"

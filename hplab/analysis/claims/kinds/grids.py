@@ -12,11 +12,12 @@ from hplab.analysis.claims import phrases, quantities
 from hplab.analysis.claims.decisions import Finding, distance, on, shown, size_of
 from hplab.analysis.claims.ledger import Claim
 from hplab.analysis.claims.quantities import Curves, Missing, Quantity
-from hplab.analysis.claims.samples import Sample, declared, sample, short
+from hplab.analysis.claims.samples import Sample, declared, sample
 from hplab.analysis.stats import intervals as stats
 from hplab.analysis.stats import orders, variance
 from hplab.analysis.stats.evidence import all_of, beyond, most_of, three_way
 from hplab.analysis.stats.intervals import CONTRADICTED, INCONCLUSIVE, SUPPORTED, Interval
+from hplab.sweeps.table import setting
 
 
 def trend(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
@@ -81,7 +82,7 @@ def _trend_words(
     what = "metrics" if len(test["metrics"]) > 1 or len(slopes) == 1 else "trends"
     words = (
         f"{up} of {len(slopes)} {what} surely move in the claimed direction from "
-        f"{test['x'].replace('_', ' ')} {short(levels[0])} to {short(levels[-1])}"
+        f"{test['x'].replace('_', ' ')} {setting(levels[0])} to {setting(levels[-1])}"
     )
     if test["margin"]["value"]:
         words += " by more than the margin"
@@ -292,4 +293,4 @@ def _wider(claim: Claim, runs: pd.DataFrame, found: Sample) -> str:
         return ""
     best = max(means, key=means.get)
     edge = ", at the edge of the grid" if best in (min(means), max(means)) else ""
-    return f" On the wider grid of {len(means)} values, {x} {short(best)} comes first{edge}."
+    return f" On the wider grid of {len(means)} values, {x} {setting(best)} comes first{edge}."
