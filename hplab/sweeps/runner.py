@@ -131,7 +131,7 @@ def everything(
         else:
             hplabs.append(record)
     if own:
-        _say_once(f"left out: {own} records of trials with a reader's own components")
+        _say_once(store, f"left out: {own} records of trials with a reader's own components")
     current = [
         record
         for record in hplabs
@@ -215,12 +215,18 @@ def _main_digests(records: list[dict[str, Any]]) -> dict[str, str]:
 
 
 def _say_left_out(n: int, digests: dict[str, str], store: stores.Store) -> None:
-    """Say once for a store how many of its records are left out."""
-    kept = ", ".join(f"{name} {digest[:12]}" for name, digest in sorted(digests.items()))
-    line = f"left out: {n} of the records, on other versions of their data than {kept}"
-    if n and line not in store.said:
+    if n:
+        kept = ", ".join(f"{name} {digest[:12]}" for name, digest in sorted(digests.items()))
+        _say_once(
+            store, f"left out: {n} of the records, on other versions of their data than {kept}"
+        )
+
+
+def _say_once(store: stores.Store, line: str) -> None:
+    """Say something about a store's records on standard error, where no JSON is printed."""
+    if line not in store.said:
         store.said.add(line)
-        print(line, file=sys.stderr)  # what `hplab claims --json` prints stays JSON
+        print(line, file=sys.stderr)
 
 
 def _gap_note(preset: str, gaps: int, planned: int, study: str | None) -> str:
