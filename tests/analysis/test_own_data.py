@@ -9,7 +9,7 @@ import yaml
 from scipy import stats as scipy_stats
 
 from hplab import places
-from hplab.analysis.claims import grammar, ledger, published
+from hplab.analysis.claims import ledger, published
 from hplab.analysis.stats import intervals, proportions
 
 BOOK = ledger.load()
@@ -72,16 +72,16 @@ ONE_EFFECT = [
 def test_the_published_effect_gives_the_own_data_verdict(claim):
     """The re-run's margin on the published effect; only a sign is asked where n = 1 is the rule."""
     effect, unit = published.effect(claim)
-    kind, test = claim.test["type"], claim.test
-    size = test["tolerance" if kind == "value" else "margin"]["value"]
-    if kind in ("direction", "interaction"):
+    test, stated = claim.test, claim.test.type == "value"
+    size = (test.tolerance if stated else test.margin).value
+    if test.type in ("direction", "interaction"):
         null = 1.0 if unit == "ratio" else 0.0
         holds = effect > null and effect >= size
     elif unit == "ratio":
-        centre = test["value"]["value"] if kind == "value" else 1.0
+        centre = test.value.value if stated else 1.0
         holds = 1 / size <= effect / centre <= size
     else:
-        holds = abs(effect - test.get("value", {"value": 0})["value"]) <= size
+        holds = abs(effect - (test.value.value if stated else 0)) <= size
     # 1.11 and 2 are close calls that the ledger decides in words.
     assert holds == (claim.own_verdict == "supported"), (effect, unit, size)
 
@@ -280,7 +280,7 @@ def test_equal_to_the_margin_or_not_all_the_way_is_no_support():
     apart = first(lr=0.05, activation="sigmoid")["val_acc"] - first(lr=0.05)["val_acc"]
     lower, n_epochs = FACTS["001"]["facts"]["epochs_with_lower_val_loss_of_sigmoid"]
 
-    assert apart > BOOK["S1-37"].test["parts"][0]["margin"]["value"]
+    assert apart > BOOK["S1-37"].test.parts[0].margin.value
     assert lower < n_epochs
     assert f"{apart:.2f} pp apart" in BOOK["S1-37"].own_why
     assert f"{lower} of {n_epochs} epochs" in BOOK["S1-37"].own_why
@@ -354,5 +354,5 @@ def test_every_arm_is_made_of_names_that_trials_know():
 
     known = set(samples._HYPERPARAMETERS) | {"epochs"}
     for claim in BOOK:
-        for arm in grammar.arms_of(claim.test):
+        for arm in claim.test.settings:
             assert set(arm) <= known, claim.id

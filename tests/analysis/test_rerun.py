@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from synthetic_records import record
 
-from hplab.analysis.claims import committed, grammar, judging, ledger, phrases, rerun
+from hplab.analysis.claims import committed, judging, ledger, phrases, rerun
 from hplab.analysis.claims.decisions import Finding
 from hplab.pages import cards
 from hplab.pages.tables import fill, precision, terminal
@@ -239,7 +239,7 @@ def test_the_pages_hold_every_claim_once(mnist):
     assert sum(text.count('<details class="hp-fold"') for text in pairs) == 125
     assert "0.11\u00a0pp" in pairs[3]  # report 004's own difference, beside our 1.00 pp
     assert "1.00\u00a0pp" in pairs[3]
-    assert all(f'id="rule-{claim.test["type"]}"' in tables["rules"]() for claim in ledger.load())
+    assert all(f'id="rule-{claim.test.type}"' in tables["rules"]() for claim in ledger.load())
     assert "2026-11-22" in tables["changes"]()
     assert '<td class="hp-num">125</td>' in tables["claim-counts"]()
 
@@ -309,7 +309,7 @@ def test_short_runs_of_a_report_whose_arms_name_no_epochs_decide_nothing(tmp_pat
     made.put_provenance({"device": "cpu"})
     base = Trial("cifar10", "mlp", epochs=20_000, stop="loss_change", measure=("sharpness",))
     records = []
-    for number, arm in enumerate(grammar.arms_of(ledger.load()["S2-02"].test)):
+    for number, arm in enumerate(ledger.load()["S2-02"].test.settings):
         for seed in range(5):
             trial = base.replace(**{**arm, **short, "seed": seed})
             luck = 1e-3 * (seed - 2) * (1 + number % 3)

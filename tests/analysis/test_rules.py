@@ -12,9 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hplab.analysis.claims import grammar, judging, ledger, quantities, samples
+from hplab.analysis.claims import judging, ledger, quantities, samples
 from hplab.analysis.claims.kinds import registry as kinds
-from hplab.analysis.claims.kinds import stated
 from hplab.analysis.stats import evidence, intervals, orders
 from hplab.sweeps import runner
 from hplab.sweeps import table as table_
@@ -27,7 +26,7 @@ N = 12
 
 def judged(test, runs, *, curves=None, **changes):
     """What a test of report 001 says about runs, without Holm's correction."""
-    test = grammar.check({"common": {"epochs": 10}, **test}, "a test")
+    test = kinds.read({"common": {"epochs": 10}, **test}, "a test")
     options = {"primary": False, "min_seeds": 3, "seeds": 40, **changes}
     claim = dataclasses.replace(BOOK["S1-01"], test=test, **options)
     empty = pd.DataFrame({"key": [], "epoch": []})
@@ -437,7 +436,7 @@ def test_how_many_pairs_of_directions_we_draw_does_not_change_the_width_ratio():
     pairs for one over 49 directions gave 2.0, 3.1 and 5.1 with 4, 16 and 64 pairs.
     """
     rng = np.random.default_rng(0)
-    claim = dataclasses.replace(BOOK["S2-19"], test=grammar.check(COVERAGE, "a test"))
+    claim = dataclasses.replace(BOOK["S2-19"], test=kinds.read(COVERAGE, "a test"))
 
     def ratio(n_pairs):
         table = []
@@ -447,7 +446,7 @@ def test_how_many_pairs_of_directions_we_draw_does_not_change_the_width_ratio():
             found = _summary(place + pairs, 0.5)
             table.append({"sharpness": found.value, "sharpness_se": found.se})
             table[-1]["sharpness_direction_sd"] = found.direction_sd
-        return stated._width_ratio(pd.DataFrame(table), claim.test, claim.alpha)
+        return claim.test.width_ratio(pd.DataFrame(table), claim.alpha)
 
     def theirs():
         draws = 0.3 * rng.normal(size=(6, 1)) + rng.normal(size=(6, 49))
@@ -476,8 +475,7 @@ def test_every_claim_asks_for_what_some_run_records():
     sources = (Path(runner.__file__).parents[1] / "training").rglob("*.py")
     text = "".join(path.read_text(encoding="utf-8") for path in sources)
     for claim in BOOK:
-        columns, curves = grammar.needs(claim.test)
-        for name in {*columns, *curves} - recorded:
+        for name in (claim.test.columns | claim.test.curves) - recorded:
             assert f'"{name}"' in text, (claim.id, name)
 
 
@@ -585,16 +583,17 @@ def test_a_mistake_in_a_test_is_named(change, words):
         del test["first"]
         words = "'first' is missing"
     with pytest.raises(HplabError, match=words):
-        grammar.check(test, "claim X")
+        kinds.read(test, "claim X")
 
 
 def test_every_claim_says_what_it_needs():
     for claim in BOOK:
-        columns, curves = grammar.needs(claim.test)
-        assert columns or curves or claim.test["type"] in ("none", "number"), claim.id
-        assert grammar.arms_of(claim.test) or claim.test["type"] == "none", claim.id
-    assert grammar.needs(BOOK["S0-26"].test) == ([], ["live_units"])
-    assert grammar.needs(BOOK["S2-03"].test) == ([], ["sharpness_path", "train_loss"])
+        test = claim.test
+        assert test.columns or test.curves or test.type == "none", claim.id
+        assert test.settings or test.type == "none", claim.id
+    assert (BOOK["S0-26"].test.columns, BOOK["S0-26"].test.curves) == (set(), {"live_units"})
+    matched = BOOK["S2-03"].test
+    assert (matched.columns, matched.curves) == (set(), {"sharpness_path", "train_loss"})
 
 
 # ------------------------------------------------------------------------------- who may decide
@@ -740,7 +739,7 @@ def test_too_few_that_learn_leave_a_claim_open():
 def test_a_bound_must_be_a_share():
     test = {"type": "proportion", "event": {"collapsed": 1}, "arm": A, "bound": {"exists": True}}
     with pytest.raises(HplabError, match="'exists' must be a share between 0 and 1, got True"):
-        grammar.check({"common": {"epochs": 10}, **test}, "claim X")
+        kinds.read({"common": {"epochs": 10}, **test}, "claim X")
 
 
 def test_an_argument_that_an_optimizer_has_not_is_no_departure_from_the_report():

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hplab.analysis.claims.ledger import Claim, Report
+from hplab.analysis.claims.claim import Claim, Report
 from hplab.analysis.claims.quantities import Missing
 from hplab.trial import MODELS, OPTIMIZERS, SCHEDULES, SPLITS, HplabError, Trial
 

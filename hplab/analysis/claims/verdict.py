@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 
 from hplab.analysis.claims import estimands, phrases
+from hplab.analysis.claims.claim import Claim
 from hplab.analysis.claims.decisions import Finding
-from hplab.analysis.claims.ledger import Claim
 from hplab.analysis.stats.intervals import CONTRADICTED, INCONCLUSIVE, SUPPORTED, Interval
 from hplab.analysis.stats.sequential import Look
 from hplab.analysis.style import styled

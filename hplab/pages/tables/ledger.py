@@ -147,7 +147,7 @@ def _files(store: Any, repository: str) -> Callable[[Verdict], Mapping[str, str]
 
 def rules() -> str:
     """How each type of test decides, as the ledger states it."""
-    shown = {claim.test["type"]: claim.rule for claim in load()}
+    shown = {claim.test.type: claim.rule for claim in load()}
     items = "".join(
         f'<dt id="rule-{kind}">{kind.replace("_", " ")}</dt><dd>{html.escape(rule)}</dd>'
         for kind, rule in sorted(shown.items())
