@@ -31,7 +31,7 @@ from hplab.analysis.claims.quantities import Curves, Missing, Quantity
 from hplab.analysis.claims.samples import Sample, sample, short
 from hplab.analysis.stats import evidence, intervals, orders
 from hplab.analysis.stats.intervals import CONTRADICTED, INCONCLUSIVE, SUPPORTED
-from hplab.analysis.stats.resampling import superiority
+from hplab.analysis.stats.rank import superiority
 from hplab.analysis.stats.variance import log_spread_pseudo_values
 
 # Values of each arm, one a seed, and which of them are times cut off at the first or last epoch.
@@ -50,7 +50,6 @@ class Direction(Kind):
     margin: Size
 
     def evaluate(self, claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
-        """See `Kind.evaluate`."""
         quantity, found = self.quantity, sample(runs, self.settings, claim)
         sides = _values(found, quantity, curves)
         if _nothing_measured(sides):
@@ -76,7 +75,6 @@ class Interaction(Kind):
     margin: Size
 
     def evaluate(self, claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
-        """See `Kind.evaluate`."""
         found, unit = sample(runs, self.settings, claim), self.quantity.unit
         a, b, c, d = (values for values, _ in _values(found, self.quantity, curves))
         effects = (a - b) - (c - d)
@@ -114,7 +112,6 @@ class Profile(Kind):
         return [{**self.arm, **s, self.x: x} for s in sides for x in sorted(self.levels)]
 
     def evaluate(self, claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
-        """See `Kind.evaluate`."""
         quantity, found = self.quantity, sample(runs, self.settings, claim)
         values = np.array([values for values, _ in _values(found, quantity, curves)])
         values = values.reshape(2, len(self.levels), -1)  # side, level, seed
@@ -142,7 +139,6 @@ class Sign(Kind):
     margin: Size
 
     def evaluate(self, claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
-        """See `Kind.evaluate`."""
         found = sample(runs, self.settings, claim)
         turn, word = (1, "rise") if self.way == "up" else (-1, "fall")
         effects = [turn * values for values, _ in _values(found, self.quantity, curves)]
@@ -181,7 +177,6 @@ class _BothSides(Kind):
     second: Arm | None = None
 
     def evaluate(self, claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
-        """See `Kind.evaluate`."""
         quantity, found = self.quantity, sample(runs, self.settings, claim)
         sides = _values(found, quantity, curves)
         if _nothing_measured(sides):
@@ -255,7 +250,6 @@ class Variance(Kind):
     margin: Size
 
     def evaluate(self, claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
-        """See `Kind.evaluate`."""
         found = sample(runs, self.settings, claim, learners=False)
         first, second = (values for values, _ in _values(found, self.quantity, curves))
         if found.n < self.fewest:
@@ -288,7 +282,6 @@ class Correlation(Kind):
     margin: Size
 
     def evaluate(self, claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
-        """See `Kind.evaluate`."""
         found, both = sample(runs, self.cells, claim, learners=False), (self.quantity, self.with_)
         x, y = (  # shape (seed, cell)
             np.array([values for values, _ in _values(found, quantity, curves)]).T

@@ -118,12 +118,10 @@ class _Events(Kind):
 
     @property
     def columns(self) -> set[str]:
-        """See `Kind.columns`."""
         return set().union(*(one.columns for one in vars(self).values() if isinstance(one, Event)))
 
     @property
     def curves(self) -> set[str]:
-        """See `Kind.curves`."""
         return set().union(*(one.curves for one in vars(self).values() if isinstance(one, Event)))
 
     def sample(self, claim: Claim, runs: pd.DataFrame) -> Sample:
@@ -150,7 +148,6 @@ class Proportion(_Events):
     given: Event | None = None
 
     def evaluate(self, claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
-        """See `Kind.evaluate`."""
         found = self.sample(claim, runs)
         happened = quantities.event(found.rows[0], self.event, curves)
         given = quantities.event(found.rows[0], self.given or {}, curves)
@@ -189,7 +186,6 @@ class Proportions(_Events):
     margin: Size
 
     def evaluate(self, claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
-        """See `Kind.evaluate`."""
         found, margin = self.sample(claim, runs), self.margin.value
         n = found.n
         counts = [int(quantities.event(rows, self.event, curves).sum()) for rows in found.rows]

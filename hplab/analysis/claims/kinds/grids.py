@@ -66,7 +66,6 @@ class Trend(Kind):
 
     @property
     def curves(self) -> set[str]:
-        """See `Kind.curves`."""
         if not self.matched:
             return super().curves
         return super().columns | super().curves | {self.matched}
@@ -77,7 +76,6 @@ class Trend(Kind):
         return {"ratio"} if self.log else super().units | {"none"}
 
     def evaluate(self, claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
-        """See `Kind.evaluate`."""
         found, levels = sample(runs, self.settings, claim), sorted(self.levels)
         n = len(levels)
         groups = [found.rows[i : i + n] for i in range(0, len(found.rows), n)]
@@ -179,11 +177,9 @@ class Shape(Kind):
 
     @property
     def curves(self) -> set[str]:
-        """See `Kind.curves`."""
         return super().columns | super().curves
 
     def evaluate(self, claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
-        """See `Kind.evaluate`."""
         quantity, found = self.quantity, sample(runs, self.settings, claim)
         points = [
             quantities.at_checkpoints(rows, quantity, self.points, curves) for rows in found.rows
@@ -242,14 +238,12 @@ class Ranking(Kind):
         return self.settings.index(best)
 
     def check(self, where: str) -> None:
-        """See `Kind.check`."""
         try:
             self._which  # noqa: B018
         except (TypeError, ValueError):
             raise HplabError(f"{where}: best is none of the settings, {self.best!r}") from None
 
     def evaluate(self, claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
-        """See `Kind.evaluate`."""
         found, values = _matrix(self, self.quantity, claim, runs, curves)
         which, unit, turn = self._which, self.quantity.unit, 1 if self.way == "highest" else -1
         turned = turn * values
@@ -317,7 +311,6 @@ class Winners(Kind):
         return [{**group, **rival} for group in self.groups for rival in self.rivals]
 
     def evaluate(self, claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
-        """See `Kind.evaluate`."""
         found, values = _matrix(self, self.quantity, claim, runs, curves)
         values = values.reshape(found.n, len(self.groups), len(self.rivals))
         together = orders.no_single_best(np.moveaxis(values, 0, -1))
@@ -344,7 +337,6 @@ class Components(Kind):
     share: float
 
     def evaluate(self, claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
-        """See `Kind.evaluate`."""
         found, values = _matrix(self, self.quantity, claim, runs, curves, learners=False)
 
         def at(level: float) -> Interval:
@@ -372,7 +364,6 @@ class MostCells(Kind):
     above: Size
 
     def evaluate(self, claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
-        """See `Kind.evaluate`."""
         found, values = _matrix(self, self.quantity, claim, runs, curves)
         limit, unit = self.above.tested, self.quantity.unit
         means = [intervals.mean_interval(column, level=1 - claim.alpha) for column in values.T]

@@ -51,12 +51,10 @@ class Number(Kind):
         return list(self.metrics)
 
     def check(self, where: str) -> None:
-        """See `Kind.check`."""
         for name, allowed in self.tolerance.items():
             allowed.check(self.units, f"{where}, tolerance of {name}")
 
     def evaluate(self, claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
-        """See `Kind.evaluate`."""
         found = sample(runs, self.settings, claim)
         _at_the_report_s_setting(found)
         published, names = self._published(claim), [one.metric for one in self.metrics]
@@ -134,7 +132,6 @@ class Value(Kind):
     second: Arm | None = None
 
     def evaluate(self, claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
-        """See `Kind.evaluate`."""
         quantity, found = self.quantity, sample(runs, self.settings, claim)
         _at_the_report_s_setting(found)
         ours = [quantities.values(rows, quantity, curves, found.stretch)[0] for rows in found.rows]
@@ -187,11 +184,9 @@ class Coverage(Kind):
 
     @property
     def columns(self) -> set[str]:
-        """See `Kind.columns`."""
         return {*super().columns, self.spread, self.error}
 
     def evaluate(self, claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
-        """See `Kind.evaluate`."""
         found = sample(runs, self.cells, claim, learners=False)
         ratios = np.array([self.width_ratio(rows, claim.alpha) for rows in found.rows])
         if found.n < self.fewest:
