@@ -114,11 +114,11 @@ class Decision:
     distances: tuple[float, ...] = ()
 
 
-def shown(interval: Interval, unit: str) -> Interval:
+def in_unit(interval: Interval, unit: str) -> Interval:
     """Return an interval as a reader sees it: of a ratio instead of a logarithm.
 
     Example:
-        >>> shown(Interval(0.0, -math.log(2), math.log(2), 0.95, 5), "ratio").high.__round__(3)
+        >>> in_unit(Interval(0.0, -math.log(2), math.log(2), 0.95, 5), "ratio").high.__round__(3)
         2.0
     """
     if unit != "ratio":
@@ -218,7 +218,7 @@ def not_same(
 
 
 def _decided(found: Evidence, effects: np.ndarray, margin: Size, alpha: float) -> Decision:
-    interval = shown(intervals.mean_interval(effects, level=1 - alpha), margin.unit)
+    interval = in_unit(intervals.mean_interval(effects, level=1 - alpha), margin.unit)
     return Decision(evidence.three_way(found, alpha=alpha), interval, found)
 
 

@@ -20,11 +20,10 @@ import pandas as pd
 from hplab.analysis.claims import judging, miniature, samples, setups
 from hplab.analysis.claims.claim import Claim
 from hplab.analysis.claims.decisions import Finding
-from hplab.analysis.claims.judging import MISSING, UNTESTABLE
 from hplab.analysis.claims.kinds import registry as kinds
 from hplab.analysis.claims.ledger import Ledger, load
 from hplab.analysis.claims.quantities import Curves, Missing
-from hplab.analysis.claims.verdict import Verdict, Verdicts
+from hplab.analysis.claims.verdict import MISSING, UNTESTABLE, Verdict, Verdicts
 from hplab.sweeps import presets, runner, series
 from hplab.sweeps.store import Store, default_store
 
@@ -33,7 +32,7 @@ Tried = tuple[Finding | Missing, pd.DataFrame]
 _NOT_A_SETTING = {"seed", "measure", "n_directions", "precision"}
 
 
-def verdicts(
+def all_verdicts(
     *,
     store: Store | None = None,
     ledger: Ledger | None = None,
@@ -103,7 +102,7 @@ def _setups(ledger: Ledger, runs: pd.DataFrame, store: Store) -> dict[str, pd.Da
 
 
 def in_precision(runs: pd.DataFrame, precision: str, shared_with: str | None) -> pd.DataFrame:
-    """Return the runs of one number format; see `verdicts` for the arguments."""
+    """Return the runs of one number format; see `all_verdicts` for the arguments."""
     if runs.empty:
         return runs
     wanted = runs["precision"] == precision
@@ -260,7 +259,3 @@ def _fits(group: pd.DataFrame, name: str, value: Any) -> bool:
     """Return whether a group has a value of the report's setting, as trained or as declared."""
     columns = (group[name], samples.declared(group, name)) if name in group else ()
     return any(bool(samples.equal(column, value).all()) for column in columns)
-
-
-# ---------------------------------------------------------------------------------------------
-# The committed copy: what the records said when it was written

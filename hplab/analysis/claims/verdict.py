@@ -374,8 +374,6 @@ def _parts_table(verdict: Verdict) -> str:
 def _part_value(part: Mapping[str, Any]) -> str:
     if "words" in part:
         return part["words"]
-    if "share" in part:
-        return f"first in {100 * part['share']:.1f} %"
     interval, unit = part["interval"], part["unit"]
     theirs = f"; theirs {phrases.number(part['report'], unit)}" if "report" in part else ""
     return f"{phrases.number(interval.estimate, unit)} ({phrases.span(interval, unit)}){theirs}"

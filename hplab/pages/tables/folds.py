@@ -14,11 +14,10 @@ import pandas as pd
 
 from hplab.analysis.claims import miniature
 from hplab.analysis.claims.claim import Claim
-from hplab.analysis.claims.judging import MISSING
-from hplab.analysis.claims.verdict import Verdict
+from hplab.analysis.claims.verdict import MISSING, Verdict
 from hplab.pages import labels
 from hplab.pages.tables import columns
-from hplab.pages.tables.columns import shown
+from hplab.pages.tables.columns import as_html
 
 EMPTY = "\u2013"  # what a cell without content shows
 UNSEARCHED = "hp-unsearched"  # the book's search passes over such elements
@@ -32,7 +31,7 @@ def fold(verdict: Verdict, place: str | None, files: Callable[[Verdict], Mapping
         place: Where a study decides it; None for nowhere.
         files: Gives the files that the verdict's records are in: name to address.
     """
-    claim, say = verdict.claim, shown
+    claim, say = verdict.claim, as_html
     facts = [
         ("In the report", _words(claim)),
         *((column.title, say(column.why(verdict))) for column in columns.COLUMNS),

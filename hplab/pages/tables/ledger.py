@@ -208,7 +208,7 @@ _NUMBERS = (("Its number", columns.their_number), ("Ours", columns.our_number))
 
 
 def _pair(verdict: Verdict, place: str | None) -> str:
-    claim, say = verdict.claim, columns.shown
+    claim, say = verdict.claim, columns.as_html
     cells = [(title, say(number(verdict))) for title, number in _NUMBERS]
     cells += [(column.title, column.word(verdict)) for column in (OWN_DATA, RERUN)]
     facts = [

@@ -20,10 +20,10 @@ from hplab.analysis.claims.decisions import (
     all_distances,
     claimed_side,
     comparison,
+    in_unit,
     not_same,
     on,
     same,
-    shown,
 )
 from hplab.analysis.claims.grammar import Arm, Arms, Size
 from hplab.analysis.claims.kinds.kind import Kind
@@ -79,7 +79,7 @@ class Interaction(Kind):
         a, b, c, d = (values for values, _ in _values(found, self.quantity, curves))
         effects = (a - b) - (c - d)
         decision = claimed_side(effects, self.margin, claim.alpha)
-        means = (shown(intervals.mean_interval(x), unit).estimate for x in (a - b, c - d))
+        means = (in_unit(intervals.mean_interval(x), unit).estimate for x in (a - b, c - d))
         one, other = (phrases.number(mean, unit) for mean in means)
         reason = (
             f"{on(found)} going from {found.arms[1]} to {found.arms[0]} changes "

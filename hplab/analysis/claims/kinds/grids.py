@@ -11,7 +11,7 @@ import pandas as pd
 
 from hplab.analysis.claims import phrases, quantities
 from hplab.analysis.claims.claim import Claim
-from hplab.analysis.claims.decisions import Finding, distance, on, shown
+from hplab.analysis.claims.decisions import Finding, distance, in_unit, on
 from hplab.analysis.claims.grammar import Arm, Arms, Size
 from hplab.analysis.claims.kinds.kind import Kind
 from hplab.analysis.claims.quantities import Curves, Missing, Quantity
@@ -144,7 +144,7 @@ class Trend(Kind):
             unit, words = quantities.METRICS[name]
             turn = 1 if way == "up" else -1
             if self.log:
-                interval, unit = shown(slope.scaled(turn), "ratio"), "ratio"
+                interval, unit = in_unit(slope.scaled(turn), "ratio"), "ratio"
             else:
                 done = self.margin.unit == unit
                 interval = slope.scaled(turn * (1 if done else quantities.scale(unit)))
@@ -254,7 +254,7 @@ class Ranking(Kind):
         outcome = three_way(together, alpha=claim.alpha)
         n_behind = sum(three_way(one, alpha=claim.alpha) == SUPPORTED for one in each.values())
         closest = min(leads, key=lambda i: leads[i].estimate)
-        lead = shown(leads[closest].scaled(turn), unit)
+        lead = in_unit(leads[closest].scaled(turn), unit)
         than = {"highest": "higher", "lowest": "lower"}[self.way]
         reason = (
             f"{on(found)} {found.arms[which]} surely has a {than} mean {_bare(self.quantity)} "
@@ -267,7 +267,7 @@ class Ranking(Kind):
         parts = tuple(
             {
                 "part": f"against {found.arms[i]}",
-                "interval": shown(leads[i].scaled(turn), unit),
+                "interval": in_unit(leads[i].scaled(turn), unit),
                 "unit": unit,
                 "outcome": three_way(each[i], alpha=claim.alpha),
             }

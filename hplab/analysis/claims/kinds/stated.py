@@ -15,7 +15,7 @@ import pandas as pd
 
 from hplab.analysis.claims import phrases, quantities
 from hplab.analysis.claims.claim import Claim
-from hplab.analysis.claims.decisions import Finding, distance, on, shown
+from hplab.analysis.claims.decisions import Finding, distance, in_unit, on
 from hplab.analysis.claims.grammar import Arm, Arms, Size
 from hplab.analysis.claims.kinds.kind import Kind
 from hplab.analysis.claims.quantities import EVALUATED, METRICS, Curves, Missing, Quantity
@@ -150,7 +150,7 @@ class Value(Kind):
             together, outcome = Evidence(together.p_for, 1.0), INCONCLUSIVE
             end += _OURS
         unit = quantity.unit if two else quantity.level_unit
-        interval = shown(new_run, quantity.unit)
+        interval = in_unit(new_run, quantity.unit)
         what = quantities.words(quantity)
         where = f" at {found.arms[0]}" + (f" against {found.arms[1]}" if two else "")
         kind = {"ratio": "the ratio of "}.get(unit, "the difference of ") if two else ""
