@@ -82,12 +82,7 @@ def test_the_published_effect_gives_the_own_data_verdict(claim):
         holds = 1 / size <= effect / centre <= size
     else:
         holds = abs(effect - (test.value.value if stated else 0)) <= size
-    # 1.11 and 2 are close calls that the ledger decides in words.
     assert holds == (claim.own_verdict == "supported"), (effect, unit, size)
-
-
-def test_many_verdicts_are_recomputed_from_one_effect():
-    assert len(ONE_EFFECT) >= 33
 
 
 # ---------------------------------------------------------------- claims that need more
@@ -140,7 +135,6 @@ MORE = {
     "S2-16": lambda: _second_step("sgd") < 0 and _second_step("adagrad") < 0,
     "S2-17": lambda: _range("adagrad") < _range("sgd") / 1.35,
     "S2-19": lambda: np.median(_width_ratios()) <= 1.25,
-    "S4-01": lambda: True,
     "S4-06": lambda: all(
         one("004", lr=1e-3)["val_acc"] - one("004", lr=lr)["val_acc"] >= 0.1
         and one("004", lr=1e-3)["val_loss"] < one("004", lr=lr)["val_loss"]
@@ -158,6 +152,13 @@ MORE = {
 @pytest.mark.parametrize("claim_id", MORE)
 def test_other_own_data_verdicts_follow_from_the_published_numbers(claim_id):
     assert bool(MORE[claim_id]()) == (BOOK[claim_id].own_verdict == "supported")
+
+
+def test_only_these_verdicts_are_not_recomputed_here():
+    """Of curves whose values cannot be read, of theory, of what is in words; S4 in test_claims."""
+    decided = {claim.id for claim in BOOK if claim.own_verdict in ("supported", "contradicted")}
+    left = "S0-11 S0-22 S0-26 S0-32 S0-36 S2-05 S2-06 S2-14 S2-20 S2-21 S4-01 S4-02 S4-03"
+    assert decided - {claim.id for claim in ONE_EFFECT} - set(MORE) == set(left.split())
 
 
 def _collapsed_to_the_largest_class():
@@ -344,9 +345,8 @@ def test_numbers_quoted_in_reasons_are_in_the_reference():
             for value in run.values()
             if isinstance(value, float)
         }
-        for number in re.findall(r"(?<![\d.])(\d{2}\.\d\d)(?= %| and| against|\b)", claim.own_why):
-            known = printed | {"58.20", "19.29", "18.76"}
-            assert number in known, (claim.id, number)
+        for number in re.findall(r"(?<![\d.])\d{2}\.\d\d\b(?! min)", claim.own_why):
+            assert number in printed, (claim.id, number)
 
 
 def test_every_arm_is_made_of_names_that_trials_know():

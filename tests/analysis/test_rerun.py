@@ -212,9 +212,10 @@ def test_a_committed_verdict_that_no_longer_follows_is_named(mnist, tmp_path):
 def test_an_empty_store_has_no_verdicts(tmp_path):
     empty = stores.Store(tmp_path / "results", tmp_path / "pending")
     found = rerun.all_verdicts(store=empty)
-    assert {verdict.outcome for verdict in found} == {"missing", "not-testable"}
+    for verdict in found:
+        untested = verdict.claim.test.type == "none"
+        assert verdict.outcome == ("not-testable" if untested else "missing"), verdict.claim.id
     assert committed.summary(found) == {}
-    assert isinstance(rerun.runner.everything(store=empty), pd.DataFrame)
 
 
 def test_verdicts_are_chosen_and_printed(mnist):
