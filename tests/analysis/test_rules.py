@@ -10,9 +10,12 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
+from hplab import places
 from hplab.analysis.claims import judging, ledger, quantities, rerun, samples
 from hplab.analysis.claims.kinds import registry as kinds
+from hplab.analysis.claims.kinds.kind import Kind
 from hplab.analysis.stats import evidence, intervals, orders
 from hplab.sweeps import runner, series
 from hplab.training.sharpness.average import _summary
@@ -605,6 +608,15 @@ def test_a_mistake_in_a_test_is_named(change, words):
 def test_a_field_holds_what_its_type_says(name, change, words):
     with pytest.raises(HplabError, match=words):
         kinds.read({**TESTS[name][0], **change}, "claim X")
+
+
+def test_every_kind_can_be_named_in_the_ledger_and_has_its_rule_there():
+    def below(kind):
+        return {kind}.union(*(below(one) for one in kind.__subclasses__()))
+
+    assert {one for one in below(Kind) if one.type} == set(kinds.KINDS.values())
+    rules = yaml.safe_load(places.ledger().read_text(encoding="utf-8"))["rules"]
+    assert set(rules) == set(kinds.KINDS)
 
 
 def test_a_missing_field_is_named():

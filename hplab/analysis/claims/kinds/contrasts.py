@@ -303,12 +303,6 @@ class Correlation(Kind):
         return _finding(decision, reason, "tau", found)
 
 
-KINDS = (
-    *(Direction, Interaction, Profile, Sign),
-    *(Equivalence, Difference, Variance, Correlation),
-)
-
-
 def _values(found: Sample, quantity: Quantity, curves: Curves) -> Sides:
     """Return the values and cut-off masks of every arm."""
     return [quantities.values(rows, quantity, curves, found.stretch) for rows in found.rows]
@@ -350,9 +344,10 @@ def _finding(
     sides: Sides | None = None,
     effects: np.ndarray | None = None,
 ) -> Finding:
-    """Return a decision as a finding; with the values of two arms also the checks of a pair."""
+    """Return a decision as a finding; of two arms, or of effects, with the checks of a pair."""
     pair = sides is not None and len(sides) == 2
-    flips = effects if effects is not None else sides[0][0] - sides[1][0] if pair else None
+    if pair:
+        effects = sides[0][0] - sides[1][0]
     return Finding(
         decision.outcome,
         reason,
@@ -360,15 +355,15 @@ def _finding(
         found,
         decision.evidence,
         decision.interval,
-        None if flips is None else intervals.sign_flip(flips),
+        None if effects is None else intervals.sign_flip(effects),
         distances=decision.distances,
-        identical=sides is not None and _identical(sides),
+        identical=pair and _identical(sides),
         wins=superiority(sides[0][0], sides[1][0]) if pair and len(sides[0][0]) > 1 else None,
     )
 
 
 def _identical(sides: Sides) -> bool:
-    """Return whether there are two arms that agree in every seed, in values that seeds change."""
+    """Return whether two arms agree in every seed, in values that seeds change."""
     if len(sides) != 2:
         return False
     (first, _), (second, _) = sides
@@ -380,3 +375,6 @@ def _margin(decision: Decision, margin: Size) -> str:
     above = decision.interval.low > margin.null
     size, unit = margin.value, margin.unit
     return phrases.margin(decision.outcome, above, size, unit, small=decision.small)
+
+
+KINDS = (Direction, Interaction, Profile, Sign, Equivalence, Difference, Variance, Correlation)

@@ -233,19 +233,17 @@ class Ranking(Kind):
         return list(self.cells or ({**self.arm, self.x: level} for level in self.levels))
 
     @property
-    def _which(self) -> int:
-        best = self.best if self.cells else {**self.arm, self.x: self.best}
-        return self.settings.index(best)
+    def _best(self) -> Arm:
+        return self.best if self.cells else {**self.arm, self.x: self.best}
 
     def check(self, where: str) -> None:
-        try:
-            self._which  # noqa: B018
-        except (TypeError, ValueError):
-            raise HplabError(f"{where}: best is none of the settings, {self.best!r}") from None
+        if self._best not in self.settings:
+            raise HplabError(f"{where}: best is none of the settings, {self.best!r}")
 
     def evaluate(self, claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
-        found, values = _matrix(self, self.quantity, claim, runs, curves)
-        which, unit, turn = self._which, self.quantity.unit, 1 if self.way == "highest" else -1
+        found, values = _matrix(self, claim, runs, curves)
+        which, unit = self.settings.index(self._best), self.quantity.unit
+        turn, than = (1, "higher") if self.way == "highest" else (-1, "lower")
         turned = turn * values
         together = orders.best(turned.T, which)
         ahead = {i: turned[:, which] - turned[:, i] for i in range(len(found.arms)) if i != which}
@@ -255,7 +253,6 @@ class Ranking(Kind):
         n_behind = sum(three_way(one, alpha=claim.alpha) == SUPPORTED for one in each.values())
         closest = min(leads, key=lambda i: leads[i].estimate)
         lead = in_unit(leads[closest].scaled(turn), unit)
-        than = {"highest": "higher", "lowest": "lower"}[self.way]
         reason = (
             f"{on(found)} {found.arms[which]} surely has a {than} mean {_bare(self.quantity)} "
             f"than {n_behind} of its {len(ahead)} rivals. From the nearest, {found.arms[closest]}, "
@@ -273,20 +270,21 @@ class Ranking(Kind):
             }
             for i in ahead
         )
-        reason += self._wider(claim, runs, found) if self.levels else ""
+        reason += self._wider(claim, runs, curves, found) if self.levels else ""
         far = tuple(distance(lead, 0.0) for lead in ahead.values())
         return Finding(outcome, reason, "", found, together, parts=parts, distances=far)
 
-    def _wider(self, claim: Claim, runs: pd.DataFrame, found: Sample) -> str:
+    def _wider(self, claim: Claim, runs: pd.DataFrame, curves: Curves, found: Sample) -> str:
         """Return one sentence on a wider grid, if the runs hold one; it decides nothing."""
         means = {}
         for level in declared(runs, self.x).dropna().unique():
             try:
                 one = sample(runs, [{self.x: level, **self.arm}], claim)
+                values, _ = quantities.values(one.rows[0], self.quantity, curves, one.stretch)
             except Missing:
                 continue
             if one.differs == found.differs:
-                means[level] = float(one.rows[0][self.quantity.metric].mean())
+                means[level] = float(values.mean())
         if len(means) <= len(self.levels):
             return ""
         best = max(means, key=means.get)
@@ -311,7 +309,7 @@ class Winners(Kind):
         return [{**group, **rival} for group in self.groups for rival in self.rivals]
 
     def evaluate(self, claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
-        found, values = _matrix(self, self.quantity, claim, runs, curves)
+        found, values = _matrix(self, claim, runs, curves)
         values = values.reshape(found.n, len(self.groups), len(self.rivals))
         together = orders.no_single_best(np.moveaxis(values, 0, -1))
         means = values.mean(axis=0)
@@ -337,7 +335,7 @@ class Components(Kind):
     share: float
 
     def evaluate(self, claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
-        found, values = _matrix(self, self.quantity, claim, runs, curves, learners=False)
+        found, values = _matrix(self, claim, runs, curves, learners=False)
 
         def at(level: float) -> Interval:
             return variance.between_share(values, level=level).scaled(100)
@@ -364,7 +362,7 @@ class MostCells(Kind):
     above: Size
 
     def evaluate(self, claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
-        found, values = _matrix(self, self.quantity, claim, runs, curves)
+        found, values = _matrix(self, claim, runs, curves)
         limit, unit = self.above.tested, self.quantity.unit
         means = [intervals.mean_interval(column, level=1 - claim.alpha) for column in values.T]
         each = [beyond(column, margin=limit) for column in values.T]
@@ -384,8 +382,7 @@ class MostCells(Kind):
 
 
 def _matrix(
-    test: Kind,
-    quantity: Quantity,
+    test: Ranking | Winners | Components | MostCells,
     claim: Claim,
     runs: pd.DataFrame,
     curves: Curves,
@@ -394,8 +391,8 @@ def _matrix(
 ) -> tuple[Sample, np.ndarray]:
     """Return the sample and its values: one row a seed, one column a setting."""
     found = sample(runs, test.settings, claim, learners=learners)
-    columns = [quantities.values(rows, quantity, curves, found.stretch)[0] for rows in found.rows]
-    return found, np.array(columns).T
+    each = (quantities.values(rows, test.quantity, curves, found.stretch) for rows in found.rows)
+    return found, np.array([values for values, _ in each]).T
 
 
 def _bare(quantity: Quantity) -> str:
