@@ -281,7 +281,7 @@ def claims(
 
     if check:
         return _check_verdicts()
-    found = rerun.verdicts()
+    found = rerun.all_verdicts()
     if write:
         path = ROOT / "book" / "verdicts.json"
         committed.write(found, path)
@@ -299,7 +299,7 @@ def _check_verdicts() -> int:
     path = ROOT / "book" / "verdicts.json"
     if not path.is_file():
         return _report([], "verdicts")
-    problems = committed.problems(rerun.verdicts(), committed.read(path))
+    problems = committed.problems(rerun.all_verdicts(), committed.read(path))
     if problems:
         click.echo("the records have changed; `hplab claims --write` writes what they say now")
     return _report(problems, "verdicts")
@@ -352,7 +352,7 @@ def _pack(records_of: Any) -> list[Path]:
     if written and path.is_file() and records_of.root == path.parent / "results":
         from hplab.analysis.claims import committed, rerun
 
-        committed.write(rerun.verdicts(), path)
+        committed.write(rerun.all_verdicts(), path)
         click.echo(f"wrote {_shown(path)}")
     return written
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hplab.analysis.claims import estimands, grammar, judging, ledger, published, quantities
+from hplab.analysis.claims import estimands, judging, ledger, published, quantities
 from hplab.analysis.claims.kinds import registry as kinds
 from hplab.analysis.claims.quantities import parse
 from hplab.trial import Trial
@@ -13,8 +13,7 @@ BOOK = ledger.load()
 
 
 def names(test):
-    found = grammar.quantities_of(test)
-    return {name for one in found for name in (one.metric, one.per) if name}
+    return {name for one in test.measured for name in (one.metric, one.per) if name}
 
 
 def test_claims_measure_training_as_their_report_did():
@@ -48,7 +47,7 @@ def test_the_other_estimand_differs_in_training_metrics_only(claim):
     assert names(other.test) == {exchanged.get(name, name) for name in names(claim.test)}
     assert names(other.test) != names(claim.test) or claim.id == "S0-34"
     assert estimands.other(other).test == claim.test
-    assert grammar.arms_of(other.test) == grammar.arms_of(claim.test)
+    assert other.test.settings == claim.test.settings
 
 
 def test_a_claim_about_validation_has_no_other_estimand():
@@ -100,7 +99,7 @@ def test_a_published_training_number_is_found_however_it_was_measured():
     claim = BOOK["S4-09"]
     effect, unit = published.effect(claim)
 
-    assert claim.test["quantity"] == "running_loss"
+    assert claim.test.quantity.metric == "running_loss"
     assert (effect, unit) == (pytest.approx(0.08108 - 0.02794), "nats")
 
 

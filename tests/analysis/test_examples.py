@@ -6,7 +6,7 @@ import inspect
 
 import pytest
 
-LIBRARY = "evidence intervals orders power proportions rank resampling sequential variance"
+LIBRARY = "evidence intervals orders power proportions rank sequential variance"
 
 
 @pytest.mark.parametrize("name", LIBRARY.split())

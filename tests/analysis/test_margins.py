@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from hplab.analysis.claims import grammar
+from hplab.analysis.claims.kinds import registry as kinds
 from hplab.analysis.stats import evidence, orders, sequential
 from hplab.analysis.stats.evidence import Evidence
 from hplab.pages.tables import margins as margins_page
@@ -51,7 +51,7 @@ def wrong_at_margin(kind, where, n_worlds=WORLDS, seeds=margins.SEEDS):
 
 
 def test_every_kind_of_claim_has_its_worlds():
-    assert {kind for kind, _ in margins.CASES} == set(grammar.FORMS) - {"none"}
+    assert {kind for kind, _ in margins.CASES} == set(kinds.KINDS) - {"none"}
     assert margins.SEEDS == (3, 5, 10, 20)
 
 
@@ -192,7 +192,7 @@ def test_adjusted_p_values_are_below_alpha_where_the_look_decides():
 def test_the_page_shows_every_kind_and_says_so_where_nothing_was_measured(tmp_path):
     tables = margins_page.tables(TABLE.parent)
     shown = tables["margins-wrong"]()
-    for kind in set(grammar.FORMS) - {"none"}:
+    for kind in set(kinds.KINDS) - {"none"}:
         assert f"| {kind.replace('_', ' ')} |" in shown
     assert "the last step back" not in shown
     assert "| direction | one effect | 90 / 90 |" in tables["margins-power"]()

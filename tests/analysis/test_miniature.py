@@ -39,7 +39,7 @@ def trials(n_seeds, *, preset, gain=0.2):
 
 def judged(store):
     """Every claim's verdict by name."""
-    return {verdict.claim.id: verdict for verdict in rerun.verdicts(store=store)}
+    return {verdict.claim.id: verdict for verdict in rerun.all_verdicts(store=store)}
 
 
 # ------------------------------------------------------------------- which trials a record is of
@@ -150,8 +150,8 @@ def test_a_miniature_has_its_own_words():
 
 @pytest.mark.parametrize("claim", list(ledger.load()), ids=lambda claim: claim.id)
 def test_a_claim_that_small_runs_cannot_show_says_why(claim):
-    kinds = {part["type"] for part in claim.test.get("parts", [claim.test])}
-    assert bool(miniature.impossible(claim.test)) == bool(kinds & set(UNLESS))
+    kinds = {part.type for part in getattr(claim.test, "parts", [claim.test])}
+    assert bool(claim.test.no_miniature) == bool(kinds & set(UNLESS))
 
 
 def test_the_command_names_study_preset_and_seeds_where_a_preset_has_too_few():
@@ -196,7 +196,7 @@ def cells(page):
 
 def test_every_row_of_the_ledger_has_three_kinds_of_evidence(mnist):  # noqa: F811
     mnist.put(trials(5, preset="laptop"))
-    found = rerun.verdicts(store=mnist)
+    found = rerun.all_verdicts(store=mnist)
     page = ledger_page.whole(found, {})
     rows = cells(page)
     assert len(rows) == 125
@@ -213,7 +213,7 @@ def test_every_row_of_the_ledger_has_three_kinds_of_evidence(mnist):  # noqa: F8
 
 
 def test_what_is_not_there_has_the_command_that_makes_it(mnist):  # noqa: F811
-    for verdict in rerun.verdicts(store=mnist):
+    for verdict in rerun.all_verdicts(store=mnist):
         said = folds.commands(verdict)
         wanted = {
             "in miniature": columns.MINIATURE.outcome(verdict) == "missing",
@@ -235,7 +235,7 @@ def test_a_miniature_has_no_colour_of_a_verdict(empty):
 
 def test_the_terminal_and_the_committed_copy_have_them_too(empty, tmp_path):
     empty.put(trials(5, preset="laptop"))
-    found = rerun.verdicts(store=empty)
+    found = rerun.all_verdicts(store=empty)
     assert re.search(r"S4-08 +[a-z ]+ not so +not run yet\n", terminal.table(found))
     committed.write(found, tmp_path / "verdicts.json")
     kept = committed.read(tmp_path / "verdicts.json")

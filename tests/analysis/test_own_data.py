@@ -9,7 +9,7 @@ import yaml
 from scipy import stats as scipy_stats
 
 from hplab import places
-from hplab.analysis.claims import grammar, ledger, published
+from hplab.analysis.claims import ledger, published
 from hplab.analysis.stats import intervals, proportions
 from hplab.sweeps.table import is_hyperparameter
 
@@ -73,22 +73,17 @@ ONE_EFFECT = [
 def test_the_published_effect_gives_the_own_data_verdict(claim):
     """The re-run's margin on the published effect; only a sign is asked where n = 1 is the rule."""
     effect, unit = published.effect(claim)
-    kind, test = claim.test["type"], claim.test
-    size = test["tolerance" if kind == "value" else "margin"]["value"]
-    if kind in ("direction", "interaction"):
+    test, stated = claim.test, claim.test.type == "value"
+    size = (test.tolerance if stated else test.margin).value
+    if test.type in ("direction", "interaction"):
         null = 1.0 if unit == "ratio" else 0.0
         holds = effect > null and effect >= size
     elif unit == "ratio":
-        centre = test["value"]["value"] if kind == "value" else 1.0
+        centre = test.value.value if stated else 1.0
         holds = 1 / size <= effect / centre <= size
     else:
-        holds = abs(effect - test.get("value", {"value": 0})["value"]) <= size
-    # 1.11 and 2 are close calls that the ledger decides in words.
+        holds = abs(effect - (test.value.value if stated else 0)) <= size
     assert holds == (claim.own_verdict == "supported"), (effect, unit, size)
-
-
-def test_many_verdicts_are_recomputed_from_one_effect():
-    assert len(ONE_EFFECT) >= 33
 
 
 # ---------------------------------------------------------------- claims that need more
@@ -141,7 +136,6 @@ MORE = {
     "S2-16": lambda: _second_step("sgd") < 0 and _second_step("adagrad") < 0,
     "S2-17": lambda: _range("adagrad") < _range("sgd") / 1.35,
     "S2-19": lambda: np.median(_width_ratios()) <= 1.25,
-    "S4-01": lambda: True,
     "S4-06": lambda: all(
         one("004", lr=1e-3)["val_acc"] - one("004", lr=lr)["val_acc"] >= 0.1
         and one("004", lr=1e-3)["val_loss"] < one("004", lr=lr)["val_loss"]
@@ -159,6 +153,13 @@ MORE = {
 @pytest.mark.parametrize("claim_id", MORE)
 def test_other_own_data_verdicts_follow_from_the_published_numbers(claim_id):
     assert bool(MORE[claim_id]()) == (BOOK[claim_id].own_verdict == "supported")
+
+
+def test_only_these_verdicts_are_not_recomputed_here():
+    """Of curves whose values cannot be read, of theory, of what is in words; S4 in test_claims."""
+    decided = {claim.id for claim in BOOK if claim.own_verdict in ("supported", "contradicted")}
+    left = "S0-11 S0-22 S0-26 S0-32 S0-36 S2-05 S2-06 S2-14 S2-20 S2-21 S4-01 S4-02 S4-03"
+    assert decided - {claim.id for claim in ONE_EFFECT} - set(MORE) == set(left.split())
 
 
 def _collapsed_to_the_largest_class():
@@ -281,7 +282,7 @@ def test_equal_to_the_margin_or_not_all_the_way_is_no_support():
     apart = first(lr=0.05, activation="sigmoid")["val_acc"] - first(lr=0.05)["val_acc"]
     lower, n_epochs = FACTS["001"]["facts"]["epochs_with_lower_val_loss_of_sigmoid"]
 
-    assert apart > BOOK["S1-37"].test["parts"][0]["margin"]["value"]
+    assert apart > BOOK["S1-37"].test.parts[0].margin.value
     assert lower < n_epochs
     assert f"{apart:.2f} pp apart" in BOOK["S1-37"].own_why
     assert f"{lower} of {n_epochs} epochs" in BOOK["S1-37"].own_why
@@ -345,12 +346,11 @@ def test_numbers_quoted_in_reasons_are_in_the_reference():
             for value in run.values()
             if isinstance(value, float)
         }
-        for number in re.findall(r"(?<![\d.])(\d{2}\.\d\d)(?= %| and| against|\b)", claim.own_why):
-            known = printed | {"58.20", "19.29", "18.76"}
-            assert number in known, (claim.id, number)
+        for number in re.findall(r"(?<![\d.])\d{2}\.\d\d\b(?! min)", claim.own_why):
+            assert number in printed, (claim.id, number)
 
 
 def test_every_arm_is_made_of_names_that_trials_know():
     for claim in BOOK:
-        for arm in grammar.arms_of(claim.test):
+        for arm in claim.test.settings:
             assert all(map(is_hyperparameter, arm)), claim.id

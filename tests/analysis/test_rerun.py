@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from synthetic_records import record
 
-from hplab.analysis.claims import committed, grammar, judging, ledger, phrases, rerun
+from hplab.analysis.claims import committed, judging, ledger, phrases, rerun
 from hplab.analysis.claims.decisions import Finding
 from hplab.pages import cards
 from hplab.pages.tables import fill, precision, terminal
@@ -41,7 +41,7 @@ def mnist(tmp_path):
 
 
 def test_the_runs_nearest_to_the_report_s_setting_are_taken(mnist):
-    found = {verdict.claim.id: verdict for verdict in rerun.verdicts(store=mnist)}
+    found = {verdict.claim.id: verdict for verdict in rerun.all_verdicts(store=mnist)}
     sixth = found["S4-08"]  # the same comparison as S4-06, without Holm's correction
     assert (sixth.outcome, sixth.n, sixth.kind, sixth.preset) == ("supported", 5, "re-run", "paper")
     assert sixth.estimate == pytest.approx(1.0)
@@ -60,14 +60,14 @@ def test_groups_are_alike_in_all_that_the_claim_does_not_vary(mnist):
 
 def test_of_runs_that_differ_in_what_was_measured_the_one_that_tells_most_is_taken(mnist):
     """The same training twice, once with more measured on it: one run a seed, not two."""
-    plain = committed.summary(rerun.verdicts(store=mnist))
+    plain = committed.summary(rerun.all_verdicts(store=mnist))
     more = Trial("mnist", "cnn", lr=1e-3, epochs=5, seed=2, measure=("curvature",))
     told = record(more, 0.01)
     told["final"] |= {"hessian_top": 3.0}
     mnist.put([told])
     groups = rerun.groups(ledger.load()["S4-08"], rerun.runner.everything(store=mnist))
 
-    assert committed.summary(rerun.verdicts(store=mnist)) == plain
+    assert committed.summary(rerun.all_verdicts(store=mnist)) == plain
     assert groups[0].groupby("lr")["seed"].apply(lambda seeds: seeds.is_unique).all()
     assert told["key"] in set(groups[0]["key"])
 
@@ -92,14 +92,14 @@ def both(mnist):
 
 def test_records_of_other_data_or_of_an_older_task_leave_the_ledger_as_it_is(mnist, capsys):
     """One trial stands in the store three times: no verdict may fail on it, or take all three."""
-    alone = committed.summary(rerun.verdicts(store=mnist))
+    alone = committed.summary(rerun.all_verdicts(store=mnist))
     trial = Trial("mnist", "cnn", lr=1e-3, epochs=5, seed=2)
     elsewhere, older = record(trial, 0.5), record(trial, 0.5)
     elsewhere |= {"data": "f" * 64, "key": trial.key("f" * 64)}
     older |= {"task_version": 0, "key": "0" * 32}
     mnist.put([elsewhere, older])
 
-    assert committed.summary(rerun.verdicts(store=mnist)) == alone
+    assert committed.summary(rerun.all_verdicts(store=mnist)) == alone
     said = capsys.readouterr().err
     assert said.count("left out: 1 of the records, on other versions of their data than mnist") == 1
 
@@ -115,7 +115,7 @@ def without_miniatures(found):
 
 def test_records_of_the_laptop_preset_decide_no_claim(mnist):
     """In miniature 5e-4 is the better rate, with every seed: the verdict stays what mnist says."""
-    alone = committed.summary(rerun.verdicts(store=mnist))
+    alone = committed.summary(rerun.all_verdicts(store=mnist))
     laptop = presets.PRESETS["laptop"].scale
     trials = [
         laptop(Trial("mnist", "cnn", lr=lr, epochs=5, seed=seed))
@@ -124,14 +124,14 @@ def test_records_of_the_laptop_preset_decide_no_claim(mnist):
     ]
     mnist.put([record(trial, 0.3 if trial.lr == 1e-3 else 0.01) for trial in trials])
 
-    found = rerun.verdicts(store=mnist)
+    found = rerun.all_verdicts(store=mnist)
     assert without_miniatures(found) == {
         name: {field: row[field] for field in row if "miniature" not in field}
         for name, row in alone.items()
     }
     only = stores.Store(mnist.root.parent / "only", mnist.root.parent / "only-pending")
     only.put([record(trial, 0.3 if trial.lr == 1e-3 else 0.01) for trial in trials])
-    found = {verdict.claim.id: verdict for verdict in rerun.verdicts(store=only)}
+    found = {verdict.claim.id: verdict for verdict in rerun.all_verdicts(store=only)}
     assert {verdict.outcome for verdict in found.values()} == {"missing", "not-testable"}
     assert found["S4-08"].miniature == "contradicted"
     assert (found["S4-08"].interval, found["S4-08"].n) == (None, 0)
@@ -156,9 +156,9 @@ def test_the_digest_with_most_records_is_kept():
 
 
 def test_runs_in_bfloat16_leave_the_ledger_as_it_is(mnist):
-    alone = committed.summary(rerun.verdicts(store=mnist))
+    alone = committed.summary(rerun.all_verdicts(store=mnist))
     put_mixed(mnist)
-    assert committed.summary(rerun.verdicts(store=mnist)) == alone
+    assert committed.summary(rerun.all_verdicts(store=mnist)) == alone
     assert alone["S4-08"]["n"] == 5
 
 
@@ -193,7 +193,7 @@ def test_without_a_pair_the_page_says_so(mnist, tmp_path):
 
 def test_a_committed_verdict_that_no_longer_follows_is_named(mnist, tmp_path):
     path = tmp_path / "verdicts.json"
-    found = rerun.verdicts(store=mnist)
+    found = rerun.all_verdicts(store=mnist)
     committed.write(found, path)
     kept = committed.read(path)
     assert committed.problems(found, kept) == []
@@ -211,14 +211,15 @@ def test_a_committed_verdict_that_no_longer_follows_is_named(mnist, tmp_path):
 
 def test_an_empty_store_has_no_verdicts(tmp_path):
     empty = stores.Store(tmp_path / "results", tmp_path / "pending")
-    found = rerun.verdicts(store=empty)
-    assert {verdict.outcome for verdict in found} == {"missing", "not-testable"}
+    found = rerun.all_verdicts(store=empty)
+    for verdict in found:
+        untested = verdict.claim.test.type == "none"
+        assert verdict.outcome == ("not-testable" if untested else "missing"), verdict.claim.id
     assert committed.summary(found) == {}
-    assert isinstance(rerun.runner.everything(store=empty), pd.DataFrame)
 
 
 def test_verdicts_are_chosen_and_printed(mnist):
-    found = rerun.verdicts(store=mnist)
+    found = rerun.all_verdicts(store=mnist)
     chosen = terminal.choose(found, report="004", study="learning-rate")
     assert len(chosen) == 18
     text = terminal.table(terminal.choose(found, ["S4-08"]))
@@ -239,7 +240,7 @@ def test_the_pages_hold_every_claim_once(mnist):
     assert sum(text.count('<details class="hp-fold"') for text in pairs) == 125
     assert "0.11\u00a0pp" in pairs[3]  # report 004's own difference, beside our 1.00 pp
     assert "1.00\u00a0pp" in pairs[3]
-    assert all(f'id="rule-{claim.test["type"]}"' in tables["rules"]() for claim in ledger.load())
+    assert all(f'id="rule-{claim.test.type}"' in tables["rules"]() for claim in ledger.load())
     assert "2026-11-22" in tables["changes"]()
     assert '<td class="hp-num">125</td>' in tables["claim-counts"]()
 
@@ -309,7 +310,7 @@ def test_short_runs_of_a_report_whose_arms_name_no_epochs_decide_nothing(tmp_pat
     made.put_provenance({"device": "cpu"})
     base = Trial("cifar10", "mlp", epochs=20_000, stop="loss_change", measure=("sharpness",))
     records = []
-    for number, arm in enumerate(grammar.arms_of(ledger.load()["S2-02"].test)):
+    for number, arm in enumerate(ledger.load()["S2-02"].test.settings):
         for seed in range(5):
             trial = base.replace(**{**arm, **short, "seed": seed})
             luck = 1e-3 * (seed - 2) * (1 + number % 3)
@@ -318,7 +319,7 @@ def test_short_runs_of_a_report_whose_arms_name_no_epochs_decide_nothing(tmp_pat
             told["final"] |= {"sharpness": 10.0 ** (number % 7) * (1 + luck)}
             records.append(told)
     made.put(records)
-    found = {verdict.claim.id: verdict for verdict in rerun.verdicts(store=made)}["S2-02"]
+    found = {verdict.claim.id: verdict for verdict in rerun.all_verdicts(store=made)}["S2-02"]
 
     assert found.outcome not in ("supported", "contradicted")
     assert found.kind != "re-run"
@@ -337,7 +338,7 @@ def test_where_runs_of_the_report_s_setting_diverged_those_of_another_do_not_dec
                     one |= {"status": "diverged", "at": 1}
                 records.append(one)
     made.put(records)
-    found = {verdict.claim.id: verdict for verdict in rerun.verdicts(store=made)}["S4-08"]
+    found = {verdict.claim.id: verdict for verdict in rerun.all_verdicts(store=made)}["S4-08"]
 
     assert (found.outcome, found.kind) == ("inconclusive", "")
     assert "3 more diverged" in found.reason

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from hplab.analysis.claims.grammar import Size
 from hplab.analysis.stats import intervals
 from hplab.pages.tables import seeds as seeds_page
 
@@ -17,7 +18,7 @@ def judged(name, values, margin, unit, kind="direction"):
     if unit == "ratio":
         ends = (math.exp(getattr(interval, end)) for end in ("estimate", "low", "high"))
         interval = intervals.Interval(*ends, interval.level, interval.n)
-    test = {"type": kind, "margin": {"value": margin, "unit": unit}}
+    test = SimpleNamespace(type=kind, margin=Size(margin, unit))
     claim = SimpleNamespace(id=name, says=f"{name} > 0.", test=test)
     return SimpleNamespace(claim=claim, unit=unit, interval=interval, n=len(values))
 

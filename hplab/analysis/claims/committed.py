@@ -8,8 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from hplab.analysis.claims.judging import MISSING, UNTESTABLE
-from hplab.analysis.claims.verdict import Verdict
+from hplab.analysis.claims.verdict import MISSING, UNTESTABLE, Verdict
 from hplab.trial import HplabError
 
 KEPT = (

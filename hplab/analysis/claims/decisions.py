@@ -11,6 +11,7 @@ import numpy as np
 from scipy.stats import t
 
 from hplab.analysis.claims import phrases
+from hplab.analysis.claims.grammar import Size
 from hplab.analysis.claims.samples import Sample
 from hplab.analysis.stats import evidence, intervals, power
 from hplab.analysis.stats.evidence import Evidence
@@ -113,21 +114,11 @@ class Decision:
     distances: tuple[float, ...] = ()
 
 
-def size_of(size: Mapping[str, Any]) -> float:
-    """Return a margin on the scale that is tested: ratios as logarithms.
-
-    Example:
-        >>> size_of({"value": 2, "unit": "pp"}), round(size_of({"value": 2, "unit": "ratio"}), 3)
-        (2, 0.693)
-    """
-    return math.log(size["value"]) if size["unit"] == "ratio" else size["value"]
-
-
-def shown(interval: Interval, unit: str) -> Interval:
+def in_unit(interval: Interval, unit: str) -> Interval:
     """Return an interval as a reader sees it: of a ratio instead of a logarithm.
 
     Example:
-        >>> shown(Interval(0.0, -math.log(2), math.log(2), 0.95, 5), "ratio").high.__round__(3)
+        >>> in_unit(Interval(0.0, -math.log(2), math.log(2), 0.95, 5), "ratio").high.__round__(3)
         2.0
     """
     if unit != "ratio":
@@ -138,7 +129,7 @@ def shown(interval: Interval, unit: str) -> Interval:
 
 def claimed_side(
     effects: np.ndarray,
-    margin: Mapping[str, Any],
+    margin: Size,
     alpha: float,
     *,
     cut: np.ndarray | None = None,
@@ -157,10 +148,10 @@ def claimed_side(
 
     Example:
         >>> gains = np.array([0.31, 0.24, 0.28, 0.30, 0.27])
-        >>> claimed_side(gains, {"value": 0.2, "unit": "pp"}, 0.05).outcome
+        >>> claimed_side(gains, Size(0.2, "pp"), 0.05).outcome
         'supported'
     """
-    limit = size_of(margin)
+    limit = margin.tested
     found = evidence.beyond(effects, margin=limit, exact=exact)
     cut = np.zeros(len(effects), bool) if cut is None else cut
     if cut.any():
@@ -170,14 +161,14 @@ def claimed_side(
             1.0 if (effects[cut] >= 0).any() else opposite,
         )
     decision = _decided(found, effects, margin, alpha)
-    small = decision.outcome == CONTRADICTED and not decision.interval.high < _null(margin)
+    small = decision.outcome == CONTRADICTED and not decision.interval.high < margin.null
     far = () if cut.any() else (distance(effects, limit),)
     return dataclasses.replace(decision, small=small, distances=far)
 
 
 def same(
     effects: np.ndarray,
-    margin: Mapping[str, Any],
+    margin: Size,
     alpha: float,
     *,
     cut: np.ndarray | None = None,
@@ -188,10 +179,10 @@ def same(
     Values that are cut off (see `claimed_side`, also for `exact`) do not show that there is none.
 
     Example:
-        >>> same(np.array([0.01, -0.02, 0.02]), {"value": 0.1, "unit": "pp"}, 0.05).outcome
+        >>> same(np.array([0.01, -0.02, 0.02]), Size(0.1, "pp"), 0.05).outcome
         'supported'
     """
-    limit = size_of(margin)
+    limit = margin.tested
     found = evidence.within(effects, margin=limit, exact=exact)
     cut = np.zeros(len(effects), bool) if cut is None else cut
     if cut.any():
@@ -203,7 +194,7 @@ def same(
 
 def not_same(
     effects: np.ndarray,
-    margin: Mapping[str, Any],
+    margin: Size,
     alpha: float,
     *,
     cut: np.ndarray | None = None,
@@ -212,7 +203,7 @@ def not_same(
     """Decide a claim that there is a difference, in whichever direction; else as `same`.
 
     Example:
-        >>> not_same(np.array([0.01, -0.02, 0.02]), {"value": 0.1, "unit": "pp"}, 0.05).outcome
+        >>> not_same(np.array([0.01, -0.02, 0.02]), Size(0.1, "pp"), 0.05).outcome
         'contradicted'
     """
     opposite = same(effects, margin, alpha, cut=cut, exact=exact)
@@ -226,15 +217,9 @@ def not_same(
     )
 
 
-def _decided(
-    found: Evidence, effects: np.ndarray, margin: Mapping[str, Any], alpha: float
-) -> Decision:
-    interval = shown(intervals.mean_interval(effects, level=1 - alpha), margin["unit"])
+def _decided(found: Evidence, effects: np.ndarray, margin: Size, alpha: float) -> Decision:
+    interval = in_unit(intervals.mean_interval(effects, level=1 - alpha), margin.unit)
     return Decision(evidence.three_way(found, alpha=alpha), interval, found)
-
-
-def _null(margin: Mapping[str, Any]) -> float:
-    return 1.0 if margin["unit"] == "ratio" else 0.0
 
 
 def distance(effects: np.ndarray, limit: float) -> float:

@@ -12,17 +12,15 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from hplab.analysis.claims import grammar
-from hplab.analysis.claims.ledger import Claim
-from hplab.analysis.claims.quantities import EVALUATED, RUNNING
+from hplab.analysis.claims.claim import Claim
+from hplab.analysis.claims.quantities import EVALUATED, RUNNING, Quantity
 
 _OTHER = {**RUNNING, **EVALUATED}
-_HOLDERS = ("quantity", "with", "metrics")  # fields of a test that name what is measured
 
 
 def of(claim: Claim) -> str:
     """Return how the training metrics of a claim are measured: "running", "evaluated" or ""."""
-    found = grammar.quantities_of(claim.test)
+    found = claim.test.measured
     names = set().union(*({one.metric, one.per, *_where(one.argument)} for one in found))
     if names & set(EVALUATED):
         return "running"
@@ -49,16 +47,18 @@ def _where(argument: Any) -> tuple[str, ...]:
     return tuple(argument) if isinstance(argument, Mapping) else ()
 
 
-def _swapped(test: Mapping[str, Any]) -> dict[str, Any]:
-    if test["type"] == "all":
-        return {**test, "parts": [_swapped(part) for part in test["parts"]]}
-    return {name: _renamed(value) if name in _HOLDERS else value for name, value in test.items()}
-
-
-def _renamed(value: Any) -> Any:
-    """Return a quantity, or a list or mapping of them, with every training metric exchanged."""
-    if isinstance(value, str):
-        return _OTHER.get(value, value)
-    if isinstance(value, Mapping):
-        return {_OTHER.get(name, name): _renamed(inner) for name, inner in value.items()}
-    return [_renamed(inner) for inner in value] if isinstance(value, list) else value
+def _swapped(value: Any) -> Any:
+    """Return a test, or a part of one, with every training metric exchanged for the other."""
+    if isinstance(value, Quantity):
+        argument = value.argument
+        if isinstance(argument, Mapping):  # another metric, and where it is read
+            argument = {_OTHER.get(name, name): level for name, level in argument.items()}
+        metric, per = (_OTHER.get(name, name) for name in (value.metric, value.per))
+        return dataclasses.replace(value, metric=metric, per=per, argument=argument)
+    if dataclasses.is_dataclass(value):
+        return dataclasses.replace(value, **{k: _swapped(one) for k, one in vars(value).items()})
+    if isinstance(value, tuple):
+        return tuple(_swapped(one) for one in value)
+    if isinstance(value, dict):  # of a trend: which way each metric goes
+        return type(value)({_OTHER.get(name, name): _swapped(one) for name, one in value.items()})
+    return value

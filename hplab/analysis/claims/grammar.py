@@ -1,178 +1,140 @@
-"""What each type of test must say: the grammar of the `test` entries of the ledger.
+"""How an entry of the ledger is read: field by field, as the class it becomes says.
 
-`check` looks at every field, so that a misspelt one or a forgotten margin is an error of the file
-and never a wrong verdict; it also writes out what the file abbreviates: fields that all arms share
-(`common`) and products of levels (`{lr: [0.1, 0.2], batch_size: [16, 64]}`).
+A kind of test (`kinds/`) is a dataclass. A field without a default must be in its `test` entry, and
+the type of a field says what it may hold. So a misspelt field or a forgotten margin is an error of
+the file and never a wrong verdict. What the file abbreviates is written out: fields that all arms
+share (`common`) and products of levels (`{lr: [0.1, 0.2], batch_size: [16, 64]}`).
 """
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterable, Mapping
-from typing import Any
+import math
+import types
+import typing
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, Literal, NewType
 
 from hplab.analysis.claims import quantities
+from hplab.analysis.claims.quantities import Quantity
 from hplab.trial import HplabError, unknown
+
+Arm = NewType("Arm", Mapping[str, Any])  # hyperparameters of one setting
+Arms = NewType("Arms", tuple[Arm, ...])
+_PLAIN = {float: "a number", int: "a whole number", str: "a text", bool: "true or false"}
 
 
 @dataclasses.dataclass(frozen=True)
-class Form:
-    """Fields of one type of test.
+class Size:
+    """A margin, a tolerance or a stated value, in a unit.
 
-    Attributes:
-        needed: Fields that must be there.
-        either: Groups of fields of which exactly one must be there, whole.
-        optional: Fields that may be there.
+    Example:
+        >>> Size(2, "pp").tested, round(Size(2, "ratio").tested, 3)
+        (2, 0.693)
     """
 
-    needed: tuple[str, ...]
-    either: tuple[tuple[str, ...], ...] = ()
-    optional: tuple[str, ...] = ()
+    value: float
+    unit: str
+
+    @property
+    def tested(self) -> float:
+        """The value on the scale that is tested: a ratio's logarithm."""
+        return math.log(self.value) if self.unit == "ratio" else self.value
+
+    @property
+    def null(self) -> float:
+        """What "no effect" is in its unit."""
+        return 1.0 if self.unit == "ratio" else 0.0
+
+    @classmethod
+    def read(cls, value: Any, where: str) -> Size:
+        """Return a number with its unit.
+
+        Raises:
+            HplabError: If it is none, or negative.
+        """
+        fields(mapping(value, where), ("value", "unit"), (), where)
+        size = cls(value["value"], value["unit"])
+        _plain(float, size.value, f"{where}: value")
+        if size.value < 0:
+            raise HplabError(f"{where}: value must not be negative, got {size.value!r}")
+        return size
+
+    def check(self, units: Collection[str], where: str) -> None:
+        """Check its unit.
+
+        Raises:
+            HplabError: If it is none of `units`, or a ratio is below 1.
+        """
+        if self.unit not in units:
+            raise unknown("unit", self.unit, units, where)
+        if self.unit == "ratio" and self.value < 1:
+            raise HplabError(f"{where}: a ratio must be at least 1, got {self.value!r}")
 
 
-_ONE_OR_TWO = (("arm",), ("first", "second"))
-FORMS: dict[str, Form] = {
-    "direction": Form(("quantity", "first", "second", "margin")),
-    "interaction": Form(("quantity", "first", "second", "margin")),
-    "profile": Form(("quantity", "form", "x", "levels", "arm", "first", "second", "margin")),
-    "sign": Form(("quantity", "arms", "way", "margin")),
-    "equivalence": Form(("quantity", "margin"), _ONE_OR_TWO, ("centre",)),
-    "difference": Form(("quantity", "margin"), _ONE_OR_TWO),
-    "number": Form(("arm", "metrics", "tolerance")),
-    "value": Form(("quantity", "value", "tolerance"), _ONE_OR_TWO),
-    "trend": Form(
-        ("x", "levels", "arm", "metrics", "margin"),
-        (),
-        ("scale", "groups", "log", "steps", "matched"),
-    ),
-    "ranking": Form(("quantity", "best"), (("x", "levels", "arm"), ("cells", "way"))),
-    "winners": Form(("quantity", "groups", "rivals")),
-    "variance": Form(("quantity", "first", "second", "margin")),
-    "components": Form(("quantity", "cells", "share")),
-    "most_cells": Form(("quantity", "cells", "above")),
-    "shape": Form(("form", "quantity", "points", "margin"), (("first", "rivals"), ("arm",))),
-    "proportion": Form(("event", "arm", "bound"), (), ("given",)),
-    "proportions": Form(("event", "first", "second", "margin")),
-    "correlation": Form(("quantity", "with", "cells", "margin")),
-    "coverage": Form(("quantity", "spread", "error", "draws", "cells", "margin")),
-    "all": Form(("parts",)),
-    "none": Form(("why",)),
-}
-# What an event may name: final columns, and what is read off a curve.
-EVENTS = ("collapsed", "top_is_majority", *quantities.EVENTS)
-WORDS: dict[str, tuple[str, ...]] = {
-    "form of shape": ("lowest", "rising"),
-    "form of profile": ("range", "largest_drop"),
-    "way of sign": ("up", "down"),
-    "way of ranking": ("highest", "lowest"),
-    "scale of trend": ("log2", "rank"),
-    "steps of trend": ("kept", "free"),
-}
-BOUNDS = ("above", "below", "exists")
-_ARMS = ("arm", "first", "second", "best")
-_LISTS = ("arms", "rivals", "cells", "groups")
-
-
-def check(test: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Return a test with everything written out.
+def read(kind: type, entry: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Return the fields of a kind of test, typed.
 
     Args:
-        test: The entry as the file has it.
+        kind: A dataclass. With `either` it names groups of fields of which exactly one must be
+            there, whole.
+        entry: What the file has; "type" is passed over.
         where: Which claim, for messages.
 
     Raises:
         HplabError: If a field is missing, unknown or impossible.
     """
-    test = dict(_mapping(test, where))
-    kind = test.get("type")
-    if kind not in FORMS:
-        raise unknown("test type", kind, FORMS, where)
-    common = test.pop("common", {})
-    _check_fields(test, kind, f"{where}, test")
-    if kind == "all":
-        test["parts"] = [check(part, f"{where}, part") for part in test["parts"]]
-        if len(test["parts"]) < 2 or any(p["type"] in ("all", "none") for p in test["parts"]):
-            raise HplabError(f"{where}: 'all' needs two parts or more, each a test of its own")
-        return test
-    for name in ("form", "way", "scale", "steps"):
-        if name in test:
-            allowed = WORDS[f"{name} of {kind}"]
-            if test[name] not in allowed:
-                raise unknown(name, test[name], allowed, where)
-    test = _written_out(test, common)
-    _check_sizes(test, kind, where)
-    _check_events(test, where)
-    return test
+    entry = dict(entry)
+    common = mapping(entry.pop("common", {}), f"{where}, common")
+    known = {field.name.rstrip("_"): field for field in dataclasses.fields(kind)}
+    groups = [group for group in kind.either if any(name in entry for name in group)]
+    if kind.either and len(groups) != 1:
+        choices = " or ".join("+".join(group) for group in kind.either)
+        raise HplabError(f"{where}, test: a {kind.type} test needs either {choices}")
+    apart = {name for group in kind.either for name in group}
+    free = [name for name in known if name not in apart]
+    needed = [name for name in free if known[name].default is dataclasses.MISSING]
+    needed += [name for group in groups for name in group]
+    optional = [name for name in free if name not in needed]
+    fields(entry, ("type", *needed), optional, f"{where}, test")
+    hints = typing.get_type_hints(kind)
+    return {
+        field.name: _value(hints[field.name], entry[name], name, where, common)
+        for name, field in known.items()
+        if name in entry
+    }
 
 
-def has_p(test: Mapping[str, Any]) -> bool:
-    """Return whether a test gives a p value, without which a claim cannot be primary."""
-    return test["type"] != "none"
-
-
-def quantities_of(test: Mapping[str, Any]) -> list[quantities.Quantity]:
-    """Return every quantity a checked test measures."""
-    if test["type"] == "all":
-        return [quantity for part in test["parts"] for quantity in quantities_of(part)]
-    names = [test[name] for name in ("quantity", "with") if name in test]
-    names += list(test.get("metrics", ()))
-    return [quantities.parse(name) for name in names]
-
-
-def needs(test: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    """Return the final columns and the curves that a test takes from the table of runs."""
-    if test["type"] == "all":
-        parts = [needs(part) for part in test["parts"]]
-        return tuple(sorted(set().union(*names)) for names in zip(*parts, strict=True))
-    found = quantities_of(test)
-    columns = set().union(*(quantity.columns for quantity in found))
-    curves = set().union(*(quantity.curves for quantity in found))
-    if test["type"] == "shape" or "matched" in test:
-        columns, curves = set(), columns | curves | {test.get("matched")} - {None}
-    events = {*test.get("event", ()), *test.get("given", ())}
-    columns |= events - set(quantities.EVENTS)
-    curves |= {quantities.EVENTS[name][0] for name in events & set(quantities.EVENTS)}
-    columns |= {test[name] for name in ("spread", "error") if name in test}
-    return sorted(columns), sorted(curves)
-
-
-def arms_of(test: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the settings that a checked test compares, each once."""
-    kind = test["type"]
-    if kind == "all":
-        found = [arm for part in test["parts"] for arm in arms_of(part)]
-    elif kind == "winners":
-        found = [{**group, **rival} for group in test["groups"] for rival in test["rivals"]]
-    elif kind == "interaction":
-        found = [*test["first"], *test["second"]]
-    elif "levels" in test:
-        sides = test.get("groups") or [test[n] for n in ("first", "second") if n in test] or [{}]
-        found = [
-            {**test["arm"], **side, test["x"]: level} for side in sides for level in test["levels"]
-        ]
-    else:
-        found = [test[name] for name in ("arm", "first", "second") if name in test]
-        found += [arm for name in ("arms", "rivals", "cells") for arm in test.get(name, ())]
-    return [arm for i, arm in enumerate(found) if arm not in found[:i]]
-
-
-def size(size: Any, units: Iterable[str], where: str) -> None:
-    """Check a number with its unit: not negative, a ratio at least 1.
-
-    Raises:
-        HplabError: If it is not so, or the unit is none of `units`.
-    """
-    size = _mapping(size, where)
-    fields(size, ("value", "unit"), (), where)
-    if isinstance(size["value"], bool) or not isinstance(size["value"], (int, float)):
-        raise HplabError(f"{where}: value must be a number, got {size['value']!r}")
-    if size["value"] < 0:
-        raise HplabError(f"{where}: value must not be negative, got {size['value']!r}")
-    if size["unit"] not in set(units):
-        raise unknown("unit", size["unit"], units, where)
-    if size["unit"] == "ratio" and size["value"] < 1:
-        raise HplabError(f"{where}: a ratio must be at least 1, got {size['value']!r}")
+def _value(hint: Any, value: Any, name: str, where: str, common: Mapping[str, Any]) -> Any:
+    """Return one field as its type says."""
+    place, arguments = f"{where}, {name}", typing.get_args(hint)
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):  # Arm | None, Arm | float
+        hint, *other = (one for one in arguments if one is not types.NoneType)
+        hint = other[0] if other and not isinstance(value, Mapping) else hint
+        return _value(hint, value, name, where, common)
+    if typing.get_origin(hint) is Literal:
+        if value not in arguments:
+            raise unknown(name, value, arguments, where)
+        return value
+    if typing.get_origin(hint) is Mapping:
+        of = {key: (f"{name} of {key}", one) for key, one in mapping(value, place).items()}
+        return {key: _value(arguments[1], one, said, where, {}) for key, (said, one) in of.items()}
+    if typing.get_origin(hint) is tuple:
+        each = sequence(value, place)
+        return tuple(_value(arguments[0], one, name, where, common) for one in each)
+    if hint is Quantity:
+        return quantities.parse(value, where)
+    if hint is Arm:
+        return {**common, **mapping(value, place)}
+    if hint is Arms:
+        if isinstance(value, Mapping):
+            levels = (sequence(some, f"{place}, {axis}") for axis, some in value.items())
+            value = [dict(zip(value, one, strict=True)) for one in itertools.product(*levels)]
+        return tuple(_value(Arm, one, name, where, common) for one in sequence(value, place))
+    if hint in _PLAIN:
+        return _plain(hint, value, place)
+    return hint.read(value, place)
 
 
 def fields(
@@ -192,64 +154,31 @@ def fields(
             raise HplabError(f"{where}: the field {name!r} is missing")
 
 
-def _check_fields(test: Mapping[str, Any], kind: str, where: str) -> None:
-    form = FORMS[kind]
-    present = [group for group in form.either if any(name in test for name in group)]
-    if form.either and len(present) != 1:
-        choices = " or ".join("+".join(group) for group in form.either)
-        raise HplabError(f"{where}: a {kind} test needs either {choices}")
-    needed = ("type", *form.needed, *(present[0] if present else ()))
-    fields(test, needed, form.optional, where)
+def mapping(value: Any, where: str) -> Mapping[str, Any]:
+    """Return a value that has fields.
 
-
-def _written_out(test: dict[str, Any], common: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the test with products of levels as lists and the common fields in every arm."""
-    for name in _LISTS:
-        if isinstance(test.get(name), Mapping):
-            axes = test[name]
-            points = itertools.product(*axes.values())
-            test[name] = [dict(zip(axes, point, strict=True)) for point in points]
-    for name in (*_ARMS, *_LISTS):
-        if isinstance(test.get(name), Mapping):
-            test[name] = {**common, **test[name]}
-        elif isinstance(test.get(name), list):
-            test[name] = [{**common, **arm} for arm in test[name]]
-    return test
-
-
-def _check_sizes(test: Mapping[str, Any], kind: str, where: str) -> None:
-    units = {quantity.unit for quantity in quantities_of(test)}
-    if kind == "trend":
-        units = {"ratio"} if test.get("log") else units | {"none"}
-    own = {"variance": "ratio", "coverage": "ratio", "correlation": "tau", "proportions": "pp"}
-    for name in ("margin", "value", "above"):
-        if name in test:
-            size(test[name], {own[kind]} if kind in own else units, f"{where}, {name}")
-    if kind == "value":
-        size(test["tolerance"], units, f"{where}, tolerance")
-    if kind == "number":
-        for name, allowed in test["tolerance"].items():
-            size(allowed, {"pp", "percent"}, f"{where}, tolerance of {name}")
-
-
-def _check_events(test: Mapping[str, Any], where: str) -> None:
-    for name in ("event", "given"):
-        for column in _mapping(test.get(name, {}), f"{where}, {name}"):
-            if column not in EVENTS:
-                raise unknown("column", column, EVENTS, f"{where}, {name}")
-    if "bound" in test:
-        bound = _mapping(test["bound"], f"{where}, bound")
-        fields(bound, (), BOUNDS, f"{where}, bound")
-        if len(bound) != 1:
-            raise HplabError(f"{where}: a bound is one of {', '.join(BOUNDS)}")
-        [(name, limit)] = bound.items()
-        if isinstance(limit, bool) or not isinstance(limit, (int, float)) or not 0 < limit < 1:
-            raise HplabError(
-                f"{where}: the bound {name!r} must be a share between 0 and 1, got {limit!r}"
-            )
-
-
-def _mapping(value: Any, where: str) -> Mapping[str, Any]:
+    Raises:
+        HplabError: If it has none.
+    """
     if not isinstance(value, Mapping):
         raise HplabError(f"{where}: expected fields with values, got {value!r}")
+    return value
+
+
+def sequence(value: Any, where: str) -> list[Any]:
+    """Return a value that is a list.
+
+    Raises:
+        HplabError: If it is none.
+    """
+    if not isinstance(value, list):
+        raise HplabError(f"{where}: expected a list, got {value!r}")
+    return value
+
+
+def _plain(hint: type, value: Any, where: str) -> Any:
+    """Return a value of a plain type; a whole number is a number too, true and false are none."""
+    wanted = (int, float) if hint is float else hint
+    if not isinstance(value, wanted) or (isinstance(value, bool) and hint is not bool):
+        raise HplabError(f"{where} must be {_PLAIN[hint]}, got {value!r}")
     return value

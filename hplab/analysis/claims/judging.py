@@ -14,9 +14,10 @@ from collections.abc import Iterable, Mapping
 import pandas as pd
 
 from hplab.analysis.claims import estimands, phrases
+from hplab.analysis.claims.claim import Claim
 from hplab.analysis.claims.decisions import Finding
 from hplab.analysis.claims.kinds import registry as kinds
-from hplab.analysis.claims.ledger import Claim, Ledger, load
+from hplab.analysis.claims.ledger import Ledger, load
 from hplab.analysis.claims.quantities import Curves, Missing
 from hplab.analysis.claims.verdict import (
     MISSING,
@@ -278,7 +279,7 @@ def _beside(claim: Claim, other: Finding) -> str:
     if other.interval:
         number = phrases.number(other.interval.estimate, other.unit)
         limits = phrases.limits(other.interval, other.unit)
-        if claim.test["type"] in ("number", "value"):
+        if claim.test.new_run:
             limits = f"a new run: {phrases.span(other.interval, other.unit)}"
         words += f": {number} ({limits})"
     outcome = "open" if other.outcome == INCONCLUSIVE else other.outcome

@@ -7,7 +7,6 @@ wrong verdict.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -16,8 +15,9 @@ from typing import Any
 import yaml
 
 from hplab import places
-from hplab.analysis.claims import grammar
-from hplab.analysis.claims.grammar import fields
+from hplab.analysis.claims.claim import Claim, Report
+from hplab.analysis.claims.grammar import fields, mapping
+from hplab.analysis.claims.kinds import registry
 from hplab.trial import HplabError, unknown
 
 SCHEMA = "hplab-claims/1"
@@ -35,77 +35,6 @@ TRAINING = ("running", "evaluated", "not published")
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is ten times as fast
 _CLAIM = ("id", "report", "study", "section", "says", "primary", "test", "own_data")
 _CLAIM_OPTIONAL = ("quote", "seeds", "min_seeds", "note")
-
-
-@dataclasses.dataclass(frozen=True)
-class Report:
-    """A published report: what its settings were and where its numbers are.
-
-    Attributes:
-        id, title: Its number here and its own title.
-        fixed: Hyperparameters that must be as stated for a run to count at all.
-        setting: Hyperparameters of the report's own setting that a preset may change.
-        caveat: What had to be inferred.
-        reconstructed: Whether so much of the setting was inferred that a missed number may be ours.
-        published: Its printed numbers, one mapping a run, accuracies as shares.
-        source: Where those numbers are printed.
-        seeds: Planned seeds of its claims, where they differ from the ledger's default.
-        setups: Of a reconstructed report, the set-ups that are plausible: name to the fields of a
-            trial that differ from the study's own (see `hplab.analysis.claims.setups`).
-        training: How it measured training, one of `TRAINING`; `training_why` says how we know.
-    """
-
-    id: str
-    title: str
-    fixed: Mapping[str, Any]
-    setting: Mapping[str, Any]
-    caveat: str
-    reconstructed: bool
-    published: tuple[Mapping[str, Any], ...]
-    source: str
-    seeds: int | None = None
-    setups: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
-    training: str = "running"
-    training_why: str = ""
-
-
-@dataclasses.dataclass(frozen=True)
-class Claim:
-    """A sentence of a report made testable.
-
-    Attributes:
-        id: Its name in the ledger.
-        report: The report it comes from.
-        study, section: The study it belongs to and where the report says it.
-        says: The claim in our words; `quote` holds a few of the report's own where they matter.
-        primary: Whether it counts in Holm's correction.
-        test: The test's fields, with "type".
-        rule: How this type of test decides, in words.
-        seeds, min_seeds: Planned seeds, and the fewest that give any verdict.
-        max_diverged_share: Share of diverged seeds above which there is no decision.
-        alpha: Two-sided level.
-        own_verdict, own_why: What the report's own published data say.
-        own_cause: What misled the report, where something other than one run a setting did.
-        quote, note: May be empty.
-    """
-
-    id: str
-    report: Report
-    study: str
-    section: str
-    says: str
-    primary: bool
-    test: Mapping[str, Any]
-    rule: str
-    seeds: int
-    min_seeds: int
-    max_diverged_share: float
-    alpha: float
-    own_verdict: str
-    own_why: str
-    own_cause: str = ""
-    quote: str = ""
-    note: str = ""
 
 
 class Ledger:
@@ -156,25 +85,25 @@ def load(path: Path | None = None) -> Ledger:
 
 @functools.lru_cache(maxsize=4)
 def _load(path: Path, _changed: int) -> Ledger:
-    content = _mapping(_yaml(path), path.name)
+    content = mapping(_yaml(path), path.name)
     fields(content, ("schema", "defaults", "rules", "reports", "claims"), ("changes",), path.name)
     if content["schema"] != SCHEMA:
         raise HplabError(f"{path.name} has schema {content['schema']!r}; this hplab reads {SCHEMA}")
-    defaults = _mapping(content["defaults"], "defaults")
+    defaults = mapping(content["defaults"], "defaults")
     fields(defaults, ("alpha", "seeds", "min_seeds", "max_diverged_share"), (), "defaults")
     reports = {
-        str(name): _report(str(name), _mapping(entry, f"report {name}"), path.parent)
-        for name, entry in _mapping(content["reports"], "reports").items()
+        str(name): _report(str(name), mapping(entry, f"report {name}"), path.parent)
+        for name, entry in mapping(content["reports"], "reports").items()
     }
     seen: set[str] = set()
     claims = []
     for entry in content["claims"]:
-        claim = _claim(_mapping(entry, "a claim"), reports, content["rules"], defaults)
+        claim = _claim(mapping(entry, "a claim"), reports, content["rules"], defaults)
         if claim.id in seen:
             raise HplabError(f"claim {claim.id} stands twice in the ledger")
         seen.add(claim.id)
         claims.append(claim)
-    changes = [_mapping(change, "a change") for change in content.get("changes", ())]
+    changes = [mapping(change, "a change") for change in content.get("changes", ())]
     for change in changes:
         fields(change, ("date", "what", "why"), (), "a change of the ledger")
     return Ledger(claims, changes)
@@ -190,24 +119,24 @@ def _claim(
     fields(entry, _CLAIM, _CLAIM_OPTIONAL, where)
     if str(entry["report"]) not in reports:
         raise unknown("report", entry["report"], reports, where)
-    own = _mapping(entry["own_data"], where)
+    own = mapping(entry["own_data"], where)
     fields(own, ("verdict", "why"), ("cause",), f"{where}, own_data")
     if own["verdict"] not in OWN_VERDICTS:
         raise unknown("own-data verdict", own["verdict"], OWN_VERDICTS, where)
-    test = grammar.check(entry["test"], where)
-    if test["type"] not in rules:
-        raise unknown("rule", test["type"], rules, f"{where}: no rule is written for it")
+    test = registry.read(entry["test"], where)
+    if test.type not in rules:
+        raise unknown("rule", test.type, rules, f"{where}: no rule is written for it")
     if not isinstance(entry["primary"], bool):
         raise HplabError(f"{where}: primary must be true or false, got {entry['primary']!r}")
-    if entry["primary"] and not grammar.has_p(test):
-        raise HplabError(f"{where}: a {test['type']} test has no p value and cannot be primary")
+    if entry["primary"] and not test.has_p:
+        raise HplabError(f"{where}: a {test.type} test has no p value and cannot be primary")
     report = reports[str(entry["report"])]
     return Claim(
         **{name: entry[name] for name in ("id", "study", "section", "primary")},
         report=report,
         says=entry["says"].strip(),
         test=test,
-        rule=rules[test["type"]].strip(),
+        rule=rules[test.type].strip(),
         seeds=entry.get("seeds", report.seeds or defaults["seeds"]),
         min_seeds=entry.get("min_seeds", defaults["min_seeds"]),
         max_diverged_share=defaults["max_diverged_share"],
@@ -224,11 +153,11 @@ def _report(name: str, entry: Mapping[str, Any], folder: Path) -> Report:
     where = f"report {name}"
     needed = ("title", "reference", "reconstructed", "training", "fixed", "setting", "caveat")
     fields(entry, needed, ("seeds", "setups"), where)
-    training = _mapping(entry["training"], f"{where}, training")
+    training = mapping(entry["training"], f"{where}, training")
     fields(training, ("how", "why"), (), f"{where}, training")
     if training["how"] not in TRAINING:
         raise unknown("way to measure training", training["how"], TRAINING, where)
-    reference = _mapping(_yaml(folder / entry["reference"]), entry["reference"])
+    reference = mapping(_yaml(folder / entry["reference"]), entry["reference"])
     percent = [k for k, unit in reference["units"].items() if unit == "percent"]
     published = tuple(
         {key: value / 100 if key in percent else value for key, value in run.items()}
@@ -244,7 +173,7 @@ def _report(name: str, entry: Mapping[str, Any], folder: Path) -> Report:
         published,
         reference["source"].strip(),
         entry.get("seeds"),
-        _mapping(entry.get("setups", {}), f"{where}, setups"),
+        mapping(entry.get("setups", {}), f"{where}, setups"),
         training["how"],
         training["why"].strip(),
     )
@@ -258,9 +187,3 @@ def _yaml(path: Path) -> Any:
     except yaml.YAMLError as error:
         reason = str(error).replace("\n", " ")
         raise HplabError(f"{path.name} is not valid YAML: {reason}") from error
-
-
-def _mapping(value: Any, where: str) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise HplabError(f"{where}: expected fields with values, got {value!r}")
-    return value

@@ -7,15 +7,11 @@ seeds of it. Which claims can have one, and what makes it where nobody has, is s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import pandas as pd
 
-from hplab.analysis.claims import grammar, samples
+from hplab.analysis.claims import samples
+from hplab.analysis.claims.claim import Claim
 from hplab.analysis.claims.decisions import Finding
-from hplab.analysis.claims.kinds import contrasts, stated
-from hplab.analysis.claims.ledger import Claim
 from hplab.analysis.claims.quantities import Missing
 from hplab.sweeps import presets
 
@@ -24,32 +20,13 @@ DIGITS = 1437  # training images of the stand-in data
 _NOT_MADE = {
     "S1-34": "Its study runs twice the report's epochs at the report's own size only.",
 }
-_NUMBERS = "The report's own numbers come from its own data and length; smaller runs have others."
-_EVENTS = (
-    "How often runs collapse is judged at the report's length; a run of two epochs is too short to "
-    "tell one that has collapsed from one that has yet to begin."
-)
-_WHY_NOT = {"number": _NUMBERS, "value": _NUMBERS, "proportion": _EVENTS, "proportions": _EVENTS}
-
-
-def impossible(test: Mapping[str, Any]) -> str:
-    """Return why a test cannot be made in miniature, "" if it can.
-
-    Example:
-        >>> impossible({"type": "none", "why": "Times are not tested."})
-        'Times are not tested.'
-    """
-    if test["type"] == "none":
-        return test["why"]
-    kinds = [part["type"] for part in test.get("parts", [test])]
-    return next((_WHY_NOT[kind] for kind in kinds if kind in _WHY_NOT), "")
 
 
 def not_on_digits(claim: Claim) -> str:
     """Return why the digits cannot show a claim that shorter runs could, "" if they can."""
     if claim.id in _NOT_MADE:
         return _NOT_MADE[claim.id]
-    largest = max((arm.get("batch_size", 0) for arm in grammar.arms_of(claim.test)), default=0)
+    largest = max((arm.get("batch_size", 0) for arm in claim.test.settings), default=0)
     if largest <= DIGITS:
         return ""
     return (
@@ -69,7 +46,7 @@ def smaller(found: Finding) -> bool:
 def whole(claim: Claim, why: Missing, runs: pd.DataFrame) -> bool:
     """Return whether a claim's runs are there, so that more of their kind would not help."""
     try:
-        found = samples.sample(runs, grammar.arms_of(claim.test), claim, learners=False)
+        found = samples.sample(runs, claim.test.settings, claim, learners=False)
     except Missing as reason:
         return reason.diverged
     return why.diverged or found.n >= seeds_needed(claim)
@@ -77,8 +54,7 @@ def whole(claim: Claim, why: Missing, runs: pd.DataFrame) -> bool:
 
 def seeds_needed(claim: Claim) -> int:
     """Return the fewest complete seeds that give any outcome."""
-    least = {"variance": contrasts.SEEDS_FOR_SPREAD, "coverage": stated.MODELS_FOR_WIDTH}
-    return max(claim.min_seeds, least.get(claim.test["type"], 0))
+    return max(claim.min_seeds, claim.test.fewest)
 
 
 def command(claim: Claim, preset: str = STAND_IN) -> str:

@@ -14,7 +14,8 @@ from typing import Any
 import pandas as pd
 
 from hplab.analysis.claims import quantities
-from hplab.analysis.claims.ledger import Claim, load
+from hplab.analysis.claims.claim import Claim
+from hplab.analysis.claims.ledger import load
 from hplab.analysis.claims.quantities import Quantity
 from hplab.trial import unknown
 
@@ -25,14 +26,10 @@ def effect(claim: Claim) -> tuple[float, str] | None:
     Ratios are given as ratios, accuracies in percentage points. The claimed side of a direction is
     positive (for ratios, above 1), as in the re-run.
     """
-    test = claim.test
-    if test["type"] not in ("direction", "equivalence", "difference", "value", "interaction"):
+    if not claim.test.from_report:
         return None
-    quantity = quantities.parse(test["quantity"])
-    arms = [test[name] for name in ("arm", "first", "second") if name in test]
-    if test["type"] == "interaction":
-        arms = [*test["first"], *test["second"]]
-    found = [value(claim, arm, quantity) for arm in arms]
+    quantity = claim.test.quantity
+    found = [value(claim, arm, quantity) for arm in claim.test.settings]
     if None in found:
         return None
     if quantity.log:

@@ -18,13 +18,13 @@ import numpy as np
 import pandas as pd
 
 from hplab import catalogue
-from hplab.analysis.claims import grammar, judging, miniature, samples, setups
+from hplab.analysis.claims import judging, miniature, samples, setups
+from hplab.analysis.claims.claim import Claim
 from hplab.analysis.claims.decisions import Finding
-from hplab.analysis.claims.judging import MISSING, UNTESTABLE
 from hplab.analysis.claims.kinds import registry as kinds
-from hplab.analysis.claims.ledger import Claim, Ledger, load
+from hplab.analysis.claims.ledger import Ledger, load
 from hplab.analysis.claims.quantities import Curves, Missing
-from hplab.analysis.claims.verdict import Verdict, Verdicts
+from hplab.analysis.claims.verdict import MISSING, UNTESTABLE, Verdict, Verdicts
 from hplab.sweeps import presets, runner, series
 from hplab.sweeps.store import Store, default_store
 
@@ -33,7 +33,7 @@ Tried = tuple[Finding | Missing, pd.DataFrame]
 _NOT_A_SETTING = {"seed", "measure", "n_directions", "precision"}
 
 
-def verdicts(
+def all_verdicts(
     *,
     store: Store | None = None,
     ledger: Ledger | None = None,
@@ -103,7 +103,7 @@ def _setups(ledger: Ledger, runs: pd.DataFrame, store: Store) -> dict[str, pd.Da
 
 
 def in_precision(runs: pd.DataFrame, precision: str, shared_with: str | None) -> pd.DataFrame:
-    """Return the runs of one number format; see `verdicts` for the arguments."""
+    """Return the runs of one number format; see `all_verdicts` for the arguments."""
     if runs.empty:
         return runs
     wanted = runs["precision"] == precision
@@ -156,7 +156,7 @@ def _small(
     claim: Claim, tried: Iterable[Tried], digits: pd.DataFrame, curves: Curves
 ) -> Verdict | None:
     """Return what the best smaller runs show: of the report's data, else of the digits."""
-    if why := miniature.impossible(claim.test):
+    if why := claim.test.no_miniature:
         return Verdict(claim, UNTESTABLE, why)
     why = miniature.not_on_digits(claim)
     silent = Verdict(claim, UNTESTABLE, why) if why else None
@@ -173,14 +173,14 @@ def _small(
 
 
 def _nothing(claim: Claim) -> Missing:
-    if claim.test["type"] == "none":
-        return kinds.Untestable(claim.test["why"])
+    if isinstance(claim.test, kinds.Untested):
+        return kinds.Untestable(claim.test.why)
     return Missing("None of the runs that would decide this is recorded yet.")
 
 
 def groups(claim: Claim, runs: pd.DataFrame) -> list[pd.DataFrame]:
     """Return the runs of a claim's arms in groups alike in all else, the most fitting first."""
-    if runs.empty or claim.test["type"] == "none":
+    if runs.empty or not claim.test.settings:
         return []
     setting = claim.report.setting
     if _on_stand_in(runs):
@@ -189,7 +189,7 @@ def groups(claim: Claim, runs: pd.DataFrame) -> list[pd.DataFrame]:
         runs = runs[runs["data"] == setting["data"]]
     if runs.empty:
         return []
-    arms = grammar.arms_of(claim.test)
+    arms = claim.test.settings
     which = np.array([_of_arm(runs, {**claim.report.fixed, **arm}) for arm in arms])
     runs, which = runs[which.any(axis=0)], which[:, which.any(axis=0)]
     if runs.empty:
@@ -225,7 +225,7 @@ def _once(runs: pd.DataFrame, claim: Claim) -> np.ndarray:
 
     It is the one that holds most of what the claim needs, then most of all numbers.
     """
-    needed = [name for name in grammar.needs(claim.test)[0] if name in runs]
+    needed = [name for name in sorted(claim.test.columns) if name in runs]
     told = runs[needed].notna().sum(axis=1) * len(runs.columns) + runs.notna().sum(axis=1)
     rows = runs[[*samples.settings(runs), "seed"]].to_numpy()
     alike = ["|".join(map(str, row)) for row in rows]
@@ -264,7 +264,3 @@ def _fits(group: pd.DataFrame, name: str, value: Any) -> bool:
     """Return whether a group has a value of the report's setting, as trained or as declared."""
     columns = (group[name], samples.declared(group, name)) if name in group else ()
     return any(bool(samples.equal(column, value).all()) for column in columns)
-
-
-# ---------------------------------------------------------------------------------------------
-# The committed copy: what the records said when it was written

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from hplab import catalogue
-from hplab.analysis.claims.ledger import Claim, Report
+from hplab.analysis.claims.claim import Claim, Report
 from hplab.analysis.claims.phrases import listed
 from hplab.analysis.claims.quantities import Missing
 from hplab.sweeps.table import is_hyperparameter, owner, setting

@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 
 from hplab.analysis.claims import judging, phrases, quantities
+from hplab.analysis.claims.claim import Claim, Report
 from hplab.analysis.claims.decisions import Finding
-from hplab.analysis.claims.judging import MISSING, UNTESTABLE
-from hplab.analysis.claims.ledger import Claim, Ledger, Report, load
+from hplab.analysis.claims.ledger import Ledger, load
 from hplab.analysis.claims.quantities import EVALUATED, Curves, Missing
-from hplab.analysis.claims.verdict import Verdict, Verdicts
+from hplab.analysis.claims.verdict import MISSING, UNTESTABLE, Verdict, Verdicts
 from hplab.analysis.stats import intervals
 from hplab.analysis.stats.intervals import INCONCLUSIVE
 from hplab.trial import Trial, grid, unknown

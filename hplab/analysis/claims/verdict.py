@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 
 from hplab.analysis.claims import estimands, phrases
+from hplab.analysis.claims.claim import Claim
 from hplab.analysis.claims.decisions import Finding
-from hplab.analysis.claims.ledger import Claim
 from hplab.analysis.stats.intervals import CONTRADICTED, INCONCLUSIVE, SUPPORTED, Interval
 from hplab.analysis.stats.sequential import Look
 from hplab.analysis.style import styled
@@ -374,8 +374,6 @@ def _parts_table(verdict: Verdict) -> str:
 def _part_value(part: Mapping[str, Any]) -> str:
     if "words" in part:
         return part["words"]
-    if "share" in part:
-        return f"first in {100 * part['share']:.1f} %"
     interval, unit = part["interval"], part["unit"]
     theirs = f"; theirs {phrases.number(part['report'], unit)}" if "report" in part else ""
     return f"{phrases.number(interval.estimate, unit)} ({phrases.span(interval, unit)}){theirs}"

@@ -48,16 +48,15 @@ def equivalence_power(margin: ArrayLike, n: ArrayLike, *, alpha: float = 0.05) -
         True
     """
     m, n = np.broadcast_arrays(np.asarray(margin, float), np.asarray(n, float))
-    sd = _sd(n.tobytes()).reshape(*n.shape, -1)
+    sd = np.array([_sd(seeds) for seeds in n.flat]).reshape(*n.shape, -1)
     reach = m[..., None] * np.sqrt(n[..., None]) - stats.t.ppf(1 - alpha / 2, n[..., None] - 1) * sd
     return np.maximum(2 * stats.norm.cdf(reach) - 1, 0).mean(axis=-1)
 
 
-@functools.lru_cache(maxsize=32)
-def _sd(n_bytes: bytes) -> np.ndarray:
-    """Return quantiles of the estimated standard deviation (true one 1) for numbers of seeds."""
-    df = np.frombuffer(n_bytes)[:, None] - 1
-    return np.sqrt(stats.chi2.ppf(_NODES, df) / df)
+@functools.lru_cache(maxsize=1024)
+def _sd(n: float) -> np.ndarray:
+    """Return quantiles of the standard deviation estimated from `n` seeds; the true one is 1."""
+    return np.sqrt(stats.chi2.ppf(_NODES, n - 1) / (n - 1))
 
 
 def smallest(

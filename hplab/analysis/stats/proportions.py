@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 
 import numpy as np
@@ -11,7 +10,7 @@ from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
 from hplab.analysis.stats.evidence import Evidence
-from hplab.analysis.stats.intervals import Interval, mean_interval, plain
+from hplab.analysis.stats.intervals import Interval, plain
 
 
 def proportion_interval(
@@ -23,8 +22,7 @@ def proportion_interval(
         count: Successes, 0..n.
         n: Trials, at least 1.
         level: Nominal coverage.
-        method: "jeffreys" (right on average), "exact" (Clopper-Pearson, never below nominal) or
-            "wilson".
+        method: "jeffreys" (right on average) or "exact" (Clopper-Pearson, never below nominal).
 
     Raises:
         ValueError: If the count is outside 0..n, or the method unknown.
@@ -34,7 +32,7 @@ def proportion_interval(
         >>> f"{found.low:.3f} to {found.high:.3f}"
         '0.000 to 0.088'
     """
-    methods = {"jeffreys": "jeffreys", "exact": "beta", "wilson": "wilson"}
+    methods = {"jeffreys": "jeffreys", "exact": "beta"}
     if method not in methods:
         raise ValueError(f"unknown method {method!r}; known: {', '.join(methods)}")
     k = np.asarray(count)
@@ -42,47 +40,6 @@ def proportion_interval(
         raise ValueError(f"need 0 <= count <= n and n >= 1, got {count} of {n}")
     low, high = proportion_confint(k, n, alpha=1 - level, method=methods[method])
     return Interval(plain(k / n), plain(low), plain(high), level, n)
-
-
-@dataclasses.dataclass(frozen=True)
-class TwoPart:
-    """A setting in which some runs collapse, in two parts: a mean over both describes neither.
-
-    Attributes:
-        collapsed: The share of runs that collapse, with its Jeffreys interval.
-        survivors: The mean of the others with its t interval; None if fewer than two survive.
-        median: The median of all runs.
-    """
-
-    collapsed: Interval
-    survivors: Interval | None
-    median: float
-
-
-def two_part(values: ArrayLike, collapsed: ArrayLike, *, level: float = 0.95) -> TwoPart:
-    """Return the share of collapsed runs, and the mean of those that did not collapse.
-
-    Args:
-        values: One value a run. Shape `(n,)`.
-        collapsed: Which runs collapsed. Shape `(n,)`.
-        level: Nominal coverage of each interval.
-
-    Raises:
-        ValueError: If the shapes differ or there are no runs.
-
-    Example:
-        >>> accuracy, collapsed = [49.0, 47.5, 7.2, 48.1], [False, False, True, False]
-        >>> found = two_part(accuracy, collapsed)
-        >>> found.collapsed.estimate, round(found.survivors.estimate, 1)
-        (0.25, 48.2)
-    """
-    x, gone = np.asarray(values, float), np.asarray(collapsed, bool)
-    if x.shape != gone.shape or x.ndim != 1:
-        raise ValueError(f"need one value and one mark a run, got {x.shape} and {gone.shape}")
-    share = proportion_interval(int(gone.sum()), len(x), level=level)
-    alive = x[~gone]
-    mean = mean_interval(alive, level=level) if len(alive) > 1 else None
-    return TwoPart(share, mean, float(np.median(x)))
 
 
 def above(count: ArrayLike, n: int, share: float) -> Evidence:

@@ -10,8 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from hplab.analysis.claims import published
-from hplab.analysis.claims.judging import MISSING, UNTESTABLE
-from hplab.analysis.claims.verdict import SMALL, WORDS, Verdict
+from hplab.analysis.claims.verdict import MISSING, SMALL, UNTESTABLE, WORDS, Verdict
 from hplab.pages import labels
 from hplab.pages.tables import terminal
 
@@ -59,11 +58,11 @@ class Column:
 
     def cell(self, verdict: Verdict) -> str:
         """Return the outcome with its number beneath it."""
-        number = shown(self.number(verdict))
+        number = as_html(self.number(verdict))
         return self.word(verdict) + (f"<small>{number}</small>" if number else "")
 
 
-def shown(text: str) -> str:
+def as_html(text: str) -> str:
     """Return text as HTML, unbroken inside numbers and before their units."""
     return labels.unbroken(html.escape(text))
 
@@ -77,7 +76,7 @@ def their_number(verdict: Verdict) -> str:
 def our_number(verdict: Verdict) -> str:
     """Return our effect with its interval and the seeds it rests on."""
     seeds = f"n = {verdict.n}" if verdict.n else ""
-    return ", ".join(filter(None, (terminal.effect(verdict), seeds)))
+    return ", ".join(filter(None, (terminal.estimate(verdict), seeds)))
 
 
 def our_reason(verdict: Verdict) -> str:

@@ -46,7 +46,7 @@ def tables(
 
     @functools.lru_cache(maxsize=1)
     def judged() -> list[Verdict]:
-        return list(rerun.verdicts(store=store))
+        return list(rerun.all_verdicts(store=store))
 
     return {
         **ledger.tables(judged, notebooks, store, repository=repository),

@@ -12,13 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
 
-from hplab.analysis.claims import grammar, miniature
-from hplab.analysis.claims.judging import MISSING
-from hplab.analysis.claims.ledger import Claim
-from hplab.analysis.claims.verdict import Verdict
+from hplab.analysis.claims import miniature
+from hplab.analysis.claims.claim import Claim
+from hplab.analysis.claims.verdict import MISSING, Verdict
 from hplab.pages import labels
 from hplab.pages.tables import columns
-from hplab.pages.tables.columns import shown
+from hplab.pages.tables.columns import as_html
 
 EMPTY = "\u2013"  # what a cell without content shows
 UNSEARCHED = "hp-unsearched"  # the book's search passes over such elements
@@ -32,7 +31,7 @@ def fold(verdict: Verdict, place: str | None, files: Callable[[Verdict], Mapping
         place: Where a study decides it; None for nowhere.
         files: Gives the files that the verdict's records are in: name to address.
     """
-    claim, say = verdict.claim, shown
+    claim, say = verdict.claim, as_html
     facts = [
         ("In the report", _words(claim)),
         *((column.title, say(column.why(verdict))) for column in columns.COLUMNS),
@@ -95,7 +94,7 @@ def runs(verdict: Verdict) -> str:
     if verdict.finding is None:
         return ""
     sample = verdict.finding.sample
-    wanted = dict.fromkeys(q.metric for q in grammar.quantities_of(verdict.claim.test))
+    wanted = dict.fromkeys(q.metric for q in verdict.claim.test.measured)
     rows = "".join(
         _run_row(arm, metric, table[metric])
         for arm, table in zip(sample.arms, sample.rows, strict=True)
@@ -154,13 +153,13 @@ def section(claim: Claim) -> str:
 
 def _test(claim: Claim) -> str:
     """Return the type of test, linked to its rule, and its margin."""
-    kind = claim.test["type"]
+    kind = claim.test.type
     said = [f'<a href="#rule-{kind}">{kind.replace("_", " ")}</a>']
-    size = claim.test.get("margin")
-    if size and size["value"]:
-        factor = "a factor of " if size["unit"] == "ratio" else ""
-        unit = "" if size["unit"] in ("ratio", "none", "share", "tau") else f" {size['unit']}"
-        said.append(f"margin {factor}{size['value']:g}{unit}")
+    size = getattr(claim.test, "margin", None)
+    if size and size.value:
+        factor = "a factor of " if size.unit == "ratio" else ""
+        unit = "" if size.unit in ("ratio", "none", "share", "tau") else f" {size.unit}"
+        said.append(f"margin {factor}{size.value:g}{unit}")
     return ", ".join(said)
 
 

@@ -147,7 +147,7 @@ def _files(store: Any, repository: str) -> Callable[[Verdict], Mapping[str, str]
 
 def rules() -> str:
     """How each type of test decides, as the ledger states it."""
-    shown = {claim.test["type"]: claim.rule for claim in load()}
+    shown = {claim.test.type: claim.rule for claim in load()}
     items = "".join(
         f'<dt id="rule-{kind}">{kind.replace("_", " ")}</dt><dd>{html.escape(rule)}</dd>'
         for kind, rule in sorted(shown.items())
@@ -208,7 +208,7 @@ _NUMBERS = (("Its number", columns.their_number), ("Ours", columns.our_number))
 
 
 def _pair(verdict: Verdict, place: str | None) -> str:
-    claim, say = verdict.claim, columns.shown
+    claim, say = verdict.claim, columns.as_html
     cells = [(title, say(number(verdict))) for title, number in _NUMBERS]
     cells += [(column.title, column.word(verdict)) for column in (OWN_DATA, RERUN)]
     facts = [

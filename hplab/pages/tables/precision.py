@@ -10,7 +10,7 @@ from hplab.analysis.claims.judging import MISSING, UNTESTABLE
 from hplab.analysis.claims.verdict import Verdict
 from hplab.analysis.stats import intervals
 from hplab.pages.tables import markdown
-from hplab.pages.tables.terminal import effect
+from hplab.pages.tables.terminal import estimate
 from hplab.sweeps import runner
 from hplab.sweeps.store import Store
 
@@ -36,8 +36,8 @@ def verdicts(store: Store | None = None) -> str:
         (
             f"{plain.claim.id}: {plain.claim.says}",
             plain.n,
-            effect(plain) or "several parts",
-            effect(mixed) or "several parts",
+            estimate(plain) or "several parts",
+            estimate(mixed) or "several parts",
             plain.outcome,
             "the same" if mixed.outcome == plain.outcome else f"**{mixed.outcome}**",
         )
@@ -49,8 +49,8 @@ def verdicts(store: Store | None = None) -> str:
 
 def judged_twice(store: Store | None) -> list[tuple[Verdict, Verdict]]:
     """Return the verdicts on equal trials in single precision and in bfloat16."""
-    plain = rerun.verdicts(store=store, precision=PLAIN, shared_with=MIXED)
-    mixed = rerun.verdicts(store=store, precision=MIXED, shared_with=PLAIN)
+    plain = rerun.all_verdicts(store=store, precision=PLAIN, shared_with=MIXED)
+    mixed = rerun.all_verdicts(store=store, precision=MIXED, shared_with=PLAIN)
     without = (MISSING, UNTESTABLE)
     return [
         (one, other)

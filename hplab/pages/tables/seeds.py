@@ -64,10 +64,10 @@ def observed(verdicts: Sequence[Verdict]) -> str:
     """
     rows = []
     for verdict in verdicts:
-        size = verdict.claim.test.get("margin")
-        if not size or size["unit"] != verdict.unit or verdict.claim.test["type"] != "direction":
+        test = verdict.claim.test
+        if test.type != "direction" or test.margin.unit != verdict.unit:
             continue
-        margin = math.log(size["value"]) if verdict.unit == "ratio" else size["value"]
+        margin = test.margin.tested
         sd = scatter(verdict)
         if margin <= 0 or sd is None:
             continue

@@ -52,7 +52,7 @@ def table(verdicts: Sequence[Verdict]) -> str:
         lines.append(
             f"{verdict.claim.id:6} {own:17} {_small(verdict):13} {outcome:13} "
             f"{verdict.n or '':>5}  "
-            f"{effect(verdict)}".rstrip()
+            f"{estimate(verdict)}".rstrip()
         )
     counts = Counter(WORDS[verdict.outcome].lower() for verdict in verdicts)
     said = ", ".join(f"{n} {outcome}" for outcome, n in counts.most_common())
@@ -64,12 +64,12 @@ def _small(verdict: Verdict) -> str:
     return SMALL[small].lower() if small else ""
 
 
-def effect(verdict: Verdict) -> str:
+def estimate(verdict: Verdict) -> str:
     """Return the deciding estimate with its interval: "0.58 pp (0.47 to 0.69)"; "" for none."""
     if verdict.interval is None:
         return ""
-    estimate = number(verdict.interval.estimate, verdict.unit)
-    return f"{estimate} ({phrases.span(verdict.interval, verdict.unit)})"
+    mean = number(verdict.interval.estimate, verdict.unit)
+    return f"{mean} ({phrases.span(verdict.interval, verdict.unit)})"
 
 
 def number(value: float, unit: str) -> str:

@@ -1,216 +1,307 @@
 """Tests that come down to one effect a seed: a difference, a ratio, or what replaces it.
 
-Each function takes a claim, the runs and their curves, and returns a `Finding`. The decision is in
-`hplab.analysis.claims.decisions`; here the effect is computed and put in words.
+The decision is in `hplab.analysis.claims.decisions`; here the effect is computed and put in words.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import ClassVar, Literal
 
 import numpy as np
 import pandas as pd
 
 from hplab.analysis.claims import phrases, quantities
+from hplab.analysis.claims.claim import Claim
 from hplab.analysis.claims.decisions import (
     Decision,
     Finding,
     all_distances,
     claimed_side,
     comparison,
+    in_unit,
     not_same,
     on,
     same,
-    shown,
 )
-from hplab.analysis.claims.ledger import Claim
+from hplab.analysis.claims.grammar import Arm, Arms, Size
+from hplab.analysis.claims.kinds.kind import Kind
 from hplab.analysis.claims.quantities import Curves, Missing, Quantity
 from hplab.analysis.claims.samples import Sample, sample
 from hplab.analysis.stats import evidence, intervals, orders
-from hplab.analysis.stats import variance as spread
 from hplab.analysis.stats.intervals import CONTRADICTED, INCONCLUSIVE, SUPPORTED
-from hplab.analysis.stats.resampling import superiority
+from hplab.analysis.stats.rank import superiority
+from hplab.analysis.stats.variance import log_spread_pseudo_values
 from hplab.sweeps.table import setting
 
 # Values of each arm, one a seed, and which of them are times cut off at the first or last epoch.
 Sides = list[tuple[np.ndarray, np.ndarray]]
-SEEDS_FOR_SPREAD = 10  # with fewer, the interval of a ratio of spreads is too narrow too often
 
 
-def direction(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Direction(Kind):
     """First minus second, seed by seed; the claimed side is positive."""
-    test, quantity = claim.test, quantities.parse(claim.test["quantity"])
-    found = sample(runs, [test["first"], test["second"]], claim)
-    sides = _values(found, quantity, curves)
-    if _nothing_measured(sides):
-        return _open(found, quantity, sides)
-    [(first, _), (second, _)], cut = sides, _cut(sides)
-    exact = _identical(sides)
-    decision = claimed_side(first - second, test["margin"], claim.alpha, cut=cut, exact=exact)
-    when = "within" if quantity.unit == "epochs" else "after"
-    said = comparison(quantities.words(quantity), decision, quantity.unit, found.arms)
-    reason = f"{on(found, when)} {said}; {_margin(decision, test)}{_cut_words(cut)}"
-    return _finding(decision, reason, quantity.unit, found, sides)
+
+    type = "direction"
+    from_report = True
+    quantity: Quantity
+    first: Arm
+    second: Arm
+    margin: Size
+
+    def evaluate(self, claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
+        quantity, found = self.quantity, sample(runs, self.settings, claim)
+        sides = _values(found, quantity, curves)
+        if _nothing_measured(sides):
+            return _open(found, quantity, sides)
+        [(first, _), (second, _)], cut = sides, _cut(sides)
+        exact = _identical(sides)
+        decision = claimed_side(first - second, self.margin, claim.alpha, cut=cut, exact=exact)
+        when = "within" if quantity.unit == "epochs" else "after"
+        said = comparison(quantities.words(quantity), decision, quantity.unit, found.arms)
+        reason = f"{on(found, when)} {said}; {_margin(decision, self.margin)}{_cut_words(cut)}"
+        return _finding(decision, reason, quantity.unit, found, sides)
 
 
-def interaction(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Interaction(Kind):
     """The difference of two differences, seed by seed."""
-    test, quantity = claim.test, quantities.parse(claim.test["quantity"])
-    found = sample(runs, [*test["first"], *test["second"]], claim)
-    a, b, c, d = (values for values, _ in _values(found, quantity, curves))
-    decision = claimed_side((a - b) - (c - d), test["margin"], claim.alpha)
-    unit, scale = quantity.unit, intervals.mean_interval
-    one, other = (phrases.number(shown(scale(x), unit).estimate, unit) for x in (a - b, c - d))
-    reason = (
-        f"{on(found)} going from {found.arms[1]} to {found.arms[0]} changes "
-        f"{quantities.words(quantity)} by {one}, and going from {found.arms[3]} to "
-        f"{found.arms[2]} by {other} "
-        f"({phrases.limits(decision.interval, unit, 'of what is between them ')}); "
-        f"{_margin(decision, test)}"
-    )
-    effects = (a - b) - (c - d)
-    return _finding(decision, reason, quantity.unit, found, effects=effects)
 
+    type = "interaction"
+    from_report = True
+    quantity: Quantity
+    first: Arms
+    second: Arms
+    margin: Size
 
-def profile(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
-    """Per seed, one number from all levels of an axis, compared between two sides."""
-    test, quantity = claim.test, quantities.parse(claim.test["quantity"])
-    levels = sorted(test["levels"])
-    sides = [test["first"], test["second"]]
-    found = sample(
-        runs, [{**test["arm"], **side, test["x"]: x} for side in sides for x in levels], claim
-    )
-    # Shape (side, level, seed).
-    values = np.array([v for v, _ in _values(found, quantity, curves)]).reshape(2, len(levels), -1)
-    spread = np.ptp(values, axis=1)
-    if test["form"] == "largest_drop":
-        spread = (-np.diff(values, axis=1)).max(axis=1)
-    decision = claimed_side(spread[0] - spread[1], test["margin"], claim.alpha)
-    what = "the range" if test["form"] == "range" else "the largest drop between neighbours"
-    subject = f"{what} of {quantities.words(quantity)} over {test['x'].replace('_', ' ')}"
-    names = [side["optimizer"] if "optimizer" in side else str(side) for side in sides]
-    said = comparison(subject, decision, quantity.unit, names)
-    reason = f"{on(found)} {said}; {_margin(decision, test)}"
-    effects = spread[0] - spread[1]
-    return _finding(decision, reason, quantity.unit, found, effects=effects)
-
-
-def sign(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
-    """One quantity against 0 in every arm, simultaneously."""
-    test, quantity = claim.test, quantities.parse(claim.test["quantity"])
-    found = sample(runs, test["arms"], claim)
-    turn = 1 if test["way"] == "up" else -1
-    effects = [turn * values for values, _ in _values(found, quantity, curves)]
-    each = [claimed_side(x, test["margin"], claim.alpha) for x in effects]
-    together = evidence.all_of([decision.evidence for decision in each])
-    outcome = evidence.three_way(together, alpha=claim.alpha)
-    unit, subject = quantity.unit, quantities.words(quantity)
-    said = "; ".join(
-        f"{turn * d.interval.estimate:+.{2 if unit == 'pp' else 4}f} {unit}"
-        + (f" at {arm}" if arm else "")
-        + f" ({phrases.limits(d.interval.scaled(turn), unit)})"
-        for d, arm in zip(each, found.arms, strict=True)
-    ).replace("-", phrases.MINUS)
-    word = "rise" if test["way"] == "up" else "fall"
-    reason = (
-        f"{on(found)} {subject} is {said}; the claim is a {word} of at least "
-        f"{phrases.number(test['margin']['value'], unit)}{' in each' if len(each) > 1 else ''}."
-    )
-    one = each[0].interval.scaled(turn) if len(each) == 1 else None
-    far = all_distances(each)
-    return Finding(outcome, reason, unit if one else "", found, together, one, distances=far)
-
-
-def equivalence(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
-    """A quantity, or the difference of two arms, inside plus or minus the margin."""
-    test = claim.test
-    found, quantity, sides, said = _one_or_two(claim, runs, curves)
-    if _nothing_measured(sides):
-        return _open(found, quantity, sides)
-    values, cut = _effects(test, sides), _cut(sides)
-    exact = _identical(sides)
-    decision = same(values, test["margin"], claim.alpha, cut=cut, exact=exact)
-    what, allowed = _against(test)
-    end = {
-        SUPPORTED: f"{what} stays inside {allowed}.",
-        CONTRADICTED: f"{what} surely lies outside {allowed}.",
-        INCONCLUSIVE: f"that does not settle whether {what} stays inside {allowed}.",
-    }[decision.outcome]
-    reason = f"{on(found)} {said(decision)}; {end}{_cut_words(cut)}"
-    return _finding(decision, reason, quantity.unit, found, sides)
-
-
-def difference(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
-    """A quantity, or the difference of two arms, outside plus or minus the margin."""
-    test = claim.test
-    found, quantity, sides, said = _one_or_two(claim, runs, curves)
-    if _nothing_measured(sides):
-        return _open(found, quantity, sides)
-    values, cut = _effects(test, sides), _cut(sides)
-    exact = _identical(sides)
-    decision = not_same(values, test["margin"], claim.alpha, cut=cut, exact=exact)
-    what, allowed = _against(test)
-    end = {
-        SUPPORTED: f"{what} surely lies outside {allowed}.",
-        CONTRADICTED: f"{what} is surely inside {allowed}.",
-        INCONCLUSIVE: f"that does not settle whether {what} lies outside {allowed}.",
-    }[decision.outcome]
-    reason = f"{on(found)} {said(decision)}; {end}{_cut_words(cut)}"
-    return _finding(decision, reason, quantity.unit, found, sides)
-
-
-def variance(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
-    """The ratio of two spreads over seeds, by the jackknife."""
-    test, quantity = claim.test, quantities.parse(claim.test["quantity"])
-    found = sample(runs, [test["first"], test["second"]], claim, learners=False)
-    first, second = (values for values, _ in _values(found, quantity, curves))
-    if found.n < SEEDS_FOR_SPREAD:
-        raise Missing(
-            f"A spread over seeds needs {SEEDS_FOR_SPREAD} complete seeds; there are {found.n}."
+    def evaluate(self, claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
+        found, unit = sample(runs, self.settings, claim), self.quantity.unit
+        a, b, c, d = (values for values, _ in _values(found, self.quantity, curves))
+        effects = (a - b) - (c - d)
+        decision = claimed_side(effects, self.margin, claim.alpha)
+        means = (in_unit(intervals.mean_interval(x), unit).estimate for x in (a - b, c - d))
+        one, other = (phrases.number(mean, unit) for mean in means)
+        reason = (
+            f"{on(found)} going from {found.arms[1]} to {found.arms[0]} changes "
+            f"{quantities.words(self.quantity)} by {one}, and going from {found.arms[3]} to "
+            f"{found.arms[2]} by {other} "
+            f"({phrases.limits(decision.interval, unit, 'of what is between them ')}); "
+            f"{_margin(decision, self.margin)}"
         )
-    pseudo = spread.log_spread_pseudo_values(first, second)
-    if not np.isfinite(pseudo).all():
-        raise Missing("One of the settings has no spread over seeds.")
-    decision = claimed_side(pseudo, test["margin"], claim.alpha)
-    ratio = decision.interval
-    reason = (
-        f"{on(found)} {quantities.words(quantity)} spreads {ratio.estimate:.2f} times as much over "
-        f"seeds at {found.arms[0]} as at {found.arms[1]} ({phrases.limits(ratio, '')}); the ratio "
-        f"fixed beforehand was {test['margin']['value']:g}"
-    )
-    reason += ", and the true one is surely nearer to 1." if decision.small else "."
-    far = decision.distances
-    return Finding(
-        decision.outcome, reason, "ratio", found, decision.evidence, ratio, distances=far
-    )
+        return _finding(decision, reason, unit, found, effects=effects)
 
 
-def correlation(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Profile(Kind):
+    """Per seed, one number from all levels of an axis, compared between two sides."""
+
+    type = "profile"
+    quantity: Quantity
+    form: Literal["range", "largest_drop"]
+    x: str
+    levels: tuple[float, ...]
+    arm: Arm
+    first: Arm
+    second: Arm
+    margin: Size
+
+    @property
+    def settings(self) -> list[Arm]:
+        """Every level of the first side, then of the second."""
+        sides = (self.first, self.second)
+        return [{**self.arm, **s, self.x: x} for s in sides for x in sorted(self.levels)]
+
+    def evaluate(self, claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
+        quantity, found = self.quantity, sample(runs, self.settings, claim)
+        values = np.array([values for values, _ in _values(found, quantity, curves)])
+        values = values.reshape(2, len(self.levels), -1)  # side, level, seed
+        read, what = np.ptp(values, axis=1), "the range"
+        if self.form == "largest_drop":
+            read = (-np.diff(values, axis=1)).max(axis=1)
+            what = "the largest drop between neighbours"
+        effects = read[0] - read[1]
+        decision = claimed_side(effects, self.margin, claim.alpha)
+        subject = f"{what} of {quantities.words(quantity)} over {self.x.replace('_', ' ')}"
+        names = [side.get("optimizer", str(side)) for side in (self.first, self.second)]
+        said = comparison(subject, decision, quantity.unit, names)
+        reason = f"{on(found)} {said}; {_margin(decision, self.margin)}"
+        return _finding(decision, reason, quantity.unit, found, effects=effects)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sign(Kind):
+    """One quantity against 0 in every arm, simultaneously."""
+
+    type = "sign"
+    quantity: Quantity
+    arms: Arms
+    way: Literal["up", "down"]
+    margin: Size
+
+    def evaluate(self, claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
+        found = sample(runs, self.settings, claim)
+        turn, word = (1, "rise") if self.way == "up" else (-1, "fall")
+        effects = [turn * values for values, _ in _values(found, self.quantity, curves)]
+        each = [claimed_side(x, self.margin, claim.alpha) for x in effects]
+        together = evidence.all_of([decision.evidence for decision in each])
+        outcome = evidence.three_way(together, alpha=claim.alpha)
+        unit = self.quantity.unit
+        said = "; ".join(
+            f"{turn * d.interval.estimate:+.{2 if unit == 'pp' else 4}f} {unit}"
+            + (f" at {arm}" if arm else "")
+            + f" ({phrases.limits(d.interval.scaled(turn), unit)})"
+            for d, arm in zip(each, found.arms, strict=True)
+        ).replace("-", phrases.MINUS)
+        reason = (
+            f"{on(found)} {quantities.words(self.quantity)} is {said}; the claim is a {word} of at "
+            f"least {phrases.number(self.margin.value, unit)}{' in each' if len(each) > 1 else ''}."
+        )
+        one = each[0].interval.scaled(turn) if len(each) == 1 else None
+        far = all_distances(each)
+        return Finding(outcome, reason, unit if one else "", found, together, one, distances=far)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _BothSides(Kind):
+    """A quantity, or the difference of two arms, against plus and minus a margin."""
+
+    either = (("arm",), ("first", "second"))
+    from_report = True
+    decide = staticmethod(same)
+    centre = None  # what the quantity of one arm is compared with; else 0
+    ends: ClassVar[Mapping[str, str]]  # what is said of each outcome
+    quantity: Quantity
+    margin: Size
+    arm: Arm | None = None
+    first: Arm | None = None
+    second: Arm | None = None
+
+    def evaluate(self, claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
+        quantity, found = self.quantity, sample(runs, self.settings, claim)
+        sides = _values(found, quantity, curves)
+        if _nothing_measured(sides):
+            return _open(found, quantity, sides)
+        effects = sides[0][0] - (sides[1][0] if len(sides) == 2 else self.centre or 0.0)
+        cut, exact = _cut(sides), _identical(sides)
+        decision = self.decide(effects, self.margin, claim.alpha, cut=cut, exact=exact)
+        end = self.ends[decision.outcome].format(*self._words())
+        reason = f"{on(found)} {self._said(decision, found)}; {end}{_cut_words(cut)}"
+        return _finding(decision, reason, quantity.unit, found, sides)
+
+    def _said(self, decision: Decision, found: Sample) -> str:
+        """Return the level of one arm, or the difference of two, in words."""
+        subject, unit = quantities.words(self.quantity), self.quantity.unit
+        if self.first is not None:
+            return comparison(subject, decision, unit, found.arms)
+        ends = ("estimate", "low", "high")
+        level = {name: getattr(decision.interval, name) + (self.centre or 0.0) for name in ends}
+        mean = dataclasses.replace(decision.interval, **level)
+        words = f"{phrases.number(mean.estimate, unit)} ({phrases.limits(mean, unit)})"
+        return f"{subject} at {found.arms[0]} is {words}"
+
+    def _words(self) -> tuple[str, str]:
+        """Return what is held against the margin on both sides, and the margin, in words."""
+        size, ratio = self.margin, self.margin.unit == "ratio"
+        allowed = f"plus or minus {phrases.number(size.value, size.unit)}"
+        if ratio:
+            allowed = f"a factor of {size.value:g} either way"
+        around = "" if self.centre is None else f" around {setting(self.centre)}"
+        of_two = "the ratio" if ratio else "the mean difference"
+        what = "the mean" if self.first is None else of_two
+        return what, f"the margin of {allowed}{around} fixed beforehand"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Equivalence(_BothSides):
+    """A quantity, or the difference of two arms, inside plus or minus the margin."""
+
+    type = "equivalence"
+    ends: ClassVar[Mapping[str, str]] = {
+        SUPPORTED: "{} stays inside {}.",
+        CONTRADICTED: "{} surely lies outside {}.",
+        INCONCLUSIVE: "that does not settle whether {} stays inside {}.",
+    }
+    centre: float | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Difference(_BothSides):
+    """A quantity, or the difference of two arms, outside plus or minus the margin."""
+
+    type = "difference"
+    decide = staticmethod(not_same)
+    ends: ClassVar[Mapping[str, str]] = {
+        SUPPORTED: "{} surely lies outside {}.",
+        CONTRADICTED: "{} is surely inside {}.",
+        INCONCLUSIVE: "that does not settle whether {} lies outside {}.",
+    }
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Variance(Kind):
+    """The ratio of two spreads over seeds, by the jackknife."""
+
+    type = "variance"
+    fewest = 10  # with fewer, the interval of a ratio of spreads is too narrow too often
+    units = frozenset({"ratio"})
+    quantity: Quantity
+    first: Arm
+    second: Arm
+    margin: Size
+
+    def evaluate(self, claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
+        found = sample(runs, self.settings, claim, learners=False)
+        first, second = (values for values, _ in _values(found, self.quantity, curves))
+        if found.n < self.fewest:
+            raise Missing(
+                f"A spread over seeds needs {self.fewest} complete seeds; there are {found.n}."
+            )
+        pseudo = log_spread_pseudo_values(first, second)
+        if not np.isfinite(pseudo).all():
+            raise Missing("One of the settings has no spread over seeds.")
+        decision = claimed_side(pseudo, self.margin, claim.alpha)
+        ratio = decision.interval
+        reason = (
+            f"{on(found)} {quantities.words(self.quantity)} spreads {ratio.estimate:.2f} times as "
+            f"much over seeds at {found.arms[0]} as at {found.arms[1]} "
+            f"({phrases.limits(ratio, '')}); the ratio fixed beforehand was {self.margin.value:g}"
+        )
+        reason += ", and the true one is surely nearer to 1." if decision.small else "."
+        return _finding(decision, reason, "ratio", found)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Correlation(Kind):
     """Per seed, Kendall's rank correlation of two quantities over the settings."""
-    test = claim.test
-    first, second = (quantities.parse(test[name]) for name in ("quantity", "with"))
-    found = sample(runs, test["cells"], claim, learners=False)
-    # Shape (seed, cell).
-    x, y = (
-        np.array([values for values, _ in _values(found, quantity, curves)]).T
-        for quantity in (first, second)
-    )
-    taus = intervals.kendall(x, y)
-    if not np.isfinite(taus).all():
-        raise Missing("In some seed all settings are equal, so there is nothing to rank.")
-    decision = claimed_side(taus, test["margin"], claim.alpha)
-    together = orders.agreement(taus, margin=test["margin"]["value"])
-    outcome = evidence.three_way(together, alpha=claim.alpha)
-    decision = dataclasses.replace(decision, evidence=together, outcome=outcome)
-    reason = (
-        f"On {found.n} seeds and {len(found.arms)} settings, Kendall's rank correlation of "
-        f"{quantities.words(first)} and {quantities.words(second)} is "
-        f"{phrases.number(decision.interval.estimate, 'tau')} "
-        f"({phrases.limits(decision.interval, 'tau')}); {_margin(decision, test)}"
-    )
-    return _finding(decision, reason, "tau", found)
+
+    type = "correlation"
+    units = frozenset({"tau"})
+    quantity: Quantity
+    with_: Quantity
+    cells: Arms
+    margin: Size
+
+    def evaluate(self, claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
+        found, both = sample(runs, self.cells, claim, learners=False), (self.quantity, self.with_)
+        x, y = (  # shape (seed, cell)
+            np.array([values for values, _ in _values(found, quantity, curves)]).T
+            for quantity in both
+        )
+        taus = intervals.kendall(x, y)
+        if not np.isfinite(taus).all():
+            raise Missing("In some seed all settings are equal, so there is nothing to rank.")
+        decision = claimed_side(taus, self.margin, claim.alpha)
+        together = orders.agreement(taus, margin=self.margin.value)
+        outcome = evidence.three_way(together, alpha=claim.alpha)
+        decision = dataclasses.replace(decision, evidence=together, outcome=outcome)
+        reason = (
+            f"On {found.n} seeds and {len(found.arms)} settings, Kendall's rank correlation of "
+            f"{quantities.words(self.quantity)} and {quantities.words(self.with_)} is "
+            f"{phrases.number(decision.interval.estimate, 'tau')} "
+            f"({phrases.limits(decision.interval, 'tau')}); {_margin(decision, self.margin)}"
+        )
+        return _finding(decision, reason, "tau", found)
 
 
 def _values(found: Sample, quantity: Quantity, curves: Curves) -> Sides:
@@ -246,33 +337,6 @@ def _open(found: Sample, quantity: Quantity, sides: Sides) -> Finding:
     return Finding(INCONCLUSIVE, reason, "", found)
 
 
-def _effects(test: Mapping[str, Any], sides: Sides) -> np.ndarray:
-    """Return one effect a seed: the difference of two arms, or how far one is from a centre."""
-    values = sides[0][0]
-    return values - (sides[1][0] if len(sides) == 2 else test.get("centre", 0.0))
-
-
-def _one_or_two(claim: Claim, runs: pd.DataFrame, curves: Curves):
-    """Return sample, quantity, values, and what says them: of one arm, or of two compared."""
-    test, quantity = claim.test, quantities.parse(claim.test["quantity"])
-    subject, unit = quantities.words(quantity), quantity.unit
-    if "first" in test:
-        found = sample(runs, [test["first"], test["second"]], claim)
-        said = lambda decision: comparison(subject, decision, unit, found.arms)  # noqa: E731
-        return found, quantity, _values(found, quantity, curves), said
-    found = sample(runs, [test["arm"]], claim)
-    centre = test.get("centre", 0.0)
-
-    def said(decision: Decision) -> str:
-        ends = ("estimate", "low", "high")
-        level = {name: getattr(decision.interval, name) + centre for name in ends}
-        mean = dataclasses.replace(decision.interval, **level)
-        words = f"{phrases.number(mean.estimate, unit)} ({phrases.limits(mean, unit)})"
-        return f"{subject} at {found.arms[0]} is {words}"
-
-    return found, quantity, _values(found, quantity, curves), said
-
-
 def _finding(
     decision: Decision,
     reason: str,
@@ -281,9 +345,10 @@ def _finding(
     sides: Sides | None = None,
     effects: np.ndarray | None = None,
 ) -> Finding:
-    """Return a decision as a finding; with the values of two arms also the checks of a pair."""
+    """Return a decision as a finding; of two arms, or of effects, with the checks of a pair."""
     pair = sides is not None and len(sides) == 2
-    flips = effects if effects is not None else sides[0][0] - sides[1][0] if pair else None
+    if pair:
+        effects = sides[0][0] - sides[1][0]
     return Finding(
         decision.outcome,
         reason,
@@ -291,36 +356,26 @@ def _finding(
         found,
         decision.evidence,
         decision.interval,
-        None if flips is None else intervals.sign_flip(flips),
+        None if effects is None else intervals.sign_flip(effects),
         distances=decision.distances,
-        identical=sides is not None and _identical(sides),
+        identical=pair and _identical(sides),
         wins=superiority(sides[0][0], sides[1][0]) if pair and len(sides[0][0]) > 1 else None,
     )
 
 
 def _identical(sides: Sides) -> bool:
-    """Return whether there are two arms that agree in every seed, in values that seeds change."""
+    """Return whether two arms agree in every seed, in values that seeds change."""
     if len(sides) != 2:
         return False
     (first, _), (second, _) = sides
     return bool((first == second).all() and np.ptp(first) > 0)
 
 
-def _margin(decision: Decision, test) -> str:
-    size, unit = test["margin"]["value"], test["margin"]["unit"]
-    null = 1.0 if unit == "ratio" else 0.0
-    above = decision.interval.low > null
+def _margin(decision: Decision, margin: Size) -> str:
+    """Return what the margin says about an effect on the claimed side."""
+    above = decision.interval.low > margin.null
+    size, unit = margin.value, margin.unit
     return phrases.margin(decision.outcome, above, size, unit, small=decision.small)
 
 
-def _against(test: Mapping[str, Any]) -> tuple[str, str]:
-    """Return what is held against a margin on both sides, and that margin, in words."""
-    size = test["margin"]
-    allowed = f"plus or minus {phrases.number(size['value'], size['unit'])}"
-    if size["unit"] == "ratio":
-        allowed = f"a factor of {size['value']:g} either way"
-    around = f" around {setting(test['centre'])}" if "centre" in test else ""
-    what = "the mean"
-    if "first" in test:
-        what = "the ratio" if size["unit"] == "ratio" else "the mean difference"
-    return what, f"the margin of {allowed}{around} fixed beforehand"
+KINDS = (Direction, Interaction, Profile, Sign, Equivalence, Difference, Variance, Correlation)

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from hplab.analysis.claims import phrases, quantities
+from hplab.analysis.claims import grammar, phrases, quantities
+from hplab.analysis.claims.claim import Claim
 from hplab.analysis.claims.decisions import Finding, on
-from hplab.analysis.claims.ledger import Claim
+from hplab.analysis.claims.grammar import Arm, Size
+from hplab.analysis.claims.kinds.kind import Kind
 from hplab.analysis.claims.quantities import Curves, Missing
 from hplab.analysis.claims.samples import Sample, sample
-from hplab.analysis.stats import proportions as shares
+from hplab.analysis.stats import proportions
 from hplab.analysis.stats.evidence import Evidence, three_way
 from hplab.analysis.stats.intervals import Interval
+from hplab.trial import HplabError, unknown
 
+# What may happen to a run: a final column, or what is read off a curve.
+NAMES = ("collapsed", "top_is_majority", *quantities.EVENTS)
+BOUNDS = ("above", "below", "exists")
 _WORDS = {
     ("collapsed", 1): "collapsed",
     ("died", 1): "had no live unit for three epochs in a row",
@@ -26,94 +32,182 @@ _WORDS = {
 }
 
 
-def proportion(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
-    """A share of runs against a bound, by its Clopper-Pearson interval."""
-    test = claim.test
-    found = sample(runs, [test["arm"]], claim, learners=False)
-    _long_enough(found)
-    rows = found.rows[0]
-    happened = quantities.event(rows, test["event"], curves)
-    given = quantities.event(rows, test.get("given", {}), curves)
-    if not given.any():
-        raise Missing(f"None of {found.n} runs {_said(test['given'])}, so the claim has no case.")
-    count, n = int(happened[given].sum()), int(given.sum())
-    share = shares.proportion_interval(count, n, level=1 - claim.alpha, method="exact")
-    together = _bounded(count, n, test["bound"])
-    of = f"of the {n} runs that {_said(test['given'])}" if "given" in test else f"of {n} runs"
-    percent = share.scaled(100)
-    length = f", after {found.length}," if found.length else ""
-    reason = (
-        f"At {found.arms[0]}{length} {count} {of} {_said(test['event'])} "
-        f"({phrases.limits(percent, '%')} %); {_bound_words(test['bound'])}."
-    )
-    outcome = three_way(together, alpha=claim.alpha)
+class Event(dict[str, float]):
+    """What happens in a run: all of these columns have these values."""
 
-    def at(level: float) -> Interval:
-        return shares.proportion_interval(count, n, level=level, method="exact").scaled(100)
+    @classmethod
+    def read(cls, value: Any, where: str) -> Event:
+        """Return the event that the ledger says.
 
-    def chance(more: int, alpha: float) -> float:
-        counts = np.arange(more + 1)
-        decides = [_bounded(int(k), more, test["bound"]).p < alpha for k in counts]
-        return float(stats.binom.pmf(counts, more, count / n) @ np.array(decides, float))
+        Raises:
+            HplabError: If a column is unknown.
+        """
+        for name in grammar.mapping(value, where):
+            if name not in NAMES:
+                raise unknown("column", name, NAMES, where)
+        return cls(value)
 
-    return Finding(outcome, reason, "%", found, together, percent, at=at, chance=chance)
+    def __str__(self) -> str:
+        return " and ".join(_WORDS.get(item, "{} {}".format(*item)) for item in self.items())
+
+    @property
+    def columns(self) -> set[str]:
+        """The final columns it needs."""
+        return set(self) - set(quantities.EVENTS)
+
+    @property
+    def curves(self) -> set[str]:
+        """The curves it needs."""
+        return {quantities.EVENTS[name][0] for name in self if name in quantities.EVENTS}
 
 
-def proportions(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
-    """The difference of two shares of runs."""
-    test = claim.test
-    found = sample(runs, [test["first"], test["second"]], claim, learners=False)
-    _long_enough(found)
-    counts = [int(quantities.event(rows, test["event"], curves).sum()) for rows in found.rows]
-    margin = test["margin"]["value"]
-    difference = shares.proportion_difference(*counts, found.n, level=1 - claim.alpha)
-    percent = difference.scaled(100)
-    together = shares.excess(*counts, found.n, margin=margin / 100)
-    outcome = three_way(together, alpha=claim.alpha)
-    reason = (
-        f"{on(found)} {counts[0]} of {found.n} runs {_said(test['event'])} at {found.arms[0]} and "
-        f"{counts[1]} of {found.n} at {found.arms[1]} "
-        f"({phrases.limits(percent, 'pp', 'of the difference ')} pp); the margin fixed beforehand "
-        f"was {phrases.number(margin, 'pp')}."
-    )
+@dataclasses.dataclass(frozen=True)
+class Bound:
+    """What is claimed of a share: that it is "above" or "below" another, or "exists" at all.
 
-    def at(level: float) -> Interval:
-        return shares.proportion_difference(*counts, found.n, level=level).scaled(100)
-
-    def chance(more: int, alpha: float) -> float:
-        luck = [stats.binom.pmf(np.arange(more + 1), more, k / found.n) for k in counts]
-        decides = np.minimum(*shares.tails(more, margin / 100)) < alpha / 2
-        return float(luck[0] @ decides @ luck[1])
-
-    return Finding(outcome, reason, "pp", found, together, percent, at=at, chance=chance)
-
-
-def _long_enough(found: Sample) -> None:
-    """Refuse runs of the report's data that were cut short: what has not happened yet still may."""
-    if "epochs" in found.differs and "data" not in found.differs:
-        ours, theirs = found.differs["epochs"]
-        raise Missing(f"It is judged after {theirs} epochs; the recorded runs have {ours}.")
-
-
-def _said(event: Mapping[str, Any]) -> str:
-    return " and ".join(_WORDS.get(item, "{} {}".format(*item)) for item in event.items())
-
-
-def _bounded(count: int, n: int, bound: Mapping[str, Any]) -> Evidence:
-    """Return the evidence about a share: above or below a limit, or that it exists at all.
-
-    One case shows that something exists. No number of runs without a case shows that it does not;
-    against it speaks that it surely happens in fewer runs than the stated share.
+    Attributes:
+        way: One of `BOUNDS`.
+        share: The other share; for "exists" the one below which a thing counts as never.
     """
-    [(kind, limit)] = bound.items()
-    found = shares.above(count, n, limit)
-    if kind == "exists":
-        return Evidence(0.0, 1.0) if count else Evidence(1.0, found.p_against)
-    return found if kind == "above" else found.turned()
+
+    way: str
+    share: float
+
+    @classmethod
+    def read(cls, value: Any, where: str) -> Bound:
+        """Return the bound that the ledger says.
+
+        Raises:
+            HplabError: If it is none, or no share.
+        """
+        grammar.fields(grammar.mapping(value, where), (), BOUNDS, where)
+        if len(value) != 1:
+            raise HplabError(f"{where} is one of {', '.join(BOUNDS)}")
+        [(way, share)] = value.items()
+        if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 < share < 1:
+            raise HplabError(f"{where}: {way!r} must be a share between 0 and 1, got {share!r}")
+        return cls(way, share)
+
+    def __str__(self) -> str:
+        if self.way == "exists":
+            never = f"{100 * self.share:g} %"
+            return f"the claim is that it happens; rarer than in {never} counts as never"
+        return f"the claim is a share {self.way} {100 * self.share:g} %"
+
+    def evidence(self, count: int, n: int) -> Evidence:
+        """Return what `count` of `n` runs say about it.
+
+        One case shows that something exists. No number of runs without a case shows that it does
+        not; against it speaks that it surely happens in fewer runs than the stated share.
+        """
+        found = proportions.above(count, n, self.share)
+        if self.way == "exists":
+            return Evidence(0.0, 1.0) if count else Evidence(1.0, found.p_against)
+        return found if self.way == "above" else found.turned()
 
 
-def _bound_words(bound: Mapping[str, Any]) -> str:
-    [(kind, limit)] = bound.items()
-    if kind == "exists":
-        return f"the claim is that it happens; rarer than in {100 * limit:g} % counts as never"
-    return f"the claim is a share {kind} {100 * limit:g} %"
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Events(Kind):
+    """What tests of events share."""
+
+    no_miniature = (
+        "How often runs collapse is judged at the report's length; a run of two epochs is too "
+        "short to tell one that has collapsed from one that has yet to begin."
+    )
+    event: Event
+
+    @property
+    def columns(self) -> set[str]:
+        return set().union(*(one.columns for one in vars(self).values() if isinstance(one, Event)))
+
+    @property
+    def curves(self) -> set[str]:
+        return set().union(*(one.curves for one in vars(self).values() if isinstance(one, Event)))
+
+    def sample(self, claim: Claim, runs: pd.DataFrame) -> Sample:
+        """Return the runs, collapsed ones too.
+
+        Raises:
+            Missing: As `samples.sample`; and if runs of the report's data were cut short, since
+                what has not happened yet still may.
+        """
+        found = sample(runs, self.settings, claim, learners=False)
+        if "epochs" in found.differs and "data" not in found.differs:
+            ours, theirs = found.differs["epochs"]
+            raise Missing(f"It is judged after {theirs} epochs; the recorded runs have {ours}.")
+        return found
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Proportion(_Events):
+    """A share of runs against a bound, by its Clopper-Pearson interval."""
+
+    type = "proportion"
+    arm: Arm
+    bound: Bound
+    given: Event | None = None
+
+    def evaluate(self, claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
+        found = self.sample(claim, runs)
+        happened = quantities.event(found.rows[0], self.event, curves)
+        given = quantities.event(found.rows[0], self.given or {}, curves)
+        if not given.any():
+            raise Missing(f"None of {found.n} runs {self.given}, so the claim has no case.")
+        count, n = int(happened[given].sum()), int(given.sum())
+
+        def at(level: float) -> Interval:
+            share = proportions.proportion_interval(count, n, level=level, method="exact")
+            return share.scaled(100)
+
+        def chance(more: int, alpha: float) -> float:
+            counts = np.arange(more + 1)
+            decides = [self.bound.evidence(int(k), more).p < alpha for k in counts]
+            return float(stats.binom.pmf(counts, more, count / n) @ np.array(decides, float))
+
+        together, percent = self.bound.evidence(count, n), at(1 - claim.alpha)
+        of = f"of the {n} runs that {self.given}" if self.given else f"of {n} runs"
+        length = f", after {found.length}," if found.length else ""
+        reason = (
+            f"At {found.arms[0]}{length} {count} {of} {self.event} "
+            f"({phrases.limits(percent, '%')} %); {self.bound}."
+        )
+        outcome = three_way(together, alpha=claim.alpha)
+        return Finding(outcome, reason, "%", found, together, percent, at=at, chance=chance)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Proportions(_Events):
+    """The difference of two shares of runs."""
+
+    type = "proportions"
+    units = frozenset({"pp"})
+    first: Arm
+    second: Arm
+    margin: Size
+
+    def evaluate(self, claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
+        found, margin = self.sample(claim, runs), self.margin.value
+        n = found.n
+        counts = [int(quantities.event(rows, self.event, curves).sum()) for rows in found.rows]
+
+        def at(level: float) -> Interval:
+            return proportions.proportion_difference(*counts, n, level=level).scaled(100)
+
+        def chance(more: int, alpha: float) -> float:
+            luck = [stats.binom.pmf(np.arange(more + 1), more, k / n) for k in counts]
+            decides = np.minimum(*proportions.tails(more, margin / 100)) < alpha / 2
+            return float(luck[0] @ decides @ luck[1])
+
+        percent = at(1 - claim.alpha)
+        together = proportions.excess(*counts, n, margin=margin / 100)
+        outcome = three_way(together, alpha=claim.alpha)
+        reason = (
+            f"{on(found)} {counts[0]} of {n} runs {self.event} at {found.arms[0]} and "
+            f"{counts[1]} of {n} at {found.arms[1]} "
+            f"({phrases.limits(percent, 'pp', 'of the difference ')} pp); the margin fixed "
+            f"beforehand was {phrases.number(margin, 'pp')}."
+        )
+        return Finding(outcome, reason, "pp", found, together, percent, at=at, chance=chance)
+
+
+KINDS = (Proportion, Proportions)

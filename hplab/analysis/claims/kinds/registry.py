@@ -1,27 +1,151 @@
-"""How a claim is decided: its type names a test, the test gives a finding.
+"""All kinds of tests by name, from the entry in the ledger to the finding.
 
-The tests are in `contrasts` (one effect a seed), `levels` (several settings), `numbers` (a stated
-value) and `counts` (how often); the grammar of their fields is in `forms`.
+The kinds are in `contrasts` (one effect a seed), `grids` (several settings), `stated` (a stated
+value) and `events` (how often); here are the test of several tests, and the claim without one. A
+new kind is a class in one of these modules, named in its `KINDS`, and a rule in the ledger.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import itertools
-from collections.abc import Callable
+from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 
+from hplab.analysis.claims import grammar
+from hplab.analysis.claims.claim import Claim
 from hplab.analysis.claims.decisions import Finding, all_distances
+from hplab.analysis.claims.grammar import Arm
 from hplab.analysis.claims.kinds import contrasts, events, grids, stated
-from hplab.analysis.claims.ledger import Claim
-from hplab.analysis.claims.quantities import Curves, Missing
+from hplab.analysis.claims.kinds.kind import Kind
+from hplab.analysis.claims.quantities import Curves, Missing, Quantity
 from hplab.analysis.stats import evidence, proportions
 from hplab.analysis.stats.evidence import Evidence
+from hplab.trial import HplabError, unknown
 
 
 class Untestable(Missing):
     """Why no run could decide a claim."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class All(Kind):
+    """Several tests that all have to hold."""
+
+    type = "all"
+    parts: tuple[Kind, ...]
+
+    @classmethod
+    def read(cls, entry: Mapping[str, Any], where: str) -> All:
+        """See `Kind.read`; each part is an entry of its own."""
+        grammar.fields(entry, ("type", "parts"), ("common",), f"{where}, test")
+        entries = grammar.sequence(entry["parts"], f"{where}, parts")
+        parts = tuple(read(part, f"{where}, part") for part in entries)
+        if len(parts) < 2 or any(isinstance(part, (All, Untested)) for part in parts):
+            raise HplabError(f"{where}: 'all' needs two parts or more, each a test of its own")
+        return cls(parts=parts)
+
+    def guarded(self, claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
+        """Return what it finds; each part is guarded by itself: one may decide, another not."""
+        return self.evaluate(claim, runs, curves)
+
+    def evaluate(self, claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
+        """See `Kind.evaluate`; the sample with the fewest seeds run stands for all."""
+        found = [part.guarded(claim, runs, curves) for part in self.parts]
+        together = evidence.all_of([part.evidence or Evidence(1.0, 1.0) for part in found])
+        smallest = min((part.sample for part in found), key=lambda one: (one.n_run, one.n))
+        differs = {k: v for part in found for k, v in part.sample.differs.items()}
+        parts = tuple(
+            {"part": f"Part {i + 1}", "words": part.reason, "outcome": part.outcome}
+            for i, part in enumerate(found)
+        )
+        return Finding(
+            evidence.three_way(together, alpha=claim.alpha),
+            " ".join(f"({i + 1}) {part.reason}" for i, part in enumerate(found)),
+            "",
+            dataclasses.replace(smallest, differs=differs),
+            together,
+            parts=parts,
+            distances=all_distances(found),
+            identical=all(part.identical for part in found),
+        )
+
+    @property
+    def settings(self) -> list[Arm]:
+        """Those of all parts, each once."""
+        found = [arm for part in self.parts for arm in part.settings]
+        return [arm for i, arm in enumerate(found) if arm not in found[:i]]
+
+    @property
+    def measured(self) -> list[Quantity]:
+        """Those of all parts."""
+        return [quantity for part in self.parts for quantity in part.measured]
+
+    @property
+    def columns(self) -> set[str]:
+        """Those of all parts."""
+        return set().union(*(part.columns for part in self.parts))
+
+    @property
+    def curves(self) -> set[str]:
+        """Those of all parts."""
+        return set().union(*(part.curves for part in self.parts))
+
+    @property
+    def fewest(self) -> int:
+        """The most that a part needs."""
+        return max(part.fewest for part in self.parts)
+
+    @property
+    def no_miniature(self) -> str:
+        """The reason of the first part that has one."""
+        return next((part.no_miniature for part in self.parts if part.no_miniature), "")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Untested(Kind):
+    """A claim that no run can decide."""
+
+    type = "none"
+    has_p = False
+    why: str
+
+    @property
+    def no_miniature(self) -> str:
+        """The same reason."""
+        return self.why
+
+    def evaluate(self, claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
+        """Raise `Untestable`."""
+        raise Untestable(self.why)
+
+
+KINDS: dict[str, type[Kind]] = {
+    kind.type: kind
+    for kinds in (contrasts.KINDS, grids.KINDS, stated.KINDS, events.KINDS, (All, Untested))
+    for kind in kinds
+}
+
+
+def read(entry: Any, where: str) -> Kind:
+    """Return the test that an entry of the ledger says.
+
+    Args:
+        entry: A `test` of the file: the name of a kind as "type", and its fields.
+        where: Which claim, for messages.
+
+    Raises:
+        HplabError: If a field is missing, unknown or impossible.
+
+    Example:
+        >>> read({"type": "none", "why": "Times are not tested."}, "claim X").no_miniature
+        'Times are not tested.'
+    """
+    entry = grammar.mapping(entry, where)
+    if str(entry.get("type")) not in KINDS:
+        raise unknown("test type", entry.get("type"), KINDS, where)
+    return KINDS[entry["type"]].read(entry, where)
 
 
 def evaluate(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
@@ -32,30 +156,10 @@ def evaluate(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
         Missing: If the runs do not allow the test, with what is missing.
         HplabError: If the table holds several runs for one arm and seed.
     """
-    finding = _tested(claim, runs, curves)
+    finding = claim.test.guarded(claim, runs, curves)
     if why := _short(finding):
         finding = finding.only_at_face(why)
     return _with_collapse(claim, finding)
-
-
-def _tested(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
-    """Return what a test finds; open where survivors would have to speak for all.
-
-    Of several parts each is held to that by itself: one may decide though another may not.
-    """
-    finding = TESTS[claim.test["type"]](claim, runs, curves)
-    if claim.test["type"] != "all":
-        for why in (_diverged(claim, finding), _collapse_differs(claim, finding)):
-            finding = finding.only_at_face(why) if why else finding
-    return finding
-
-
-def _diverged(claim: Claim, finding: Finding) -> str:
-    """Return why diverged runs leave too few to decide, "" if they do not."""
-    n, n_diverged = finding.sample.n_run, finding.sample.n_diverged
-    if n_diverged <= claim.max_diverged_share * n:
-        return ""
-    return f"{n_diverged} of {n} seeds diverged; the others cannot decide for all of them."
 
 
 def _short(finding: Finding) -> str:
@@ -77,21 +181,6 @@ def _short(finding: Finding) -> str:
     return ""
 
 
-def _collapse_differs(claim: Claim, finding: Finding) -> str:
-    """Return why those that learn do not speak for their settings, "" if they do."""
-    events = finding.sample.collapsed
-    pairs = list(itertools.combinations(range(len(events)), 2))
-    for i, j in pairs:
-        found = proportions.excess(events[i][0], events[j][0], events[i][1])
-        if found.p * len(pairs) < claim.alpha:
-            arms = finding.sample.arms
-            return (
-                f"How often runs collapse surely differs between {arms[i]} and {arms[j]}, so those "
-                "that learn do not speak for their settings."
-            )
-    return ""
-
-
 def _with_collapse(claim: Claim, finding: Finding) -> Finding:
     """Add the other of two parts where runs collapse: how many do, with an exact interval."""
     rows = []
@@ -100,56 +189,3 @@ def _with_collapse(claim: Claim, finding: Finding) -> Finding:
         part = f"collapse{f' at {arm}' if arm else ''}: {count} of {n}"
         rows.append({"part": part, "interval": share.scaled(100), "unit": "%", "outcome": ""})
     return dataclasses.replace(finding, parts=(*finding.parts, *rows))
-
-
-def _all(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
-    """Several tests that all have to hold; the sample with the fewest seeds run stands for all."""
-    found = [
-        _tested(dataclasses.replace(claim, test=part), runs, curves) for part in claim.test["parts"]
-    ]
-    together = evidence.all_of([part.evidence or Evidence(1.0, 1.0) for part in found])
-    smallest = min((part.sample for part in found), key=lambda one: (one.n_run, one.n))
-    differs = {k: v for part in found for k, v in part.sample.differs.items()}
-    parts = tuple(
-        {"part": f"Part {i + 1}", "words": part.reason, "outcome": part.outcome}
-        for i, part in enumerate(found)
-    )
-    return Finding(
-        evidence.three_way(together, alpha=claim.alpha),
-        " ".join(f"({i + 1}) {part.reason}" for i, part in enumerate(found)),
-        "",
-        dataclasses.replace(smallest, differs=differs),
-        together,
-        parts=parts,
-        distances=all_distances(found),
-        identical=all(part.identical for part in found),
-    )
-
-
-def _none(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
-    raise Untestable(claim.test["why"])
-
-
-TESTS: dict[str, Callable[[Claim, pd.DataFrame, Curves], Finding]] = {
-    "direction": contrasts.direction,
-    "interaction": contrasts.interaction,
-    "profile": contrasts.profile,
-    "sign": contrasts.sign,
-    "equivalence": contrasts.equivalence,
-    "difference": contrasts.difference,
-    "variance": contrasts.variance,
-    "correlation": contrasts.correlation,
-    "number": stated.number,
-    "value": stated.value,
-    "coverage": stated.coverage,
-    "trend": grids.trend,
-    "shape": grids.shape,
-    "ranking": grids.ranking,
-    "winners": grids.winners,
-    "components": grids.components,
-    "most_cells": grids.most_cells,
-    "proportion": events.proportion,
-    "proportions": events.proportions,
-    "all": _all,
-    "none": _none,
-}
