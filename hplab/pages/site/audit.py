@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from bs4 import BeautifulSoup, NavigableString, Tag
@@ -81,12 +82,12 @@ class Page:
 def read(path: Path) -> Page:
     """Parse one HTML file."""
     text = path.read_text(encoding="utf-8")
-    soup = BeautifulSoup(text, "html.parser")
+    soup = BeautifulSoup(text, "html.parser", multi_valued_attributes=None)
     title = soup.select_one("html > head > title")
     page = Page(title=" ".join(title.get_text().split()) if title else "")
     if not page.title:
         page.faults.append("has no <title>")
-    if not (soup.html and soup.html.get("lang")):
+    if not (soup.html and _of(soup.html, "lang")):
         page.faults.append("does not name its language (<html lang>)")
     if any(mark in text for mark in ERROR_MARKS):
         page.faults.append("shows a cell that failed")
@@ -94,8 +95,8 @@ def read(path: Path) -> Page:
         page.loads += _loads(tag)
         page.faults += _faults(tag, page.ids)
         if tag.name in ("a", "area") and tag.has_attr("href"):
-            page.links.append(tag["href"])
-        page.ids.update(filter(None, (tag.get("id"), tag.get("name") if tag.name == "a" else "")))
+            page.links.append(_of(tag, "href"))
+        page.ids |= {_of(tag, "id"), _of(tag, "name") if tag.name == "a" else ""} - {""}
     for article in soup.find_all("article"):
         _gather(article, Section(""), page.sections)
     page.faults += headlines.in_page(text)
@@ -194,7 +195,7 @@ def search_script(pages: Iterable[tuple[str, Page]]) -> str:
             if title and (text or section is page.sections[0]):
                 anchor = f"#{section.anchor}" if section.anchor else ""
                 url = address if section is page.sections[0] else address + anchor
-                row = {"page": name, "title": title, "url": url, "text": text}
+                row: dict[str, Any] = {"page": name, "title": title, "url": url, "text": text}
                 row["weight"] = KIND_WEIGHT.get(section.kind, weight)
                 rows.append(row)
     lines = ",\n".join(json.dumps(row, ensure_ascii=False).replace("<", "\\u003c") for row in rows)
@@ -210,17 +211,21 @@ def _plain(words: str) -> str:
 # What an element says
 
 
+def _of(tag: Tag, name: str) -> str:
+    return str(tag.get(name, ""))
+
+
 def _loads(tag: Tag) -> list[str]:
     """Return the addresses that a browser fetches for one element."""
-    loads = css_addresses(tag.get("style", ""))
-    if tag.name == "link" and LOADING_RELS & {rel.lower() for rel in tag.get("rel", ())}:
-        loads.append(tag.get("href", ""))
+    loads = css_addresses(_of(tag, "style"))
+    if tag.name == "link" and LOADING_RELS & set(_of(tag, "rel").lower().split()):
+        loads.append(_of(tag, "href"))
     for name in LOADING.get(tag.name, ()):
-        if value := tag.get(name):
+        if value := _of(tag, name):
             parts = value.split(",") if name == "srcset" else [value]
             loads += [part.split()[0] for part in parts if part.strip()]
-    if tag.name == "meta" and tag.get("http-equiv", "").lower() == "refresh":
-        loads += re.findall(r"url=['\"]?([^'\"\s]+)", tag.get("content", ""), re.I)
+    if tag.name == "meta" and _of(tag, "http-equiv").lower() == "refresh":
+        loads += re.findall(r"url=['\"]?([^'\"\s]+)", _of(tag, "content"), re.I)
     if tag.name == "style":
         loads += css_addresses(tag.string or "")
     if tag.name == "script":
@@ -230,15 +235,15 @@ def _loads(tag: Tag) -> list[str]:
 
 def _faults(tag: Tag, ids: set[str]) -> Iterator[str]:
     """Yield what is wrong with one element, given the ids of those before it."""
-    if tag.get("id") in ids:
-        yield f"uses the id {tag['id']!r} twice"
+    if (identity := _of(tag, "id")) and identity in ids:
+        yield f"uses the id {identity!r} twice"
     for handler in sorted(name for name in tag.attrs if re.fullmatch("on[a-z]+", name)):
         yield f"has an inline event handler ({handler} on <{tag.name}>)"
     if tag.name == "img" and not tag.has_attr("alt"):
-        yield f"has an image without alternative text ({tag.get('src', '?')[:60]})"
+        yield f"has an image without alternative text ({_of(tag, 'src')[:60]})"
     if tag.name == "svg" and not _is_named(tag):
         yield "has a drawing (<svg>) without alternative text"
-    classes = tag.get("class", ())
+    classes = _of(tag, "class").split()
     if "xref" in classes and not tag.find_parent("a"):
         yield "has a reference that leads nowhere"
     if "traceback" in classes:
@@ -246,7 +251,7 @@ def _faults(tag: Tag, ids: set[str]) -> Iterator[str]:
 
 
 def _is_named(svg: Tag) -> bool:
-    if svg.get("aria-label") or svg.get("aria-hidden") == "true" or svg.find_parent("svg"):
+    if _of(svg, "aria-label") or _of(svg, "aria-hidden") == "true" or svg.find_parent("svg"):
         return True
     return any(title.get_text().strip() for title in svg.find_all("title"))
 
@@ -268,7 +273,7 @@ def _gather(parent: Tag, at: Section, sections: list[Section]) -> Section:
         at.text += "" if child.name in INLINE else " "
         around, kind = at, _kind(child)
         if kind is not None or (child.name == "h1" and not sections):
-            at = Section(child.get("id", ""), child.get("aria-label", ""), kind=kind or "")
+            at = Section(_of(child, "id"), _of(child, "aria-label"), kind=kind or "")
             sections.append(at)
         if kind == "term" or (child.name in HEADINGS and not at.title):
             at.title = _title(child)
@@ -282,24 +287,24 @@ def _gather(parent: Tag, at: Section, sections: list[Section]) -> Section:
 
 def _kind(tag: Tag) -> str | None:
     """Return the kind of section that an element is, None for any other element."""
-    if _is_fold(tag) or "hp-verdict" in tag.get("class", ()):
+    if _is_fold(tag) or "hp-verdict" in _of(tag, "class").split():
         return "claim"
-    if tag.name == "dt" and tag.get("id", "").startswith("term-"):
+    if tag.name == "dt" and _of(tag, "id").startswith("term-"):
         return "term"
     return "" if tag.name == "section" and tag.has_attr("id") else None
 
 
 def _is_fold(tag: Tag) -> bool:
-    is_fold = tag.name == "details" and "hp-fold" in tag.get("class", ())
-    return is_fold and not tag.get("id", "").startswith("pair-")
+    is_fold = tag.name == "details" and "hp-fold" in _of(tag, "class").split()
+    return is_fold and not _of(tag, "id").startswith("pair-")
 
 
 def _is_unseen(tag: Tag) -> bool:
     return (tag.name in UNSEEN and not _is_fold(tag)) or bool(
-        UNSEARCHED & set(tag.get("class", ()))
+        UNSEARCHED & set(_of(tag, "class").split())
     )
 
 
 def _title(heading: Tag) -> str:
     parts = (part for part in heading.children if not (isinstance(part, Tag) and _is_unseen(part)))
-    return "".join(_title(part) if isinstance(part, Tag) else part for part in parts)
+    return "".join(_title(part) if isinstance(part, Tag) else str(part) for part in parts)
