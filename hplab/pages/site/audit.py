@@ -104,7 +104,11 @@ def read(path: Path) -> Page:
 
 
 def css_addresses(text: str) -> list[str]:
-    """Return the addresses a style sheet or a style attribute makes the browser fetch."""
+    """Return the addresses a style sheet or a style attribute makes the browser fetch.
+
+    >>> css_addresses("@import 'more.css'; p { background: url(dots.png) }")
+    ['more.css', 'dots.png']
+    """
     return [match[2] for match in _CSS_ADDRESS.finditer(text)]
 
 
