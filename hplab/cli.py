@@ -239,7 +239,7 @@ def sync(only_check: bool, force: bool, back: bool) -> int:
 
     studies = ROOT / "book" / "studies"
     if only_check:
-        return _report([str(problem) for problem in pairing.check(studies)], "pairs")
+        return _list_problems([str(problem) for problem in pairing.check(studies)], "pairs")
     for path in pairing.sync(studies, force=force, back=back):
         click.echo(f"wrote {shown(path)}")
     return 0
@@ -263,7 +263,7 @@ def check() -> int:
     for path in sorted(executed.glob("studies/*.ipynb")):
         faults = verify.verify(ipynb.read(path))
         problems += [f"{path.name}, cell {fault.cell}: {fault.what}" for fault in faults]
-    return _report(problems, "pages") or _check_verdicts()
+    return _list_problems(problems, "pages") or _check_verdicts()
 
 
 @cli.command()
@@ -300,14 +300,14 @@ def _check_verdicts() -> int:
 
     path = ROOT / "book" / "verdicts.json"
     if not path.is_file():
-        return _report([], "verdicts")
+        return _list_problems([], "verdicts")
     problems = committed.problems(rerun.verdicts(), committed.read(path))
     if problems:
         click.echo("the records have changed; `hplab claims --write` writes what they say now")
-    return _report(problems, "verdicts")
+    return _list_problems(problems, "verdicts")
 
 
-def _report(problems: Sequence[str], what: str) -> int:
+def _list_problems(problems: Sequence[str], what: str) -> int:
     for problem in problems:
         click.echo(problem)
     if problems:
