@@ -22,6 +22,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from hplab import places
 from hplab.sweeps.provenance import collect_provenance
 from hplab.sweeps.records import (
@@ -377,14 +379,9 @@ class Store:
                 if time.time() - path.stat().st_mtime > LEFTOVER_S:
                     path.unlink()
 
-    @contextlib.contextmanager
-    def _lock(self) -> Iterator[None]:
-        import fcntl  # POSIX only; reading works without it
-
+    def _lock(self) -> FileLock:
         make_folder(self.pending.parent)
-        with open(self.pending.parent / "lock", "w") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
+        return FileLock(self.pending.parent / "lock")
 
 
 def default_store() -> Store:
