@@ -81,10 +81,11 @@ bench: $(READY) ## hplab against other ways to train, into book/results/bench | 
 	@for name in engine scaling overhead tried photos mobilenet sharpness margins; do \
 		$(VENV)-bench/bin/python -W ignore benchmarks/$$name.py --json book/results/bench/$$name.json || exit 1; done
 
-lint: $(READY) ## check code style, pairing and workflows | 5 s
-	@echo "lint: checking style, pairing and workflows, in $(VENV)"
+lint: $(READY) ## check code style, types, pairing and workflows | 20 s, then 5 s
+	@echo "lint: checking style, types, pairing and workflows, in $(VENV)"
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/hplab sync --check
 	@$(BIN)/zizmor --offline --quiet --strict-collection .github/workflows
 

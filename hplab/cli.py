@@ -17,6 +17,7 @@ import click
 
 from hplab import __version__
 from hplab.catalogue import DATA
+from hplab.pages.notebooks import spare_address_grammar
 from hplab.places import CODE as ROOT
 from hplab.trial import HplabError, unknown
 
@@ -32,8 +33,7 @@ def cli() -> None:
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command and end the process with its exit code."""
     signal.signal(signal.SIGTERM, _interrupt)
-    # jsonschema would compile a grammar of web addresses, 1 s for a format no notebook uses.
-    sys.modules.setdefault("rfc3987_syntax", None)
+    spare_address_grammar()
     try:
         code = cli.main(args, prog_name="hplab", standalone_mode=False)
     except HplabError as error:
@@ -120,7 +120,7 @@ def book(studies: Sequence[str], preset: str, jobs: int | None, afresh: bool) ->
     """
     at_once = jobs or min(4, os.cpu_count() or 1)
     mode = {"HPLAB_MODE": "cached"}
-    options = {"env": mode, "at_once": at_once, "afresh": afresh}
+    options: dict[str, Any] = {"env": mode, "at_once": at_once, "afresh": afresh}
     return _execute(studies, preset=preset, **options) or _build()
 
 
@@ -213,6 +213,7 @@ def _match(name: str, pages: Sequence[Path]) -> Path:
 def _build() -> int:
     """Build the site from what has been executed, and say where it is."""
     from hplab.pages.site import build as site
+    from hplab.sweeps.records import shown
 
     executed = ROOT / "_build" / "executed"
     for notebook in executed.glob("studies/*.ipynb"):
@@ -220,7 +221,7 @@ def _build() -> int:
             notebook.unlink()
     click.echo("building the pages", err=True)
     start = site.build(executed, ROOT / "_build" / "html")
-    click.echo(f"open {_shown(start)}")
+    click.echo(f"open {shown(start)}")
     return 0
 
 
@@ -235,12 +236,13 @@ def sync(only_check: bool, force: bool, back: bool) -> int:
     JupyterLab (`make lab`) every save does that.
     """
     from hplab.pages.notebooks import pairing
+    from hplab.sweeps.records import shown
 
     studies = ROOT / "book" / "studies"
     if only_check:
-        return _report([str(problem) for problem in pairing.check(studies)], "pairs")
+        return _list_problems([str(problem) for problem in pairing.check(studies)], "pairs")
     for path in pairing.sync(studies, force=force, back=back):
-        click.echo(f"wrote {_shown(path)}")
+        click.echo(f"wrote {shown(path)}")
     return 0
 
 
@@ -262,7 +264,7 @@ def check() -> int:
     for path in sorted(executed.glob("studies/*.ipynb")):
         faults = verify.verify(ipynb.read(path))
         problems += [f"{path.name}, cell {fault.cell}: {fault.what}" for fault in faults]
-    return _report(problems, "pages") or _check_verdicts()
+    return _list_problems(problems, "pages") or _check_verdicts()
 
 
 @cli.command()
@@ -278,6 +280,7 @@ def claims(
     """Judge the claims of the reports on the committed records; trains nothing."""
     from hplab.analysis.claims import committed, rerun
     from hplab.pages.tables import terminal
+    from hplab.sweeps.records import shown
 
     if check:
         return _check_verdicts()
@@ -285,7 +288,7 @@ def claims(
     if write:
         path = ROOT / "book" / "verdicts.json"
         committed.write(found, path)
-        click.echo(f"wrote {_shown(path)}")
+        click.echo(f"wrote {shown(path)}")
         return 0
     chosen = terminal.choose(found, ids, study=study, report=report)
     click.echo(terminal.as_json(chosen) if as_json else terminal.table(chosen))
@@ -298,26 +301,20 @@ def _check_verdicts() -> int:
 
     path = ROOT / "book" / "verdicts.json"
     if not path.is_file():
-        return _report([], "verdicts")
+        return _list_problems([], "verdicts")
     problems = committed.problems(rerun.all_verdicts(), committed.read(path))
     if problems:
         click.echo("the records have changed; `hplab claims --write` writes what they say now")
-    return _report(problems, "verdicts")
+    return _list_problems(problems, "verdicts")
 
 
-def _report(problems: Sequence[str], what: str) -> int:
+def _list_problems(problems: Sequence[str], what: str) -> int:
     for problem in problems:
         click.echo(problem)
     if problems:
         return _complain(f"{len(problems)} problem{'s' * (len(problems) > 1)} in the {what}", 1)
     click.echo(f"{what}: no problem")
     return 0
-
-
-def _shown(path: Path) -> str:
-    """Return a path as somebody in the current folder would type it."""
-    here = Path.cwd()
-    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -345,15 +342,17 @@ def pack() -> None:
 
 def _pack(records_of: Any) -> list[Path]:
     """Commit a store's pending records, and the verdicts if it is this project's own."""
+    from hplab.sweeps.records import shown
+
     written = records_of.pack()
     for path in written:
-        click.echo(f"wrote {_shown(path)}")
+        click.echo(f"wrote {shown(path)}")
     path = ROOT / "book" / "verdicts.json"
     if written and path.is_file() and records_of.root == path.parent / "results":
         from hplab.analysis.claims import committed, rerun
 
         committed.write(rerun.all_verdicts(), path)
-        click.echo(f"wrote {_shown(path)}")
+        click.echo(f"wrote {shown(path)}")
     return written
 
 

@@ -23,6 +23,12 @@ MODULES = sorted((ROOT / "hplab").rglob("*.py"))
 GROUND = ("errors", "catalogue", "trial", "own", "places")  # no torch, no pandas
 FLOORS = ["ground", "training", "sweeps", "analysis", "pages"]
 TOP = len(FLOORS)  # hplab/__init__.py, the command line and anything else on the top level
+# Inside the pages, too: a room may not import from these.
+PAGES_KEEP_OUT = {
+    "figures": {"tables", "site", "notebooks"},
+    "tables": {"site"},
+    "notebooks": {"site", "tables"},
+}
 
 
 def floor(dotted):
@@ -90,6 +96,90 @@ def test_imports_go_down_only(path):
     assert upward(dotted_name(path), imports_of(path)) == []
 
 
+def test_every_room_and_file_of_hplab_has_a_floor():
+    there = {path.relative_to(ROOT / "hplab").with_suffix("").parts[0] for path in MODULES}
+    assert there <= {*FLOORS[1:], *GROUND, "__init__", "cli"}
+
+
+def module_of(name, modules):
+    """The module that an imported name is or stands in, None if it is none of ours."""
+    while name and name not in modules:
+        name = name.rpartition(".")[0]
+    return name or None
+
+
+def graph_of(sources):
+    """Which modules each of them imports: {module: (source, is it a package)} -> {module: set}."""
+    return {
+        module: {
+            found
+            for name in imported_names(source, module, is_package=is_package)
+            if (found := module_of(name, sources)) and found != module
+        }
+        for module, (source, is_package) in sources.items()
+    }
+
+
+def circles(graph):
+    """The groups of modules that import one another, at whatever distance."""
+
+    def reached(start):
+        seen, waiting = set(), [start]
+        while waiting:
+            new = graph[waiting.pop()] - seen
+            seen |= new
+            waiting += new
+        return seen
+
+    ahead = {module: reached(module) for module in graph}
+    groups = {
+        tuple(sorted(other for other in ahead[module] if module in ahead[other]))
+        for module in graph
+    }
+    return sorted(groups - {()})
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "c", "expected"),
+    [
+        ("from p import b", "from p import c", "import json", []),
+        ("from p import b", "from p import a", "", [("p.a", "p.b")]),
+        (
+            "import p.b",
+            "def f():\n    from p.c import x",
+            "from . import a",
+            [("p.a", "p.b", "p.c")],
+        ),
+        ("from p.b import x", "if TYPE_CHECKING:\n    from p.a import X", "", [("p.a", "p.b")]),
+        ("from p import name", "from .a import x", "", [("p", "p.a")]),  # p itself imports p.a
+    ],
+)
+def test_the_rule_against_circles_sees_them(a, b, c, expected):
+    package = "from p.a import name" if "name" in a else ""
+    sources = {"p": (package, True), "p.a": (a, False), "p.b": (b, False), "p.c": (c, False)}
+    assert circles(graph_of(sources)) == expected
+
+
+def test_no_modules_import_one_another():
+    sources = {
+        dotted_name(path): (path.read_text(encoding="utf-8"), path.name == "__init__.py")
+        for path in MODULES
+    }
+    assert circles(graph_of(sources)) == []
+
+
+@pytest.mark.parametrize("room", PAGES_KEEP_OUT)
+def test_rooms_of_pages_keep_apart(room):
+    found = {
+        (dotted_name(path), name)
+        for path in MODULES
+        if dotted_name(path).startswith(f"hplab.pages.{room}")
+        for name in imports_of(path)
+        if any(f"{name}.".startswith(f"hplab.pages.{no}.") for no in PAGES_KEEP_OUT[room])
+    }
+    assert found == set()
+
+
 @pytest.mark.parametrize(
     ("package", "rooms"),
     [
@@ -108,10 +198,9 @@ def test_a_heavy_package_stays_in_its_room(package, rooms):
     assert users <= rooms
 
 
-def test_a_trial_is_described_without_torch():
-    ground = [ROOT / "hplab" / f"{name}.py" for name in ("errors", "catalogue", "trial", "own")]
-    ground += [ROOT / "hplab" / "training" / "schedules.py"]  # whose rows a trial is checked by
-    roots = {name.split(".")[0] for path in ground for name in imports_of(path)}
+@pytest.mark.parametrize("path", [path for path in MODULES if path.stem in GROUND], ids=dotted_name)
+def test_a_trial_is_described_without_torch(path):
+    roots = {name.split(".")[0] for name in imports_of(path)}
     assert not roots & {"torch", "torchvision", "numpy", "pandas"}
 
 

@@ -129,7 +129,7 @@ def _results(
     workers: int,
     datasets: dict[str, data.Dataset],
     clock: _Clock,
-) -> Iterator[tuple[Stack, list[Result]]]:
+) -> Generator[tuple[Stack, list[Result]], None, None]:
     """Yield each stack with its results as they finish.
 
     A worker that is killed takes its pool with it. What the pool had not begun goes on in a new
@@ -212,9 +212,9 @@ def _alone(
             yield from _alone(half, submit)
 
 
-def _check_started(pool: executors.WorkerPool) -> None:
+def _check_started(pool: Executor) -> None:
     """Tell a worker that never ran from one that a trial killed."""
-    if not pool.started.is_set():
+    if isinstance(pool, executors.WorkerPool) and not pool.started.is_set():
         raise HplabError(
             "no worker process could start; in a script, what trains has to stand under "
             "if __name__ == '__main__': (or train in one process, with jobs=1)"

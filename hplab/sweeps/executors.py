@@ -29,6 +29,7 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 # glibc's names for the sizes below which freed memory stays with the process (malloc.h).
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _KEPT = 2**30
+_USUAL = 2**25  # where glibc's own adjustment of them ends
 # What a worker would import: the function it is sent, the first optimizer, the first split.
 _PRELOADED = ["hplab.sweeps.driver", "torch._dynamo", "sklearn.model_selection"]
 _SHARED = "/dev/shm" if sys.platform == "linux" else "/"
@@ -75,7 +76,8 @@ def n_workers(jobs: int | None = None) -> int:
     """
     asked = places.jobs() if jobs is None else jobs
     if asked == "auto":
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        affinity = getattr(os, "sched_getaffinity", None)  # not to be had everywhere
+        return len(affinity(0)) if affinity else os.cpu_count() or 1
     try:
         count = int(asked)
     except ValueError:
@@ -102,6 +104,7 @@ def open_executor(device: str, workers: int) -> Iterator[Executor]:
             yield SerialExecutor()
         finally:
             torch.set_num_threads(threads)
+            keep_freed_memory(_USUAL)
     else:
         with open_pool(workers) as pool:
             yield pool
@@ -150,7 +153,8 @@ def share(dataset: Dataset) -> Dataset | None:
 
 def is_importing_main() -> bool:
     """Return whether this is a worker that is only starting: it runs the user's script again."""
-    return getattr(multiprocessing.current_process(), "_inheriting", False)  # as multiprocessing
+    script = sys.modules.get("__mp_main__")  # the name under which a worker runs it
+    return script is not None and script is not sys.modules["__main__"]  # it gets both when done
 
 
 def get_ready() -> None:
@@ -191,19 +195,24 @@ def _start_worker(started: multiprocessing.synchronize.Event, components: bytes)
 
 def _end_with_parent() -> None:
     """Wait until the process that started this sweep is gone, however it went, and go too."""
-    multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
+    if parent := multiprocessing.parent_process():
+        multiprocessing.connection.wait([parent.sentinel])
     os._exit(1)
 
 
-def keep_freed_memory() -> None:
+def keep_freed_memory(up_to: int = _KEPT) -> None:
     """Ask the C library to reuse large blocks instead of giving them back after every step.
 
     By default glibc returns each freed activation to the kernel, which clears the same pages anew
     for the next step: 2 to 20 % of the step of a small convolutional network, from one run of
     `benchmarks/tried.py` to the next. Elsewhere than on Linux with glibc there is nothing to do.
+
+    Args:
+        up_to: Bytes of the largest block to keep; what is free beyond that goes back at once.
     """
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):
             libc = ctypes.CDLL("libc.so.6")
-            libc.mallopt(_M_MMAP_THRESHOLD, _KEPT)
-            libc.mallopt(_M_TRIM_THRESHOLD, _KEPT)
+            libc.mallopt(_M_MMAP_THRESHOLD, up_to)
+            libc.mallopt(_M_TRIM_THRESHOLD, up_to)
+            libc.malloc_trim(ctypes.c_size_t(up_to))

@@ -118,4 +118,5 @@ def _seconds(trial: Trial, dataset: data.Dataset) -> float:
 
 
 def _network(trial: Trial, dataset: data.Dataset) -> nn.Module:
-    return models.build(trial, tuple(dataset.images.shape[1:]), len(dataset.class_names))
+    channels, height, width = dataset.images.shape[1:]
+    return models.build(trial, (channels, height, width), len(dataset.class_names))

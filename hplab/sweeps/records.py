@@ -241,7 +241,7 @@ def write_whole(path: Path, data: bytes) -> None:
 
 
 def _not_written(path: Path, error: OSError) -> StoreError:
-    free = "unknown"
+    free: int | str = "unknown"
     with contextlib.suppress(OSError):
         free = shutil.disk_usage(path.parent).free
     refused = StoreError(

@@ -75,17 +75,13 @@ class Store:
         self.root = Path(root)
         self.pending = Path(pending)
         self.failed = self.pending.parent / "failures"
-        self._batches: dict[Path, list[Line]] | None = None
+        self._batches: dict[Path, list[Line]] = {}
+        self.is_read = False  # whether the files have been read
         self._damage: dict[Path, str] = {}
         self._by_key: dict[str, Line] = {}
         self._by_identity: dict[str, Line] | None = None
         self._conflicts: list[dict[str, Any]] = []
         self.said: set[str] = set()  # lines about these records that need no saying again
-
-    @property
-    def is_read(self) -> bool:
-        """Whether the files have been read."""
-        return self._batches is not None
 
     # -- writing ------------------------------------------------------------------------------
 
@@ -105,7 +101,7 @@ class Store:
         name, data = batch((record["key"], canonical(record).encode()) for record in whole)
         path = self.pending / f"{time.time_ns():020d}-{secrets.token_hex(8)}-{name}"
         write_whole(path, data)
-        if self._batches is not None:
+        if self.is_read:
             self._batches[path] = read_batch(path, data)
             self._index(self._batches[path])
         return path
@@ -160,12 +156,11 @@ class Store:
 
     def refresh(self) -> None:
         """Look at the folders again; files seen before are not read again."""
-        known = self._batches or {}
         self._damage = {}
         # Pending before committed, because records move that way: none can slip past in between.
-        pending = self._load(sorted(self.pending.glob("*.jsonl")), known)
-        committed = self._load(sorted(self.root.glob("*/*.jsonl")), known)
-        self._batches = {**committed, **pending}
+        pending = self._load(sorted(self.pending.glob("*.jsonl")))
+        committed = self._load(sorted(self.root.glob("*/*.jsonl")))
+        self._batches, self.is_read = {**committed, **pending}, True
         self._by_key, self._by_identity, self._conflicts = {}, None, []
         for lines in self._batches.values():
             self._index(lines)
@@ -260,7 +255,7 @@ class Store:
 
     def failures(self) -> list[dict[str, Any]]:
         """List logged failures, oldest first, without those whose trial has a record by now."""
-        if self._batches is None:
+        if not self.is_read:
             self.refresh()
         found = []
         for path in sorted(self.failed.glob("*.json")):
@@ -300,12 +295,12 @@ class Store:
 
     # -- inside -------------------------------------------------------------------------------
 
-    def _load(self, paths: list[Path], known: dict[Path, list[Line]]) -> dict[Path, list[Line]]:
+    def _load(self, paths: list[Path]) -> dict[Path, list[Line]]:
         """Read the files not known yet; put damaged ones down in `_damage`."""
         batches = {}
         for path in paths:  # in this order: of two records of one key the first is kept
             try:
-                batches[path] = known.get(path) or read_batch(path, path.read_bytes())
+                batches[path] = self._batches.get(path) or read_batch(path, path.read_bytes())
             except FileNotFoundError:
                 continue  # packed between listing and reading: the committed batch has it
             except OSError as error:
@@ -348,7 +343,7 @@ class Store:
 
     def _check_whole(self) -> None:
         """Read on first use; refuse to answer while a batch is damaged."""
-        if self._batches is None or self._damage:  # it may have been mended
+        if not self.is_read or self._damage:  # it may have been mended
             self.refresh()
         for message in self._damage.values():
             raise StoreError(message)

@@ -198,7 +198,6 @@ def test_the_source_has_the_executed_notebook_and_not_the_studys_text(tmp_path, 
 
     names = {p.relative_to(tmp_path / "source").as_posix() for p in tmp_path.rglob("source/**/*.*")}
     assert names == {
-        "_config.yml",
         "_toc.yml",
         "conf.py",
         "intro.md",

@@ -19,7 +19,6 @@ def digest(tmp_path, store):
 
     def make(code=GOOD, parameters=SMOKE, env=None, store=store):
         notebook = ipynb.read(page(tmp_path, "page", code))
-        uptodate._code.cache_clear()
         return uptodate.ingredients(notebook, parameters, env or {}, store)
 
     return make

@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 from nbformat import NotebookNode
 
@@ -227,7 +227,7 @@ def _process(job: _Job) -> Fault | None:
         papermill_process.end(mark)
         child.wait()
         relay.join(timeout=5)
-        child.stdin.close()
+        cast(IO[str], child.stdin).close()
     fault = _judge(job, child.returncode)
     if not in_time:
         where = fault.cell if fault else None
@@ -265,7 +265,7 @@ def _environment(job: _Job, mark: str) -> dict[str, str]:
 
 
 def _relay(child: subprocess.Popen[str], job: _Job) -> None:
-    with child.stdout as lines:
+    with cast(IO[str], child.stdout) as lines:
         for line in lines:
             if line.strip():
                 job.say(f"{job.name}: {line.rstrip()}")

@@ -17,8 +17,6 @@ from nbformat import NotebookNode
 from hplab.trial import HplabError
 
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
-
-
 KEPT = ("tags", "mystnb")  # cell metadata that reaches the page; the rest is editor state
 
 

@@ -15,6 +15,7 @@ import functools
 import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import yaml
@@ -267,7 +268,7 @@ def _admonition(name: str, title: str, body: str) -> str:
     return "\n".join(f"> {line}".rstrip() for line in lines)
 
 
-def _work(entry: object, elsewhere: str) -> str:
+def _work(entry: Any, elsewhere: str) -> str:
     """Return an entry of the bibliography as a link whose words are authors and year."""
     names = [
         " ".join(str(part) for part in person.rich_last_names)
@@ -305,11 +306,11 @@ def back(
         HplabError: If an edit has no MyST that would give it, naming what has to be edited in the
             page instead.
     """
-    items = _matched(pieces(page, refers), notebook.cells, said)
-    answers = [item for item in items if item[0] and item[0].text.startswith(ANSWER)]
-    items = [item for item in items if item not in answers]
-    for item in answers:
-        items.insert(_place(item[0], items), item)
+    matched = _matched(pieces(page, refers), notebook.cells, said)
+    items = [item for item in matched if not _is_answer(item[0])]
+    for item in matched:
+        if (piece := item[0]) and _is_answer(piece):
+            items.insert(_place(piece, items), item)
     cells: list[NotebookNode] = []
     last = None
     for piece, text, cell in items:
@@ -334,7 +335,7 @@ def _matched(
     """Return each cell with the piece it was, if any, and the text that the page has for it."""
     keys = [[repr(said(cell)) for cell in side] for side in ([p.cell for p in old], cells)]
     items: list[tuple[Piece | None, str, NotebookNode]] = []
-    matcher = difflib.SequenceMatcher(None, *keys, autojunk=False)
+    matcher = difflib.SequenceMatcher(a=keys[0], b=keys[1], autojunk=False)
     for kind, start, stop, first, end in matcher.get_opcodes():
         if kind == "equal":
             pairs = zip(old[start:stop], cells[first:end], strict=True)
@@ -379,10 +380,15 @@ def _edited(piece: Piece, source: str) -> str:
     return text + rest
 
 
+def _is_answer(piece: Piece | None) -> bool:
+    return piece is not None and piece.text.startswith(ANSWER)
+
+
 def _place(piece: Piece, items: Sequence[tuple[Piece | None, str, NotebookNode]]) -> int:
     """Return where a piece that was moved belongs: before those that follow it in its cell."""
-    here = [i for i, (other, _, _) in enumerate(items) if other and other.origin == piece.origin]
-    after = [i for i in here if items[i][0].part > piece.part]
+    same = piece.origin
+    here = [(i, other) for i, (other, _, _) in enumerate(items) if other and other.origin == same]
+    after = [i for i, other in here if other.part > piece.part]
     if after:
         return after[0]
-    return here[-1] + 1 if here else 0
+    return here[-1][0] + 1 if here else 0

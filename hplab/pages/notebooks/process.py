@@ -19,6 +19,7 @@ from typing import Any
 
 import psutil
 
+from hplab.pages.notebooks import spare_address_grammar
 from hplab.places import EXECUTION
 
 
@@ -119,8 +120,7 @@ def main(job_file: str) -> int:
     # process prints belongs to the log.
     progress = os.fdopen(os.dup(1), "w", encoding="utf-8", errors="replace")
     os.dup2(2, 1)
-    # jsonschema would compile a grammar of web addresses here, 1 s for a format no notebook uses.
-    sys.modules.setdefault("rfc3987_syntax", None)
+    spare_address_grammar()
     import papermill
 
     try:

@@ -13,11 +13,7 @@ from hplab.pages.notebooks.ipynb import KERNEL, code_cells, parameters
 from hplab.trial import HplabError
 
 MAX_CELL_LINES = 20
-
-
 MAX_DEF_LINES = 12
-
-
 _ABSOLUTE = re.compile(
     r"(?:/[A-Za-z0-9_.-]+){2,}|/(?:home|root|tmp|Users|content)\b|~/|[A-Za-z]:[\\/]\w"
 )

@@ -54,7 +54,7 @@ def ingredients(
     parts = [
         ipynb.source_digest(notebook),
         json.dumps([given, named], sort_keys=True, default=str),
-        _code(),
+        _code(places.CODE),
         _installed(),
         _records(store, all_of_them=from_records),
     ]
@@ -91,15 +91,15 @@ def _records(store: Store, *, all_of_them: bool) -> str:
     return digest.hexdigest()
 
 
-@functools.cache
-def _code() -> str:
+def _code(checkout: Path) -> str:
+    """Return a digest of what this project's own files say."""
     digest = hashlib.sha256()
     for name in SOURCES:
-        top = places.CODE / name
+        top = checkout / name
         for path in sorted(top.rglob("*")) if top.is_dir() else [top]:
             if path.is_file() and "__pycache__" not in path.parts:
                 content = hashlib.sha256(path.read_bytes()).hexdigest()
-                digest.update(f"{path.relative_to(places.CODE).as_posix()} {content}\n".encode())
+                digest.update(f"{path.relative_to(checkout).as_posix()} {content}\n".encode())
     return digest.hexdigest()
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
+
+from bs4 import BeautifulSoup, NavigableString, Tag
 
 from hplab.pages.notebooks import headlines
 
-VOID = frozenset("area base br col embed hr img input link meta param source track wbr".split())
 LOADING_RELS = frozenset(
     "stylesheet icon preload modulepreload preconnect dns-prefetch prefetch prerender manifest "
     "apple-touch-icon mask-icon".split()
@@ -40,6 +41,7 @@ UNSEARCHED = frozenset({"headerlink", "hp-unsearched", "hp-fold-head"})
 PAGE_WEIGHT = {"bibliography": 0.0, "ledger": 0.2, "originals": 0.3, "status": 0.5}
 KIND_WEIGHT = {"term": 2.0, "claim": 0.3}
 INLINE = frozenset("a abbr b code em i kbd mark q small span strong sub sup".split())
+HEADINGS = frozenset("h1 h2 h3 h4 h5 h6".split())
 ERROR_MARKS = ("papermill-error-cell", "An Exception was encountered at")
 _CSS_ADDRESS = re.compile(r"""(?:url\(\s*|@import\s+)(['"]?)([^'")\s;]+)\1""", re.IGNORECASE)
 _ADDRESS_IN_SCRIPT = re.compile(r"""https?://(?!www\.w3\.org/)[^\s'"`)<>]+""")
@@ -69,7 +71,6 @@ class Page:
         faults: What is wrong with the page by itself, in words.
     """
 
-    lang: str = ""
     title: str = ""
     ids: set[str] = field(default_factory=set)
     loads: list[str] = field(default_factory=list)
@@ -80,22 +81,34 @@ class Page:
 
 def read(path: Path) -> Page:
     """Parse one HTML file."""
-    reader = _Reader()
     text = path.read_text(encoding="utf-8")
-    reader.feed(text)
-    reader.close()
-    page = reader.page
-    page.title = " ".join(page.title.split())
+    soup = BeautifulSoup(text, "html.parser", multi_valued_attributes=None)
+    title = soup.select_one("html > head > title")
+    page = Page(title=" ".join(title.get_text().split()) if title else "")
     if not page.title:
         page.faults.append("has no <title>")
-    if not page.lang:
+    if not (soup.html and _of(soup.html, "lang")):
         page.faults.append("does not name its language (<html lang>)")
+    if any(mark in text for mark in ERROR_MARKS):
+        page.faults.append("shows a cell that failed")
+    for tag in soup.find_all(True):
+        page.loads += _loads(tag)
+        page.faults += _faults(tag, page.ids)
+        if tag.name in ("a", "area") and tag.has_attr("href"):
+            page.links.append(_of(tag, "href"))
+        page.ids |= {_of(tag, "id"), _of(tag, "name") if tag.name == "a" else ""} - {""}
+    for article in soup.find_all("article"):
+        _gather(article, Section(""), page.sections)
     page.faults += headlines.in_page(text)
     return page
 
 
 def css_addresses(text: str) -> list[str]:
-    """Return the addresses a style sheet or a style attribute makes the browser fetch."""
+    """Return the addresses a style sheet or a style attribute makes the browser fetch.
+
+    >>> css_addresses("@import 'more.css'; p { background: url(dots.png) }")
+    ['more.css', 'dots.png']
+    """
     return [match[2] for match in _CSS_ADDRESS.finditer(text)]
 
 
@@ -186,7 +199,7 @@ def search_script(pages: Iterable[tuple[str, Page]]) -> str:
             if title and (text or section is page.sections[0]):
                 anchor = f"#{section.anchor}" if section.anchor else ""
                 url = address if section is page.sections[0] else address + anchor
-                row = {"page": name, "title": title, "url": url, "text": text}
+                row: dict[str, Any] = {"page": name, "title": title, "url": url, "text": text}
                 row["weight"] = KIND_WEIGHT.get(section.kind, weight)
                 rows.append(row)
     lines = ",\n".join(json.dumps(row, ensure_ascii=False).replace("<", "\\u003c") for row in rows)
@@ -198,132 +211,104 @@ def _plain(words: str) -> str:
     return " ".join(words.replace("\u2060", "").split())
 
 
-class _Reader(HTMLParser):
-    """Walks through a page once and notes everything the functions above ask for."""
+# ---------------------------------------------------------------------------------------------
+# What an element says
 
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.page = Page()
-        self._open: list[str] = []
-        self._svgs: list[dict[str, object]] = []
-        self._in_article = False
-        self._heading: str | None = None
-        self._quiet = 0
-        self._at: Section | None = None  # where words go now
-        self._around: list[tuple[int, Section | None]] = []  # open sections: depth, what was before
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = {name: value or "" for name, value in attrs}
-        self._note_addresses(tag, given)
-        self._note_faults(tag, given, {name for name, _ in attrs})
-        if tag == "html":
-            self.page.lang = given.get("lang", "")
-        if tag == "article":
-            self._in_article = True
-        if tag in VOID:
-            return
-        self._open.append(tag)
-        classes = set(given.get("class", "").split())
-        is_fold = tag == "details" and "hp-fold" in classes and not given["id"].startswith("pair-")
-        if (tag in UNSEEN and not is_fold) or UNSEARCHED & classes:
-            self._quiet += 1
-            self._open[-1] = f"{tag}!"
-        if self._in_article:
-            self._part_words(tag)
-            self._note_section(tag, given, is_fold or "hp-verdict" in classes)
+def _of(tag: Tag, name: str) -> str:
+    return str(tag.get(name, ""))
 
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.handle_starttag(tag, attrs)
-        if tag not in VOID:
-            self.handle_endtag(tag)
 
-    def handle_endtag(self, tag: str) -> None:
-        if tag not in (name.rstrip("!") for name in self._open):
-            return
-        self._part_words(tag)
-        while self._open:
-            name = self._open.pop()
-            self._quiet -= name.endswith("!")
-            if self._around and self._around[-1][0] > len(self._open):
-                self._at = self._around.pop()[1]
-            if name.rstrip("!") == tag:
-                break
-        if tag == "svg" and self._svgs and not self._svgs.pop()["named"]:
-            self.page.faults.append("has a drawing (<svg>) without alternative text")
-        if tag == self._heading:
-            self._heading = None
-        if tag == "article":
-            self._in_article = False
+def _loads(tag: Tag) -> list[str]:
+    """Return the addresses that a browser fetches for one element."""
+    loads = css_addresses(_of(tag, "style"))
+    if tag.name == "link" and LOADING_RELS & set(_of(tag, "rel").lower().split()):
+        loads.append(_of(tag, "href"))
+    for name in LOADING.get(tag.name, ()):
+        if value := _of(tag, name):
+            parts = value.split(",") if name == "srcset" else [value]
+            loads += [part.split()[0] for part in parts if part.strip()]
+    if tag.name == "meta" and _of(tag, "http-equiv").lower() == "refresh":
+        loads += re.findall(r"url=['\"]?([^'\"\s]+)", _of(tag, "content"), re.I)
+    if tag.name == "style":
+        loads += css_addresses(tag.string or "")
+    if tag.name == "script":
+        loads += _ADDRESS_IN_SCRIPT.findall(tag.string or "")
+    return loads
 
-    def handle_data(self, data: str) -> None:
-        inside = self._open[-1].rstrip("!") if self._open else ""
-        if inside == "title" and "svg!" not in self._open:
-            self.page.title += data
-        elif inside == "title" and data.strip() and self._svgs:
-            self._svgs[-1]["named"] = True
-        elif inside == "style":
-            self.page.loads += css_addresses(data)
-        elif inside == "script":
-            self.page.loads += _ADDRESS_IN_SCRIPT.findall(data)
-        for mark in ERROR_MARKS:
-            if mark in data:
-                self.page.faults.append("shows a cell that failed")
-        if self._in_article and not self._quiet and self._at:
-            self._note_words(self._at, data)
 
-    def _part_words(self, tag: str) -> None:
-        """Keep the words before a block apart from those after it."""
-        if tag not in INLINE and self._at and not self._heading:
-            self._at.text += " "
+def _faults(tag: Tag, ids: set[str]) -> Iterator[str]:
+    """Yield what is wrong with one element, given the ids of those before it."""
+    if (identity := _of(tag, "id")) and identity in ids:
+        yield f"uses the id {identity!r} twice"
+    for handler in sorted(name for name in tag.attrs if re.fullmatch("on[a-z]+", name)):
+        yield f"has an inline event handler ({handler} on <{tag.name}>)"
+    if tag.name == "img" and not tag.has_attr("alt"):
+        yield f"has an image without alternative text ({_of(tag, 'src')[:60]})"
+    if tag.name == "svg" and not _is_named(tag):
+        yield "has a drawing (<svg>) without alternative text"
+    classes = _of(tag, "class").split()
+    if "xref" in classes and not tag.find_parent("a"):
+        yield "has a reference that leads nowhere"
+    if "traceback" in classes:
+        yield "shows a cell that failed"
 
-    def _note_words(self, section: Section, data: str) -> None:
-        if self._heading:
-            section.title += data
-        else:
-            section.text += data
 
-    def _note_addresses(self, tag: str, given: dict[str, str]) -> None:
-        if tag == "link" and LOADING_RELS & set(given.get("rel", "").lower().split()):
-            self.page.loads.append(given.get("href", ""))
-        for name in LOADING.get(tag, ()):
-            if value := given.get(name):
-                parts = value.split(",") if name == "srcset" else [value]
-                self.page.loads += [part.split()[0] for part in parts if part.strip()]
-        self.page.loads += css_addresses(given.get("style", ""))
-        if tag == "meta" and given.get("http-equiv", "").lower() == "refresh":
-            self.page.loads += re.findall(r"url=['\"]?([^'\"\s]+)", given.get("content", ""), re.I)
-        if tag in ("a", "area") and "href" in given:
-            self.page.links.append(given["href"])
+def _is_named(svg: Tag) -> bool:
+    if _of(svg, "aria-label") or _of(svg, "aria-hidden") == "true" or svg.find_parent("svg"):
+        return True
+    return any(title.get_text().strip() for title in svg.find_all("title"))
 
-    def _note_faults(self, tag: str, given: dict[str, str], names: set[str]) -> None:
-        faults = self.page.faults
-        if identity := given.get("id"):
-            if identity in self.page.ids:
-                faults.append(f"uses the id {identity!r} twice")
-            self.page.ids.add(identity)
-        if name := given.get("name") if tag == "a" else None:
-            self.page.ids.add(name)
-        for handler in sorted(name for name in names if re.fullmatch("on[a-z]+", name)):
-            faults.append(f"has an inline event handler ({handler} on <{tag}>)")
-        if tag == "img" and "alt" not in names:
-            faults.append(f"has an image without alternative text ({given.get('src', '?')[:60]})")
-        if tag == "svg":
-            named = given.get("aria-label") or given.get("aria-hidden") == "true" or self._svgs
-            self._svgs.append({"named": bool(named)})
-        if "xref" in given.get("class", "").split() and "a" not in self._open:
-            faults.append("has a reference that leads nowhere")
-        marks = f"{given.get('id', '')} {given.get('class', '')}"
-        if "papermill-error-cell" in marks or "traceback" in given.get("class", "").split():
-            faults.append("shows a cell that failed")
 
-    def _note_section(self, tag: str, given: dict[str, str], is_claim: bool) -> None:
-        is_term = tag == "dt" and given.get("id", "").startswith("term-")
-        is_section = tag == "section" and "id" in given
-        if is_section or is_claim or is_term or (tag == "h1" and not self.page.sections):
-            kind = "term" if is_term else "claim" if is_claim else ""
-            if is_section or is_claim:  # at its end the words go on where they went before
-                self._around.append((len(self._open), self._at))
-            self._at = Section(given.get("id", ""), given.get("aria-label", ""), kind=kind)
-            self.page.sections.append(self._at)
-        if is_term or (re.fullmatch("h[1-6]", tag) and not self._at.title):
-            self._heading = tag
+# ---------------------------------------------------------------------------------------------
+# What a search finds
+
+
+def _gather(parent: Tag, at: Section, sections: list[Section]) -> Section:
+    """Add the words below an element to `at` and to the new sections that begin below it.
+
+    Returns:
+        Where the words after the element go: what follows a term of the glossary is its own.
+    """
+    for child in parent.children:
+        if not isinstance(child, Tag):
+            at.text += child if type(child) is NavigableString else ""
+            continue
+        at.text += "" if child.name in INLINE else " "
+        around, kind = at, _kind(child)
+        if kind is not None or (child.name == "h1" and not sections):
+            at = Section(_of(child, "id"), _of(child, "aria-label"), kind=kind or "")
+            sections.append(at)
+        if kind == "term" or (child.name in HEADINGS and not at.title):
+            at.title = _title(child)
+        elif not _is_unseen(child):
+            at = _gather(child, at, sections)
+        if kind in ("", "claim"):  # at its end the words go on where they went before
+            at = around
+        at.text += "" if child.name in INLINE else " "
+    return at
+
+
+def _kind(tag: Tag) -> str | None:
+    """Return the kind of section that an element is, None for any other element."""
+    if _is_fold(tag) or "hp-verdict" in _of(tag, "class").split():
+        return "claim"
+    if tag.name == "dt" and _of(tag, "id").startswith("term-"):
+        return "term"
+    return "" if tag.name == "section" and tag.has_attr("id") else None
+
+
+def _is_fold(tag: Tag) -> bool:
+    is_fold = tag.name == "details" and "hp-fold" in _of(tag, "class").split()
+    return is_fold and not _of(tag, "id").startswith("pair-")
+
+
+def _is_unseen(tag: Tag) -> bool:
+    return (tag.name in UNSEEN and not _is_fold(tag)) or bool(
+        UNSEARCHED & set(_of(tag, "class").split())
+    )
+
+
+def _title(heading: Tag) -> str:
+    parts = (part for part in heading.children if not (isinstance(part, Tag) and _is_unseen(part)))
+    return "".join(_title(part) if isinstance(part, Tag) else str(part) for part in parts)

@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,21 +22,22 @@ from hplab import places
 from hplab.pages.site import audit, study_pages
 from hplab.pages.site.audit import check
 from hplab.pages.tables import fill
+from hplab.sweeps.records import shown
 from hplab.trial import HplabError
 
 __all__ = ["build", "check", "sphinx_settings", "stage"]
 
 LEFT_OUT = ("results", "reference", "studies")
-DROPPED_EXTENSIONS = ("sphinx_thebe", "sphinx_comments", "sphinx_copybutton", "sphinx_togglebutton")
+# Jupyter Book's, but LaTeX and those whose scripts load from elsewhere or do what hplab.js does.
+EXTENSIONS = (
+    *("myst_nb", "jupyter_book", "sphinx_external_toc", "sphinx_design", "sphinx_book_theme"),
+    *("sphinxcontrib.bibtex", "sphinx_multitoc_numbering"),
+)
 _CLAIM = re.compile(r'<span class="hp-claim"( id="[\w-]+")?>([\w-]+)</span>')
 CONF = """\
-import sys
+from hplab.pages.notebooks import spare_address_grammar
 
-sys.modules.setdefault("rfc3987_syntax", None)  # a second of start-up for what no notebook uses
-
-from hplab.pages.site.build import sphinx_settings
-
-globals().update(sphinx_settings(__file__))
+spare_address_grammar()
 """
 
 
@@ -103,8 +105,8 @@ def stage(
         files[name] = fill.fill(files[name].decode(), tables, f"book/{name}").encode()
     files |= {f"studies/{p.name}": study_pages.source(p.read_bytes()) for p in notebooks}
     files["_toc.yml"] = yaml.safe_dump(toc, sort_keys=False).encode()
-    files["_config.yml"] = (checkout / "_config.yml").read_bytes()
-    files["conf.py"] = CONF.encode()
+    settings = (f"{name} = {value!r}\n" for name, value in sphinx_settings(config).items())
+    files["conf.py"] = "".join([CONF, *settings]).encode()
     _write(files, source)
     return missing
 
@@ -114,7 +116,7 @@ def _executed(folder: Path) -> list[Path]:
     notebooks = sorted((inner if inner.is_dir() else folder).glob("*.ipynb"))
     if not notebooks:
         raise HplabError(
-            f"no executed notebook in {_shown(inner)}: run `make execute` (trains what is missing)"
+            f"no executed notebook in {shown(inner)}: run `make execute` (trains what is missing)"
             " or `make book` (shows the committed records)"
         )
     return notebooks
@@ -153,21 +155,39 @@ def _write(files: dict[str, bytes], folder: Path) -> None:
 # Sphinx
 
 
-def sphinx_settings(conf_file: str) -> dict[str, Any]:
-    """Return the settings of Sphinx that Jupyter Book makes of `_config.yml`.
+def sphinx_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of Sphinx for the book that a `_config.yml` describes.
 
-    Extensions whose scripts load from elsewhere, or whose work hplab.js does, are left out.
+    The file is Jupyter Book 1's; what it names under `sphinx: config:` goes to Sphinx as it is.
     """
-    from jupyter_book.config import get_final_config
-
-    folder = Path(conf_file).parent
-    settings, _ = get_final_config(
-        user_yaml=folder / "_config.yml",
-        cli_config={"latex_individualpages": False},
-        raise_on_invalid=True,
-    )
-    kept = [name for name in settings["extensions"] if name not in DROPPED_EXTENSIONS]
-    return {**settings, "extensions": kept}
+    html, repository = config.get("html", {}), config.get("repository", {})
+    buttons = {name: value for name, value in html.items() if name.endswith("_button")}
+    return {
+        "html_title": config["title"],
+        "author": config.get("author", ""),
+        "copyright": config.get("copyright", ""),
+        "extensions": list(EXTENSIONS),
+        "external_toc_exclude_missing": config.get("only_build_toc_files", False),
+        "bibtex_bibfiles": config.get("bibtex_bibfiles", []),
+        "html_favicon": html.get("favicon", ""),
+        "html_sourcelink_suffix": "",
+        "html_theme": "sphinx_book_theme",
+        "html_theme_options": {
+            "repository_url": repository.get("url", ""),
+            "repository_branch": repository.get("branch", ""),
+            "path_to_docs": repository.get("path_to_book", ""),
+            "launch_buttons": config.get("launch_buttons", {}),
+            "home_page_in_toc": True,
+            "search_bar_text": "Search this book...",
+            **buttons,
+        },
+        "myst_enable_extensions": config.get("parse", {}).get("myst_enable_extensions", []),
+        "myst_url_schemes": ["mailto", "http", "https"],
+        "nb_execution_mode": config.get("execute", {}).get("execute_notebooks", "off"),
+        "numfig": True,
+        "suppress_warnings": ["myst.domains"],
+        **config.get("sphinx", {}).get("config", {}),
+    }
 
 
 def _run_sphinx(source: Path, out: Path, *, strict: bool) -> None:
@@ -265,7 +285,3 @@ def _bring(target: Path, raw: Path, out: Path) -> None:
         for path in top.rglob("*"):
             if path.is_file():
                 _bring(out / path.relative_to(raw), raw, out)
-
-
-def _shown(path: Path) -> Path:
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

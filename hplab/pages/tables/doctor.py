@@ -104,7 +104,7 @@ def machine(root: Path) -> str:
         ("system", f"{platform.platform()}, {os.cpu_count()} cores"),
         ("device", _devices(torch)),
         ("threads", str(torch.get_num_threads())),
-        *((name, _version(name)) for name in (*PACKAGES, *TOOLS)),
+        *((name, version(name)) for name in (*PACKAGES, *TOOLS)),
         *((name, datasets.available(name) or "not here") for name in DATA),
         ("clone", str(root)),
         ("results", str(store.root)),
@@ -121,7 +121,8 @@ def _devices(torch: Any) -> str:
     return ", ".join(["cpu", *found])
 
 
-def _version(name: str) -> str:
+def version(name: str) -> str:
+    """Return the installed version of a package, or that there is none."""
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import html
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -17,16 +18,11 @@ from hplab.analysis.claims.verdict import Verdict
 from hplab.pages.tables import columns
 from hplab.pages.tables import folds as claim_fold
 from hplab.pages.tables.columns import OWN_DATA, RERUN, TONES
+from hplab.pages.tables.markdown import raw
+from hplab.places import ledger
 
-STUDIES = {
-    "learning-rate": "Learning rate",
-    "batch-size": "Batch size",
-    "schedules": "Schedules",
-    "weight-decay": "Weight decay",
-    "activations": "Activations",
-    "kl-plateau": "The KL plateau",
-    "sharpness": "Sharpness",
-}
+TITLES = {"kl-plateau": "The KL plateau"}  # of studies whose name alone makes no heading
+_PLACE = re.compile(r'id=\\"(claim|row)-([\w-]+)\\"')  # an attribute, as JSON writes it
 _SCRIPT = '<script defer src="_static/ledger.js"></script>'
 
 
@@ -53,15 +49,13 @@ def tables(
 
 def places(notebooks: Iterable[Path]) -> dict[str, str]:
     """Return the address of each claim in the studies: its box, or else its row of a table."""
-    found: dict[str, str] = {}
-    ids = [claim.id for claim in load()]
-    pages = [(path.stem, path.read_text(encoding="utf-8")) for path in sorted(notebooks)]
-    for kind in ("claim", "row"):
-        for stem, text in pages:
-            for name in ids:
-                if f'id=\\"{kind}-{name}\\"' in text:
-                    found.setdefault(name, f"studies/{stem}.html#{kind}-{name}")
-    return found
+    boxes: dict[str, str] = {}
+    rows: dict[str, str] = {}
+    for path in sorted(notebooks):
+        for kind, name in _PLACE.findall(path.read_text(encoding="utf-8")):
+            address = f"studies/{path.stem}.html#{kind}-{name}"
+            (boxes if kind == "claim" else rows).setdefault(name, address)
+    return rows | boxes
 
 
 def counts(verdicts: Sequence[Verdict]) -> str:
@@ -82,7 +76,7 @@ def counts(verdicts: Sequence[Verdict]) -> str:
     titles = "".join(
         f'<th scope="col"{" class=hp-num" if i else ""}>{name}</th>' for i, name in enumerate(head)
     )
-    return _raw(
+    return raw(
         '<div class="hp-scroll"><table class="hp-table"><thead><tr>'
         f"{titles}</tr></thead><tbody>{cells}</tbody></table></div>"
     )
@@ -107,17 +101,23 @@ def whole(
         files: Gives the files of a verdict's records: name to address.
     """
     parts = []
-    for study, title in STUDIES.items():
-        mine = [verdict for verdict in verdicts if verdict.claim.study == study]
-        if not mine:
-            continue
+    for study, mine in _by_study(verdicts).items():
         folds = "".join(
             claim_fold.fold(verdict, where.get(verdict.claim.id), files) for verdict in mine
         )
         tally = f'<p class="hp-tally">{_tally(mine)}</p>'
-        parts.append(f"## {title}")
-        parts.append(_raw(tally + _folds(folds, [column.title for column in columns.COLUMNS])))
+        parts.append(f"## {TITLES.get(study) or study.replace('-', ' ').capitalize()}")
+        parts.append(raw(tally + _folds(folds, [column.title for column in columns.COLUMNS])))
     return "\n\n".join(parts)
+
+
+def _by_study(verdicts: Sequence[Verdict]) -> dict[str, list[Verdict]]:
+    """Return the verdicts of each study, in the order of the studies' pages."""
+    pages = sorted((ledger().parent / "studies").glob("[0-9][0-9]-*.md"))
+    found: dict[str, list[Verdict]] = {page.stem.partition("-")[2]: [] for page in pages}
+    for verdict in verdicts:
+        found.setdefault(verdict.claim.study, []).append(verdict)
+    return {study: mine for study, mine in found.items() if mine}
 
 
 def _folds(folds: str, titles: Sequence[str]) -> str:
@@ -152,7 +152,7 @@ def rules() -> str:
         f'<dt id="rule-{kind}">{kind.replace("_", " ")}</dt><dd>{html.escape(rule)}</dd>'
         for kind, rule in sorted(shown.items())
     )
-    return _raw(f'<dl class="hp-rules">{items}</dl>')
+    return raw(f'<dl class="hp-rules">{items}</dl>')
 
 
 def changes() -> str:
@@ -168,7 +168,7 @@ def original(verdicts: Sequence[Verdict], report: str, where: Mapping[str, str])
     folds = "".join(_pair(verdict, where.get(verdict.claim.id)) for verdict in mine)
     about = mine[0].claim.report
     titles = [title for title, _ in _NUMBERS] + [OWN_DATA.title, RERUN.title]
-    return f"{about.caveat}\n\nIts numbers: {about.source}\n\n{_raw(_folds(folds, titles))}"
+    return f"{about.caveat}\n\nIts numbers: {about.source}\n\n{raw(_folds(folds, titles))}"
 
 
 def _original(judged: Callable[[], list[Verdict]], report: str, notebooks: Sequence[Path]) -> str:
@@ -190,7 +190,7 @@ def chooser(verdicts: Sequence[Verdict]) -> str:
         + "</select></label>"
         for name, title, words in choices
     )
-    return _raw(
+    return raw(
         f'<form class="hp-filter" id="hp-ledger-filter" hidden>{boxes}'
         f'<output aria-live="polite">{len(claims)} claims</output></form>{_SCRIPT}'
     )
@@ -228,12 +228,8 @@ def _why_apart(verdict: Verdict) -> str:
     if claim.own_cause:
         return claim.own_cause
     if verdict.outcome == "inconclusive":
-        published = [part for part in verdict.finding.parts if "report" in part]
-        if any(part["outcome"] == "contradicted" for part in published):
+        parts = verdict.finding.parts if verdict.finding else ()
+        if any("report" in part and part["outcome"] == "contradicted" for part in parts):
             return "The report's setting had to be reconstructed, so the miss may be ours."
         return "More seeds are needed to tell."
     return "Its verdict rests on one run a setting, ours on several."
-
-
-def _raw(markup: str) -> str:
-    return f"```{{raw}} html\n{markup}\n```"

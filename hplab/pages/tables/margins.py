@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+from hplab.pages.tables import markdown
 
 Row = dict[str, Any]
 _NONE = "None of this has been measured in this copy: run `python benchmarks/margins.py`."
@@ -19,20 +20,14 @@ def tables(folder: Path) -> dict[str, Callable[[], str]]:
     Args:
         folder: Where the benchmarks' JSON files are.
     """
-
-    def shown(make: Callable[[dict[str, Any]], str]) -> Callable[[], str]:
-        def page() -> str:
-            path = folder / "margins.json"
-            return make(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else _NONE
-
-        return page
-
-    return {
-        "margins-wrong": shown(wrong),
-        "margins-power": shown(power),
-        "margins-looks": shown(looks),
-        "margins-worlds": shown(worlds),
+    makers = {
+        "margins-wrong": wrong,
+        "margins-power": power,
+        "margins-looks": looks,
+        "margins-worlds": worlds,
     }
+    path = folder / "margins.json"
+    return {name: markdown.of_file(path, make, _NONE) for name, make in makers.items()}
 
 
 def rows(found: dict[str, Any]) -> list[Row]:
@@ -103,7 +98,7 @@ def looks(found: dict[str, Any]) -> str:
             for adjusted in (False, True)
         ]
         lines.append((plan, *(f"{100 * rate:.1f} %" for rate in rates)))
-    return _table(("looks at", "each at 5 %", "as the ledger looks"), lines)
+    return markdown.table(("looks at", "each at 5 %", "as the ledger looks"), lines)
 
 
 def _one_right(row: Row) -> bool:
@@ -122,10 +117,6 @@ def _by_seeds(some: Sequence[Row], *rates: Callable[[Sequence[Row]], str]) -> st
             for n in seeds
         ]
         lines.append((kind.replace("_", " "), where or "one effect", *cells))
-    return _table(("kind of claim", "what is hard to tell", *(f"{n} seeds" for n in seeds)), lines)
-
-
-def _table(head: Sequence[str], lines: Sequence[Sequence[object]]) -> str:
-    from hplab.pages.tables import markdown
-
-    return markdown.table(head, lines)
+    return markdown.table(
+        ("kind of claim", "what is hard to tell", *(f"{n} seeds" for n in seeds)), lines
+    )

@@ -130,7 +130,7 @@ def calculator() -> str:
         "</option>"
         for name in LEVELS
     )
-    return _raw(
+    return markdown.raw(
         '<form class="hp-filter" id="hp-seeds" hidden>'
         '<label>Question <select name="question"><option value="see">see a difference</option>'
         '<option value="none">show there is none</option></select></label>'
@@ -156,13 +156,9 @@ def tables(
         "seeds-never": never,
         "seeds-observed": lambda: observed(judged()),
         "seeds-calculator": calculator,
-        "seeds-luck": lambda: _raw(luck.of_records(store).html),
+        "seeds-luck": lambda: markdown.raw(luck.of_records(store).html),
     }
 
 
 def _short(values: np.ndarray) -> list[float]:
     return [float(f"{value:.4g}") for value in values]
-
-
-def _raw(markup: str) -> str:
-    return f"```{{raw}} html\n{markup}\n```"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 import html
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from matplotlib.figure import Figure as Canvas
 from hplab.pages import labels
 from hplab.pages.figures import marks
 from hplab.pages.figures.figure import Figure, table
+from hplab.pages.tables.markdown import of_file, raw
 
 PEERS = ("plain loop", "Lightning, lean", "Lightning, default", "skorch", "fastai")
 # What was set out to be reached, by workload: hplab over each of PEERS; None where nothing was.
@@ -46,25 +47,20 @@ def tables(folder: Path) -> dict[str, Callable[[], str]]:
     Args:
         folder: Where the benchmarks' JSON files are.
     """
-
-    def shown(name: str, make: Callable[[dict[str, Any]], str]) -> Callable[[], str]:
-        def page() -> str:
-            path = folder / f"{name}.json"
-            return make(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else _NONE
-
-        return page
-
+    makers = {
+        "bench-machine": ("engine", machine),
+        "bench-ratios": ("engine", ratios),
+        "bench-share": ("engine", share),
+        "bench-lanes": ("scaling", lanes),
+        "bench-overhead": ("overhead", overhead),
+        "bench-tried": ("tried", tried),
+        "bench-photos": ("photos", photos),
+        "bench-mobilenet": ("mobilenet", mobilenet),
+        "bench-sharpness": ("sharpness", sharpness),
+        "bench-card": ("card", card),
+    }
     return {
-        "bench-machine": shown("engine", machine),
-        "bench-ratios": shown("engine", ratios),
-        "bench-share": shown("engine", share),
-        "bench-lanes": shown("scaling", lanes),
-        "bench-overhead": shown("overhead", overhead),
-        "bench-tried": shown("tried", tried),
-        "bench-photos": shown("photos", photos),
-        "bench-mobilenet": shown("mobilenet", mobilenet),
-        "bench-sharpness": shown("sharpness", sharpness),
-        "bench-card": shown("card", card),
+        name: of_file(folder / f"{file}.json", make, _NONE) for name, (file, make) in makers.items()
     }
 
 
@@ -94,7 +90,7 @@ def ratios(found: Mapping[str, Any]) -> str:
         for peer, goal in zip(PEERS, goals, strict=True):
             cells[peer] = _against(row["ratio"].get(peer), goal)
         rows.append(cells)
-    return _block(table(pd.DataFrame(rows)))
+    return raw(table(pd.DataFrame(rows)))
 
 
 def _against(ratio: float | None, goal: float | None) -> str:
@@ -115,53 +111,53 @@ def share(found: Mapping[str, Any]) -> str:
         }
         for row in found["rows"]
     ]
-    return _block(table(pd.DataFrame(rows)))
+    return raw(table(pd.DataFrame(rows)))
 
 
 def lanes(found: Mapping[str, Any]) -> str:
     """A figure: what a trial costs against how many train side by side."""
     data = pd.DataFrame(found["rows"])
-    networks = list(dict.fromkeys(data["network"]))
-
-    def draw(fig: Canvas) -> None:
-        ax = fig.add_subplot()
-        for i, network in enumerate(networks):
-            one, look = data[data["network"] == network], marks.look(i)
-            ax.plot(
-                one["lanes"],
-                1e3 * one["seconds"],
-                color=look.colour,
-                marker=look.marker,
-                ls=look.line,
-                ms=5,
-                label=network,
-            )
-        ax.set_xscale("log", base=2)
-        ax.set_yscale("log")
-        ticks = sorted(set(data["lanes"]))[::2]
-        ax.set_xticks(ticks, [str(tick) for tick in ticks])
-        ax.set_xlabel("networks trained side by side (lanes)")
-        ax.set_ylabel("milliseconds a trial and epoch")
-        fig.legend(loc="outside lower center", ncols=1, handlelength=2.6)
-
-    first = data.groupby("network", sort=False)["seconds"]
-    gain = (first.first() / first.min()).round(1)
-    alt = "; ".join(f"{name}: at best {value:g} times as fast" for name, value in gain.items())
+    by_network = data.groupby("network", sort=False)
+    cheapest = by_network["seconds"].first() / by_network["seconds"].min()
+    alt = "; ".join(
+        f"{name}: at best {value:g} times as fast" for name, value in cheapest.round(1).items()
+    )
     wide = data.assign(seconds=(1e3 * data["seconds"]).round(2))
-    wide = wide.pivot(index="lanes", columns="network", values="seconds")[networks].reset_index()
+    wide = wide.pivot(index="lanes", columns="network", values="seconds")
+    wide = wide[list(by_network.groups)].reset_index()
     caption = (
         "Cost of a trial by the width of its stack: processor time of one thread for one epoch "
         f"over 1,437 digits and its measuring, {_rounds(found['rounds'])}"
     )
     figure = Figure(
-        draw,
+        functools.partial(_draw_lanes, data=data),
         caption=caption,
         alt=alt,
         data=data,
         shown=wide.astype(object).where(wide.notna(), "none"),
         height=4.6,
     )
-    return _block(figure.html)
+    return raw(figure.html)
+
+
+def _draw_lanes(fig: Canvas, data: pd.DataFrame) -> None:
+    ax = fig.add_subplot()
+    for i, (network, one) in enumerate(data.groupby("network", sort=False)):
+        look = marks.look(i)
+        style: dict[str, Any] = {
+            "color": look.colour,
+            "marker": look.marker,
+            "ls": look.line,
+            "ms": 5,
+        }
+        ax.plot(one["lanes"], 1e3 * one["seconds"], label=network, **style)
+    ax.set_xscale("log", base=2)
+    ax.set_yscale("log")
+    ticks = sorted(set(data["lanes"]))[::2]
+    ax.set_xticks(ticks, [str(tick) for tick in ticks])
+    ax.set_xlabel("networks trained side by side (lanes)")
+    ax.set_ylabel("milliseconds a trial and epoch")
+    fig.legend(loc="outside lower center", ncols=1, handlelength=2.6)
 
 
 def _rounds(n: int) -> str:
@@ -179,7 +175,7 @@ def overhead(found: Mapping[str, Any]) -> str:
         }
         for row in found["rows"]
     ]
-    return _block(table(pd.DataFrame(rows)))
+    return raw(table(pd.DataFrame(rows)))
 
 
 def tried(found: Mapping[str, Any]) -> str:
@@ -193,7 +189,7 @@ def tried(found: Mapping[str, Any]) -> str:
         }
         for row in found["rows"]
     ]
-    return _block(table(pd.DataFrame(rows)))
+    return raw(table(pd.DataFrame(rows)))
 
 
 def photos(found: Mapping[str, Any]) -> str:
@@ -241,7 +237,7 @@ def sharpness(found: Mapping[str, Any]) -> str:
         }
         for row in found["rows"]
     ]
-    return _block(table(pd.DataFrame(rows)))
+    return raw(table(pd.DataFrame(rows)))
 
 
 def card(found: Mapping[str, Any]) -> str:
@@ -263,9 +259,4 @@ def card(found: Mapping[str, Any]) -> str:
         f"{here['torch'].split('+')[0]}, on {here['date']}; the time by the clock of training and "
         "measuring, the faster of two."
     )
-    return f"{said}\n\n{_block(table(pd.DataFrame(rows)))}"
-
-
-def _block(markup: str) -> str:
-    """Markup as a page of the book takes it."""
-    return f"```{{raw}} html\n{markup}\n```"
+    return f"{said}\n\n{raw(table(pd.DataFrame(rows)))}"

@@ -7,7 +7,6 @@ when the book is staged, so no number of runs, version or time is ever typed.
 from __future__ import annotations
 
 import datetime
-import importlib.metadata
 import json
 import statistics
 from collections import Counter, defaultdict
@@ -15,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hplab.pages.tables import doctor
 from hplab.pages.tables.markdown import table
 from hplab.trial import HplabError
 
@@ -128,13 +128,7 @@ def cost(found: Iterable[Record], provenance: Callable[[str], Mapping[str, Any]]
 
 def tools() -> str:
     """The versions of what made these pages."""
-    rows = []
-    for name in TOOLS:
-        try:
-            rows.append((name, importlib.metadata.version(name)))
-        except importlib.metadata.PackageNotFoundError:
-            rows.append((name, "not installed"))
-    return table(("tool", "version"), rows)
+    return table(("tool", "version"), [(name, doctor.version(name)) for name in TOOLS])
 
 
 def _all_records(store: Any) -> list[Record]:

@@ -290,7 +290,8 @@ class Ranking(Kind):
             return ""
         best = max(means, key=means.get)
         edge = ", at the edge of the grid" if best in (min(means), max(means)) else ""
-        return f" On the wider grid of {len(means)} values, {self.x} {setting(best)} comes first{edge}."
+        first = f"{self.x} {setting(best)} comes first{edge}"
+        return f" On the wider grid of {len(means)} values, {first}."
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
