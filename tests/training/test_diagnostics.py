@@ -147,7 +147,7 @@ def test_collapse_is_judged_on_the_last_epochs(live, predicted, expected):
 )
 def test_a_run_dies_once_and_may_come_back(live, died, revived):
     curves = dict.fromkeys(diagnostics.CURVES, [1.0] * len(live)) | {"live_units": live}
-    found = diagnostics.verdicts(curves, top=2, labels=torch.tensor([2, 2, 1]))
+    found = diagnostics.of_run(curves, top=2, labels=torch.tensor([2, 2, 1]))
 
     assert (found["died"], found["revived"]) == (died, revived)
     assert found["top_is_majority"] == 1

@@ -45,7 +45,7 @@ class Diagnostics:
                 lane.note(name, values[lane.index])
 
     def at_end(self, probe: Probe) -> tuple[Numbers, Series]:
-        return verdicts(probe.lane.curves, self.top[probe.lane.index], self.labels), {}
+        return of_run(probe.lane.curves, self.top[probe.lane.index], self.labels), {}
 
 
 class Confusion:
@@ -106,7 +106,7 @@ def gradient_norms(gradients: Mapping[str, Tensor]) -> dict[str, list[float]]:
     return norms
 
 
-def verdicts(
+def of_run(
     curves: Mapping[str, list[float | None]], top: int, labels: Tensor
 ) -> dict[str, float | None]:
     """Return what the diagnostics of a whole run say about it.
