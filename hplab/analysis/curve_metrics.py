@@ -147,9 +147,10 @@ def mean_over(curve: ArrayLike, *, first: float | None = None, last: float | Non
     Raises:
         ValueError: If not exactly one of the shares is given, or it is not in (0, 1].
     """
-    if (first is None) == (last is None):
+    shares = [share for share in (first, last) if share is not None]
+    if len(shares) != 1:
         raise ValueError("give either first or last")
-    share = first if last is None else last
+    [share] = shares
     if not 0 < share <= 1:
         raise ValueError(f"a share lies in (0, 1], got {share}")
     y = _curve(curve)
@@ -196,8 +197,9 @@ def zeros_from(curve: ArrayLike, *, in_a_row: int = 3) -> int:
         in_a_row: How many zeros make a row.
     """
     zero = _curve(curve) == 0
-    runs = np.convolve(zero, np.ones(in_a_row, int), "valid") if len(zero) >= in_a_row else []
-    found = np.flatnonzero(np.asarray(runs) == in_a_row)
+    if len(zero) < in_a_row:
+        return len(zero)
+    found = np.flatnonzero(np.convolve(zero, np.ones(in_a_row, int), "valid") == in_a_row)
     return int(found[0]) if len(found) else len(zero)
 
 

@@ -77,7 +77,7 @@ def formatted(value: Any, fmt: str | Callable[[Any], str] | None = None) -> str:
     try:
         if isinstance(value, Interval) and fmt in UNITS:
             return labels.interval(UNITS[fmt], value)
-        if fmt not in UNITS:
+        if fmt is not None and fmt not in UNITS:
             return format(value, fmt).replace("-", labels.MINUS)
         if fmt is None and isinstance(value, (bool, int)):
             return str(value)
@@ -176,13 +176,12 @@ def preset_changes(
         HplabError: If the preset is unknown, or the trials are needed and missing.
     """
     name = preset.attrs.get("preset") if isinstance(preset, pd.DataFrame) else preset
-    if name is None or (isinstance(name, str) and trials is None):
+    if isinstance(name, str) and trials is not None:
+        rows = presets.changes(trials, name, n_report)
+    elif name is None or isinstance(name, str):
         raise HplabError("preset_changes needs a preset (or runs that know theirs) and the trials")
-    rows = (
-        presets.changes(trials, name, n_report)
-        if isinstance(name, str)
-        else [dict(row) for row in name]
-    )
+    else:
+        rows = [dict(row) for row in name]
     if isinstance(preset, pd.DataFrame) and "seed" in preset:
         for row in rows:
             if row["field"] == "seeds":
@@ -289,7 +288,7 @@ def _described(store: Any, name: str) -> dict[str, Any]:
 def _terms(known: Mapping[str, Any]) -> dict[str, str]:
     """The parts of a description that a reader asks for, in words."""
     git, device = known.get("git") or {}, known.get("device") or {}
-    switches = known.get("switches") or {}
+    switches, yes_or_no = known.get("switches") or {}, {True: "yes", False: "no", None: None}
     on_gpu = device.get("type") == "cuda"
     commit = str(git.get("commit", ""))[:12]
     terms = {
@@ -304,7 +303,7 @@ def _terms(known: Mapping[str, Any]) -> dict[str, str]:
         "cuDNN": known.get("cudnn") if on_gpu else None,
         "device": device.get("name"),
         "threads": known.get("threads"),
-        "deterministic algorithms": {True: "yes", False: "no"}.get(switches.get("deterministic")),
+        "deterministic algorithms": yes_or_no.get(switches.get("deterministic")),
         "platform": known.get("platform"),
         "date": known.get("date"),
     }

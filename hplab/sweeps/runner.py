@@ -141,15 +141,16 @@ def everything(
     digests = _main_digests(current)
     found = [record for record in current if record["data"] == digests[record["config"]["data"]]]
     _say_left_out(len(current) - len(found), digests, store)
-    rows = []
+    arms: list[Trial] = []
+    trials: list[Trial] = []
+    kept: list[dict[str, Any] | None] = []
     for record in found:
         trial = Trial.from_config(record["config"], record["seed"])
-        if declared := size.declared(trial, stands_for):
-            rows.append((declared, trial, record))
-    if not rows:
-        return pd.DataFrame()
-    declared, trials, found = (list(column) for column in zip(*rows, strict=True))
-    return of_trials(declared, trials, found, preset, n_new=0)
+        if arm := size.declared(trial, stands_for):
+            arms.append(arm)
+            trials.append(trial)
+            kept.append(record)
+    return of_trials(arms, trials, kept, preset, n_new=0) if arms else pd.DataFrame()
 
 
 # -------------------------------------------------------------------------------- tables

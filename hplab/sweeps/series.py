@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
 from hplab.sweeps import store as stores
+from hplab.sweeps.records import Record
 from hplab.sweeps.table import FINAL, GAPS, LADDER, LAYERS
 from hplab.training import loop
+from hplab.trial import HplabError
 
 
 def curves(runs: pd.DataFrame, *, store: stores.Store | None = None) -> pd.DataFrame:
@@ -21,11 +23,11 @@ def curves(runs: pd.DataFrame, *, store: stores.Store | None = None) -> pd.DataF
         measure added; the learning rate of the epoch's last step is "lr_used", since "lr" is the
         trial's own.
     """
-    store = store or stores.default_store()
-    found = dict.fromkeys(name for key in runs["key"] for name in store.get(key)["curves"])
+    records = _records(runs, store)
+    found = dict.fromkeys(name for record in records.values() for name in record["curves"])
     more = [n for n in found if n not in (*LADDER, *LAYERS) and not n.startswith(loop.BY_STEP)]
     names = list(dict.fromkeys([*loop.METRICS, *more]))
-    return _long(runs, store, names, "epoch").rename(columns={"curve_lr": "lr_used"})
+    return _long(runs, records, names, "epoch").rename(columns={"curve_lr": "lr_used"})
 
 
 def probes(runs: pd.DataFrame, *, store: stores.Store | None = None) -> pd.DataFrame:
@@ -35,7 +37,7 @@ def probes(runs: pd.DataFrame, *, store: stores.Store | None = None) -> pd.DataF
         One row a trial and probe: the columns of `runs` without its final metrics, "probe_step" and
         "probe_live_units".
     """
-    return _long(runs, store, ("probe_step", "probe_live_units"), "probe")
+    return _long(runs, _records(runs, store), ("probe_step", "probe_live_units"), "probe")
 
 
 def confusion(run: pd.Series, *, store: stores.Store | None = None) -> pd.DataFrame:
@@ -48,7 +50,8 @@ def confusion(run: pd.Series, *, store: stores.Store | None = None) -> pd.DataFr
     Returns:
         Counts of validation images: the true class down, the predicted class across.
     """
-    counts = (store or stores.default_store()).get(run["key"])["curves"]["confusion"]
+    [record] = _records(run.to_frame().T, store).values()
+    counts = record["curves"]["confusion"]
     n_classes = math.isqrt(len(counts))
     rows = [counts[i * n_classes : (i + 1) * n_classes] for i in range(n_classes)]
     return pd.DataFrame(rows)
@@ -61,7 +64,7 @@ def steps(runs: pd.DataFrame, *, store: stores.Store | None = None) -> pd.DataFr
         One row a trial and step: the columns of `runs` without its final metrics, "step" counted
         from 1, "step_loss" and "step_lr".
     """
-    return _long(runs, store, ("step_loss", "step_lr"), "step")
+    return _long(runs, _records(runs, store), ("step_loss", "step_lr"), "step")
 
 
 def ladder(runs: pd.DataFrame, *, store: stores.Store | None = None) -> pd.DataFrame:
@@ -72,7 +75,7 @@ def ladder(runs: pd.DataFrame, *, store: stores.Store | None = None) -> pd.DataF
         "ladder_sharpness" and its Monte-Carlo standard error "ladder_se". The last rung is the
         radius relative to the norm of the weights.
     """
-    return _long(runs, store, LADDER, "rung")
+    return _long(runs, _records(runs, store), LADDER, "rung")
 
 
 def layers(runs: pd.DataFrame, *, store: stores.Store | None = None) -> pd.DataFrame:
@@ -83,15 +86,27 @@ def layers(runs: pd.DataFrame, *, store: stores.Store | None = None) -> pd.DataF
         "signal", "gradient" and "dead" (see `training.measures.layers.Profile`), each followed by
         "_start" (before the first step) or "_end".
     """
-    table = _long(runs, store, LAYERS, "layer")
+    table = _long(runs, _records(runs, store), LAYERS, "layer")
     return table.rename(columns={name: name.removeprefix("layer_") for name in LAYERS})
 
 
+def _records(runs: pd.DataFrame, store: stores.Store | None) -> dict[str, Record]:
+    """Return the whole record of each run, by its key.
+
+    Raises:
+        HplabError: If the store does not hold one.
+    """
+    store, records = store or stores.default_store(), {}
+    for key in runs["key"]:
+        if (record := store.get(key)) is None:
+            raise HplabError(f"no record {key!r} in {store.root}: hand in the store it is in")
+        records[key] = record
+    return records
+
+
 def _long(
-    runs: pd.DataFrame, store: stores.Store | None, names: Sequence[str], index: str
+    runs: pd.DataFrame, records: Mapping[str, Record], names: Sequence[str], index: str
 ) -> pd.DataFrame:
-    store = store or stores.default_store()
-    records = {key: store.get(key) for key in runs["key"]}
     finals = {*FINAL, *GAPS}.union(*(record["final"] for record in records.values()))
     kept = [n for n in runs.columns if n not in finals and (n == "lr" or n not in names)]
     columns = [f"curve_{name}" if name in kept else name for name in names]

@@ -214,10 +214,10 @@ def _flat(trials: list[Trial]) -> list[dict[str, Any]]:
 def _results_of(record: dict[str, Any] | None) -> dict[str, Any]:
     from hplab.training.measures import diagnostics  # with torch; the schema needs none
 
-    final = record["final"] if record else {}
+    final: dict[str, Any] = record["final"] if record else {}
     if record and record["config"]["epochs"] < diagnostics.N_JUDGED:  # too short to have collapsed
         final = {name: value for name, value in final.items() if name not in diagnostics.JUDGED}
-    row = {name: final.get(name) for name in FINAL}
+    row: dict[str, Any] = {name: final.get(name) for name in FINAL}
     more = {name: value for name, value in final.items() if name not in FINAL}
     whole = all(value is not None for value in row.values())
     row["acc_gap"] = row["train_acc"] - row["val_acc"] if whole else None

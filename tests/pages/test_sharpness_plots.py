@@ -1,5 +1,7 @@
 """Figures of the sharpness study: what they show is what the tables hold."""
 
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -120,6 +122,12 @@ def test_the_border_of_stability_is_drawn_at_two():
     assert any(set(line.get_ydata()) == {2.0} for line in axes.lines)
     assert found.data["mean"].tolist() == pytest.approx([0.3, 1.5])
     assert axes.get_ylim()[1] >= 4
+
+
+def test_runs_of_which_no_eigenvalue_is_known_give_a_note():
+    runs = pd.DataFrame({"lr": [0.1], "hessian_top": [math.nan], "seed": 0, "status": "ok"})
+
+    assert "none has a value of largest eigenvalue" in plots.stability(runs).text
 
 
 def test_a_sentence_names_loss_and_sharpness_of_the_rates_that_ran():

@@ -8,7 +8,8 @@ from hplab.pages import cards, plots
 from hplab.pages.figures import cells
 from hplab.sweeps import runner, series
 from hplab.sweeps import table as schema
-from hplab.trial import Trial, grid
+from hplab.sweeps.store import Store
+from hplab.trial import HplabError, Trial, grid
 
 BASE = Trial(
     data="mnist",
@@ -23,8 +24,6 @@ BASE = Trial(
 
 @pytest.fixture(scope="module")
 def runs_and_store(tmp_path_factory):
-    from hplab.sweeps.store import Store
-
     folder = tmp_path_factory.mktemp("schema")
     store = Store(folder / "results", folder / "pending")
     trials = grid(BASE, lr=[1e-3, 1e-2], seed=range(2))
@@ -133,6 +132,13 @@ def test_a_long_table_leaves_final_numbers_out_without_being_told(runs_and_store
     pd.testing.assert_frame_equal(told, untold)
     assert not {"val_acc", "keskar", "hessian_top"} & set(untold)
     assert untold["ladder_sharpness"].notna().all()
+
+
+def test_a_run_that_the_store_does_not_hold_is_named(runs_and_store, tmp_path):
+    runs, _ = runs_and_store
+
+    with pytest.raises(HplabError, match=f"no record '{runs['key'].iloc[0]}' in .*elsewhere"):
+        series.curves(runs, store=Store(tmp_path / "elsewhere", tmp_path / "pending"))
 
 
 @pytest.mark.parametrize(

@@ -117,8 +117,8 @@ def sample(
     ]
     absent = [describe(arm) for arm, table in zip(arms, tables, strict=True) if table.empty]
     if absent:
-        fixed = describe(claim.report.fixed)
-        needed = f" (with {fixed})" if fixed else ""
+        shared_words = describe(claim.report.fixed)
+        needed = f" (with {shared_words})" if shared_words else ""
         raise Missing(f"No runs at {listed(absent)} that can be compared{needed}.")
     _check_comparable(tables, words, varied=set().union(*arms))
     length = _length(tables, arms[0]["epochs"]) if "epochs" in hidden & set(arms[0]) else ""

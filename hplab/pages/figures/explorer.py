@@ -27,8 +27,10 @@ METRICS = (
     "acc_gap",
     "loss_gap",
     "train_s",
+    "sharpness",
+    "sharpness_relative",
+    "hessian_top",
 )
-METRICS += ("sharpness", "sharpness_relative", "hessian_top")
 # Set by Jupyter's server in the kernel of a notebook, by Colab, by VS Code.
 LIVE_VARIABLES = ("JPY_SESSION_NAME", "COLAB_RELEASE_TAG", "VSCODE_PID")
 NO_GROUPS = "nothing"

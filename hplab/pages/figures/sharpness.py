@@ -216,6 +216,8 @@ def stability(runs: pd.DataFrame) -> Figure | Html:
     product = runs.assign(hessian_top_lr=runs["hessian_top"] * runs["lr"])
     product.attrs.update(runs.attrs)
     found = axis.axis(product, x="lr", y="hessian_top_lr", log_y=True)
+    if isinstance(found, Html):
+        return found
     ax = found.figure.axes[0]
     ax.axhline(2.0, color=svg.MUTED, lw=1.2, ls=(0, (4, 3)))
     ax.set_ylim(top=max(4.0, ax.get_ylim()[1]))
