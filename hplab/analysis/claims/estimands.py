@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hplab.analysis.claims.claim import Claim
+from hplab.analysis.claims.kinds.kind import Kind
 from hplab.analysis.claims.quantities import EVALUATED, RUNNING, Quantity
 
 _OTHER = {**RUNNING, **EVALUATED}
@@ -53,9 +54,10 @@ def _swapped(value: Any) -> Any:
         argument = value.argument
         if isinstance(argument, Mapping):  # another metric, and where it is read
             argument = {_OTHER.get(name, name): level for name, level in argument.items()}
-        metric, per = (_OTHER.get(name, name) for name in (value.metric, value.per))
+        metric, per = _OTHER.get(value.metric, value.metric), value.per
+        per = per and _OTHER.get(per, per)
         return dataclasses.replace(value, metric=metric, per=per, argument=argument)
-    if dataclasses.is_dataclass(value):
+    if isinstance(value, Kind):
         return dataclasses.replace(value, **{k: _swapped(one) for k, one in vars(value).items()})
     if isinstance(value, tuple):
         return tuple(_swapped(one) for one in value)

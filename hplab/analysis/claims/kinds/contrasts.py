@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -107,7 +107,7 @@ class Profile(Kind):
     margin: Size
 
     @property
-    def settings(self) -> list[Arm]:
+    def settings(self) -> list[Mapping[str, Any]]:
         """Every level of the first side, then of the second."""
         sides = (self.first, self.second)
         return [{**self.arm, **s, self.x: x} for s in sides for x in sorted(self.levels)]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import Literal
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -51,7 +51,7 @@ class Trend(Kind):
     matched: str | None = None
 
     @property
-    def settings(self) -> list[Arm]:
+    def settings(self) -> list[Mapping[str, Any]]:
         """Every level of the first group, then of the next."""
         return [{**self.arm, **g, self.x: x} for g in self.groups for x in sorted(self.levels)]
 
@@ -72,9 +72,9 @@ class Trend(Kind):
         return super().columns | super().curves | {self.matched}
 
     @property
-    def units(self) -> set[str]:
+    def units(self) -> Collection[str]:
         """See `Kind.units`; several metrics have a margin without one."""
-        return {"ratio"} if self.log else super().units | {"none"}
+        return {"ratio"} if self.log else {*super().units, "none"}
 
     def evaluate(self, claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
         found, levels = sample(runs, self.settings, claim), sorted(self.levels)
@@ -229,7 +229,7 @@ class Ranking(Kind):
     way: Literal["highest", "lowest"] = "highest"
 
     @property
-    def settings(self) -> list[Arm]:
+    def settings(self) -> list[Mapping[str, Any]]:
         """The cells, or all levels."""
         return list(self.cells or ({**self.arm, self.x: level} for level in self.levels))
 
@@ -304,7 +304,7 @@ class Winners(Kind):
     rivals: Arms
 
     @property
-    def settings(self) -> list[Arm]:
+    def settings(self) -> list[Mapping[str, Any]]:
         """Every rival of the first group, then of the next."""
         return [{**group, **rival} for group in self.groups for rival in self.rivals]
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import abc
 import dataclasses
 import itertools
-from collections.abc import Mapping
-from typing import Any, Self
+from collections.abc import Collection, Mapping
+from typing import Any, ClassVar, Self
 
 import pandas as pd
 
 from hplab.analysis.claims import grammar
 from hplab.analysis.claims.claim import Claim
 from hplab.analysis.claims.decisions import Finding
-from hplab.analysis.claims.grammar import Arm, Size
+from hplab.analysis.claims.grammar import Size
 from hplab.analysis.claims.quantities import Curves, Quantity
 from hplab.analysis.stats import proportions
 
@@ -32,20 +32,16 @@ class Kind(abc.ABC):
         type: Its name in the ledger.
         either: Groups of fields of which exactly one must be there, whole.
         has_p: Whether it gives a p value, without which a claim cannot be primary.
-        fewest: The fewest seeds that give any outcome, where that is more than a claim's minimum.
         new_run: Whether its interval is that of one new run, not of a mean.
         from_report: Whether it asks for a quantity of one arm, the difference of two, or that of
             two differences, which a report's own numbers can give (see `published`).
-        no_miniature: Why smaller runs cannot show it, "" if they can.
     """
 
-    type = ""
-    either = ()
-    has_p = True
-    fewest = 0
-    new_run = False
-    from_report = False
-    no_miniature = ""
+    type: ClassVar[str] = ""
+    either: ClassVar[tuple[tuple[str, ...], ...]] = ()
+    has_p: ClassVar[bool] = True
+    new_run: ClassVar[bool] = False
+    from_report: ClassVar[bool] = False
 
     @classmethod
     def read(cls, entry: Mapping[str, Any], where: str) -> Self:
@@ -75,9 +71,9 @@ class Kind(abc.ABC):
         return finding
 
     @property
-    def settings(self) -> list[Arm]:
+    def settings(self) -> list[Mapping[str, Any]]:
         """The settings it compares, in the order of `Sample.rows`."""
-        found = []
+        found: list[Mapping[str, Any]] = []
         for held in (getattr(self, name, None) for name in _ARMS):
             found += [held] if isinstance(held, dict) else held or ()
         return found
@@ -98,7 +94,17 @@ class Kind(abc.ABC):
         return set().union(*(quantity.curves for quantity in self.measured))
 
     @property
-    def units(self) -> set[str]:
+    def fewest(self) -> int:
+        """The fewest seeds that give any outcome, where that is more than a claim's minimum."""
+        return 0
+
+    @property
+    def no_miniature(self) -> str:
+        """Why smaller runs cannot show it, "" if they can."""
+        return ""
+
+    @property
+    def units(self) -> Collection[str]:
         """The units that its sizes may have."""
         return {quantity.unit for quantity in self.measured}
 

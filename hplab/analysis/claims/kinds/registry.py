@@ -16,7 +16,6 @@ import pandas as pd
 from hplab.analysis.claims import grammar
 from hplab.analysis.claims.claim import Claim
 from hplab.analysis.claims.decisions import Finding, all_distances
-from hplab.analysis.claims.grammar import Arm
 from hplab.analysis.claims.kinds import contrasts, events, grids, stated
 from hplab.analysis.claims.kinds.kind import Kind
 from hplab.analysis.claims.quantities import Curves, Missing, Quantity
@@ -72,7 +71,7 @@ class All(Kind):
         )
 
     @property
-    def settings(self) -> list[Arm]:
+    def settings(self) -> list[Mapping[str, Any]]:
         """Those of all parts, each once."""
         found = [arm for part in self.parts for arm in part.settings]
         return [arm for i, arm in enumerate(found) if arm not in found[:i]]
