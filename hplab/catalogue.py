@@ -15,6 +15,7 @@ import importlib
 import math
 import numbers
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from hplab.errors import HplabError, unknown
@@ -258,20 +259,13 @@ NORMALIZATIONS = ("standard", "unit", "symmetric", "imagenet")
 PRECISIONS = ("fp32", "tf32", "bf16")  # see hplab.training.precision
 DECAYED = ("all", "weights")  # "weights" spares biases and batch normalization
 SEEDINGS = ("common", "report_002")
-_MEASURED = "hplab.training.measures"
-# What a trial may ask to have measured beside its losses; each is a class of `protocol.py`.
+# What a trial may ask to have measured beside its losses: a file each, named as the measure, whose
+# class has the name in capitals ("gradient_noise": GradientNoise). See its `protocol.py`.
+_MEASURED = Path(__file__).parent / "training" / "measures"
 MEASURES = {
-    "steps": Row(f"{_MEASURED}.steps:Steps"),  # loss and learning rate of every step
-    "diagnostics": Row(f"{_MEASURED}.diagnostics:Diagnostics"),  # live units, predicted classes
-    "probes": Row(f"{_MEASURED}.diagnostics:Probes"),  # live units after early steps
-    "confusion": Row(f"{_MEASURED}.diagnostics:Confusion"),
-    "gradient_noise": Row(f"{_MEASURED}.noise:GradientNoise"),
-    "sharpness": Row(f"{_MEASURED}.sharpness:Sharpness"),
-    "sharpness_path": Row(f"{_MEASURED}.sharpness:SharpnessPath"),
-    "curvature": Row(f"{_MEASURED}.sharpness:Curvature"),
-    "keskar": Row(f"{_MEASURED}.sharpness:Keskar"),
-    "norms": Row(f"{_MEASURED}.layers:Norms"),
-    "layers": Row(f"{_MEASURED}.layers:Layers"),
+    name: Row(f"hplab.training.measures.{name}:{name.title().replace('_', '')}")
+    for name in sorted(path.stem for path in _MEASURED.glob("[a-z]*.py"))
+    if name != "protocol"
 }
 
 # What a trial's fields may name: a table, or where it is.

@@ -5,12 +5,14 @@ the book; an empty table gives a note that nothing is recorded yet. Captions are
 table: how many seeds, which preset and data, what diverged.
 
 Figures draw what they are handed. Three need more than a table of runs holds, curves or a matrix;
-what is missing is looked up here, and nowhere else.
+what is missing is looked up here, and nowhere else. A figure that needs neither is found by the
+name of its file.
 """
 
 from __future__ import annotations
 
 import functools
+import importlib.util
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -30,6 +32,7 @@ from hplab.pages.figures.shares import shares
 from hplab.pages.figures.sharpness import published_sharpness, stability
 from hplab.sweeps import series
 from hplab.sweeps.store import Store
+from hplab.trial import unknown
 
 __all__ = [
     "axis",
@@ -82,3 +85,13 @@ def confusion(
     """
     matrices = [series.confusion(row, store=store) for _, row in runs.iterrows()]
     return _confusion.confusion(runs, matrices, names, class_names=class_names)
+
+
+def __getattr__(name: str) -> Any:
+    """Return a figure that has a file of its name: `plots.box` would be `box` of `figures/box.py`."""
+    place = f"hplab.pages.figures.{name}"
+    if not name.startswith("_") and importlib.util.find_spec(place):
+        found = getattr(importlib.import_module(place), name, None)
+        if callable(found):
+            return found
+    raise AttributeError(str(unknown("figure", name, __all__, "hp.plots")))

@@ -2,12 +2,14 @@
 
 import base64
 import dataclasses
+import importlib.machinery
 import io
 import itertools
 import math
 import re
 import subprocess
 import sys
+import types
 import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
 from pathlib import Path
@@ -956,3 +958,16 @@ def test_small_words():
     assert words.unbroken("at 1e-3") == "at 1e-\u20603"
     assert words.unbroken("-0.1 to -2, 2-3, 06-kl") == "\u22120.1 to \u22122, 2-3, 06-kl"
     assert words.quantity("arm_epochs") == "epochs in the report"
+
+
+def test_a_figure_with_a_file_of_its_name_is_found(monkeypatch):
+    module = types.ModuleType("hplab.pages.figures.box")
+    module.__spec__ = importlib.machinery.ModuleSpec(module.__name__, None)
+    module.box = lambda runs: f"a box of {len(runs)}"
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+
+    assert plots.box([1, 2]) == "a box of 2"
+    with pytest.raises(AttributeError, match=r"unknown figure 'axes' in hp\.plots.*mean 'axis'"):
+        _ = plots.axes
+    with pytest.raises(AttributeError, match="unknown figure 'marks'"):  # a helper draws nothing
+        _ = plots.marks

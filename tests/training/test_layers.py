@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from hplab.training import loop
-from hplab.training.measures import layers
+from hplab.training.measures import layers, norms
 from hplab.training.networks import models
 from hplab.trial import Trial
 
@@ -75,10 +75,10 @@ def test_norms_of_known_weights():
     net = nn.Sequential(linear([[3.0, 0, 0]]), nn.BatchNorm1d(1), nn.ReLU(), linear([[4.0]] * 2))
     net[1].weight.data.zero_()
 
-    assert layers.norms(net) == pytest.approx(
+    assert norms.norms(net) == pytest.approx(
         {"weight_norm": (9 + 32) ** 0.5, "scale_free_norm": 3.0}
     )
-    assert "scale_free_norm" not in layers.norms(nn.Sequential(nn.Linear(2, 2)))
+    assert "scale_free_norm" not in norms.norms(nn.Sequential(nn.Linear(2, 2)))
 
 
 def test_scale_free_weights_are_free_of_scale():
@@ -88,13 +88,13 @@ def test_scale_free_weights_are_free_of_scale():
     for module in net:
         if isinstance(module, nn.BatchNorm2d):
             module.eps = 1e-30
-    before, norm = net(x), layers.norms(net)["scale_free_norm"]
+    before, norm = net(x), norms.norms(net)["scale_free_norm"]
     for module in net:
         if isinstance(module, nn.Conv2d):
             module.weight.data.mul_(3.0)
 
     torch.testing.assert_close(net(x), before, rtol=1e-6, atol=1e-9)
-    assert layers.norms(net)["scale_free_norm"] == pytest.approx(3 * norm)
+    assert norms.norms(net)["scale_free_norm"] == pytest.approx(3 * norm)
 
 
 def test_a_trial_records_them():

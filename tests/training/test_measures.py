@@ -12,8 +12,7 @@ from hplab.catalogue import MEASURES
 from hplab.sweeps import runner, series
 from hplab.training import datasets, evaluation, loop, stopping
 from hplab.training import sharpness as sh
-from hplab.training.measures import protocol
-from hplab.training.measures import sharpness as measures
+from hplab.training.measures import protocol, sharpness_path
 from hplab.training.networks import models
 from hplab.trial import HplabError, Trial, grid, stream_seed
 
@@ -147,7 +146,7 @@ def test_initial_weights_of_report_002_come_from_the_name_of_its_file():
 
 @pytest.mark.parametrize(("epochs", "first", "n"), [(3, [1, 2, 3], 3), (60, [1, 2], 11)])
 def test_the_path_is_measured_at_few_epochs_dense_at_the_start(epochs, first, n):
-    found = sorted(measures.checkpoints(epochs))
+    found = sorted(sharpness_path.checkpoints(epochs))
 
     assert found[: len(first)] == first
     assert found[-1] == epochs
@@ -162,7 +161,7 @@ def test_the_path_is_measured_where_the_stopping_rule_ends_it():
     path = loop.train(t, datasets.load("digits")).curves
 
     n_epochs = len(path["val_loss"])
-    assert n_epochs not in measures.checkpoints(400)
+    assert n_epochs not in sharpness_path.checkpoints(400)
     assert len(path["sharpness_path"]) == n_epochs
     assert path["sharpness_path"][-1] is not None
 

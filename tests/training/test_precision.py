@@ -8,7 +8,7 @@ import torch
 from hplab.catalogue import PRECISIONS
 from hplab.sweeps import provenance
 from hplab.training import evaluation, loop, precision, updates
-from hplab.training.measures import diagnostics, layers
+from hplab.training.measures import diagnostics, norms
 from hplab.training.measures import sharpness as measures
 from hplab.training.networks import models
 from hplab.training.sharpness import hessian
@@ -79,7 +79,7 @@ def test_tf32_is_for_updates_and_not_for_what_they_are_measured_by(stripes, monk
 
     spy(updates.Updates, "update", "updates")
     spy(evaluation, "evaluate", "evaluations")
-    spy(layers, "norms", "measures")
+    spy(norms, "norms", "measures")
     loop.train(TRIAL.replace(precision="tf32", measure=("probes", "norms")), stripes)
 
     assert {what: set(found) for what, found in seen.items()} == {
@@ -136,6 +136,6 @@ def test_measures_do_without_float64_where_there_is_none():
 
     assert diagnostics.gradient_norms({"0.weight": numbers})["batch_grad_norm"] == [5.0]
     assert watch.mean_entropy() == [1.5]
-    assert layers.norms(net) == {"weight_norm": 5.0}
+    assert norms.norms(net) == {"weight_norm": 5.0}
     assert measures.norm(numbers.flatten()) == 5.0
     assert hessian._dot(numbers.flatten(), numbers.flatten()) == 25.0

@@ -19,8 +19,6 @@ from hplab.training.measures.protocol import Numbers, Probe, Run, Series
 CURVES = ("live_units", "n_predicted", "output_entropy", "batch_grad_norm")
 N_JUDGED = 3  # epochs in a row on which a collapse is judged
 JUDGED = ("collapsed", "died", "revived")  # mean nothing of a run that is shorter
-PROBE_STEPS = (1, 2, 5, 10, 20, 50)  # early updates after which live units are counted
-N_PROBE = 400  # training images, evenly spread, on which they are counted
 
 
 class Diagnostics:
@@ -46,39 +44,6 @@ class Diagnostics:
 
     def at_end(self, probe: Probe) -> tuple[Numbers, Series]:
         return of_run(probe.lane.curves, self.top[probe.lane.index], self.labels), {}
-
-
-class Confusion:
-    """Keeps the confusion matrix of the last epoch."""
-
-    def __init__(self) -> None:
-        self.matrices: dict[int, list[int]] = {}
-
-    def on_eval(self, run: Run, on_train: Watch, on_val: Watch) -> None:
-        matrices = on_val.matrix()
-        self.matrices |= {lane.index: matrices[lane.index] for lane in run.going}
-
-    def at_end(self, probe: Probe) -> tuple[Numbers, Series]:
-        return {}, {"confusion": self.matrices[probe.lane.index]}
-
-
-class Probes:
-    """Counts live units on some training images after early steps and the last of every epoch."""
-
-    @torch.inference_mode()
-    def on_step(self, run: Run, is_last: bool) -> None:
-        if not is_last and run.step not in PROBE_STEPS:
-            return
-        n = len(run.labels)
-        rows = torch.linspace(0, n - 1, min(n, N_PROBE)).long()
-        watch = Watch(len(run.lanes))
-        run.network.train(False)
-        run.evaluate(run.images[rows], run.labels[rows], watch=watch)
-        run.network.train(True)
-        live = watch.live_units()
-        for lane in run.going:
-            lane.extend("probe_step", [run.step])
-            lane.extend("probe_live_units", [live[lane.index]])
 
 
 def gradient_norms(gradients: Mapping[str, Tensor]) -> dict[str, list[float]]:

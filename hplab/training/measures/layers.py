@@ -7,28 +7,16 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import itertools
 
 from torch import Tensor, nn
 
-from hplab.training import losses, precision
+from hplab.training import losses
 from hplab.training.measures.protocol import Numbers, Probe, Series
 from hplab.training.networks import models
 from hplab.training.networks.lanes import ELEMENTWISE
 
 N_PROBE = 256  # training images that are looked at
 _WITH_WEIGHTS = (nn.Linear, nn.Conv2d)
-_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
-
-
-class Norms:
-    """Measures the norm of all weights, and of those that batch normalization makes scale-free."""
-
-    def after_epoch(self, probe: Probe) -> Numbers:
-        return norms(probe.model)
-
-    def at_end(self, probe: Probe) -> tuple[Numbers, Series]:
-        return norms(probe.model), {}
 
 
 class Layers:
@@ -101,29 +89,3 @@ def profile(network: nn.Module, images: Tensor, labels: Tensor, *, loss: str) ->
     weights = [m.weight for m in network.modules() if isinstance(m, _WITH_WEIGHTS)]
     gradient = [float(w.grad.square().mean().sqrt()) for w in weights]
     return Profile(signal, gradient, dead)
-
-
-def norms(network: nn.Module) -> dict[str, float]:
-    """Return Euclidean norms of the weights.
-
-    Returns:
-        "weight_norm" over all parameters, and "scale_free_norm" over the weights whose layer is
-        followed by batch normalization: the network does not change when these are all multiplied
-        by one number. The latter is left out where there are none.
-    """
-    parameters = [_square(p) for p in network.parameters()]
-    found = {"weight_norm": float(sum(parameters).sqrt())}
-    modules = [m for m in network.modules() if not list(m.children())]
-    scale_free = [
-        _square(first.weight)
-        for first, second in itertools.pairwise(modules)
-        if isinstance(first, _WITH_WEIGHTS) and isinstance(second, _NORMS)
-    ]
-    if scale_free:
-        found["scale_free_norm"] = float(sum(scale_free).sqrt())
-    return found
-
-
-def _square(weights: Tensor) -> Tensor:
-    """Return the sum of the squares."""
-    return weights.detach().to(precision.exact(weights.device)).square().sum()

@@ -17,7 +17,7 @@ stack. It has any of these methods, and what it lacks costs nothing:
 The first four note what they find in the curves of `run.going`. Every measure leaves the networks
 as it found them. An attribute `padded` names curves that go on with None when a lane diverges.
 
-To add a measure: its class in the file of its family, and its row in `hplab/catalogue.py`.
+To add a measure, add a file: it has the name of the measure, its class that name in capitals.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional
 
 from hplab.training import loop
-from hplab.training.measures import noise
+from hplab.training.measures import gradient_noise
 from hplab.trial import HplabError, Trial
 
 
@@ -19,24 +19,26 @@ def expected(b, signal=3.0, trace=480.0):
 
 @pytest.mark.parametrize(("b_small", "b_big"), [(1, 2), (16, 1024), (100, 101)])
 def test_the_identity_is_inverted_for_any_two_batch_sizes(b_small, b_big):
-    found = noise.noise_scale(expected(b_small), expected(b_big), b_small=b_small, b_big=b_big)
+    found = gradient_noise.noise_scale(
+        expected(b_small), expected(b_big), b_small=b_small, b_big=b_big
+    )
 
     assert found == pytest.approx(480 / 3)
 
 
 def test_another_scale_of_the_loss_is_another_unit_and_not_another_noise_scale():
-    one, two = (noise.noise_scale(k * 10.0, k * 4.0, b_small=8, b_big=64) for k in (1, 25))
+    one, two = (gradient_noise.noise_scale(k * 10.0, k * 4.0, b_small=8, b_big=64) for k in (1, 25))
 
     assert one == pytest.approx(two)
 
 
 def test_pure_noise_has_no_scale():
-    assert noise.noise_scale(8.0, 1.0, b_small=8, b_big=64) == math.inf
+    assert gradient_noise.noise_scale(8.0, 1.0, b_small=8, b_big=64) == math.inf
 
 
 def test_batch_sizes_have_to_differ():
     with pytest.raises(ValueError, match="got 8 and 8"):
-        noise.noise_scale(1.0, 1.0, b_small=8, b_big=8)
+        gradient_noise.noise_scale(1.0, 1.0, b_small=8, b_big=8)
 
 
 def test_the_estimate_is_right_on_a_linear_model_whose_noise_is_known():
@@ -51,12 +53,12 @@ def test_the_estimate_is_right_on_a_linear_model_whose_noise_is_known():
     trace = float(per_example.var(dim=0).sum())
     signal = float(per_example.mean(dim=0).square().sum())
 
-    small, big = noise.squared_norms(net, images, labels, loss="cross_entropy")
+    small, big = gradient_noise.squared_norms(net, images, labels, loss="cross_entropy")
 
     whole = functional.cross_entropy(net(images), labels)
     gradient = torch.autograd.grad(whole, net[1].weight)[0]
     assert big == pytest.approx(float(gradient.square().sum()), rel=1e-4)
-    found = noise.noise_scale(small, big, b_small=noise.SMALL, b_big=4096)
+    found = gradient_noise.noise_scale(small, big, b_small=gradient_noise.SMALL, b_big=4096)
     assert found == pytest.approx(trace / signal, rel=0.1)
 
 

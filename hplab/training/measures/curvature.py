@@ -1,0 +1,24 @@
+"""The curvature of the loss at the end: trace and largest eigenvalue of the Hessian."""
+
+from __future__ import annotations
+
+from hplab.training import sharpness
+from hplab.training.measures.protocol import Numbers, Probe, Series
+from hplab.training.measures.sharpness import objective
+
+N_PROBES, N_LANCZOS = 8, 12
+
+
+class Curvature:
+    """Measures the trace and the largest eigenvalue of the Hessian on some training images."""
+
+    def at_end(self, probe: Probe) -> tuple[Numbers, Series]:
+        loss = objective(probe, sharpness.PATH_EXAMPLES)
+        trace = sharpness.hessian_trace(loss, n_probes=N_PROBES, seed=probe.seed)
+        top = sharpness.top_eigenvalues(loss, n_steps=N_LANCZOS, seed=probe.seed)
+        return {
+            "hessian_trace": trace.value,
+            "hessian_trace_se": trace.se,
+            "hessian_top": float(top.values[0]),
+            "hessian_top_bound": float(top.bounds[0]),
+        }, {}

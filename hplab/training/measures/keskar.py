@@ -1,0 +1,19 @@
+"""The sharpness of Keskar and others at the end."""
+
+from __future__ import annotations
+
+from hplab.training import sharpness
+from hplab.training.measures.protocol import Numbers, Probe, Series
+from hplab.training.measures.sharpness import objective
+
+
+class Keskar:
+    """Measures the largest relative rise of the loss in a small box, in percent, on some images.
+
+    The box and the ten steps of L-BFGS-B are those of Keskar et al. (2017), who search the whole
+    space as well.
+    """
+
+    def at_end(self, probe: Probe) -> tuple[Numbers, Series]:
+        found = sharpness.keskar(objective(probe, sharpness.PATH_EXAMPLES), seed=probe.seed)
+        return {"keskar": found.value}, {}

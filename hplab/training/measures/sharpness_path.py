@@ -1,0 +1,36 @@
+"""Average-direction sharpness along the way."""
+
+from __future__ import annotations
+
+from hplab.training import sharpness
+from hplab.training.measures.protocol import Numbers, Probe
+from hplab.training.measures.sharpness import RADIUS, norm, objective
+
+N_PATH = 4  # and after an epoch; at the end the trial says how many
+CHECKPOINTS = 12  # epochs at which the path is measured, at most; the first and last are among them
+
+
+class SharpnessPath:
+    """Measures average-direction sharpness, weight norm and gradient norm at a few checkpoints.
+
+    A run that its stopping rule ends is measured there too.
+    """
+
+    def after_epoch(self, probe: Probe) -> Numbers:
+        if not probe.is_last and probe.lane.n_epochs not in checkpoints(probe.trial.epochs):
+            return {}
+        loss = objective(probe, sharpness.PATH_EXAMPLES)
+        found = sharpness.average_direction(loss, RADIUS, n_directions=N_PATH, seed=probe.seed)
+        return {
+            "sharpness_path": found.value,
+            "weight_norm_path": norm(loss.vector()),
+            "grad_norm_path": norm(sharpness.gradient(loss)),
+        }
+
+
+def checkpoints(epochs: int) -> frozenset[int]:
+    """Return at most `CHECKPOINTS` epochs, denser at the start, the first and last among them."""
+    if epochs <= CHECKPOINTS:
+        return frozenset(range(1, epochs + 1))
+    powers = [i / (CHECKPOINTS - 1) for i in range(CHECKPOINTS)]
+    return frozenset(round(epochs**power) for power in powers)
