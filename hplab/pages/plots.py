@@ -88,7 +88,7 @@ def confusion(
 
 
 def __getattr__(name: str) -> Any:
-    """Return a figure that has a file of its name: `plots.box` would be `box` of `figures/box.py`."""
+    """Return the figure that has a file of its name: `plots.box` is `box` of `figures/box.py`."""
     place = f"hplab.pages.figures.{name}"
     if not name.startswith("_") and importlib.util.find_spec(place):
         found = getattr(importlib.import_module(place), name, None)
