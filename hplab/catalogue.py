@@ -139,7 +139,6 @@ class Optimizer(Row):
     in_graphs: str = ""
 
 
-_SHARE = {"above": 0.0, "high": 1.0}
 _MODELS = "hplab.training.networks.models"
 _LOSSES = "hplab.training.losses"
 
@@ -212,7 +211,7 @@ OPTIMIZERS = {
 # Random changes of the training images, and the strength each has if none is given.
 AUGMENTATIONS = {
     "crop": Arg(4, above=0),  # pixels of black border, from which a window is cut
-    "flip": Arg(0.5, **_SHARE),  # probability of a left-right flip
+    "flip": Arg(0.5, above=0, high=1),  # probability of a left-right flip
     "rotate": Arg(15.0, above=0),  # largest angle, in degrees to either side
 }
 SPLITS = {

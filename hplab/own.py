@@ -112,7 +112,7 @@ def register(
         )
     if not callable(make):
         raise HplabError(f"{kind} {name!r} must be a function or a class, got {make!r:.80}")
-    name = name or getattr(make, "__name__", "")
+    name = str(name or getattr(make, "__name__", ""))
     what = f"{kind} {name!r}"
     if not re.fullmatch(r"[A-Za-z][\w-]*", name):
         raise HplabError(f"{what} needs a name of letters, digits, - and _, that starts with one")
@@ -313,19 +313,22 @@ def _text(make: Any, functions: list[types.FunctionType]) -> str:
         if len(nodes) == 1:
             decorators = getattr(nodes[0], "decorator_list", [])
             texts = [ast.get_source_segment(source, node) for node in [*decorators, nodes[0]]]
-            return "\n".join(text for text in texts if ".register(" not in text.split("\n")[0])
+            return "\n".join(
+                text for text in texts if text and ".register(" not in text.split("\n")[0]
+            )
     raise OSError("it is not in a file or a cell of a notebook, or more than one is on its line")
 
 
 def _is_definition(node: ast.AST, make: Any, code: types.CodeType) -> bool:
     if isinstance(make, type):
-        is_class = isinstance(node, ast.ClassDef) and node.name == make.__name__
-        return is_class and node.lineno <= code.co_firstlineno <= node.end_lineno
+        if not isinstance(node, ast.ClassDef) or node.name != make.__name__:
+            return False
+        return node.lineno <= code.co_firstlineno <= (node.end_lineno or node.lineno)
     if isinstance(node, ast.Lambda):
         return code.co_name == "<lambda>" and node.lineno == code.co_firstlineno
     if not isinstance(node, ast.FunctionDef) or node.name != code.co_name:
         return False
-    return min(n.lineno for n in [*node.decorator_list, node]) == code.co_firstlineno
+    return min([node.lineno, *(d.lineno for d in node.decorator_list)]) == code.co_firstlineno
 
 
 def _used(function: types.FunctionType) -> list[tuple[str, Any]]:

@@ -9,7 +9,7 @@ numbers are drawn for a whole epoch at once.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -68,7 +68,7 @@ def apply(images: Tensor, how: Mapping[str, Any], draws: Draws) -> Tensor:
     n, n_channels, height, width = images.shape
     row = torch.arange(height, dtype=torch.float32, device=images.device).view(1, -1, 1)
     column = torch.arange(width, dtype=torch.float32, device=images.device).view(1, 1, -1)
-    outside = []  # how far a pixel's source lies outside, which is seldom
+    outside: list[Tensor] = []  # how far a pixel's source lies outside, which is seldom
     if "rotate" in how:
         row, column = _turned(height, width, draws["angle"])
         row, column = _kept(row, height, outside), _kept(column, width, outside)
@@ -81,7 +81,7 @@ def apply(images: Tensor, how: Mapping[str, Any], draws: Draws) -> Tensor:
     source = (row * width + column).expand(n, -1, -1).long().flatten(1)  # exact below 2**24
     picked = images.flatten(2).gather(2, source[:, None].expand(-1, n_channels, -1))
     picked = picked.view(images.shape)
-    return picked.mul_((sum(outside) == 0)[:, None]) if outside else picked
+    return picked.mul_((cast(Tensor, sum(outside)) == 0)[:, None]) if outside else picked
 
 
 def _kept(place: Tensor, size: int, outside: list[Tensor]) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -56,7 +57,7 @@ def evaluate(
         else:
             chosen = rows[:, part].to(device)
             x, wanted = prepare(images[chosen]), labels[chosen].flatten()
-        body = network.body(x, watch and watch.see_hidden)
+        body = network.body(x, watch.see_hidden if watch else None)
         waiting.append((body, wanted.view(n_lanes, -1)))
         if network.head is not None and start + size < n:
             continue  # the head has to see all examples at once
@@ -96,7 +97,6 @@ class Watch:
         self.low: Tensor | None = None
         self.high: Tensor | None = None
         self.entropy: Tensor | None = None
-        self.counts: Tensor | None = None
         self.confusion: Tensor | None = None
 
     def see_hidden(self, hidden: Tensor) -> None:
@@ -123,7 +123,7 @@ class Watch:
         A ReLU whose input is negative for every image gives 0 for all of them: it is dead, no
         gradient reaches its weights.
         """
-        return (self.high > self.low).sum(dim=1).tolist()
+        return (cast(Tensor, self.high) > cast(Tensor, self.low)).sum(dim=1).tolist()
 
     def n_predicted(self) -> list[int]:
         """Return for each lane how many different classes it predicts."""
@@ -135,15 +135,16 @@ class Watch:
 
     def mean_entropy(self) -> list[float]:
         """Return for each lane the mean entropy of its outputs, in nats."""
-        return (self.entropy.cpu().double() / self.n_images).tolist()
+        return (cast(Tensor, self.entropy).cpu().double() / self.n_images).tolist()
 
     def matrix(self) -> list[list[int]]:
         """Return each lane's confusion matrix, flat: row the true class, column the predicted."""
-        return self.confusion.tolist()
+        return cast(Tensor, self.confusion).tolist()
 
     def _predicted(self) -> Tensor:
-        n_classes = round(self.confusion.shape[1] ** 0.5)
-        return self.confusion.view(self.n_lanes, n_classes, n_classes).sum(dim=1)
+        confusion = cast(Tensor, self.confusion)
+        n_classes = round(confusion.shape[1] ** 0.5)
+        return confusion.view(self.n_lanes, n_classes, n_classes).sum(dim=1)
 
 
 def output_entropy(logits: Tensor) -> Tensor:

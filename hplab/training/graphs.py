@@ -7,6 +7,7 @@ them. A CUDA graph records the kernels of one update and starts all of them with
 from __future__ import annotations
 
 import contextlib
+import functools
 import warnings
 from collections.abc import Callable, Sequence
 
@@ -61,8 +62,14 @@ class Captured:
         self.refusal: str | None = None
         self.n_calls: dict[Shape, int] = {}
         self.graphs: dict[Shape, tuple[torch.cuda.CUDAGraph, list[Tensor], Sequence[Tensor]]] = {}
-        self._stream: torch.cuda.Stream | None = None
-        self._pool: tuple[int, int] | None = None
+
+    @functools.cached_property
+    def _stream(self) -> torch.cuda.Stream:
+        return torch.cuda.Stream()
+
+    @functools.cached_property
+    def _pool(self) -> torch.cuda._POOL_HANDLE:
+        return torch.cuda.graph_pool_handle()
 
     def __call__(self, *inputs: Tensor) -> Sequence[Tensor]:
         """Make one step; what it returns is overwritten by the next."""
@@ -76,8 +83,6 @@ class Captured:
             graph.replay()
             return outputs
         self.n_calls[shape] = self.n_calls.get(shape, 0) + 1
-        if self._stream is None:
-            self._stream, self._pool = torch.cuda.Stream(), torch.cuda.graph_pool_handle()
         if self.n_calls[shape] <= WARM_UP:
             return self._aside(inputs)
         try:

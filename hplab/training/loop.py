@@ -10,7 +10,7 @@ import itertools
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -145,10 +145,10 @@ def can_stack(trial: Trial, network: nn.Module) -> bool:
 
 
 def _network(
-    modules: list[nn.Module], trial: Trial, shape: tuple[int, int, int]
+    modules: list[nn.Module], trial: Trial, shape: tuple[int, ...]
 ) -> lanes.Single | lanes.Stack:
     if len(modules) > 1:
-        return lanes.Stack(modules)
+        return lanes.Stack(cast(list[nn.Sequential], modules))
     layout = layouts.fastest(modules[0], (trial.batch_size, *shape), trial.precision)
     return lanes.Single(modules[0], layout)
 
@@ -194,7 +194,7 @@ class _Run:
     def outcomes(self) -> list[Outcome]:
         """Train all epochs and return what each lane gave."""
         # Not an attribute: what holds its own method would stay until the cycle is found.
-        update = self.updates.update
+        update: graphs.Step = self.updates.update
         update = graphs.Captured(update) if self.updates.capture else update
         for epoch in range(1, self.trial.epochs + 1):
             self._epoch(epoch, update)
@@ -224,12 +224,13 @@ class _Run:
             seen = [evaluation.Watch(len(self.lanes)) for _ in range(2)]
             on_train, on_val = seen if self._asked("on_eval") else (None, None)
             kept = self.updates.batches.subset
-            evaluated = self.evaluate(self.images, self.labels, rows=kept, watch=on_train)
-            evaluated += self.evaluate(self.val_images, self.val_labels, watch=on_val)
+            trained = self.evaluate(self.images, self.labels, rows=kept, watch=on_train)
+            held_out = self.evaluate(self.val_images, self.val_labels, watch=on_val)
         n_examples = float(made.sizes.sum())
         running = ((step_losses.double() * made.sizes[:, None]).sum(0) / n_examples).tolist()
         running_acc = [n / n_examples for n in n_correct]
-        metrics = zip(*evaluated, running, running_acc, made.rates[-1], strict=True)
+        rates = made.rates[-1]
+        metrics = zip(*trained, *held_out, running, running_acc, rates, strict=True)
         self._note(epoch, step_losses, whole, metrics)
         with self._timed("eval_s"):
             for take in self._asked("on_eval"):

@@ -33,7 +33,7 @@ class TensorAdagrad(torch.optim.Optimizer):
                 }
 
     @torch.no_grad()
-    def step(self) -> None:
+    def step(self) -> None:  # type: ignore[override]  # a graph has no use for a closure
         """Make one update from the parameters' gradients."""
         for group in self.param_groups:
             for p in group["params"]:
@@ -64,19 +64,19 @@ def build(
         trial that decays weights only has two.
     """
     row = catalogue.row("optimizer", groups[0][0].optimizer)
-    if row.digest != catalogue.OURS:
+    if not isinstance(row, catalogue.Optimizer):
         return _own(row.implementation, *groups[0], rates)
     rows = []
     for setting, (trial, parameters) in enumerate(groups):
         arguments = trial.arguments("optimizer")
         if "beta1" in arguments:
             arguments["betas"] = (arguments.pop("beta1"), arguments.pop("beta2"))
-        parameters = list(parameters)
+        trained = list(parameters)
         arguments |= {"lr": trial.lr if rates is None else rates[setting], "setting": setting}
-        rows += [arguments | some for some in _decayed(trial, parameters)]
+        rows += [arguments | some for some in _decayed(trial, trained)]
     if rates is not None and row.in_graphs:
         return catalogue.imported(row.in_graphs)(rows)
-    options = {"fused": True} if parameters[0].device.type in row.fused else {}
+    options = {"fused": True} if trained[0].device.type in row.fused else {}
     if rates is not None and row.capturable:
         options["capturable"] = True
     return row.implementation(rows, **options)

@@ -54,7 +54,8 @@ def matmul(precision: str) -> Iterator[None]:
     Args:
         precision: One of `hplab.catalogue.PRECISIONS`; only "tf32" allows it.
     """
-    places = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)
+    # torch puts an object in place of the module `cudnn`.
+    places = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)  # type: ignore[attr-defined]
     before = [place.fp32_precision for place in places]
     try:
         for place in places:

@@ -150,25 +150,24 @@ def _position(trial: Trial, step: int, n_steps: int) -> tuple[int, int]:
 # epoch, as torch's do when their `step()` is called once an epoch.
 _EVERY = Arg("step", choices=("step", "epoch"))
 _NO_WARMUP = Arg(0.0, is_time=True)
-_POSITIVE = {"above": 0.0}
 SCHEDULES = {
     "constant": Row(_constant),
     "step": Row(
-        _step, {"step_size": Arg(1 / 3, **_POSITIVE, is_time=True), "gamma": Arg(0.1, **_POSITIVE)}
+        _step, {"step_size": Arg(1 / 3, above=0, is_time=True), "gamma": Arg(0.1, above=0)}
     ),
     "multi_step": Row(
         _multi_step,
         {
-            "milestones": Arg([0.5, 0.75], **_POSITIVE, is_time=True),
-            "gamma": Arg(0.1, **_POSITIVE),
+            "milestones": Arg([0.5, 0.75], above=0, is_time=True),
+            "gamma": Arg(0.1, above=0),
         },
     ),
     "cosine": Row(_cosine, {"eta_min": Arg(0.0), "warmup": _NO_WARMUP, "every": _EVERY}),
     "warm_restarts": Row(
         _warm_restarts,
         {
-            "T_0": Arg(1 / 7, **_POSITIVE, is_time=True),
-            "T_mult": Arg(2, **_POSITIVE),
+            "T_0": Arg(1 / 7, above=0, is_time=True),
+            "T_mult": Arg(2, above=0),
             "eta_min": Arg(0.0),
             "every": _EVERY,
         },
@@ -177,8 +176,8 @@ SCHEDULES = {
         _one_cycle,
         {
             "pct_start": Arg(0.3, high=1),
-            "div_factor": Arg(25.0, **_POSITIVE),
-            "final_div_factor": Arg(1e4, **_POSITIVE),
+            "div_factor": Arg(25.0, above=0),
+            "final_div_factor": Arg(1e4, above=0),
         },
     ),
     "linear": Row(_linear, {"end_factor": Arg(0.0), "warmup": _NO_WARMUP, "every": _EVERY}),
@@ -187,5 +186,5 @@ SCHEDULES = {
         {"warmup": Arg(0.05, is_time=True), "decay": Arg(0.2, is_time=True)},
     ),
     "inverse_sqrt": Row(_inverse_sqrt, {"warmup": Arg(0.05, is_time=True)}),
-    "range_test": Row(_range_test, {"start": Arg(1e-7, **_POSITIVE)}),
+    "range_test": Row(_range_test, {"start": Arg(1e-7, above=0)}),
 }

@@ -83,7 +83,7 @@ class Updates:
         rates = self._rates(len(rows))
         on_device = None if self.rates is None else self.rates.new_tensor(rates)
         for i, batch in enumerate(rows):
-            if on_device is None:
+            if self.rates is None or on_device is None:
                 optim.set_lr(self.optimizer, rates[i])
             elif i == 0 or rates[i] != rates[i - 1]:
                 self.rates.copy_(on_device[i])

@@ -12,14 +12,14 @@ import pandas as pd
 import pytest
 import yaml
 
-from hplab import places
+from hplab import catalogue, places
 from hplab.analysis.claims import judging, ledger, quantities, rerun, samples
 from hplab.analysis.claims.kinds import registry as kinds
 from hplab.analysis.claims.kinds.kind import Kind
 from hplab.analysis.stats import evidence, intervals, orders
 from hplab.sweeps import runner, series
 from hplab.training.sharpness.average import _summary
-from hplab.trial import DATA, HplabError, Trial
+from hplab.trial import HplabError, Trial
 
 BOOK = ledger.load()
 N = 12
@@ -474,7 +474,7 @@ def test_every_claim_asks_for_what_some_run_records():
     """What the committed records do not hold would leave a claim without a verdict for ever."""
     store = rerun.committed_store()
     tables = [runner.everything("paper", store=store)]
-    tables += [runner.everything("laptop", stands_for=data, store=store) for data in DATA]
+    tables += [runner.everything("laptop", stands_for=data, store=store) for data in catalogue.DATA]
     columns = set().union(*(table.columns[table.notna().any()] for table in tables if len(table)))
     some = pd.concat(table.drop_duplicates(["model", "optimizer"]) for table in tables)
     lines = series.curves(some, store=store)

@@ -123,8 +123,8 @@ def in_unit(interval: Interval, unit: str) -> Interval:
     """
     if unit != "ratio":
         return interval
-    ends = {name: math.exp(getattr(interval, name)) for name in ("estimate", "low", "high")}
-    return dataclasses.replace(interval, **ends)
+    estimate, low, high = map(math.exp, (interval.estimate, interval.low, interval.high))
+    return dataclasses.replace(interval, estimate=estimate, low=low, high=high)
 
 
 def claimed_side(

@@ -14,7 +14,7 @@ import math
 import types
 import typing
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any, Literal, NewType
+from typing import Any, ClassVar, Literal, NewType, Protocol
 
 from hplab.analysis.claims import quantities
 from hplab.analysis.claims.quantities import Quantity
@@ -73,7 +73,15 @@ class Size:
             raise HplabError(f"{where}: a ratio must be at least 1, got {self.value!r}")
 
 
-def read(kind: type, entry: Mapping[str, Any], where: str) -> dict[str, Any]:
+class Readable(Protocol):
+    """What `read` needs of a dataclass (see `kinds.kind.Kind`)."""
+
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
+    type: ClassVar[str]
+    either: ClassVar[tuple[tuple[str, ...], ...]]
+
+
+def read(kind: type[Readable], entry: Mapping[str, Any], where: str) -> dict[str, Any]:
     """Return the fields of a kind of test, typed.
 
     Args:

@@ -137,9 +137,11 @@ def judge(
         return of_runs(claim, finding, preset)
     look, sentences, p_holm, n_family = _look(claim, finding), [finding.reason], None, 0
     outcome = finding.outcome
-    if outcome != INCONCLUSIVE and look and three_way(look.adjusted(finding.evidence)) != outcome:
-        sentences.append(_too_early(finding, look))
-        outcome = INCONCLUSIVE
+    if look and finding.evidence and outcome != INCONCLUSIVE:
+        now = three_way(look.adjusted(finding.evidence))
+        if now != outcome:
+            sentences.append(_too_early(finding, look))
+            outcome = INCONCLUSIVE
     if claim.primary:
         family = ledger.family(claim)
         p_holm, n_family = _adjusted(claim, family, found), len(family)

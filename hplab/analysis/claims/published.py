@@ -29,8 +29,9 @@ def effect(claim: Claim) -> tuple[float, str] | None:
     if not claim.test.from_report:
         return None
     quantity = claim.test.quantity
-    found = [value(claim, arm, quantity) for arm in claim.test.settings]
-    if None in found:
+    arms = claim.test.settings
+    found = [x for x in (value(claim, arm, quantity) for arm in arms) if x is not None]
+    if len(found) < len(arms):
         return None
     if quantity.log:
         found = [math.log(number) for number in found]
@@ -47,10 +48,10 @@ def value(claim: Claim, arm: Mapping[str, Any], quantity: Quantity) -> float | N
     run = run_of(claim, arm)
     if run is None:
         return None
-    plain = {name: quantities.EVALUATED.get(name, name) for name in (quantity.metric, quantity.per)}
-    quantity = dataclasses.replace(  # a report has one training accuracy, however it measured it
-        quantity, metric=plain[quantity.metric], per=plain[quantity.per]
-    )
+    # A report has one training accuracy, however it measured it.
+    metric, per, plain = quantity.metric, quantity.per, quantities.EVALUATED
+    metric, per = plain.get(metric, metric), per and plain.get(per, per)
+    quantity = dataclasses.replace(quantity, metric=metric, per=per)
     if quantity.metric in ("acc_gap", "loss_gap") and not quantity.reading:
         first, second = quantities.GAPS[quantity.metric]
         if first not in run or second not in run:

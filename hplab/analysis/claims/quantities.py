@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,7 @@ import pandas as pd
 from hplab.analysis import curve_metrics
 from hplab.trial import HplabError, unknown
 
-Curves = pd.DataFrame | Callable[[pd.DataFrame], pd.DataFrame]
+Curves: TypeAlias = pd.DataFrame | Callable[[pd.DataFrame], pd.DataFrame]
 
 # Columns of the table of runs that a claim may ask for, with unit and words.
 METRICS: dict[str, tuple[str, str]] = {
@@ -129,7 +129,7 @@ class Quantity:
         """The final columns it needs; what ran along is the end of a curve."""
         if self.reading:
             return set()
-        return {self.metric, self.per} - {None, *EVALUATED}
+        return {name for name in (self.metric, self.per) if name and name not in EVALUATED}
 
     @property
     def curves(self) -> set[str]:
@@ -379,7 +379,7 @@ def _lines(rows: pd.DataFrame, quantity: Quantity, curves: Curves) -> list[Any]:
 
 
 def _read(line: Any, quantity: Quantity) -> float:
-    reading, argument = quantity.reading, quantity.argument
+    reading, argument = quantity.reading or "", quantity.argument
     if reading == "where":
         curve, other = line
         [level] = argument.values()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import html
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -188,11 +188,11 @@ class Verdict:
 
     def _small_row(self) -> dict[str, Any]:
         small = self.smaller
-        there = small is not None and bool(small.miniature)
+        shown = small if small and small.miniature else None
         return {
-            "miniature_preset": small.preset if there else "",
-            "miniature_runs": small.runs_in_words if there else "",
-            "miniature_estimate": small.estimate if there else None,
+            "miniature_preset": shown.preset if shown else "",
+            "miniature_runs": shown.runs_in_words if shown else "",
+            "miniature_estimate": shown.estimate if shown else None,
         }
 
     def __repr__(self) -> str:
@@ -305,15 +305,13 @@ def box(verdict: Verdict) -> str:
 
 
 def _details(verdict: Verdict) -> str:
-    claim, lines = verdict.claim, [verdict.claim.rule]
-    if verdict.finding and verdict.p is not None:
-        lines.append(_p_words(verdict))
-    if verdict.finding and verdict.finding.wins:
-        lines.append(wins(verdict.finding))
-    if verdict.finding and verdict.finding.sample.differs:
-        lines.append(
-            f"Not as in the report: {phrases.differences(verdict.finding.sample.differs)}."
-        )
+    claim, finding, lines = verdict.claim, verdict.finding, [verdict.claim.rule]
+    if finding and finding.p is not None:
+        lines.append(_p_words(verdict, finding, finding.p))
+    if finding and finding.wins:
+        lines.append(wins(finding.wins, finding.sample.arms))
+    if finding and finding.sample.differs:
+        lines.append(f"Not as in the report: {phrases.differences(finding.sample.differs)}.")
     lines += [note for note in (estimands.words(claim), claim.note, claim.report.caveat) if note]
     text = "".join(f"<p>{html.escape(line)}</p>" for line in lines)
     return (
@@ -321,13 +319,13 @@ def _details(verdict: Verdict) -> str:
     )
 
 
-def wins(finding: Finding) -> str:
+def wins(found: Interval, arms: Sequence[str]) -> str:
     """Return how often a run of one setting has the larger value than one of another, in words.
 
     A difference of means can be sure and still be small beside the luck of one run: this says how
     much of it a reader who trains once would see.
     """
-    found, (first, second) = finding.wins, finding.sample.arms
+    first, second = arms
     words = f"One run each: that at {first} has the larger value"
     if found.low == found.high:  # a sample in which one always wins says nothing of its chance
         return f"{words} than that at {second} in {100 * found.estimate:.0f} % of our pairs."
@@ -337,8 +335,8 @@ def wins(finding: Finding) -> str:
     )
 
 
-def _p_words(verdict: Verdict) -> str:
-    words = f"Deciding test: {phrases.p_value(verdict.p)}"
+def _p_words(verdict: Verdict, finding: Finding, p: float) -> str:
+    words = f"Deciding test: {phrases.p_value(p)}"
     if verdict.p_holm is not None:
         words += f"; {phrases.p_value(verdict.p_holm)} after Holm's correction over the "
         words += f"{verdict.n_family} primary claims"
@@ -350,7 +348,7 @@ def _p_words(verdict: Verdict) -> str:
         if verdict.adjusted:
             interval = phrases.limits(verdict.adjusted, verdict.unit)
             words += f", as any seed could have been looked at ({interval})"
-    flip = verdict.finding.p_sign_flip
+    flip = finding.p_sign_flip
     return f"{words}. Exact sign-flip check: {phrases.p_value(flip)}." if flip else f"{words}."
 
 

@@ -37,7 +37,7 @@ def proportion_interval(
         raise ValueError(f"unknown method {method!r}; known: {', '.join(methods)}")
     k = np.asarray(count)
     if n < 1 or (k < 0).any() or (k > n).any():
-        raise ValueError(f"need 0 <= count <= n and n >= 1, got {count} of {n}")
+        raise ValueError(f"need 0 <= count <= n and n >= 1, got {k} of {n}")
     low, high = proportion_confint(k, n, alpha=1 - level, method=methods[method])
     return Interval(plain(k / n), plain(low), plain(high), level, n)
 

@@ -178,12 +178,14 @@ def variance_components(
             (square - (n - 1) * rest * stats.f.ppf(q, n - 1, free)) / stats.chi2.ppf(q, n - 1)
             for q in ((1 + level) / 2, (1 - level) / 2)
         ]
-        each = [max(0.0, float(v) * n / x.size) for v in (square / (n - 1) - rest, *ends)]
-        found[name] = Interval(*each, level, n)
-    ends = [
+        estimate, low, high = (
+            max(0.0, float(v) * n / x.size) for v in (square / (n - 1) - rest, *ends)
+        )
+        found[name] = Interval(estimate, low, high, level, n)
+    low, high = (
         float(free * rest / stats.chi2.ppf(q, free)) for q in ((1 + level) / 2, (1 - level) / 2)
-    ]
-    return found | {"rest": Interval(float(rest), *ends, level, free + 1)}
+    )
+    return found | {"rest": Interval(float(rest), low, high, level, free + 1)}
 
 
 def pooled_width_ratio(

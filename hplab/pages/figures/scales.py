@@ -75,7 +75,7 @@ class Scale:
         ax.set_xticks(rest, [""] * len(rest), minor=True)
         if self.kind == "names":
             ax.grid(False, axis="x")
-        if self.has_zero:
+        if self.has_zero and self.zero is not None:
             smallest = self.at(self.tested[1])
             gap = math.sqrt(self.zero * smallest)
             ax.axvline(gap, color=svg.MUTED, lw=1, ls=(0, (1, 2)))

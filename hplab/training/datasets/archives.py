@@ -103,7 +103,7 @@ def check_labels(labels: np.ndarray, n_images: int, n_classes: int, where: str) 
         raise HplabError(f"{where} run from {low} to {high}, expected 0 to {n_classes - 1}")
 
 
-def _decompress(folder: Path, source: Source) -> dict[str, bytes | memoryview]:
+def _decompress(folder: Path, source: Source) -> Mapping[str, bytes | memoryview]:
     """Return the files of `source.raw` by name, in its order."""
     if source.n_label_bytes:
         sizes = {name: size for name, (size, _) in source.raw.items()}
@@ -114,7 +114,7 @@ def _decompress(folder: Path, source: Source) -> dict[str, bytes | memoryview]:
     }
 
 
-def _parse_idx(raw: Mapping[str, bytes]) -> tuple[np.ndarray, ...]:
+def _parse_idx(raw: Mapping[str, bytes | memoryview]) -> tuple[np.ndarray, ...]:
     arrays = [
         readers.parse_idx(content, n_dims=n_dims, where=name)
         for (name, content), n_dims in zip(raw.items(), (3, 1, 3, 1), strict=True)
@@ -122,7 +122,7 @@ def _parse_idx(raw: Mapping[str, bytes]) -> tuple[np.ndarray, ...]:
     return arrays[0][:, None], arrays[1], arrays[2][:, None], arrays[3]
 
 
-def _parse_cifar(raw: Mapping[str, memoryview], source: Source) -> tuple[np.ndarray, ...]:
+def _parse_cifar(raw: Mapping[str, bytes | memoryview], source: Source) -> tuple[np.ndarray, ...]:
     parts = [
         readers.parse_cifar(content, n_label_bytes=source.n_label_bytes, where=name)
         for name, content in raw.items()

@@ -51,18 +51,18 @@ def of_arrays(
 ) -> Dataset:
     """Return the data set of checked arrays in the order of `files.ARRAYS`."""
     dtypes = (np.uint8, np.int64, np.uint8, np.int64)
-    tensors = tuple(
-        torch.from_numpy(
-            np.array(array, dtype, order="C")
-        )  # a copy: the file's bytes are read-only
+    images, labels, test_images, test_labels = tensors = [
+        torch.from_numpy(np.array(array, dtype, order="C"))  # a copy: a file's bytes are read-only
         for array, dtype in zip(arrays, dtypes, strict=True)
-    )
-    mean, std = _channel_stats(tensors[0])
+    ]
+    mean, std = _channel_stats(images)
     digest = _digest(tensors)
     if groups is not None:
-        groups = torch.from_numpy(groups)
         digest = hashlib.sha256(f"{digest} {groups.tolist()}".encode()).hexdigest()
-    return Dataset(name, *tensors, class_names, digest, mean, std, groups)
+    near = None if groups is None else torch.from_numpy(groups)
+    return Dataset(
+        name, images, labels, test_images, test_labels, class_names, digest, mean, std, near
+    )
 
 
 def tensors_of(dataset: Dataset) -> tuple[Tensor, ...]:
@@ -76,7 +76,7 @@ def _digest(tensors: Sequence[Tensor]) -> str:
     for name, tensor in zip(archives.ARRAYS, tensors, strict=True):
         array = tensor.numpy()
         digest.update(f"{name} {array.dtype} {'x'.join(map(str, array.shape))}\n".encode())
-        digest.update(array.astype(array.dtype.newbyteorder("<"), copy=False))
+        digest.update(array.astype(array.dtype.newbyteorder("<"), copy=False).data)
     return digest.hexdigest()
 
 

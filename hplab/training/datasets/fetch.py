@@ -142,7 +142,7 @@ class _Download:
 
     def from_mirror(self, url: str) -> str | None:
         """Complete the file from one mirror; return None, or why it was given up."""
-        idle = 0
+        idle, fault = 0, None
         foreign = self.present() > 0  # bytes that came from elsewhere may be what is wrong
         for _ in range(_MAX_ATTEMPTS):
             before = self.present()

@@ -81,10 +81,10 @@ def from_npz(path: Path, size: int) -> tuple[np.ndarray, np.ndarray, tuple[str, 
     if names.dtype.kind != "U" or len(set(names.ravel().tolist())) != names.size or names.size < 2:
         raise HplabError(f"{path}: class_names must be two or more different names")
     for name in ("labels", "group"):
-        found = arrays.get(name)
-        if found is not None and (found.dtype.kind not in "ui" or found.shape != images.shape[:1]):
+        one = arrays.get(name)
+        if one is not None and (one.dtype.kind not in "ui" or one.shape != images.shape[:1]):
             raise HplabError(
-                f"{path}: {name} is {found.dtype} {found.shape}, expected integers ({len(images)},)"
+                f"{path}: {name} is {one.dtype} {one.shape}, expected integers ({len(images)},)"
             )
     if labels.min() < 0 or labels.max() >= names.size:
         raise HplabError(
@@ -228,7 +228,8 @@ def _classes(folder: Path) -> list[str]:
 
 
 def _photos(folder: Path) -> list[Path]:
-    found, wrong = [], []
+    found: list[Path] = []
+    wrong: list[Path] = []
     for path in sorted(folder.iterdir()):
         if _is_litter(path.name):
             continue

@@ -19,7 +19,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import numpy as np
 
@@ -114,7 +114,7 @@ def tar_members(path: Path, sizes: Mapping[str, int]) -> dict[str, memoryview]:
     return {name: found[name] for name in sizes}
 
 
-def parse_idx(content: bytes, *, n_dims: int, where: str) -> np.ndarray:
+def parse_idx(content: bytes | memoryview, *, n_dims: int, where: str) -> np.ndarray:
     """Return the uint8 array of an idx file, the format of MNIST.
 
     Args:
@@ -202,7 +202,7 @@ def read_npz(
     return arrays
 
 
-def _read_npy(member: BinaryIO, size: int, name: str) -> np.ndarray:
+def _read_npy(member: IO[bytes], size: int, name: str) -> np.ndarray:
     """Return one array of an npz file; `size` is the member's length by the archive's index."""
     start = member.read(10)
     if len(start) < 10 or start[:8] != b"\x93NUMPY\x01\x00":

@@ -56,8 +56,8 @@ def _from_tanh(layer: nn.Linear, *, first: bool, last: bool) -> None:
     values needs `W t = 2 W s - W 1`, and one that gives them twice the pre-activation.
     """
     if not first:
-        layer.bias -= layer.weight.sum(dim=1)
-        layer.weight *= 2
+        layer.bias.sub_(layer.weight.sum(dim=1))
+        layer.weight.mul_(2)
     if not last:
-        layer.bias *= 2
-        layer.weight *= 2
+        layer.bias.mul_(2)
+        layer.weight.mul_(2)

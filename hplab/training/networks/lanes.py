@@ -10,10 +10,12 @@ alone, up to rounding.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TypeGuard, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.modules.batchnorm import _NormBase
 
 from hplab import catalogue
 from hplab.training.networks.dropout import LaneDropout
@@ -52,17 +54,17 @@ class Single:
         On the way `look` is given what the last linear layer is given, `(1, B, H)`.
         """
         x = images[0].contiguous(memory_format=self.layout)
-        body = self.module if self.head is None else self.module[:-1]
+        body = self.module if self.head is None else cast(nn.Sequential, self.module)[:-1]
         if look is None:
             return body(x)[None]
-        cut = last_linear(body)
-        hidden = body[:cut](x)
+        cut, layers = last_linear(body), cast(nn.Sequential, body)
+        hidden = layers[:cut](x)
         look(hidden[None])
-        return body[cut:](hidden)[None]
+        return layers[cut:](hidden)[None]
 
     def gradients(self) -> dict[str, Tensor]:
         """Return the gradient of each named parameter, `(1, ...)`."""
-        return {name: p.grad[None] for name, p in self.module.named_parameters()}
+        return {n: cast(Tensor, p.grad)[None] for n, p in self.module.named_parameters()}
 
     def lane(self, i: int) -> nn.Module:
         """Return the network."""
@@ -124,7 +126,7 @@ class Stack:
         if x.device.type == "cpu":  # pooling is ten times faster in it
             x = x.contiguous(memory_format=torch.channels_last)
         for at, (n_weights, layer) in enumerate(self.layers[: -1 if self.head else None]):
-            if at == cut:
+            if look is not None and at == cut:
                 look(x)
             x = layer(x, weights[:n_weights])
             weights = weights[n_weights:]
@@ -133,7 +135,8 @@ class Stack:
     def gradients(self) -> dict[str, Tensor]:
         """Return the gradient of each named parameter, `(M, ...)`."""
         names = [name for name, _ in self.modules[0].named_parameters()]
-        pieces = zip(self.flat.grad.split(self.sizes, dim=1), self.shapes, strict=True)
+        gradient = cast(Tensor, self.flat.grad)
+        pieces = zip(gradient.split(self.sizes, dim=1), self.shapes, strict=True)
         views = [piece.reshape(self.n_lanes, *shape) for piece, shape in pieces]
         return dict(zip(names, views, strict=True))
 
@@ -163,7 +166,7 @@ class Stack:
     def share_gradients(self) -> None:
         """Hand each optimizer group its rows of the gradient, without a copy."""
         for part, parameter in self.slices:
-            parameter.grad = self.flat.grad[part]
+            parameter.grad = cast(Tensor, self.flat.grad)[part]
 
     def finite(self) -> Tensor:
         """Return for each lane whether all its weights are finite, shape `(M,)`."""
@@ -181,7 +184,7 @@ def batch_head(module: nn.Module) -> StandardizedLogits | None:
     return last if isinstance(last, StandardizedLogits) else None
 
 
-def stackable(module: nn.Module) -> bool:
+def stackable(module: nn.Module) -> TypeGuard[nn.Sequential]:
     """Return whether every layer of a network has a batched form.
 
     Layers that share weights, that others hook into, or whose weights stay as they are have none.
@@ -232,9 +235,9 @@ def _batched(layers: Sequence[nn.Module]) -> tuple[int, Layer]:
     if isinstance(layer, nn.Linear):
         return n_weights, _linear
     if isinstance(layer, _NORMS):
-        return n_weights, _BatchNorm(layers)
+        return n_weights, _BatchNorm(cast(Sequence[_NormBase], layers))
     if isinstance(layer, LaneDropout):
-        return 0, _dropout(layers)
+        return 0, _dropout(cast(Sequence[LaneDropout], layers))
     if isinstance(layer, nn.LogSoftmax):
         return 0, lambda x, _: functional.log_softmax(x, dim=2)
     return 0, lambda x, _: layer(x)
@@ -242,8 +245,9 @@ def _batched(layers: Sequence[nn.Module]) -> tuple[int, Layer]:
 
 def _convolve(layer: nn.Conv2d, x: Tensor, weights: list[Tensor], n_lanes: int) -> Tensor:
     weight, *bias = (w.flatten(0, 1) for w in weights)
-    size = layer.stride, layer.padding, layer.dilation
-    return functional.conv2d(x, weight, *(bias or [None]), *size, groups=n_lanes * layer.groups)
+    stride, padding, groups = layer.stride, layer.padding, n_lanes * layer.groups
+    own = bias[0] if bias else None
+    return functional.conv2d(x, weight, own, stride, padding, layer.dilation, groups)
 
 
 def _linear(x: Tensor, weights: list[Tensor]) -> Tensor:
@@ -252,7 +256,7 @@ def _linear(x: Tensor, weights: list[Tensor]) -> Tensor:
     return torch.baddbmm(weights[1].unsqueeze(1), x, weights[0].transpose(1, 2))
 
 
-def _dropout(layers: Sequence[nn.Module]) -> Layer:
+def _dropout(layers: Sequence[LaneDropout]) -> Layer:
     def drop(x: Tensor, _: list[Tensor]) -> Tensor:
         if not layers[0].training:
             return x
@@ -267,14 +271,15 @@ def _dropout(layers: Sequence[nn.Module]) -> Layer:
 class _BatchNorm:
     """Batch normalisation of all lanes: one of `M * C` channels, with everyone's own statistics."""
 
-    def __init__(self, layers: Sequence[nn.Module]) -> None:
+    def __init__(self, layers: Sequence[_NormBase]) -> None:
         self.layers = layers
         self.tracks = layers[0].track_running_stats
-        self.mean = self.var = None
+        self.mean: Tensor | None = None
+        self.var: Tensor | None = None
         if self.tracks:
-            self.mean = torch.cat([layer.running_mean for layer in layers])
-            self.var = torch.cat([layer.running_var for layer in layers])
-            self.n_batches = layers[0].num_batches_tracked.clone()
+            self.mean = torch.cat([layer.get_buffer("running_mean") for layer in layers])
+            self.var = torch.cat([layer.get_buffer("running_var") for layer in layers])
+            self.n_batches = layers[0].get_buffer("num_batches_tracked").clone()
 
     def __call__(self, x: Tensor, weights: list[Tensor]) -> Tensor:
         layer = self.layers[0]
@@ -294,7 +299,8 @@ class _BatchNorm:
 
     def copy_to(self, layer: nn.Module, lane: int) -> None:
         """Write one lane's running statistics into its own layer."""
+        for name, values in (("running_mean", self.mean), ("running_var", self.var)):
+            if values is not None:
+                layer.get_buffer(name).copy_(values.view(len(self.layers), -1)[lane])
         if self.tracks:
-            for name, values in (("running_mean", self.mean), ("running_var", self.var)):
-                getattr(layer, name).copy_(values.view(len(self.layers), -1)[lane])
-            layer.num_batches_tracked.copy_(self.n_batches)
+            layer.get_buffer("num_batches_tracked").copy_(self.n_batches)

@@ -36,7 +36,7 @@ SMALLEST = 2  # height and width of a feature map, in pixels
 
 
 def build(
-    in_shape: tuple[int, int, int],
+    in_shape: tuple[int, ...],
     n_classes: int,
     *,
     width: float,

@@ -21,7 +21,7 @@ from hplab.trial import HplabError, Trial
 _RISING = ("relu", "leaky_relu", "sigmoid", "tanh")
 
 
-def build(trial: Trial, in_shape: tuple[int, int, int], n_classes: int) -> nn.Module:
+def build(trial: Trial, in_shape: tuple[int, ...], n_classes: int) -> nn.Module:
     """Return the trial's network with PyTorch's default initial weights.
 
     Args:
@@ -65,7 +65,7 @@ def own_randomness(trial: Trial, device: str) -> Iterator[None]:
         yield
 
 
-def _own(make: Callable, trial: Trial, in_shape: tuple[int, int, int], n_classes: int) -> nn.Module:
+def _own(make: Callable, trial: Trial, in_shape: tuple[int, ...], n_classes: int) -> nn.Module:
     """Return a network of the reader's own."""
     arguments = trial.arguments("model")
     if own.takes(make, "activation"):
@@ -115,7 +115,7 @@ def _init_seed(trial: Trial) -> int:
     return int(hashlib.sha1(name.encode()).hexdigest(), 16) % 2**32 + 42
 
 
-def mlp(trial: Trial, in_shape: tuple[int, int, int], n_classes: int) -> nn.Module:
+def mlp(trial: Trial, in_shape: tuple[int, ...], n_classes: int) -> nn.Module:
     """Return linear layers with an activation between each two."""
     activation = activation_of(trial)
     layers: list[nn.Module] = [nn.Flatten()]
@@ -133,7 +133,7 @@ def mlp(trial: Trial, in_shape: tuple[int, int, int], n_classes: int) -> nn.Modu
     return nn.Sequential(*layers)
 
 
-def cnn(trial: Trial, in_shape: tuple[int, int, int], n_classes: int) -> nn.Module:
+def cnn(trial: Trial, in_shape: tuple[int, ...], n_classes: int) -> nn.Module:
     """Return convolutions, each with an activation and a pooling, and two linear layers."""
     activation = activation_of(trial)
     channels, height, width = in_shape
@@ -167,7 +167,7 @@ def _dropout(trial: Trial, at: int) -> list[nn.Module]:
     return [LaneDropout(p, seed=trial.stream(f"dropout {at}"))] if p else []
 
 
-def mobile(trial: Trial, in_shape: tuple[int, int, int], n_classes: int) -> nn.Module:
+def mobile(trial: Trial, in_shape: tuple[int, ...], n_classes: int) -> nn.Module:
     """Return a MobileNet."""
     blocks = trial.argument("model", "blocks")
     wrong = [block for block in blocks if block >= len(mobilenet.BLOCKS)]

@@ -75,8 +75,17 @@ def average_direction(
     bf16: bool = False,
 ) -> AverageSharpness:
     """Estimate average-direction sharpness at one radius; see `average_ladder`."""
-    options = {"antithetic": antithetic, "kind": kind, "scale": scale, "lanes": lanes, "bf16": bf16}
-    [found] = average_ladder(objective, [radius], n_directions=n_directions, seed=seed, **options)
+    [found] = average_ladder(
+        objective,
+        [radius],
+        n_directions=n_directions,
+        seed=seed,
+        antithetic=antithetic,
+        kind=kind,
+        scale=scale,
+        lanes=lanes,
+        bf16=bf16,
+    )
     return found
 
 

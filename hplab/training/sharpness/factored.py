@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
+from typing import cast
 
 import numpy as np
 import torch
@@ -140,7 +141,9 @@ def _outputs(
 
 def _tail(objective: Objective, hidden: Tensor, weights: list[Tensor]) -> Tensor:
     """Return the outputs of the layers after the first linear one, with the given weights."""
-    layers = [layer for layer in objective.model if not isinstance(layer, nn.Flatten)][1:]
+    layers = [
+        layer for layer in cast(nn.Sequential, objective.model) if not isinstance(layer, nn.Flatten)
+    ][1:]
     left = iter(weights)
     for layer in layers:
         if layer is objective.head:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import cast
 
 import numpy as np
 import torch
@@ -43,7 +44,7 @@ def hessian_vector_product(objective: Objective, vector: Tensor) -> Tensor:
     with restored(objective.model), objective.measuring(), torch.enable_grad():
         for part in objective.graph():
             first = torch.autograd.grad(part, objective.parameters, create_graph=True)
-            along = sum((g * v).sum() for g, v in zip(first, pieces, strict=True))
+            along = cast(Tensor, sum((g * v).sum() for g, v in zip(first, pieces, strict=True)))
             second = torch.autograd.grad(along, objective.parameters, materialize_grads=True)
             total += torch.cat([h.flatten() for h in second])
     return total / len(objective.inputs)

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import math
 from collections.abc import Iterator, Sequence
+from typing import cast
 
 import numpy as np
 import torch
@@ -164,7 +165,7 @@ class Objective:
             for inputs, targets in self._pairs(self._whole_size()):
                 yield self.loss(self.model(inputs), targets)
             return
-        body = self.model[:-1]
+        body = cast(nn.Sequential, self.model)[:-1]
         logits = torch.cat([body(inputs) for inputs, _ in self._pairs(self.chunk)])
         yield self.loss(self.head(logits), self.targets)
 
@@ -207,7 +208,8 @@ def restored(model: nn.Module) -> Iterator[None]:
 @contextlib.contextmanager
 def exact_matmul(device: str) -> Iterator[None]:
     """Compute matrix products in full float32: no TF32, no bfloat16 inside, no autocast."""
-    place = torch.backends.mkldnn.matmul  # on a processor, where it may round to bfloat16
+    # On a processor, where it may round to bfloat16; torch puts an object in place of the module.
+    place = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
     before = place.fp32_precision
     place.fp32_precision = "ieee"
     try:

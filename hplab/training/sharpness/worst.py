@@ -121,8 +121,8 @@ def keskar(
     box = eps * (centre.abs().cpu().double().numpy() + 1)
 
     def moved(y: np.ndarray) -> Tensor:
-        y = torch.from_numpy(y).to(theta)
-        return y if matrix is None else matrix @ y
+        at = torch.from_numpy(y).to(theta)
+        return at if matrix is None else matrix @ at
 
     def negative(y: np.ndarray) -> tuple[float, np.ndarray]:
         delta = moved(y)

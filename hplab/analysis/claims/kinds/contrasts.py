@@ -169,13 +169,17 @@ class _BothSides(Kind):
     either = (("arm",), ("first", "second"))
     from_report = True
     decide = staticmethod(same)
-    centre = None  # what the quantity of one arm is compared with; else 0
     ends: ClassVar[Mapping[str, str]]  # what is said of each outcome
     quantity: Quantity
     margin: Size
     arm: Arm | None = None
     first: Arm | None = None
     second: Arm | None = None
+
+    @property
+    def centre(self) -> float | None:
+        """What the quantity of one arm is compared with, if that is not 0."""
+        return None
 
     def evaluate(self, claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
         quantity, found = self.quantity, sample(runs, self.settings, claim)
@@ -346,9 +350,9 @@ def _finding(
     effects: np.ndarray | None = None,
 ) -> Finding:
     """Return a decision as a finding; of two arms, or of effects, with the checks of a pair."""
-    pair = sides is not None and len(sides) == 2
+    pair = sides if sides and len(sides) == 2 else None
     if pair:
-        effects = sides[0][0] - sides[1][0]
+        effects = pair[0][0] - pair[1][0]
     return Finding(
         decision.outcome,
         reason,
@@ -358,8 +362,8 @@ def _finding(
         decision.interval,
         None if effects is None else intervals.sign_flip(effects),
         distances=decision.distances,
-        identical=pair and _identical(sides),
-        wins=superiority(sides[0][0], sides[1][0]) if pair and len(sides[0][0]) > 1 else None,
+        identical=bool(pair and _identical(pair)),
+        wins=superiority(pair[0][0], pair[1][0]) if pair and len(pair[0][0]) > 1 else None,
     )
 
 

@@ -24,7 +24,7 @@ from hplab.trial import HplabError, unknown
 # What may happen to a run: a final column, or what is read off a curve.
 NAMES = ("collapsed", "top_is_majority", *quantities.EVENTS)
 BOUNDS = ("above", "below", "exists")
-_WORDS = {
+_WORDS: dict[tuple[str, float], str] = {
     ("collapsed", 1): "collapsed",
     ("died", 1): "had no live unit for three epochs in a row",
     ("revived", 1): "had one again later",
@@ -189,9 +189,10 @@ class Proportions(_Events):
         found, margin = self.sample(claim, runs), self.margin.value
         n = found.n
         counts = [int(quantities.event(rows, self.event, curves).sum()) for rows in found.rows]
+        first, second = counts
 
         def at(level: float) -> Interval:
-            return proportions.proportion_difference(*counts, n, level=level).scaled(100)
+            return proportions.proportion_difference(first, second, n, level=level).scaled(100)
 
         def chance(more: int, alpha: float) -> float:
             luck = [stats.binom.pmf(np.arange(more + 1), more, k / n) for k in counts]
@@ -199,11 +200,11 @@ class Proportions(_Events):
             return float(luck[0] @ decides @ luck[1])
 
         percent = at(1 - claim.alpha)
-        together = proportions.excess(*counts, n, margin=margin / 100)
+        together = proportions.excess(first, second, n, margin=margin / 100)
         outcome = three_way(together, alpha=claim.alpha)
         reason = (
-            f"{on(found)} {counts[0]} of {n} runs {self.event} at {found.arms[0]} and "
-            f"{counts[1]} of {n} at {found.arms[1]} "
+            f"{on(found)} {first} of {n} runs {self.event} at {found.arms[0]} and "
+            f"{second} of {n} at {found.arms[1]} "
             f"({phrases.limits(percent, 'pp', 'of the difference ')} pp); the margin fixed "
             f"beforehand was {phrases.number(margin, 'pp')}."
         )

@@ -22,6 +22,8 @@ from hplab.analysis.stats.intervals import CONTRADICTED, INCONCLUSIVE, SUPPORTED
 from hplab.sweeps.table import setting
 from hplab.trial import HplabError
 
+_NO_GROUPS = Arms((Arm({}),))
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Trend(Kind):
@@ -45,7 +47,7 @@ class Trend(Kind):
     metrics: Mapping[str, Literal["up", "down"]]
     margin: Size
     scale: Literal["log2", "rank"] = "log2"
-    groups: Arms = ({},)
+    groups: Arms = _NO_GROUPS
     log: bool = False
     steps: Literal["kept", "free"] = "kept"
     matched: str | None = None
@@ -222,8 +224,8 @@ class Ranking(Kind):
     either = (("x", "levels", "arm"), ("cells", "way"))
     quantity: Quantity
     best: Arm | float
-    x: str | None = None
-    levels: tuple[float, ...] | None = None
+    x: str = ""
+    levels: tuple[float, ...] = ()
     arm: Arm | None = None
     cells: Arms | None = None
     way: Literal["highest", "lowest"] = "highest"
@@ -231,11 +233,14 @@ class Ranking(Kind):
     @property
     def settings(self) -> list[Mapping[str, Any]]:
         """The cells, or all levels."""
-        return list(self.cells or ({**self.arm, self.x: level} for level in self.levels))
+        return list(self.cells or map(self._at, self.levels))
 
     @property
-    def _best(self) -> Arm:
-        return self.best if self.cells else {**self.arm, self.x: self.best}
+    def _best(self) -> Mapping[str, Any]:
+        return self.best if self.cells and isinstance(self.best, Mapping) else self._at(self.best)
+
+    def _at(self, level: Arm | float) -> Mapping[str, Any]:
+        return {**(self.arm or {}), self.x: level}
 
     def check(self, where: str) -> None:
         if self._best not in self.settings:
@@ -277,10 +282,10 @@ class Ranking(Kind):
 
     def _wider(self, claim: Claim, runs: pd.DataFrame, curves: Curves, found: Sample) -> str:
         """Return one sentence on a wider grid, if the runs hold one; it decides nothing."""
-        means = {}
+        means: dict[Any, float] = {}
         for level in declared(runs, self.x).dropna().unique():
             try:
-                one = sample(runs, [{self.x: level, **self.arm}], claim)
+                one = sample(runs, [{self.x: level, **(self.arm or {})}], claim)
                 values, _ = quantities.values(one.rows[0], self.quantity, curves, one.stretch)
             except Missing:
                 continue
@@ -288,7 +293,7 @@ class Ranking(Kind):
                 means[level] = float(values.mean())
         if len(means) <= len(self.levels):
             return ""
-        best = max(means, key=means.get)
+        best = max(means, key=lambda level: means[level])
         edge = ", at the edge of the grid" if best in (min(means), max(means)) else ""
         first = f"{self.x} {setting(best)} comes first{edge}"
         return f" On the wider grid of {len(means)} values, {first}."
