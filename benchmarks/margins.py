@@ -97,11 +97,29 @@ def _interaction(w: Worlds, past: float) -> Evidence:
     return beyond(a - b - (c - d), margin=w.sd * math.sqrt(2))
 
 
-@case("profile")
+def _wider(w: Worlds, past: float, scatter: float, *, neighbours: bool = False) -> Evidence:
+    """Two curves over three levels; the runs of the first scatter `scatter` times as much."""
+    sd = scatter * w.sd
+    further = sd * (1 + 3 * past)  # one pair of several is seen at about three times the distance
+    first, second = np.split(w.settings(*[0.0] * 6), 2)
+    curve = np.array([1, 1, 0])[:, None, None]  # with another sign its drop is its range
+    first = curve * (2 * FAR * sd + further) + scatter * first
+    return orders.wider(first, curve * 2 * FAR * sd + second, margin=sd, neighbours=neighbours)
+
+
+@case("profile", "ranges")
 def _profile(w: Worlds, past: float) -> Evidence:
-    first, second = np.split(w.settings(0, 0, 0, 0, 0, 0), 2)
-    effects = np.ptp(first, axis=0) - np.ptp(second, axis=0)
-    return beyond(effects + past * effects.std())
+    return _wider(w, past, 1.0)
+
+
+@case("profile", "ranges, one with three times the scatter")
+def _profile_scatter(w: Worlds, past: float) -> Evidence:
+    return _wider(w, past, 3.0)
+
+
+@case("profile", "largest drops")
+def _profile_drop(w: Worlds, past: float) -> Evidence:
+    return _wider(w, past, 1.0, neighbours=True)
 
 
 @case("sign", "one of two")

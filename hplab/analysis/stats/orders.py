@@ -6,13 +6,16 @@ between are many data sets at once.
 
 from __future__ import annotations
 
+import itertools
+import math
+
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats as distributions
 
 from hplab.analysis.stats import intervals, variance
 from hplab.analysis.stats.evidence import Evidence, all_of, any_of, beyond
-from hplab.analysis.stats.intervals import plain
+from hplab.analysis.stats.intervals import Interval, plain
 
 
 def trend(values: ArrayLike, at: ArrayLike, *, margin: float = 0.0, steps: bool = True) -> Evidence:
@@ -70,6 +73,76 @@ def best(values: ArrayLike, which: int) -> Evidence:
     """
     x = np.asarray(values, float)
     return all_of([beyond(x[which] - x[i]) for i in range(len(x)) if i != which])
+
+
+def wider(
+    first: ArrayLike, second: ArrayLike, *, margin: float = 0.0, neighbours: bool = False
+) -> Evidence:
+    """Test that the means of one curve over some levels reach further than those of another.
+
+    How far a curve reaches is a largest difference, and one taken seed by seed grows with scatter:
+    with noise enough a flat curve has a wide range. So what is compared are differences of means.
+    For the claim speaks one pair of levels of the first curve that is further apart, by more than
+    the margin, than every pair of the second; which pair is not said beforehand, so its p value is
+    multiplied by the number of pairs. Against it the same, the other way round.
+
+    Args:
+        first: Shape `(levels, ..., n)`, the same seeds in both curves.
+        second: As `first`.
+        margin: By how much the first has to reach further.
+        neighbours: Whether only falls from each level to the next count (the largest drop), else
+            the difference of any two levels (the range).
+
+    Example:
+        The second curve is flat; that its runs scatter does not make it wide.
+
+        >>> from hplab.analysis.stats.evidence import three_way
+        >>> steep = [[0.0, 0.1, 0.0, 0.1, 0.0], [3.0, 3.1, 3.0, 2.9, 3.1]]
+        >>> flat = [[0.5, -0.4, 0.1, -0.3, 0.2], [-0.2, 0.4, -0.5, 0.3, 0.1]]
+        >>> three_way(wider(steep, flat)), three_way(wider(flat, steep))
+        ('supported', 'contradicted')
+    """
+    between = _between_pairs(first, second, neighbours)
+    found, n_pairs = beyond(between, margin=margin), len(between)
+    p_for = n_pairs * np.asarray(found.p_for).max(axis=1).min(axis=0)
+    p_against = n_pairs * np.asarray(found.p_against).max(axis=0).min(axis=0)
+    return Evidence(plain(np.minimum(1.0, p_for)), plain(np.minimum(1.0, p_against)))
+
+
+def wider_by(
+    first: ArrayLike, second: ArrayLike, *, neighbours: bool = False, level: float = 0.95
+) -> Interval:
+    """Return by how much one curve of means reaches further than another, with its interval.
+
+    Its limits are those margins that `wider` just does not decide.
+
+    Example:
+        >>> steep = [[0.0, 0.1, 0.0, 0.1, 0.0], [3.0, 3.1, 3.0, 2.9, 3.1]]
+        >>> found = wider_by(steep, [[0.0, 0.0, 0.1, 0.1, 0.0]] * 2)
+        >>> round(found.estimate, 2), found.low > 2.5
+        (2.98, True)
+    """
+    between = _between_pairs(first, second, neighbours)
+    means = between.mean(axis=-1)
+    quantile = intervals.t_half_width(between, 1 - (1 - level) / len(between))
+    half = quantile / math.sqrt(between.shape[-1])
+    return Interval(
+        plain(means.min(axis=1).max(axis=0)),
+        plain((means - half).min(axis=1).max(axis=0)),
+        plain((means + half).max(axis=0).min(axis=0)),
+        level,
+        between.shape[-1],
+    )
+
+
+def _between_pairs(first: ArrayLike, second: ArrayLike, neighbours: bool) -> np.ndarray:
+    """Return every pair of levels of one curve against every one of another: `(p, p, ..., n)`."""
+    x, y = np.asarray(first, float), np.asarray(second, float)
+    if neighbours:
+        return -np.diff(x, axis=0)[:, None] + np.diff(y, axis=0)[None]
+    pairs = list(itertools.permutations(range(len(x)), 2))
+    apart = [np.stack([curve[i] - curve[j] for i, j in pairs]) for curve in (x, y)]
+    return apart[0][:, None] - apart[1][None]
 
 
 def no_single_best(values: ArrayLike) -> Evidence:

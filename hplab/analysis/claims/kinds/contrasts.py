@@ -30,7 +30,7 @@ from hplab.analysis.claims.kinds.kind import Kind
 from hplab.analysis.claims.quantities import Curves, Missing, Quantity
 from hplab.analysis.claims.samples import Sample, sample
 from hplab.analysis.stats import evidence, intervals, orders
-from hplab.analysis.stats.intervals import CONTRADICTED, INCONCLUSIVE, SUPPORTED
+from hplab.analysis.stats.intervals import CONTRADICTED, INCONCLUSIVE, SUPPORTED, Interval
 from hplab.analysis.stats.rank import superiority
 from hplab.analysis.stats.variance import log_spread_pseudo_values
 from hplab.sweeps.table import setting
@@ -94,7 +94,7 @@ class Interaction(Kind):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Profile(Kind):
-    """Per seed, one number from all levels of an axis, compared between two sides."""
+    """How far the means over all levels of an axis reach, compared between two sides."""
 
     type = "profile"
     quantity: Quantity
@@ -115,18 +115,25 @@ class Profile(Kind):
     def evaluate(self, claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
         quantity, found = self.quantity, sample(runs, self.settings, claim)
         values = np.array([values for values, _ in _values(found, quantity, curves)])
-        values = values.reshape(2, len(self.levels), -1)  # side, level, seed
-        read, what = np.ptp(values, axis=1), "the range"
-        if self.form == "largest_drop":
-            read = (-np.diff(values, axis=1)).max(axis=1)
-            what = "the largest drop between neighbours"
-        effects = read[0] - read[1]
-        decision = claimed_side(effects, self.margin, claim.alpha)
-        subject = f"{what} of {quantities.words(quantity)} over {self.x.replace('_', ' ')}"
+        first, second = values.reshape(2, len(self.levels), -1)  # level, seed
+        drops, limit = self.form == "largest_drop", self.margin.tested
+        judged = orders.wider(first, second, margin=limit, neighbours=drops)
+
+        def at(level: float) -> Interval:
+            return in_unit(
+                orders.wider_by(first, second, neighbours=drops, level=level), self.margin.unit
+            )
+
+        outcome, interval = evidence.three_way(judged, alpha=claim.alpha), at(1 - claim.alpha)
+        small = outcome == CONTRADICTED and not interval.high < self.margin.null
+        decision = Decision(outcome, interval, judged, small)
+        what = "the largest drop between neighbours" if drops else "the range"
+        subject = f"{what} of mean {quantities.words(quantity)} over {self.x.replace('_', ' ')}"
         names = [side.get("optimizer", str(side)) for side in (self.first, self.second)]
         said = comparison(subject, decision, quantity.unit, names)
         reason = f"{on(found)} {said}; {_margin(decision, self.margin)}"
-        return _finding(decision, reason, quantity.unit, found, effects=effects)
+        made = _finding(decision, reason, quantity.unit, found)
+        return dataclasses.replace(made, at=at)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
