@@ -17,7 +17,6 @@ from hplab.analysis.claims import judging, ledger, quantities, rerun, samples
 from hplab.analysis.claims.kinds import registry as kinds
 from hplab.analysis.claims.kinds.kind import Kind
 from hplab.analysis.stats import evidence, intervals, orders
-from hplab.catalogue import DATA
 from hplab.sweeps import runner, series
 from hplab.training.sharpness.average import _summary
 from hplab.trial import HplabError, Trial
