@@ -298,7 +298,7 @@ class _Run:
         if stops:
             lane.stopped = copy.deepcopy(self.network.lane(lane.index))
 
-    def _at_end(self, lane: Lane) -> protocol.Numbers:
+    def _at_end(self, lane: Lane) -> dict[str, float | None]:
         """Measure a trained lane, or fill the curves of one that diverged.
 
         A lane that a rule could have stopped says how far it went.
@@ -307,7 +307,7 @@ class _Run:
             more = [name for measure in self.measures for name in getattr(measure, "padded", ())]
             lane.pad([*METRICS, *more])
             return {}
-        numbers: protocol.Numbers = {}
+        numbers: dict[str, float | None] = {}
         if asked := self._asked("at_end"):
             probe = self._probe(lane)
             for found, series in (take(probe) for take in asked):

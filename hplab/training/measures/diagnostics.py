@@ -6,6 +6,7 @@ next to nothing.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -31,7 +32,7 @@ class Diagnostics:
 
     def on_eval(self, run: Run, on_train: Watch, on_val: Watch) -> None:
         self.labels, top = run.labels, on_val.top_class()
-        found = {
+        found: dict[str, Sequence[float | None]] = {
             "live_units": on_train.live_units(),
             "n_predicted": on_val.n_predicted(),
             "output_entropy": on_val.mean_entropy(),
@@ -64,8 +65,9 @@ def gradient_norms(gradients: Mapping[str, Tensor]) -> dict[str, list[float]]:
     for name, gradient in gradients.items():
         if gradient.dim() > 2:  # lanes, outputs, inputs, ...: a weight, not a bias or scale
             prefix = name.rpartition(".")[0]
-            layers[prefix] = sum(s for n, s in squares.items() if n.rpartition(".")[0] == prefix)
-    norms = {"batch_grad_norm": sum(squares.values()).sqrt().tolist()}
+            mine = [s for n, s in squares.items() if n.rpartition(".")[0] == prefix]
+            layers[prefix] = functools.reduce(torch.add, mine)
+    norms = {"batch_grad_norm": functools.reduce(torch.add, squares.values()).sqrt().tolist()}
     for i, square in enumerate(layers.values(), 1):
         norms[f"batch_grad_norm_{i}"] = square.sqrt().tolist()
     return norms
@@ -108,7 +110,7 @@ def died_after(live_units: Sequence[float | None], n: int = N_JUDGED) -> int | N
     return None
 
 
-def collapsed(live_units: list[int | None], n_predicted: list[int | None]) -> bool:
+def collapsed(live_units: Sequence[float | None], n_predicted: Sequence[float | None]) -> bool:
     """Return whether a run ended dead: no live unit and one class in its last three epochs.
 
     Args:

@@ -27,7 +27,7 @@ class Layers:
         linear = [m for m in probe.model.modules() if isinstance(m, nn.Linear)]
         n_classes = linear[-1].out_features
         first = models.build(probe.trial, tuple(images.shape[1:]), n_classes).to(images.device)
-        series: Series = {}
+        series: dict[str, list[float]] = {}
         for when, network in (("start", first), ("end", probe.model)):
             found = profile(network, images, labels, loss=probe.trial.loss)
             for name in ("signal", "gradient", "dead"):
@@ -87,5 +87,5 @@ def profile(network: nn.Module, images: Tensor, labels: Tensor, *, loss: str) ->
             module.register_forward_hook(look)
     losses.named(loss)(network(images), labels).mean().backward()
     weights = [m.weight for m in network.modules() if isinstance(m, _WITH_WEIGHTS)]
-    gradient = [float(w.grad.square().mean().sqrt()) for w in weights]
+    gradient = [float(w.grad.square().mean().sqrt()) for w in weights if w.grad is not None]
     return Profile(signal, gradient, dead)

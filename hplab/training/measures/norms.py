@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 
+import torch
 from torch import Tensor, nn
 
 from hplab.training import precision
@@ -32,7 +34,7 @@ def norms(network: nn.Module) -> dict[str, float]:
         by one number. The latter is left out where there are none.
     """
     parameters = [_square(p) for p in network.parameters()]
-    found = {"weight_norm": float(sum(parameters).sqrt())}
+    found = {"weight_norm": float(functools.reduce(torch.add, parameters).sqrt())}
     modules = [m for m in network.modules() if not list(m.children())]
     scale_free = [
         _square(first.weight)
@@ -40,7 +42,7 @@ def norms(network: nn.Module) -> dict[str, float]:
         if isinstance(first, _WITH_WEIGHTS) and isinstance(second, _NORMS)
     ]
     if scale_free:
-        found["scale_free_norm"] = float(sum(scale_free).sqrt())
+        found["scale_free_norm"] = float(functools.reduce(torch.add, scale_free).sqrt())
     return found
 
 

@@ -23,17 +23,17 @@ To add a measure, add a file: it has the name of the measure, its class that nam
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from torch import Tensor, nn
 
 from hplab.training.lane import Lane
-from hplab.training.networks import lanes
+from hplab.training.networks.lanes import Single, Stack
 from hplab.trial import Trial
 
-Numbers = dict[str, float | None]
-Series = dict[str, list[float]]
+Numbers = Mapping[str, float | None]
+Series = Mapping[str, Sequence[float]]
 
 
 class Run(Protocol):
@@ -49,7 +49,7 @@ class Run(Protocol):
 
     lanes: Sequence[Lane]
     going: Sequence[Lane]
-    network: lanes.Single | lanes.Stack
+    network: Single | Stack
     images: Tensor
     labels: Tensor
     step: int

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor
 
 from hplab.training import losses, precision, sharpness
 from hplab.training.measures.protocol import Numbers, Probe, Series
+from hplab.training.sharpness.average import AverageSharpness
 
 RADIUS = 5.0  # report 002's perturbation, in weight space
 LADDER = (0.1, 0.3, 1.0, 3.0, 5.0)
@@ -51,7 +54,7 @@ def objective(probe: Probe, n: int | None = None) -> sharpness.Objective:
     return sharpness.Objective(probe.model, *probe.inputs(n), loss=loss, batch_norm="batch")
 
 
-def _quadratic(ladder: list[sharpness.AverageSharpness]) -> float | None:
+def _quadratic(ladder: Sequence[AverageSharpness]) -> float | None:
     """Return the sharpness at report 002's radius over that of the parabola through radius 1."""
     far, near = (ladder[LADDER.index(radius)].value for radius in (RADIUS, 1.0))
     return far / (RADIUS**2 * near) if near else None
