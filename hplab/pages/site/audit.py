@@ -83,7 +83,7 @@ def read(path: Path) -> Page:
     """Parse one HTML file."""
     text = path.read_text(encoding="utf-8")
     soup = BeautifulSoup(text, "html.parser", multi_valued_attributes=None)
-    title = soup.select_one("html > head > title")
+    title = soup.select_one("title:not(svg title)")  # pictures may have one of their own
     page = Page(title=" ".join(title.get_text().split()) if title else "")
     if not page.title:
         page.faults.append("has no <title>")
