@@ -161,3 +161,16 @@ def test_a_page_says_of_a_claim_what_the_ledger_says(built, tmp_path, preset, kn
 
     told = known.get("S4-05", {}).get("outcome", "missing")
     assert found == [f"01-a.html: claim S4-05 is supported, in the ledger {told}"] * wrong
+
+
+def test_a_figure_that_stands_twice_on_a_page_has_ids_of_its_own_each_time():
+    drawing = '<svg><path id="hp0123abcdm1" d="M 0 0"/><use href="#hp0123abcdm1"/></svg>'
+    output = shown("text/html", f"{study_pages.FIGURE}>{drawing}</figure>")
+    cells = [code_cell(DRAWS, output), code_cell("hp.explore(runs)", output)]
+    page = json.loads(study_pages.source(json.dumps({"cells": cells, "metadata": {}}).encode()))
+
+    first, second = (cell["outputs"][0]["data"]["text/html"] for cell in page["cells"])
+    assert drawing in first
+    assert 'id="hp0123abcdn2m1"' in second
+    assert 'href="#hp0123abcdn2m1"' in second
+    assert "hp0123abcdm1" not in second

@@ -22,6 +22,7 @@ from PIL import Image
 # Okabe and Ito's colours, safe for colour-blind readers, in the order series take them. Yellow and
 # black become an ochre and a grey that show on white and on black; the book's own variables are
 # tuned to its two backgrounds.
+PREFIX = "hp"  # of every id in a figure; eight hex digits of the figure follow
 SERIES = (
     "#0072b2",
     "#d55e00",
@@ -97,8 +98,8 @@ def theme(text: str, *, title: str, description: str) -> str:
 
     Returns:
         An `<svg>` element without namespace prefixes, style sheets or metadata. Only elements that
-        are referred to keep an id, and every id starts with a digest of the figure: two figures of
-        a page share none, and the same figure is the same text whenever it is drawn.
+        are referred to keep an id, and every id starts with a digest of the figure: two different
+        figures share none, and the same figure is the same text whenever it is drawn.
     """
     root = ElementTree.fromstring(text)
     for parent in list(root.iter()):
@@ -119,7 +120,7 @@ def theme(text: str, *, title: str, description: str) -> str:
         root.insert(0, element)
     body = ElementTree.tostring(root, encoding="unicode")
     body = re.sub(r"\s*\n\s*", "", body)
-    prefix = "hp" + hashlib.sha256(body.encode()).hexdigest()[:8]
+    prefix = PREFIX + hashlib.sha256(body.encode()).hexdigest()[:8]
     return body.replace("@ID@", prefix)
 
 

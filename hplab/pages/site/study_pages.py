@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from hplab.pages.figures.figure import NOTHING, without_still
+from hplab.pages.figures.svg import PREFIX
 from hplab.pages.notebooks import ipynb
 from hplab.sweeps.presets import PRESETS
 
 FIGURE = '<figure class="hp-figure"'
 _DRAWS = re.compile(r"\bhp\.(plots\.\w+|explore)\(")
 _BOX = re.compile(r'<section class="hp-verdict hp-([\w-]+)" id="claim-([\w-]+)"')
+_ID = re.compile(rf'id="({PREFIX}[0-9a-f]{{8}})')
 _PRESET = re.compile(rf"\b({'|'.join(PRESETS)}) preset\b")  # as a caption names it
 
 
@@ -31,17 +33,32 @@ _PRESET = re.compile(rf"\b({'|'.join(PRESETS)}) preset\b")  # as a caption names
 def source(executed: bytes) -> bytes:
     """Return an executed notebook as Sphinx takes it: no PNG beside a drawing, the note on top."""
     notebook = json.loads(executed)
-    captions = []
+    captions: list[str] = []
+    drawn: Counter[str] = Counter()
     for output in _outputs(notebook):
         data = output.get("data", {})
         markup = "".join(data.get("text/html", ""))
         if FIGURE in markup:
             data.pop("image/png", None)
-            data["text/html"] = without_still(markup)
+            data["text/html"] = _told_apart(without_still(markup), drawn)
             captions.append("".join(data.get("text/plain", "")))
     if note := miniature(captions):
         _insert(notebook, note)
     return json.dumps(notebook, ensure_ascii=False, indent=1).encode()
+
+
+def _told_apart(markup: str, drawn: Counter[str]) -> str:
+    """Return a figure whose ids no figure before it on the page has, if it is drawn once more.
+
+    Args:
+        markup: The figure; equal figures have equal ids, which begin alike.
+        drawn: How often each beginning has been seen; counted on.
+    """
+    for prefix in sorted(set(_ID.findall(markup))):
+        drawn[prefix] += 1
+        if drawn[prefix] > 1:
+            markup = markup.replace(prefix, f"{prefix}n{drawn[prefix]}")
+    return markup
 
 
 def miniature(captions: Sequence[str]) -> str:
