@@ -327,6 +327,8 @@ def plan(
     if anew:
         path.write_text(declared.dumps(declared.collect(find_studies(()))), encoding="utf-8")
     kind, limit = device.partition(":")[0], planned.seconds_of(budget) if budget else None
+    if kind not in planned.WATTS:
+        raise unknown("device", device, planned.WATTS)
     workers = executors.n_workers(jobs) if kind == "cpu" else 1
     wants = _wants(path, kind, study, report)
     kept, _ = planned.within(wants, None if limit is None else limit * workers)

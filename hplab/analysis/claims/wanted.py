@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import Any
 
 import pandas as pd
@@ -34,9 +34,10 @@ class Want:
         outcome: What its runs say so far; "" without any.
         n: Seeds that every setting it compares has, or will have by what stands before it.
         more: Seeds to train beyond those.
-        chance: Of a verdict once they are there; None if the planned seeds will probably bring none.
+        chance: Of a verdict once they are there; None if those planned will probably bring none.
         trials: What is missing, seed by seed, without what a claim before it in the plan trains.
         seconds: How long one core, or the card, trains them; None if no record tells.
+        shared: What it needs of the trials of claims before it, by identity.
     """
 
     claim: Claim
@@ -46,6 +47,7 @@ class Want:
     chance: float | None
     trials: tuple[Trial, ...]
     seconds: float | None
+    shared: frozenset[str] = frozenset()
 
     @property
     def worth(self) -> float:
@@ -74,7 +76,8 @@ def wants(
     runs = _as_runs(declared)
     by_key = {trial.identity(): trial for trial in declared}
     first_look = _chance_of_a_look(verdicts)
-    open_, planned = [], set()
+    open_: list[tuple[Claim, Mapping[str, Any], list[Trial]]] = []
+    planned: set[str] = set()
     for claim in claims:
         said = verdicts.get(claim.id, {})
         if said.get("outcome") in SETTLED or not (groups := rerun.groups(claim, runs)):
@@ -82,10 +85,7 @@ def wants(
         open_.append((claim, said, [by_key[key] for key in groups[0]["key"]]))
     found = []
     while open_:
-        each = [
-            _want(*one, first_look, lambda t: t.identity() in planned or is_recorded(t), seconds)
-            for one in open_
-        ]
+        each = [_want(*one, first_look, planned, is_recorded, seconds) for one in open_]
         best = max(range(len(each)), key=lambda i: (each[i].claim.primary, each[i].worth))
         found.append(each[best])
         if each[best].chance is not None:
@@ -99,23 +99,32 @@ def _want(
     said: Mapping[str, Any],
     trials: Sequence[Trial],
     first_look: float,
-    is_there: Callable[[Trial], bool],
+    planned: Set[str],
+    is_recorded: Callable[[Trial], bool],
     seconds: Callable[[Trial], float | None],
 ) -> Want:
     by_seed: dict[int, list[Trial]] = {}
     for trial in trials:
         by_seed.setdefault(trial.seed, []).append(trial)
-    missing = {s: [t for t in some if not is_there(t)] for s, some in sorted(by_seed.items())}
-    n, looked_at = sum(not some for some in missing.values()), said.get("kind") == RERUN
-    more, chance = said.get("more_seeds") if looked_at else max(claim.min_seeds - n, 0), first_look
-    if looked_at:
-        n, chance = int(said["n"]), None if more is None else PROBABLY
-        more = max(claim.seeds - n, 0) if more is None else more
-    nearest = sorted((s for s in missing if missing[s]), key=lambda s: (len(missing[s]), s))
-    todo = [t for seed in sorted(nearest[:more]) for t in missing[seed]]
+    absent = {s: [t for t in some if not is_recorded(t)] for s, some in sorted(by_seed.items())}
+    missing = {s: [t for t in some if t.identity() not in planned] for s, some in absent.items()}
+    n, wanted = sum(not some for some in missing.values()), claim.min_seeds
+    chance: float | None = first_look
+    if said.get("kind") == RERUN:
+        settles = said.get("more_seeds")
+        n, chance = int(said["n"]), None if settles is None else PROBABLY
+        wanted = claim.seeds if settles is None else n + int(settles)
+    more = max(wanted - n, 0)
+    open_seeds = [seed for seed in absent if absent[seed]]
+    nearest = sorted(open_seeds, key=lambda s: (len(missing[s]), len(absent[s]), s))
+    nearest = nearest[: max(wanted - len(absent) + len(open_seeds), 0)]
+    todo = [t for seed in sorted(nearest) for t in missing[seed]]
+    shared = {t.identity() for seed in nearest for t in absent[seed]} - {t.identity() for t in todo}
     each = [seconds(trial) for trial in todo]
-    total = None if None in each else sum(each)
-    return Want(claim, said.get("outcome", ""), n, int(more), chance, tuple(todo), total)
+    known = [one for one in each if one is not None]
+    total = sum(known) if len(known) == len(each) else None
+    outcome = str(said.get("outcome", ""))
+    return Want(claim, outcome, n, more, chance, tuple(todo), total, frozenset(shared))
 
 
 def _chance_of_a_look(verdicts: Committed) -> float:

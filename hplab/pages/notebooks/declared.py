@@ -1,7 +1,7 @@
 """The trials that the studies declare, found by running their cells without training.
 
 That takes half a minute, so the list is kept in `book/trials.jsonl`, a line a setting, and written
-anew when a study asks for others (`hplab sync`). Whoever plans training reads it.
+anew by `hplab plan --anew` when a study asks for others. Whoever plans training reads it.
 """
 
 from __future__ import annotations
@@ -45,8 +45,10 @@ def collect(pages: Iterable[Path]) -> list[Declared]:
         quiet[0],
         quiet[1],
         patch.dict("os.environ", HPLAB_MODE="cached"),
-        patch.multiple(hp, create=True, **stand_ins),
+        contextlib.ExitStack() as stack,
     ):
+        for name, stand_in in stand_ins.items():
+            stack.enter_context(patch.object(hp, name, stand_in, create=True))
         for page in pages:
             names: dict[str, Any] = {}
             for cell in ipynb.read(page).cells:
@@ -78,7 +80,7 @@ def read(path: Path) -> list[Declared]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:
-        raise HplabError(f"{path}: {error.strerror}; `hplab sync` writes it") from error
+        raise HplabError(f"{path}: {error.strerror}; `hplab plan --anew` writes it") from error
     found = []
     for number, line in enumerate(lines, 1):
         try:

@@ -40,13 +40,17 @@ def within(wants: Iterable[Want], budget: float | None) -> tuple[list[Want], lis
     A claim that does not fit is passed over for cheaper ones after it. What will probably bring no
     verdict, and what no record tells the time of, is never in a budget.
     """
-    kept, left, spent = [], [], 0.0
+    kept: list[Want] = []
+    left: list[Want] = []
+    trained: set[str] = set()
+    spent = 0.0
     for want in wants:
         cost = want.seconds
         fits = cost is not None and (budget is None or spent + cost <= budget)
-        if want.chance is not None and fits:
+        if want.chance is not None and fits and want.shared <= trained:
             kept.append(want)
             spent += cost or 0.0
+            trained |= {trial.identity() for trial in want.trials}
         else:
             left.append(want)
     return kept, left
