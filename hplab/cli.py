@@ -295,6 +295,72 @@ def claims(
     return 0
 
 
+@cli.command()
+@click.option("--budget", help="Only what fits into this time, such as 170m or 3h.")
+@click.option("--device", default="cpu", help="cpu, cuda or mps.")
+@click.option("--jobs", type=int, help="Cores that train side by side; all of them by default.")
+@click.option("--study", help="Only claims of this study, such as batch-size.")
+@click.option("--report", help="Only claims of this report: 000, 001, 002 or 004.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@click.option("--trials", "out", type=click.Path(path_type=Path), help="Write the trials here.")
+@click.option("--anew", is_flag=True, help="Look anew for what the studies declare; half a minute.")
+def plan(
+    budget: str | None,
+    device: str,
+    jobs: int | None,
+    study: str,
+    report: str,
+    as_json: bool,
+    out: Path | None,
+    anew: bool,
+) -> int:
+    """Say which missing trials would most cheaply decide a claim; trains nothing.
+
+    The file that --trials writes is what `python -m hplab.sweeps.slices` trains, here or on a bare
+    machine.
+    """
+    from hplab.pages.notebooks import declared
+    from hplab.pages.tables import planned
+    from hplab.sweeps import executors, slices
+
+    path = ROOT / "book" / "trials.jsonl"
+    if anew:
+        path.write_text(declared.dumps(declared.collect(find_studies(()))), encoding="utf-8")
+    kind, limit = device.partition(":")[0], planned.seconds_of(budget) if budget else None
+    if kind not in planned.WATTS:
+        raise unknown("device", device, planned.WATTS)
+    workers = executors.n_workers(jobs) if kind == "cpu" else 1
+    wants = _wants(path, kind, study, report)
+    kept, _ = planned.within(wants, None if limit is None else limit * workers)
+    if out:
+        n = slices.write(out, [trial for want in kept for trial in want.trials])
+        click.echo(f"wrote {n} trials to {out}", err=True)
+    click.echo(planned.as_json(wants) if as_json else planned.text(wants, limit, kind, workers))
+    return 0
+
+
+def _wants(path: Path, device: str, study: str, report: str) -> list[Any]:
+    from hplab.analysis.claims import committed, ledger, wanted
+    from hplab.pages.notebooks import declared
+    from hplab.sweeps.store import default_store
+
+    store, book = default_store(), ledger.load()
+    for name, value, known in (
+        ("study", study, {claim.study for claim in book}),
+        ("report", report, {claim.report.id for claim in book}),
+    ):
+        if value and value not in known:
+            raise unknown(name, value, known)
+    chosen = [c for c in book if study in (None, c.study) and report in (None, c.report.id)]
+    return wanted.wants(
+        chosen,
+        [trial for _, trial in declared.read(path)],
+        committed.read(ROOT / "book" / "verdicts.json"),
+        lambda trial: store.summary(trial) is not None,
+        wanted.costs(store.records(), device),
+    )
+
+
 def _check_verdicts() -> int:
     """Report committed verdicts that do not follow from the committed records."""
     from hplab.analysis.claims import committed, rerun

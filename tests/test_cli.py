@@ -1,6 +1,8 @@
 """What the `hplab` command answers: exit codes, one-line errors, and what it hands on."""
 
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -389,3 +391,29 @@ def test_doctor_can_be_pasted_without_naming_the_user(clone, hplab, monkeypatch)
     assert {"hplab", "python", "system", "device", "torch", "papermill", "digits"} < set(rows)
     assert rows["results"] == "~/results"
     assert rows["HPLAB_RESULTS"] == "~/results"
+
+
+def test_a_plan_is_a_table_or_json_and_writes_what_a_slice_trains(hplab, tmp_path):
+    code, out, _ = hplab("plan", "--budget", "8h", "--report", "000", "--trials", tmp_path / "plan")
+    lines = (tmp_path / "plan").read_text().splitlines()
+    assert code == 0
+    assert out.startswith("claim ")
+    assert f"in all {len(lines)} trials" in out
+    assert all(json.loads(line)["config"]["data"] == "dinosaurs" for line in lines)
+    code, out, _ = hplab("plan", "--study", "sharpness", "--json")
+    assert {row["claim"][:2] for row in json.loads(out)} == {"S2"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--study", "sharpnes"), "unknown study 'sharpnes'.*did you mean 'sharpness'"),
+        (("--report", "003"), "unknown report '003'; known: 000, 001, 002, 004"),
+        (("--budget", "soon"), "budget 'soon' is no time; write 45m, 3h or 2d"),
+        (("--device", "tpu"), "unknown device 'tpu'.*known: cpu, cuda, mps"),
+    ],
+)
+def test_a_plan_for_what_is_not_there_is_one_line(hplab, arguments, words):
+    code, out, error = hplab("plan", *arguments)
+    assert (code, out) == (2, "")
+    assert re.search(words, error)

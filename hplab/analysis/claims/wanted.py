@@ -1,0 +1,180 @@
+"""What to train next: for each claim the missing trials that would most cheaply decide it.
+
+The committed verdicts say how many more seeds would probably settle a claim (with a chance of 80 %,
+at the scatter seen so far). A claim that no run has spoken to yet needs a first look; how often a
+look settles one is what this ledger has seen. Claims that share trials pay for them once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from typing import Any
+
+import pandas as pd
+
+from hplab.analysis.claims import rerun
+from hplab.analysis.claims.claim import Claim
+from hplab.analysis.claims.judging import PROBABLY
+from hplab.analysis.claims.verdict import RERUN
+from hplab.analysis.stats.intervals import CONTRADICTED, SUPPORTED
+from hplab.trial import Trial
+
+SETTLED = (SUPPORTED, CONTRADICTED)
+Committed = Mapping[str, Mapping[str, Any]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Want:
+    """What one claim still needs.
+
+    Attributes:
+        claim: The claim.
+        outcome: What its runs say so far; "" without any.
+        n: Seeds that every setting it compares has, or will have by what stands before it.
+        more: Seeds to train beyond those.
+        chance: Of a verdict once they are there; None if those planned will probably bring none.
+        trials: What is missing, seed by seed, without what a claim before it in the plan trains.
+        seconds: How long one core, or the card, trains them; None if no record tells.
+        shared: What it needs of the trials of claims before it, by identity.
+    """
+
+    claim: Claim
+    outcome: str
+    n: int
+    more: int
+    chance: float | None
+    trials: tuple[Trial, ...]
+    seconds: float | None
+    shared: frozenset[str] = frozenset()
+
+    @property
+    def worth(self) -> float:
+        """Chance of a verdict a minute; nothing to train is worth most."""
+        if self.chance is None or self.seconds is None:
+            return 0.0
+        return self.chance / max(self.seconds / 60, 1e-9)
+
+
+def wants(
+    claims: Iterable[Claim],
+    declared: Sequence[Trial],
+    verdicts: Committed,
+    is_recorded: Callable[[Trial], bool],
+    seconds: Callable[[Trial], float | None],
+) -> list[Want]:
+    """Return what each unsettled claim needs, the most worthwhile first, primary claims before all.
+
+    Args:
+        claims: Those to plan for; without those that no declared trial is about.
+        declared: What the studies train at preset "paper".
+        verdicts: The committed verdicts, as `committed.read` gives them.
+        is_recorded: Whether a trial is recorded.
+        seconds: What a trial takes, None where no record tells.
+    """
+    runs = _as_runs(declared)
+    by_key = {trial.identity(): trial for trial in declared}
+    first_look = _chance_of_a_look(verdicts)
+    open_: list[tuple[Claim, Mapping[str, Any], list[Trial]]] = []
+    planned: set[str] = set()
+    for claim in claims:
+        said = verdicts.get(claim.id, {})
+        if said.get("outcome") in SETTLED or not (groups := rerun.groups(claim, runs)):
+            continue
+        open_.append((claim, said, [by_key[key] for key in groups[0]["key"]]))
+    found = []
+    while open_:
+        each = [_want(*one, first_look, planned, is_recorded, seconds) for one in open_]
+        best = max(range(len(each)), key=lambda i: (each[i].claim.primary, each[i].worth))
+        found.append(each[best])
+        if each[best].chance is not None:
+            planned |= {trial.identity() for trial in each[best].trials}
+        del open_[best]
+    return sorted(found, key=lambda one: one.chance is None)
+
+
+def _want(
+    claim: Claim,
+    said: Mapping[str, Any],
+    trials: Sequence[Trial],
+    first_look: float,
+    planned: Set[str],
+    is_recorded: Callable[[Trial], bool],
+    seconds: Callable[[Trial], float | None],
+) -> Want:
+    by_seed: dict[int, list[Trial]] = {}
+    for trial in trials:
+        by_seed.setdefault(trial.seed, []).append(trial)
+    absent = {s: [t for t in some if not is_recorded(t)] for s, some in sorted(by_seed.items())}
+    missing = {s: [t for t in some if t.identity() not in planned] for s, some in absent.items()}
+    n, wanted = sum(not some for some in missing.values()), claim.min_seeds
+    chance: float | None = first_look
+    if said.get("kind") == RERUN:
+        settles = said.get("more_seeds")
+        n, chance = int(said["n"]), None if settles is None else PROBABLY
+        wanted = claim.seeds if settles is None else n + int(settles)
+    more = max(wanted - n, 0)
+    open_seeds = [seed for seed in absent if absent[seed]]
+    nearest = sorted(open_seeds, key=lambda s: (len(missing[s]), len(absent[s]), s))
+    nearest = nearest[: max(wanted - len(absent) + len(open_seeds), 0)]
+    todo = [t for seed in sorted(nearest) for t in missing[seed]]
+    shared = {t.identity() for seed in nearest for t in absent[seed]} - {t.identity() for t in todo}
+    each = [seconds(trial) for trial in todo]
+    known = [one for one in each if one is not None]
+    total = sum(known) if len(known) == len(each) else None
+    outcome = str(said.get("outcome", ""))
+    return Want(claim, outcome, n, more, chance, tuple(todo), total, frozenset(shared))
+
+
+def _chance_of_a_look(verdicts: Committed) -> float:
+    """Return in which share of the claims with runs of their own those have settled it.
+
+    One is added to both numbers, so that it is neither 0 nor 1.
+    """
+    looked = [said for said in verdicts.values() if said.get("kind") == RERUN]
+    return (1 + sum(said["outcome"] in SETTLED for said in looked)) / (2 + len(looked))
+
+
+def _as_runs(declared: Sequence[Trial]) -> pd.DataFrame:
+    """Return declared trials as the table that their runs would be."""
+    flat: dict[str, dict[str, Any]] = {}
+    for trial in declared:
+        flat.setdefault(trial.setting, trial.flat())
+    rows = [
+        {**flat[trial.setting], "seed": trial.seed, "key": trial.identity(), "status": "ok"}
+        for trial in declared
+    ]
+    return pd.DataFrame(rows)
+
+
+def costs(records: Iterable[Mapping[str, Any]], device: str) -> Callable[[Trial], float | None]:
+    """Return what tells how long a trial takes on a kind of device: as its like did, an epoch.
+
+    Trials are alike in data, model and batch size, else in data and model. Of these the longest
+    count, because a short run is mostly its beginning; of them the median.
+
+    Args:
+        records: Recorded trials.
+        device: "cpu", "cuda" or "mps"; seconds on the CPU are those of one core.
+    """
+    seen: dict[tuple, list[tuple[int, float]]] = {}
+    for record in records:
+        config, cost = record["config"], record["cost"]
+        if cost.get("device", "").partition(":")[0] != device:
+            continue
+        seconds = (cost["train_s"] + cost["eval_s"]) / config["epochs"]
+        kind = (config["data"], config["model"])
+        for key in (kind, (*kind, config["batch_size"])):
+            seen.setdefault(key, []).append((config["epochs"], seconds))
+    typical = {
+        key: statistics.median(each for epochs, each in some if 2 * epochs >= max(some)[0])
+        for key, some in seen.items()
+    }
+
+    def of(trial: Trial) -> float | None:
+        kind = (trial.data, trial.model)
+        each = typical.get((*kind, trial.batch_size), typical.get(kind))
+        return None if each is None else each * trial.epochs
+
+    return of
