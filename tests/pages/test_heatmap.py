@@ -73,6 +73,7 @@ def test_the_schedule_that_is_drawn_is_the_one_that_trains():
     drawn = figure.data[figure.data["schedule"] == "cosine"]["lr"].tolist()
     assert drawn == [lr_at(trials[2], step, n_steps=400) for step in range(400)]
     assert len(figure.data) == 3 * 400
+    assert hp.plots.schedules(trials[0]).data["schedule"].nunique() == 1
 
 
 def profiles():

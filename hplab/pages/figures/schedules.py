@@ -16,12 +16,14 @@ from hplab.trial import Trial
 STEPS = 400  # at which a schedule is drawn
 
 
-def schedules(trials: Sequence[Trial]) -> Figure:
+def schedules(trials: Sequence[Trial] | Trial) -> Figure:
     """Draw the learning rate of trials over their run: the function that training calls.
 
     Args:
-        trials: One for each schedule; a second one with an equal schedule is left out.
+        trials: One for each schedule, or a single one; a second with an equal schedule is left
+            out.
     """
+    trials = [trials] if isinstance(trials, Trial) else trials
     table = _rates(trials)
     names = list(dict.fromkeys(table["schedule"]))
     columns = 1 if len(names) == 1 else 3
