@@ -15,12 +15,12 @@ from typing import Any
 
 import click
 
-from hplab import __version__
+from hplab import __version__, places
 from hplab.catalogue import DATA
 from hplab.pages.notebooks import spare_address_grammar
-from hplab.places import CODE as ROOT
 from hplab.trial import HplabError, unknown
 
+ROOT = places.CODE
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
@@ -319,20 +319,23 @@ def plan(
     The file that --trials writes is what `python -m hplab.sweeps.slices` trains, here or on a bare
     machine.
     """
-    from hplab.pages.notebooks import declared
     from hplab.pages.tables import planned
-    from hplab.sweeps import executors, slices
+    from hplab.sweeps import declared
 
     path = ROOT / "book" / "trials.jsonl"
     if anew:
-        path.write_text(declared.dumps(declared.collect(find_studies(()))), encoding="utf-8")
+        from hplab.pages.notebooks.declared import collect
+
+        path.write_text(declared.dumps(collect(find_studies(()))), encoding="utf-8")
     kind, limit = device.partition(":")[0], planned.seconds_of(budget) if budget else None
     if kind not in planned.WATTS:
         raise unknown("device", device, planned.WATTS)
-    workers = executors.n_workers(jobs) if kind == "cpu" else 1
+    workers = places.n_workers(jobs) if kind == "cpu" else 1
     wants = _wants(path, kind, study, report)
     kept, _ = planned.within(wants, None if limit is None else limit * workers)
     if out:
+        from hplab.sweeps import slices
+
         n = slices.write(out, [trial for want in kept for trial in want.trials])
         click.echo(f"wrote {n} trials to {out}", err=True)
     click.echo(planned.as_json(wants) if as_json else planned.text(wants, limit, kind, workers))
@@ -341,7 +344,7 @@ def plan(
 
 def _wants(path: Path, device: str, study: str, report: str) -> list[Any]:
     from hplab.analysis.claims import committed, ledger, wanted
-    from hplab.pages.notebooks import declared
+    from hplab.sweeps import declared
     from hplab.sweeps.store import default_store
 
     store, book = default_store(), ledger.load()

@@ -114,11 +114,25 @@ def live() -> bool | None:
     return None if said is None else said in ("", "0")
 
 
-def jobs() -> str:
-    """Return the number of worker processes asked for, as written; "auto" where none is."""
-    return os.environ.get("HPLAB_JOBS") or "auto"
-
-
 def study() -> str:
     """Return the name of the study whose page is run, "" outside a run for the book."""
     return os.environ.get(STUDY, "")
+
+
+def n_workers(jobs: int | None = None) -> int:
+    """Return how many worker processes to use: `jobs`, else `HPLAB_JOBS`, else one a core.
+
+    Raises:
+        HplabError: If the number is not a positive integer.
+    """
+    asked = (os.environ.get("HPLAB_JOBS") or "auto") if jobs is None else jobs
+    if asked == "auto":
+        affinity = getattr(os, "sched_getaffinity", None)  # not to be had everywhere
+        return len(affinity(0)) if affinity else os.cpu_count() or 1
+    try:
+        count = int(asked)
+    except ValueError:
+        count = 0
+    if count < 1:
+        raise HplabError(f"jobs must be a positive integer or auto, got {asked!r}")
+    return count

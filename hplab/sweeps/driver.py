@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from hplab import own
+from hplab import own, places
 from hplab.sweeps import executors, plan, progress, provenance, records
 from hplab.sweeps import store as stores
 from hplab.training import datasets as data
@@ -63,7 +63,7 @@ def train(
     """
     if executors.is_importing_main():
         raise SystemExit(1)  # the process that started this one says why
-    workers = executors.n_workers(jobs) if device == "cpu" else 1
+    workers = places.n_workers(jobs) if device == "cpu" else 1
     stays = own.to_send()[1]
     if named := [name for trial in todo for name in trial.code if name in stays]:
         if max(workers, sharers) > 1:

@@ -21,7 +21,7 @@ from concurrent.futures import Executor, Future, ProcessPoolExecutor
 
 import torch
 
-from hplab import own, places
+from hplab import own
 from hplab.training.datasets.dataset import Dataset
 from hplab.trial import HplabError, unknown
 
@@ -66,25 +66,6 @@ def resolve_device(name: str) -> str:
     if ":" in name and not (index.isdecimal() and int(index) < n):
         raise HplabError(f"device {name!r} was asked for, but torch finds {n} numbered devices")
     return name
-
-
-def n_workers(jobs: int | None = None) -> int:
-    """Return how many worker processes to use: `jobs`, else `HPLAB_JOBS`, else one a core.
-
-    Raises:
-        HplabError: If the number is not a positive integer.
-    """
-    asked = places.jobs() if jobs is None else jobs
-    if asked == "auto":
-        affinity = getattr(os, "sched_getaffinity", None)  # not to be had everywhere
-        return len(affinity(0)) if affinity else os.cpu_count() or 1
-    try:
-        count = int(asked)
-    except ValueError:
-        count = 0
-    if count < 1:
-        raise HplabError(f"jobs must be a positive integer or auto, got {asked!r}")
-    return count
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from synthetic_records import record
 
-from hplab.analysis.claims import committed, judging, ledger, phrases, rerun
+from hplab.analysis.claims import committed, groups, judging, ledger, phrases, rerun
 from hplab.analysis.claims.decisions import Finding
 from hplab.pages import cards
 from hplab.pages.tables import fill, precision, terminal
@@ -52,10 +52,10 @@ def test_the_runs_nearest_to_the_report_s_setting_are_taken(mnist):
 
 def test_groups_are_alike_in_all_that_the_claim_does_not_vary(mnist):
     runs = rerun.runner.everything(store=mnist)
-    groups = rerun.groups(ledger.load()["S4-06"], runs)
-    assert [set(group["model"]) for group in groups] == [{"cnn"}, {"mlp"}]
-    assert all(len(group) == 10 for group in groups)
-    assert rerun.groups(ledger.load()["S0-06"], runs) == []
+    found = groups.of_claim(ledger.load()["S4-06"], runs)
+    assert [set(group["model"]) for group in found] == [{"cnn"}, {"mlp"}]
+    assert all(len(group) == 10 for group in found)
+    assert groups.of_claim(ledger.load()["S0-06"], runs) == []
 
 
 def test_of_runs_that_differ_in_what_was_measured_the_one_that_tells_most_is_taken(mnist):
@@ -65,11 +65,11 @@ def test_of_runs_that_differ_in_what_was_measured_the_one_that_tells_most_is_tak
     told = record(more, 0.01)
     told["final"] |= {"hessian_top": 3.0}
     mnist.put([told])
-    groups = rerun.groups(ledger.load()["S4-08"], rerun.runner.everything(store=mnist))
+    found = groups.of_claim(ledger.load()["S4-08"], rerun.runner.everything(store=mnist))
 
     assert committed.summary(rerun.all_verdicts(store=mnist)) == plain
-    assert groups[0].groupby("lr")["seed"].apply(lambda seeds: seeds.is_unique).all()
-    assert told["key"] in set(groups[0]["key"])
+    assert found[0].groupby("lr")["seed"].apply(lambda seeds: seeds.is_unique).all()
+    assert told["key"] in set(found[0]["key"])
 
 
 def put_mixed(store):

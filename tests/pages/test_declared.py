@@ -5,7 +5,8 @@ from pathlib import Path
 import planned
 import pytest
 
-from hplab.pages.notebooks import declared
+from hplab.pages.notebooks.declared import collect
+from hplab.sweeps import declared
 from hplab.trial import HplabError, Trial, grid
 
 LIST = Path(__file__).parents[2] / "book" / "trials.jsonl"
@@ -52,5 +53,5 @@ def test_cells_are_run_without_training(tmp_path):
     ]
     tags = ":tags: [parameters]\n\npreset = 'laptop'\n"
     page.write_text("".join(f"```{{code-cell}}\n{text}```\n\n" for text in [tags, *cells]))
-    found = declared.collect([page])
+    found = collect([page])
     assert [(study, trial.seed) for study, trial in found] == [("09-made", 0), ("09-made", 1)]

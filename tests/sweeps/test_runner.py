@@ -17,6 +17,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from hplab import places
 from hplab.sweeps import driver, executors, presets, runner, series
 from hplab.sweeps.store import Store
 from hplab.training import datasets as data
@@ -380,7 +381,7 @@ def test_a_card_that_is_not_there_is_refused(name, monkeypatch):
 def test_impossible_jobs_are_refused(jobs, monkeypatch):
     monkeypatch.setenv("HPLAB_JOBS", str(jobs))
     with pytest.raises(HplabError, match="jobs must be a positive integer or auto"):
-        executors.n_workers()
+        places.n_workers()
 
 
 # ------------------------------------------------------------------- what can happen to a sweep

@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from hplab.analysis.claims import rerun
+from hplab.analysis.claims import groups
 from hplab.analysis.claims.claim import Claim
 from hplab.analysis.claims.judging import PROBABLY
 from hplab.analysis.claims.verdict import RERUN
@@ -80,9 +80,9 @@ def wants(
     planned: set[str] = set()
     for claim in claims:
         said = verdicts.get(claim.id, {})
-        if said.get("outcome") in SETTLED or not (groups := rerun.groups(claim, runs)):
+        if said.get("outcome") in SETTLED or not (mine := groups.of_claim(claim, runs)):
             continue
-        open_.append((claim, said, [by_key[key] for key in groups[0]["key"]]))
+        open_.append((claim, said, [by_key[key] for key in mine[0]["key"]]))
     found = []
     while open_:
         each = [_want(*one, first_look, planned, is_recorded, seconds) for one in open_]
