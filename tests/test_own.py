@@ -1,9 +1,12 @@
 """Components of the reader's own: trained as hplab's are, every version told from others."""
 
+import collections
+import dataclasses
 import functools
 import json
 import linecache
 import math
+import os
 import subprocess
 import sys
 import textwrap
@@ -385,20 +388,172 @@ def test_a_component_that_cannot_work_is_refused_at_once(call, said):
 
 
 def test_without_a_source_a_version_has_to_be_stated():
-    half = functools.partial(tiny, hidden=8)
-    with pytest.raises(hp.HplabError, match=r"source of model 'half' cannot be read .*version="):
-        hp.register("model", "half", half)
-    with pytest.warns(UserWarning, match="told apart by version '1' alone"):
-        hp.register("model", "half", half, version="1")
-    first = of_net("half")
-    with pytest.warns(UserWarning, match="version '2'"):
-        hp.register("model", "half", half, version="2", replace=True)
-
-    assert of_net("half").key("x") != first.key("x")
     space = {}
     exec("def typed(share): return 1 - share", space)
-    with pytest.raises(hp.HplabError, match="not in a file or a cell"):
-        hp.register("schedule", space["typed"])
+    typed = space["typed"]
+    with pytest.raises(hp.HplabError, match=r"source of schedule 'typed' .*read .*version="):
+        hp.register("schedule", typed)
+    hp.register("schedule", typed, version="1")
+    first = hp.Trial(data="digits", schedule="typed")
+    hp.register("schedule", typed, version="2", replace=True)
+
+    assert hp.Trial(data="digits", schedule="typed").key("x") != first.key("x")
+
+
+HELD = {  # what a loss uses, with a value that may differ
+    "default": "K = VALUE\ndef made(logits, labels, k=K): return k * logits[:, 0]",
+    "default of a helper": """
+K = VALUE
+def helper(x, *, k=K): return k * x
+def made(logits, labels): return helper(logits[:, 0])""",
+    "class attribute": """
+K = VALUE
+class Made:
+    width = int(8 * K)
+def made(logits, labels): return logits[:, 0] * Made.width""",
+    "wrapper's closure": """
+def scaled(k):
+    def of(function):
+        @functools.wraps(function)
+        def wrapper(logits, labels): return k * function(logits, labels)
+        return wrapper
+    return of
+@scaled(VALUE)
+def made(logits, labels): return logits[:, 0]""",
+    "wrapper's source": """
+def scaled(function):
+    @functools.wraps(function)
+    def wrapper(logits, labels): return VALUE * function(logits, labels)
+    return wrapper
+@scaled
+def made(logits, labels): return logits[:, 0]""",
+    "wrapper of a package": """
+K = VALUE
+@torch.no_grad()
+def helper(x): return x * K
+def made(logits, labels): return helper(logits[:, 0])""",
+    "cached helper": """
+@functools.cache
+def helper(): return VALUE
+def made(logits, labels): return helper() * logits[:, 0]""",
+    "property": """
+K = VALUE
+class Made:
+    @property
+    def k(self): return K
+one = Made()
+def made(logits, labels): return one.k * logits[:, 0]""",
+    "partial": """
+def helper(x, k): return x * k
+by = functools.partial(helper, k=VALUE)
+def made(logits, labels): return by(logits[:, 0])""",
+    "functions in a list": """
+def one(x): return x * VALUE
+ALL = [one]
+def made(logits, labels): return ALL[0](logits[:, 0])""",
+    "class within": """
+K = VALUE
+def made(logits, labels):
+    class Within:
+        k = K
+    return logits[:, 0] * Within.k""",
+    "data class": """
+@dataclasses.dataclass
+class Made:
+    k: float
+one = Made(VALUE)
+def made(logits, labels): return one.k * logits[:, 0]""",
+    **{
+        what: f"C = {what}\ndef made(logits, labels): return use(C) * logits[:, 0]"
+        for what in (
+            *(
+                "{'k': (1, [VALUE])}",
+                "frozenset({'a', 'b', VALUE})",
+                "torch.tensor([VALUE])",
+                "slice(0, VALUE)",
+            ),
+            *(
+                "np.array([VALUE])",
+                "np.float32(VALUE)",
+                "np.random.default_rng(int(8 * VALUE))",
+                "b'VALUE'",
+            ),
+            *(
+                "collections.deque([VALUE])",
+                "nn.Parameter(torch.tensor(VALUE))",
+                "type('T', (), {'k': VALUE})",
+            ),
+        )
+    },
+}
+NAMES = {"functools": functools, "np": np, "dataclasses": dataclasses, "collections": collections}
+
+
+@pytest.mark.parametrize("what", HELD)
+def test_a_value_that_a_component_uses_counts(what):
+    found = []
+    for value in ("1.5", "2.5", "1.5"):
+        made = cell(HELD[what].replace("VALUE", value), use=str, **NAMES)
+        hp.register("loss", "held", made, replace=True)
+        found.append(hp.Trial(data="digits", loss="held").code)
+
+    assert found[0] != found[1]
+    assert found[0] == found[2]
+
+
+def test_a_digest_is_the_same_in_every_process(tmp_path):
+    lines = ["import collections, dataclasses, functools", "import numpy as np, torch"]
+    lines += ["from torch import nn", "import hplab as hp", "use = str"]
+    for i, text in enumerate(HELD.values()):
+        lines += [text.replace("VALUE", "1.5"), f"hp.register('loss', 'l{i}', made)"]
+        lines += [f"print(hp.Trial(data='digits', loss='l{i}').code)"]
+    script = tmp_path / "script.py"
+    script.write_text("\n".join(lines))
+    said = {
+        subprocess.run(
+            [sys.executable, script], check=True, capture_output=True, text=True,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+        ).stdout
+        for seed in ("1", "2")
+    }  # fmt: skip
+
+    assert len(said) == 1
+    assert said.pop().count("loss:l") == len(HELD)
+
+
+def test_a_value_that_changes_after_registering_changes_the_key():
+    made = cell("K = [1.5]\ndef made(logits, labels): return K[0] * logits[:, 0]")
+    hp.register("loss", "held", made)
+    first = hp.Trial(**SMALL, **MLP, loss="held")
+    made.__globals__["K"][0] = 2.5
+
+    assert hp.Trial(**SMALL, **MLP, loss="held").key("x") != first.key("x")
+    with pytest.raises(hp.HplabError, match="a value that it uses, has changed; make the trial"):
+        loop.train(first)
+
+
+def test_a_decorated_function_may_use_what_stands_below_it():
+    cell("""
+@hp.register("loss", "early")
+def made(logits, labels):
+    return helper(logits, labels) if labels is not None else made(logits, labels)
+def helper(logits, labels):
+    return torch.nn.functional.cross_entropy(logits, labels, reduction="none")
+""")
+    assert curves(loss="early") == curves()
+
+
+def test_a_value_that_cannot_be_read_is_said_once_unless_a_version_stands_for_it(recwarn):
+    made = cell("import _thread\nC = [_thread.allocate_lock()]\n"
+                "def made(logits, labels): return logits[:, 0] if C else 0")  # fmt: skip
+    with pytest.warns(UserWarning, match=r"loss 'held' uses C \(lock\): the value cannot be read"):
+        hp.register("loss", "held", made)
+    recwarn.clear()
+    first = hp.Trial(data="digits", loss="held")
+    hp.register("loss", "held", made, version="1", replace=True)
+
+    assert hp.Trial(data="digits", loss="held").key("x") != first.key("x")
+    assert not recwarn.list
 
 
 def test_a_record_is_read_where_its_component_is_not_known(store):
@@ -568,7 +723,7 @@ def test_what_cannot_be_sent_is_trained_here(store, monkeypatch, capsys):
     monkeypatch.setattr(driver, "POOL_FROM_S", 0)
     held = cell("import threading\nlock = threading.Lock()\n" + textwrap.dedent(NET).replace(
         "    return", "    lock.acquire(False)\n    return"))  # fmt: skip
-    hp.register("model", "held", held)
+    hp.register("model", "held", held, version="1")
     assert own.to_send()[1].keys() == {"model:held"}
     trials = hp.grid(of_net("held", n_train=240, epochs=1), batch_size=[40, 60])
     hp.run(trials, preset="paper", device="cpu", jobs=2, store=store)
