@@ -127,15 +127,17 @@ class Row:
 class Optimizer(Row):
     """An optimizer of torch, and what has to be known of it to call it.
 
+    A row that names the class alone works: what torch may do faster is left out.
+
     Args:
         fused: Kinds of device for which torch computes all its updates in one kernel.
         capturable: Whether it counts its steps on the host, where no CUDA graph can record them,
-            unless it is told not to.
+            unless it is told not to. None where that is not known: its updates are not recorded.
         in_graphs: What takes its place where updates are recorded, if it cannot be told.
     """
 
-    fused: tuple[str, ...] = ("cpu", "cuda", "mps")
-    capturable: bool = False
+    fused: tuple[str, ...] = ()
+    capturable: bool | None = None
     in_graphs: str = ""
 
 
@@ -179,13 +181,16 @@ _ADAM = {
     "eps": Arg(1e-8, above=0),
     "amsgrad": Arg(False),
 }
+_FUSED = ("cpu", "cuda", "mps")
 OPTIMIZERS = {
     "sgd": Optimizer(
         "torch.optim:SGD",
         {"momentum": Arg(0.0), "nesterov": Arg(False), "dampening": Arg(0.0)},
+        fused=_FUSED,
+        capturable=False,
     ),
-    "adam": Optimizer("torch.optim:Adam", _ADAM, capturable=True),
-    "adamw": Optimizer("torch.optim:AdamW", _ADAM, capturable=True),
+    "adam": Optimizer("torch.optim:Adam", _ADAM, fused=_FUSED, capturable=True),
+    "adamw": Optimizer("torch.optim:AdamW", _ADAM, fused=_FUSED, capturable=True),
     "rmsprop": Optimizer(
         "torch.optim:RMSprop",
         {
@@ -194,7 +199,6 @@ OPTIMIZERS = {
             "momentum": Arg(0.0),
             "centered": Arg(False),
         },
-        fused=(),
         capturable=True,
     ),
     "adagrad": Optimizer(

@@ -613,7 +613,7 @@ class Backwards(nn.Sequential):
 
 def shared():
     layer = nn.Linear(64, 64)
-    return nn.Sequential(nn.Flatten(), layer, nn.ReLU(), layer)
+    return nn.Sequential(nn.Flatten(), layer, nn.ReLU(), layer, nn.Linear(64, 10))
 
 
 def frozen():
@@ -644,7 +644,6 @@ def test_sharpness_takes_no_short_cut_through_a_network_that_only_looks_like_a_c
         shared,
         frozen,
         hooked,
-        lambda: nn.Sequential(nn.Flatten(0), nn.Linear(64, 10)),
     ],
 )
 def test_a_network_that_a_stack_would_compute_otherwise_trains_alone(make):
@@ -730,3 +729,95 @@ def test_what_cannot_be_sent_is_trained_here(store, monkeypatch, capsys):
 
     assert "one process trains: model:held cannot be sent to others" in capsys.readouterr().out
     assert store.status()["records"] == 2
+
+
+# ------------------------------------------------------------------- what cannot work
+
+
+def refused(said, **fields):
+    with pytest.raises(hp.HplabError) as caught:
+        loop.train(hp.Trial(**{**SMALL, **fields}))
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda n: nn.Linear(63, n), "RuntimeError"),
+        (lambda n: nn.Linear(64, n).double(), "float32 images (2, 1, 8, 8)"),
+        (lambda n: nn.Linear(64, n + 1), "to logits (2, 10), got (2, 11)"),
+        (lambda n: nn.Linear(64, n - 1), "to logits (2, 10), got (2, 9)"),
+    ],
+)
+def test_a_model_that_gives_no_logits_is_refused(make, said):
+    hp.register("model", "odd", lambda in_shape, n: nn.Sequential(nn.Flatten(), make(n)))
+    refused(said, model="odd")
+
+
+def test_batch_statistics_alone_train_in_lanes_too():
+    hp.register("model", "odd", lambda in_shape, n: nn.Sequential(
+        nn.Flatten(), nn.BatchNorm1d(64, track_running_stats=False), nn.Linear(64, n)))  # fmt: skip
+    trials = [hp.Trial(**SMALL, model="odd", seed=seed) for seed in (0, 1)]
+    for one, trial in zip(loop.train_lanes(trials), trials, strict=True):
+        assert one.curves["val_loss"] == pytest.approx(loop.train(trial).curves["val_loss"], 1e-4)
+
+
+def closing(params, lr):
+    return torch.optim.LBFGS(params[0]["params"])
+
+
+@pytest.mark.parametrize("make", [lambda params, lr: 3, closing])
+def test_what_is_no_optimizer_is_refused(make):
+    hp.register("optimizer", "odd", make)
+    refused("optimizer 'odd' must give a torch.optim.Optimizer", **MLP, optimizer="odd")
+
+
+def detached(logits, labels):
+    return plain(logits, labels).detach()
+
+
+@pytest.mark.parametrize("make", [lambda logits, labels: logits.argmax(1) == labels, detached])
+def test_a_loss_without_a_gradient_is_refused(make):
+    hp.register("loss", "odd", make)
+    refused("loss 'odd' must give floating-point numbers that depend on", **MLP, loss="odd")
+
+
+def failing():
+    raise OSError("no disk")
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (failing, "OSError: no disk"),
+        (lambda: (blobs()[0], np.array(list("abc") * 20)), "train_labels is <U1 (60,), expected"),
+        (lambda: (blobs()[0][:0], blobs()[1][:0]), "train_images is empty"),
+    ],
+)
+def test_data_that_cannot_be_had_are_refused_in_one_line(make, said):
+    hp.register("data", "odd", lambda: make())
+    refused(said, **MLP, data="odd")
+
+
+def test_a_layer_that_two_networks_share_is_refused():
+    layer = nn.Linear(64, 10)
+    hp.register("model", "odd", lambda in_shape, n_classes: nn.Sequential(nn.Flatten(), layer))
+    with pytest.raises(hp.HplabError, match="model 'odd' gave two trials the same layer"):
+        loop.train_lanes([hp.Trial(**SMALL, model="odd", seed=seed) for seed in (0, 1)])
+
+
+def test_a_stack_is_tried_before_a_model_of_ones_own_trains_in_it(monkeypatch):
+    hp.register("model", tiny)
+    trial = hp.Trial(**SMALL, model="tiny")
+    network = driver.plan.models.build(trial, (1, 8, 8), 10)
+    assert loop.can_stack(trial, network)
+    monkeypatch.setattr(loop.lanes, "_linear", lambda x, w: 1.01 * torch.baddbmm(
+        w[1].unsqueeze(1), x, w[0].transpose(1, 2)))  # fmt: skip
+    assert not loop.can_stack(trial, network)
+
+
+def test_a_row_that_names_an_optimizer_of_torch_alone_works(monkeypatch):
+    row = catalogue.Optimizer("torch.optim:NAdam")
+    monkeypatch.setitem(catalogue.OPTIMIZERS, "nadam", row)
+    assert curves(optimizer="nadam") != curves(optimizer="adam")

@@ -25,12 +25,13 @@ Shape = tuple[tuple[torch.Size, torch.dtype], ...]
 def can_capture(optimizer: str, modules: Sequence[nn.Module], device: torch.device) -> bool:
     """Return whether updates of these networks can be recorded as a graph.
 
-    Dropout masks are drawn on the CPU, so networks with dropout cannot; nor is it known of a
-    reader's own optimizer whether its every number lives on the device.
+    Dropout masks are drawn on the CPU, so networks with dropout cannot; nor is it known of every
+    optimizer, and of none of a reader's own, whether its every number lives on the device.
     """
     drops = any(isinstance(layer, LaneDropout) for net in modules for layer in net.modules())
-    ours = catalogue.digest("optimizer", optimizer) == catalogue.OURS
-    return device.type == "cuda" and ours and not drops
+    row = catalogue.row("optimizer", optimizer)
+    known = isinstance(row, catalogue.Optimizer) and (row.capturable is not None or row.in_graphs)
+    return device.type == "cuda" and bool(known) and not drops
 
 
 def current(device: str) -> contextlib.AbstractContextManager:

@@ -115,7 +115,7 @@ def train_lanes(
     stack = [trials[i] for i in order]
     shape, n_classes = tuple(dataset.images.shape[1:]), len(dataset.class_names)
     modules = [models.build(trial, shape, n_classes).to(device) for trial in stack]
-    if len(stack) > 1 and not can_stack(first, modules[0]):
+    if len(stack) > 1 and not can_stack(first, modules[0], dataset):
         raise HplabError(f"trials of model {first.model!r} like these cannot be stacked")
     with (
         graphs.current(device),
@@ -133,15 +133,34 @@ def stack_key(trial: Trial) -> str:
     return trial.replace(**_FREE).identity()
 
 
-def can_stack(trial: Trial, network: nn.Module) -> bool:
+def can_stack(trial: Trial, network: nn.Module, dataset: datasets.Dataset | None = None) -> bool:
     """Return whether trials of this kind can train as lanes of one stack.
 
     Every layer needs a batched form, and every parameter the same weight decay: a stack keeps all
     parameters of a network in one row. A loss or an optimizer of the reader's own may mix what a
-    stack holds side by side.
+    stack holds side by side. A model of the reader's own is tried: two networks on a few images.
+
+    Args:
+        trial: Any of them.
+        network: Its network.
+        dataset: The data, if already loaded; otherwise loaded by name where they are needed.
+
+    Raises:
+        HplabError: If a model of the reader's own gives two trials the same layer.
     """
     mixing = any(name.startswith(("loss:", "optimizer:")) for name in trial.code)
-    return trial.decayed == "all" and not mixing and lanes.stackable(network)
+    if trial.decayed != "all" or mixing or not lanes.stackable(network):
+        return False
+    if f"model:{trial.model}" not in trial.code:
+        return True
+    dataset = dataset or datasets.load(trial.data)
+    shape, n_classes = tuple(dataset.images.shape[1:]), len(dataset.class_names)
+    other = models.build(trial.replace(seed=trial.seed + 1), shape, n_classes)
+    if {id(p) for p in network.parameters()} & {id(p) for p in other.parameters()}:
+        raise HplabError(
+            f"model {trial.model!r} gave two trials the same layer; it must make each anew"
+        )
+    return lanes.agree(network, other, dataset.images[:4])
 
 
 def _network(

@@ -78,6 +78,11 @@ def named(name: str) -> LossFunction:
             raise HplabError(
                 f"loss {name!r} must give one value an example, {tuple(labels.shape)}, got {got}"
             )
+        if not values.is_floating_point() or values.requires_grad != logits.requires_grad:
+            raise HplabError(
+                f"loss {name!r} must give floating-point numbers that depend on the logits, got "
+                f"{values.dtype}{'' if values.requires_grad else ' without a gradient'}"
+            )
         return values
 
     return checked

@@ -94,7 +94,13 @@ def _own(
         raise HplabError(f"optimizer {trial.optimizer!r} takes no weight_decay")
     else:
         groups = [{k: v for k, v in group.items() if k != "weight_decay"} for group in groups]
-    return make(groups, **options)
+    made = make(groups, **options)
+    if not isinstance(made, torch.optim.Optimizer) or isinstance(made, torch.optim.LBFGS):
+        raise HplabError(
+            f"optimizer {trial.optimizer!r} must give a torch.optim.Optimizer that needs no "
+            f"closure (not LBFGS), got {type(made).__name__}"
+        )
+    return made
 
 
 def set_lr(optimizer: torch.optim.Optimizer, rates: Sequence[float]) -> None:

@@ -317,6 +317,28 @@ def test_layers_without_a_batched_form_are_known():
     assert not stackable(nn.Sequential(nn.LayerNorm(4)))
     assert not stackable(nn.Sequential(nn.Conv2d(4, 4, 3, padding_mode="reflect")))
     assert not stackable(nn.Sequential(nn.LogSoftmax(dim=0)))
+    assert not stackable(nn.Sequential(nn.Flatten(0), nn.Linear(4, 2)))
+    pooled = (nn.Conv2d(1, 3, 3), nn.AdaptiveAvgPool2d(1))
+    assert not stackable(nn.Sequential(*pooled, nn.LogSoftmax(dim=1), nn.Flatten()))
+    assert stackable(nn.Sequential(*pooled, nn.Flatten(), nn.LogSoftmax(dim=1)))
     assert not stackable(nn.Linear(4, 2))
     with pytest.raises(TypeError, match="no batched form for LayerNorm"):
         Stack([nn.Sequential(nn.LayerNorm(4))] * 2)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda layer: layer.weight.register_hook(lambda gradient: 0 * gradient),
+        lambda layer: layer.weight.register_post_accumulate_grad_hook(lambda p: None),
+        lambda layer: layer.register_forward_hook(lambda module, given, out: 2 * out),
+        lambda layer: layer.register_full_backward_hook(lambda module, given, out: None),
+        lambda layer: setattr(layer, "forward", lambda x: x @ layer.weight.T),
+        lambda layer: layer.requires_grad_(False),
+    ],
+)
+def test_a_layer_that_is_changed_by_hand_trains_alone(change):
+    network = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
+    assert stackable(network)
+    change(network[1])
+    assert not stackable(network)

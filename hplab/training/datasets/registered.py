@@ -19,7 +19,12 @@ def load(name: str, row: Row) -> Dataset:
         HplabError: If the function gives anything but a `Dataset`, or two or four arrays of the
             types and shapes that `hp.register` names.
     """
-    made = row.make(**row.defaults)
+    try:
+        made = row.make(**row.defaults)
+    except HplabError:
+        raise
+    except Exception as error:  # whatever a reader's function raises
+        raise HplabError(f"data set {name!r}: {type(error).__name__}: {error}") from error
     if isinstance(made, Dataset):
         groups = None if made.groups is None else made.groups.numpy()
         return of_arrays(name, _checked(name, tensors_of(made)), made.class_names, groups)
@@ -44,7 +49,15 @@ def _checked(name: str, made: Any) -> tuple[np.ndarray, ...]:
                 "255, (N, C, H, W) or (N, H, W)"
             )
         arrays[i] = images[:, None] if images.ndim == 3 else images
-        if len(images) or i == 0:
+        labels = arrays[i + 1]
+        if len(labels) and not np.issubdtype(labels.dtype, np.integer):
+            raise HplabError(
+                f"{where}: {ARRAYS[i + 1]} is {labels.dtype} {labels.shape}, expected integers "
+                f"({len(images)},) from 0"
+            )
+        if not len(images) and i == 0:
+            raise HplabError(f"{where}: {ARRAYS[i]} is empty, {images.shape}")
+        if len(images):
             n_classes = 1 + int(arrays[i + 1].max(initial=0))
             check_labels(arrays[i + 1], len(images), n_classes, f"{where}: {ARRAYS[i + 1]}")
     if not len(arrays[0]) or arrays[0].shape[1:] != arrays[2].shape[1:]:

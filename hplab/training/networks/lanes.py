@@ -9,6 +9,7 @@ alone, up to rounding.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import TypeGuard, cast
 
@@ -187,14 +188,55 @@ def batch_head(module: nn.Module) -> StandardizedLogits | None:
 def stackable(module: nn.Module) -> TypeGuard[nn.Sequential]:
     """Return whether every layer of a network has a batched form.
 
-    Layers that share weights, that others hook into, or whose weights stay as they are have none.
+    Layers that share weights, that others hook into, whose methods an instance has replaced, or
+    whose weights stay as they are have none.
     """
     if type(module) is not nn.Sequential or not all(map(_has_batched_form, module)):
         return False
     weights = [p for layer in module for p in layer.parameters()]
-    hooked = any(m._forward_hooks or m._forward_pre_hooks for m in (module, *module))
+    changed = any(_is_changed(m) for m in (module, *module)) or any(
+        p._backward_hooks or getattr(p, "_post_accumulate_grad_hooks", None) for p in weights
+    )
     trained = all(p.requires_grad for p in weights)
-    return trained and not hooked and len(weights) == len(list(module.parameters()))
+    # A stack keeps the examples of a lane in the second dimension before the flattening.
+    flattened = False
+    for layer in module:
+        if isinstance(layer, nn.LogSoftmax) and not flattened:
+            return False
+        flattened |= isinstance(layer, nn.Flatten)
+    return trained and not changed and len(weights) == len(list(module.parameters()))
+
+
+def agree(one: nn.Sequential, other: nn.Module, images: Tensor) -> bool:
+    """Return whether two networks compute the same in a stack as alone, and have equal gradients.
+
+    Args:
+        one: A network that is `stackable`.
+        other: Another one of its model.
+        images: uint8 `(N, C, H, W)`.
+    """
+    if not stackable(other) or str(one) != str(other):
+        return False
+    alone = [copy.deepcopy(net).cpu().double().train() for net in (one, other)]
+    stack = Stack(copy.deepcopy(alone))
+    x = images.cpu().double() / 255
+    together = stack(x[None].expand(2, *x.shape))
+    together.square().sum().backward()
+    for i, net in enumerate(alone):
+        logits = net(x)
+        logits.square().sum().backward()
+        gradient = torch.cat([cast(Tensor, p.grad).flatten() for p in net.parameters()])
+        pairs = ((together[i], logits), (cast(Tensor, stack.flat.grad)[i], gradient))
+        if not all(torch.allclose(a, b, rtol=1e-6, atol=1e-9) for a, b in pairs):
+            return False
+    return True
+
+
+def _is_changed(module: nn.Module) -> bool:
+    """Return whether hooks or replaced methods make a module compute something else."""
+    hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    replaced = any(callable(getattr(type(module), name, None)) for name in vars(module))
+    return replaced or any(vars(module).get(name) for name in hooks)
 
 
 _PLAIN = (

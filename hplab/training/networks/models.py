@@ -78,7 +78,25 @@ def _own(make: Callable, trial: Trial, in_shape: tuple[int, ...], n_classes: int
     network = make(in_shape, n_classes, **arguments)
     if not isinstance(network, nn.Module):
         raise HplabError(f"model {trial.model!r} must give an nn.Module, got {network!r:.80}")
+    _check_output(f"model {trial.model!r}", network, in_shape, n_classes)
     return network
+
+
+def _check_output(what: str, network: nn.Module, in_shape: tuple[int, ...], n_classes: int) -> None:
+    """Raise HplabError unless a network of the reader's own gives logits for two black images."""
+    wanted = f"float32 images {(2, *in_shape)} to logits {(2, n_classes)}"
+    modes = [(module, module.training) for module in network.modules()]
+    try:
+        with torch.no_grad():
+            out = network.eval()(torch.zeros(2, *in_shape))
+    except Exception as error:  # whatever its layers raise
+        why = " ".join(str(error).split())
+        raise HplabError(f"{what} must take {wanted}: {type(error).__name__}: {why}") from error
+    for module, mode in modes:
+        module.training = mode
+    if not isinstance(out, Tensor) or tuple(out.shape) != (2, n_classes):
+        got = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
+        raise HplabError(f"{what} must take {wanted}, got {got}")
 
 
 class StandardizedLogits(nn.Module):
