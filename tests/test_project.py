@@ -20,7 +20,7 @@ DISTRIBUTIONS = packages_distributions()
 MODULES = sorted((ROOT / "hplab").rglob("*.py"))
 
 # A module may import from its own floor and from the floors below it.
-GROUND = ("errors", "catalogue", "trial", "own", "places")  # no torch, no pandas
+GROUND = ("errors", "catalogue", "trial", "own", "digest", "places")  # no torch, no pandas
 FLOORS = ["ground", "training", "sweeps", "analysis", "pages"]
 TOP = len(FLOORS)  # hplab/__init__.py, the command line and anything else on the top level
 # Inside the pages, too: a room may not import from these.
