@@ -14,8 +14,6 @@ import types
 from collections.abc import Callable, Iterable
 from typing import Any, cast
 
-from hplab.digest import Reading, is_plain
-
 
 class Reading:
     """Writes a component as text: its functions by their source, what they use by its value.
@@ -282,6 +280,7 @@ _IN_CLASSES = frozenset({"__name__", "__qualname__", "__module__"})
 
 
 def is_plain(value: Any) -> bool:
+    """Return whether a value is a number, text, None, or a list of such, as arguments are."""
     if isinstance(value, tuple | list):
         return all(map(is_plain, value))
     return value is None or isinstance(value, bool | int | float | str)
