@@ -600,3 +600,15 @@ def test_the_default_store_reads_each_file_once_and_sees_what_others_wrote(tmp_p
     assert default_store() is first
     assert len(list(first.records())) == 2
     assert len(read) == 1  # the new file, once
+
+
+def test_every_committed_record_keeps_the_key_it_was_written_with():
+    """Code moves, names of modules change; what a trial is called does not."""
+    committed = Store(Path(__file__).parents[2] / "book" / "results", Path("no-pending"))
+    moved, n = [], 0
+    for record in committed.records():
+        n += 1
+        if trial_of(record).key(record["data"]) != record["key"]:
+            moved.append(record["key"])
+    assert n > 2000
+    assert moved == []
