@@ -319,7 +319,7 @@ def plan(
     The file that --trials writes is what `python -m hplab.sweeps.slices` trains, here or on a bare
     machine.
     """
-    from hplab.pages.tables import planned
+    from hplab.pages.tables import plan as planned
     from hplab.sweeps import declared
 
     path = ROOT / "book" / "trials.jsonl"
@@ -331,7 +331,7 @@ def plan(
     if kind not in planned.WATTS:
         raise unknown("device", device, planned.WATTS)
     workers = places.n_workers(jobs) if kind == "cpu" else 1
-    wants = _wants(path, kind, study, report)
+    wants = planned.of_book(ROOT / "book", kind, study=study, report=report)
     kept, _ = planned.within(wants, None if limit is None else limit * workers)
     if out:
         from hplab.sweeps import slices
@@ -340,28 +340,6 @@ def plan(
         click.echo(f"wrote {n} trials to {out}", err=True)
     click.echo(planned.as_json(wants) if as_json else planned.text(wants, limit, kind, workers))
     return 0
-
-
-def _wants(path: Path, device: str, study: str, report: str) -> list[Any]:
-    from hplab.analysis.claims import committed, ledger, wanted
-    from hplab.sweeps import declared
-    from hplab.sweeps.store import default_store
-
-    store, book = default_store(), ledger.load()
-    for name, value, known in (
-        ("study", study, {claim.study for claim in book}),
-        ("report", report, {claim.report.id for claim in book}),
-    ):
-        if value and value not in known:
-            raise unknown(name, value, known)
-    chosen = [c for c in book if study in (None, c.study) and report in (None, c.report.id)]
-    return wanted.wants(
-        chosen,
-        [trial for _, trial in declared.read(path)],
-        committed.read(ROOT / "book" / "verdicts.json"),
-        lambda trial: store.summary(trial) is not None,
-        wanted.costs(store.records(), device),
-    )
 
 
 def _check_verdicts() -> int:

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from hplab import own, places
-from hplab.sweeps import executors, plan, progress, provenance, records
+from hplab.sweeps import executors, progress, provenance, records, stacking
 from hplab.sweeps import store as stores
 from hplab.training import datasets as data
 from hplab.training import loop
@@ -69,11 +69,11 @@ def train(
         if max(workers, sharers) > 1:
             print(f"one process trains: {named[0]} cannot be sent to others ({stays[named[0]]})")
         workers = sharers = 1
-    if workers > 1 and plan.seconds(todo, datasets) < POOL_FROM_S:
+    if workers > 1 and stacking.seconds(todo, datasets) < POOL_FROM_S:
         workers = 1
     if max(workers, sharers) > 1:
         executors.get_ready()
-    stacks = plan.stacks(todo, device, workers, datasets, in_order=in_order)
+    stacks = stacking.stacks(todo, device, workers, datasets, in_order=in_order)
     workers = min(workers if device == "cpu" else sharers, len(stacks))
     described = provenance.collect_provenance(device)
     prov = store.put_provenance(described | ({"threads": 1} if device == "cpu" else {}))

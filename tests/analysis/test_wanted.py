@@ -6,7 +6,7 @@ import json
 import pytest
 
 from hplab.analysis.claims import ledger, wanted
-from hplab.pages.tables import planned
+from hplab.pages.tables import plan
 from hplab.trial import HplabError, Trial, grid
 
 BOOK = ledger.load()
@@ -54,10 +54,10 @@ def test_a_claim_that_shares_trials_pays_for_them_once_and_says_what_it_needs():
     assert [want.claim.id for want in (first, second)] == ["S0-18", "S0-19"]  # primary, nearer
     assert said(second) == [(1e-3, 5), (1e-4, 5)]
     assert second.shared == {trial.identity() for trial in first.trials}
-    kept, left = planned.within([second], 1e9)
+    kept, left = plan.within([second], 1e9)
     assert (kept, left) == ([], [second])  # of no use without what it shares
-    assert planned.within([first, second], 3000.0) == ([first], [second])
-    assert planned.within([first, second], None) == ([first, second], [])
+    assert plan.within([first, second], 3000.0) == ([first], [second])
+    assert plan.within([first, second], None) == ([first, second], [])
 
 
 def test_settled_claims_are_done_and_hopeless_ones_come_last():
@@ -68,7 +68,7 @@ def test_settled_claims_are_done_and_hopeless_ones_come_last():
     (want,) = wants(["S0-18", "S0-19"], verdicts)
     assert (want.claim.id, want.chance, want.worth) == ("S0-19", None, 0.0)
     assert want.more == 17
-    assert planned.within([want], None) == ([], [want])
+    assert plan.within([want], None) == ([], [want])
 
 
 def test_a_first_look_needs_the_fewest_seeds_and_has_the_chance_that_looks_had():
@@ -104,31 +104,31 @@ def test_costs_are_those_of_the_longest_of_its_like():
 def test_what_no_record_tells_the_time_of_is_in_no_budget():
     (want,) = wants(["S0-18"], {"S0-18": {**NEAR, "more_seeds": 2}}, seconds=lambda trial: None)
     assert (want.seconds, want.worth) == (None, 0.0)
-    text = planned.text([want], 3600.0, "cpu")
+    text = plan.text([want], 3600.0, "cpu")
     assert "have no record like them, so how long they take is not known: S0-18" in text
 
 
 def test_the_table_says_what_and_why_and_the_json_has_the_trials():
     verdicts = {"S0-18": {**NEAR, "more_seeds": 2}, "S0-19": {**NEAR, "more_seeds": None}}
     found = wants(["S0-18", "S0-19"], verdicts)
-    lines = planned.text(found, None, "cpu", workers=2).splitlines()
+    lines = plan.text(found, None, "cpu", workers=2).splitlines()
     assert lines[1].split()[:9] == ["S0-18", "yes", "n", "=", "3", "+2", "4", "0.3", "80"]
-    assert lines[3] == "in all 4 trials, 0.3 hours on 2 cores at 15 W, about 0.0 kWh"
+    assert lines[3] == "in all 4 trials, 0.3 hours on 2 cores; 0.0 kWh if a core takes 15 W"
     assert lines[4].endswith("will probably not be settled by the seeds that are planned: S0-19")
-    first = json.loads(planned.as_json(found))[0]
+    first = json.loads(plan.as_json(found))[0]
     again = [Trial.from_config(one["config"], one["seed"]) for one in first["trials"]]
     assert [t.identity() for t in again] == [t.identity() for t in found[0].trials]
-    assert "do not fit into the budget: S0-18" in planned.text(found, 60.0, "cpu")
+    assert "do not fit into the budget: S0-18" in plan.text(found, 60.0, "cpu")
     free = dataclasses.replace(found[0], trials=(), seconds=0.0)
-    assert "get a first look from the same trials: S0-18" in planned.text([free], None, "cpu")
+    assert "are served by the same trials: S0-18" in plan.text([free], None, "cpu")
 
 
 @pytest.mark.parametrize(("said", "seconds"), [("170m", 10200), ("3h", 10800), ("1.5d", 129600)])
 def test_budgets_are_times(said, seconds):
-    assert planned.seconds_of(said) == seconds
+    assert plan.seconds_of(said) == seconds
 
 
 @pytest.mark.parametrize("said", ["3", "h", "3 weeks", "-1h", "nanh", "infh", ""])
 def test_what_is_no_time_is_refused(said):
     with pytest.raises(HplabError, match="is no time; write 45m, 3h or 2d"):
-        planned.seconds_of(said)
+        plan.seconds_of(said)

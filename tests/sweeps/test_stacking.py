@@ -3,7 +3,7 @@
 import pytest
 from torch import nn
 
-from hplab.sweeps import plan
+from hplab.sweeps import stacking
 from hplab.training import datasets, loop
 from hplab.training.networks import models
 from hplab.trial import Trial, grid
@@ -18,7 +18,7 @@ DATA = {"digits": datasets.load("digits")}
 def test_every_trial_is_in_exactly_one_stack(workers):
     trials = [*grid(SMALL, batch_size=[8, 16], lr=[1e-2, 1e-3], seed=range(9)), LARGE]
 
-    found = plan.stacks(trials, "cpu", workers, DATA)
+    found = stacking.stacks(trials, "cpu", workers, DATA)
 
     assert sorted(t.identity() for stack in found for t in stack) == sorted(
         t.identity() for t in trials
@@ -28,16 +28,20 @@ def test_every_trial_is_in_exactly_one_stack(workers):
 
 
 def test_small_networks_share_a_stack_and_large_ones_do_not():
-    assert [len(s) for s in plan.stacks(grid(SMALL, seed=range(20)), "cpu", 1, DATA)] == [20]
-    assert [len(s) for s in plan.stacks(grid(LARGE, seed=range(3)), "cpu", 1, DATA)] == [1, 1, 1]
+    assert [len(s) for s in stacking.stacks(grid(SMALL, seed=range(20)), "cpu", 1, DATA)] == [20]
+    assert [len(s) for s in stacking.stacks(grid(LARGE, seed=range(3)), "cpu", 1, DATA)] == [
+        1,
+        1,
+        1,
+    ]
 
 
 def test_no_stack_is_wider_than_the_rule():
-    assert max(len(s) for s in plan.stacks(grid(SMALL, seed=range(100)), "cpu", 1, DATA)) <= 30
+    assert max(len(s) for s in stacking.stacks(grid(SMALL, seed=range(100)), "cpu", 1, DATA)) <= 30
 
 
 def test_work_is_spread_over_the_workers():
-    assert [len(s) for s in plan.stacks(grid(SMALL, seed=range(9)), "cpu", 2, DATA)] in (
+    assert [len(s) for s in stacking.stacks(grid(SMALL, seed=range(9)), "cpu", 2, DATA)] in (
         [5, 4],
         [4, 5],
     )
@@ -46,41 +50,45 @@ def test_work_is_spread_over_the_workers():
 def test_a_group_that_is_little_of_the_work_stays_together():
     trials = grid(SMALL, activation=["relu", "tanh", "sigmoid", "silu", "gelu"], seed=range(5))
 
-    assert [len(stack) for stack in plan.stacks(trials, "cpu", 2, DATA)] == [5] * 5
+    assert [len(stack) for stack in stacking.stacks(trials, "cpu", 2, DATA)] == [5] * 5
 
 
 def test_the_longest_work_comes_first():
     trials = [*grid(SMALL, seed=range(2)), *grid(SMALL.replace(epochs=50), seed=range(2))]
 
-    assert [stack[0].epochs for stack in plan.stacks(trials, "cpu", 1, DATA)] == [50, 3]
+    assert [stack[0].epochs for stack in stacking.stacks(trials, "cpu", 1, DATA)] == [50, 3]
 
 
 def test_an_order_that_is_asked_for_is_kept():
     first, second = grid(SMALL, batch_size=[8], seed=range(2)), grid(SMALL, seed=range(3))
     long = [SMALL.replace(epochs=50)]
 
-    found = plan.stacks([*first, *long, *second], "cpu", 1, DATA, in_order=True)
+    found = stacking.stacks([*first, *long, *second], "cpu", 1, DATA, in_order=True)
 
     assert found == [first, long, second]
 
 
 def test_the_time_of_a_sweep_is_that_of_its_trials():
-    one = plan.seconds([SMALL], DATA)
+    one = stacking.seconds([SMALL], DATA)
 
-    assert plan.seconds(grid(SMALL, seed=range(7)), DATA) == pytest.approx(7 * one)
-    assert plan.seconds([SMALL.replace(epochs=30)], DATA) == pytest.approx(10 * one)
-    assert plan.seconds([SMALL, LARGE], DATA) == pytest.approx(one + plan.seconds([LARGE], DATA))
+    assert stacking.seconds(grid(SMALL, seed=range(7)), DATA) == pytest.approx(7 * one)
+    assert stacking.seconds([SMALL.replace(epochs=30)], DATA) == pytest.approx(10 * one)
+    assert stacking.seconds([SMALL, LARGE], DATA) == pytest.approx(
+        one + stacking.seconds([LARGE], DATA)
+    )
 
 
 def test_a_sweep_of_few_updates_is_long_if_each_is_large():
     few = SMALL.replace(batch_size=1437, model="mlp", model_args={"hidden": [4000, 4000]})
     many = SMALL.replace(batch_size=16, model="mlp", model_args={"hidden": [16]})
 
-    assert plan.seconds([few], DATA) > 10 * plan.seconds([many], DATA)
-    assert plan.seconds([many], DATA) > 2 * plan.seconds([many.replace(batch_size=64)], DATA)
+    assert stacking.seconds([few], DATA) > 10 * stacking.seconds([many], DATA)
+    assert stacking.seconds([many], DATA) > 2 * stacking.seconds(
+        [many.replace(batch_size=64)], DATA
+    )
 
 
 def test_a_network_that_cannot_be_stacked_trains_alone():
     network = models.build(SMALL, (1, 8, 8), 10)
-    assert plan.width(SMALL, network, "cpu") > 1
-    assert plan.width(SMALL, nn.Sequential(*network, nn.LayerNorm(10)), "cpu") == 1
+    assert stacking.width(SMALL, network, "cpu") > 1
+    assert stacking.width(SMALL, nn.Sequential(*network, nn.LayerNorm(10)), "cpu") == 1

@@ -4,14 +4,48 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
+from hplab.analysis.claims import committed, ledger, wanted
 from hplab.analysis.claims.wanted import Want
 from hplab.pages import labels
-from hplab.trial import HplabError
+from hplab.sweeps import declared
+from hplab.sweeps.store import default_store
+from hplab.trial import HplabError, unknown
 
-WATTS = {"cpu": 15, "cuda": 400, "mps": 20}  # of one busy core, or the card: to tell Wh from kWh
+WATTS = {"cpu": 15, "cuda": 400, "mps": 20}  # assumed, not measured: of a busy core, or the card
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def of_book(
+    book: Path, device: str, *, study: str | None = None, report: str | None = None
+) -> list[Want]:
+    """Return what the claims of a book need, as its declared trials, verdicts and records say.
+
+    Args:
+        book: The folder with `trials.jsonl` and `verdicts.json`.
+        device: Where the trials would be trained: "cpu", "cuda" or "mps".
+        study: Only claims of this study.
+        report: Only claims of this report.
+
+    Raises:
+        HplabError: If there is no such study or report, or a file is missing.
+    """
+    claims, store = list(ledger.load()), default_store()
+    for what, name, known in (
+        ("study", study, {claim.study for claim in claims}),
+        ("report", report, {claim.report.id for claim in claims}),
+    ):
+        if name and name not in known:
+            raise unknown(what, name, known)
+    return wanted.wants(
+        [c for c in claims if study in (None, c.study) and report in (None, c.report.id)],
+        [trial for _, trial in declared.read(book / "trials.jsonl")],
+        committed.read(book / "verdicts.json"),
+        lambda trial: store.summary(trial) is not None,
+        wanted.costs(store.records(), device),
+    )
 
 
 def seconds_of(budget: str) -> float:
@@ -100,15 +134,16 @@ def _in_words(
 ) -> Iterable[str]:
     seconds = sum(want.seconds or 0.0 for want in kept)
     n, hours = sum(len(want.trials) for want in kept), seconds / 3600 / workers
-    energy = seconds / 3600 * WATTS.get(device, 15) / 1000
-    where = f"{labels.count(workers, 'core')} at {WATTS['cpu']} W" if device == "cpu" else device
-    yield f"in all {labels.count(n, 'trial')}, {hours:.1f} hours on {where}, about {energy:.1f} kWh"
+    energy = seconds / 3600 * WATTS[device] / 1000
+    where, each = (labels.count(workers, "core"), "a core") if device == "cpu" else (device, "it")
+    energy_if = f"{energy:.1f} kWh if {each} takes {WATTS[device]} W"
+    yield f"in all {labels.count(n, 'trial')}, {hours:.1f} hours on {where}; {energy_if}"
     along = [want.claim.id for want in kept if not want.trials]
     hopeless = [want.claim.id for want in left if want.chance is None]
     unknown = [want.claim.id for want in left if want.chance is not None and want.seconds is None]
     dear = [want.claim.id for want in left if want.chance is not None and want.seconds is not None]
     for names, words in (
-        (along, "get a first look from the same trials"),
+        (along, "are served by the same trials"),
         (dear, "do not fit into the budget"),
         (unknown, "have no record like them, so how long they take is not known"),
         (hopeless, "will probably not be settled by the seeds that are planned"),
