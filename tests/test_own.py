@@ -597,7 +597,7 @@ def test_only_what_cannot_mix_is_stacked():
 
     def stacks(**fields):
         trial = hp.Trial(**{**SMALL, **MLP, **fields})
-        return loop.can_stack(trial, driver.plan.models.build(trial, (1, 8, 8), 10))
+        return loop.can_stack(trial, driver.stacking.models.build(trial, (1, 8, 8), 10))
 
     assert stacks(model="tiny", model_args={})
     assert stacks(schedule="fading")
@@ -650,7 +650,7 @@ def test_a_network_that_a_stack_would_compute_otherwise_trains_alone(make):
     hp.register("model", "odd", lambda in_shape, n_classes: make())
 
     trial = hp.Trial(**SMALL, model="odd")
-    assert not loop.can_stack(trial, driver.plan.models.build(trial, (1, 8, 8), 10))
+    assert not loop.can_stack(trial, driver.stacking.models.build(trial, (1, 8, 8), 10))
 
 
 SCRIPT = """
@@ -808,7 +808,7 @@ def test_a_layer_that_two_networks_share_is_refused():
 def test_a_stack_is_tried_before_a_model_of_ones_own_trains_in_it(monkeypatch):
     hp.register("model", tiny)
     trial = hp.Trial(**SMALL, model="tiny")
-    network = driver.plan.models.build(trial, (1, 8, 8), 10)
+    network = driver.stacking.models.build(trial, (1, 8, 8), 10)
     assert loop.can_stack(trial, network)
     monkeypatch.setattr(loop.lanes, "_linear", lambda x, w: 1.01 * torch.baddbmm(
         w[1].unsqueeze(1), x, w[0].transpose(1, 2)))  # fmt: skip

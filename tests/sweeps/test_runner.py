@@ -89,7 +89,7 @@ def test_more_seeds_train_only_the_new_ones(store, count):
 
 def test_a_stop_keeps_what_is_finished_and_says_so_in_one_line(store, monkeypatch):
     monkeypatch.setattr(
-        driver.plan, "stacks", lambda trials, *_, **__: [[trial] for trial in trials]
+        driver.stacking, "stacks", lambda trials, *_, **__: [[trial] for trial in trials]
     )
     compute, calls = driver.compute, []
 
@@ -127,7 +127,7 @@ def test_a_graphics_card_gets_whole_stacks_whatever_the_cores(store, monkeypatch
         asked.append((device, workers))
         raise HplabError("enough")
 
-    monkeypatch.setattr(driver.plan, "stacks", planned)
+    monkeypatch.setattr(driver.stacking, "stacks", planned)
     datasets = {"mnist": data.load("digits")}
     for device, jobs in (("cuda", 16), ("cpu", 1)):
         with pytest.raises(HplabError, match="enough"):
