@@ -185,7 +185,7 @@ def preset_changes(
     if isinstance(preset, pd.DataFrame) and "seed" in preset:
         for row in rows:
             if row["field"] == "seeds":
-                row["preset"] = str(preset["seed"].nunique())
+                row["preset"] = labels.span(_n_seeds(preset) or [0])
     names = {"field": "hyperparameter", "report": "in the report", "preset": "here"}
     shown = pd.DataFrame(rows, columns=list(names)).rename(columns=names)
     shown["hyperparameter"] = [labels.quantity(field) for field in shown["hyperparameter"]]
@@ -230,6 +230,14 @@ def cost(runs: pd.DataFrame) -> Html:
     )
     markup = f'<section class="hp-card" aria-label="What it cost"><dl>{body}</dl></section>'
     return Html(markup, "; ".join(f"{term}: {value}" for term, value in entries.items()))
+
+
+def _n_seeds(runs: pd.DataFrame) -> list[int]:
+    """How many seeds each setting has."""
+    names = summary.telling(runs)
+    if not names:
+        return [runs["seed"].nunique()]
+    return runs.groupby(names, dropna=False)["seed"].nunique().to_list()
 
 
 def _n_settings(runs: pd.DataFrame) -> int:

@@ -210,6 +210,28 @@ def test_a_table_of_runs_knows_its_preset_and_how_many_seeds_it_has(runs, declar
     assert ["seeds", "1", "4"] in rows
 
 
+@pytest.mark.parametrize(
+    ("entries", "is_numeric"),
+    [
+        (["97.81 \u00b1 0.94", "98.75 (94.97 to 99.70)"], True),
+        (["0.5 (\u22120.1 to 1.1) s", "none"], True),
+        (["98.75 (best)", "97.81"], False),
+        (["4 to 6"], False),
+    ],
+)
+def test_a_number_with_its_interval_stands_in_a_column_of_numbers(entries, is_numeric):
+    markup = table(pd.DataFrame({"setting": "a", "loss": entries}))
+
+    assert ('class="hp-num"' in markup) is is_numeric
+
+
+def test_settings_with_more_seeds_than_others_are_told_as_a_range(runs, declared):
+    slowest = runs["lr"] == runs["lr"].min()
+    rows = Cells(cards.preset_changes(runs[slowest | (runs["seed"] < 2)], declared).html).rows
+
+    assert ["seeds", "1", f"2 to {runs['seed'].nunique()}"] in rows
+
+
 def test_rows_can_be_given_and_are_escaped():
     rows = [{"field": "data", "report": EVIL, "preset": "digits"}]
 

@@ -95,9 +95,10 @@ def table(rows: pd.DataFrame, caption: str = "") -> str:
 
 
 def _looks_numeric(column: pd.Series) -> bool:
-    """Whether every entry is one number, with a unit or a half-width perhaps."""
+    """Whether every entry is one number, with a unit, a half-width or an interval perhaps."""
     number = r"[-\u2212]?\d[\d.,]*(e-?\d+)?"
-    entry = re.compile(rf"{number}( \u00b1 {number})?( (%|pp|s))?")
+    around = rf"( \u00b1 {number}| \({number} to {number}\))?"
+    entry = re.compile(rf"{number}{around}( (%|pp|s))?")
     values = [str(value) for value in column if str(value) not in ("", "none")]
     return bool(values) and all(entry.fullmatch(value) for value in values)
 
