@@ -311,8 +311,8 @@ class _Run:
         """Take a lane's measures of an epoch, and stop the lane if its rule says so."""
         stops = stopping.should_stop(lane.trial, lane.epoch_losses)
         if asked := self._asked("after_epoch"):
-            probe = self._probe(lane, is_last=stops)
-            for name, value in itertools.chain(*(take(probe).items() for take in asked)):
+            view = self._view(lane, is_last=stops)
+            for name, value in itertools.chain(*(take(view).items() for take in asked)):
                 lane.note(name, value)
         if stops:
             lane.stopped = copy.deepcopy(self.network.lane(lane.index))
@@ -328,8 +328,8 @@ class _Run:
             return {}
         numbers: dict[str, float | None] = {}
         if asked := self._asked("at_end"):
-            probe = self._probe(lane)
-            for found, series in (take(probe) for take in asked):
+            view = self._view(lane)
+            for found, series in (take(view) for take in asked):
                 numbers |= found
                 lane.curves |= {name: [*map(finite, values)] for name, values in series.items()}
         if lane.trial.stop != "epochs":
@@ -337,7 +337,7 @@ class _Run:
             numbers["stopped"] = float(lane.stopped is not None)
         return {name: finite(value) for name, value in numbers.items()}
 
-    def _probe(self, lane: Lane, *, is_last: bool = False) -> protocol.Probe:
+    def _view(self, lane: Lane, *, is_last: bool = False) -> protocol.View:
         """Return a lane's network and training images for the trial's measures."""
 
         def inputs(n: int | None) -> tuple[Tensor, Tensor]:
@@ -345,7 +345,7 @@ class _Run:
             rows = slice(n) if kept is None else kept[lane.index, :n].to(self.labels.device)
             return self.inputs(self.images[rows][None])[0], self.labels[rows]
 
-        return protocol.Probe(lane, self._model(lane), inputs, is_last)
+        return protocol.View(lane, self._model(lane), inputs, is_last)
 
     def _model(self, lane: Lane) -> nn.Module:
         return lane.stopped or self.network.lane(lane.index)

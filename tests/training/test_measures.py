@@ -204,13 +204,13 @@ class Diary:
         for lane in run.going:
             lane.note("seen", float(lane.index))
 
-    def after_epoch(self, probe):
-        self.asked.append(("after_epoch", probe.lane.index, probe.lane.n_epochs, probe.is_last))
-        return {"late": 7.0} if probe.lane.n_epochs == 2 else {}
+    def after_epoch(self, view):
+        self.asked.append(("after_epoch", view.lane.index, view.lane.n_epochs, view.is_last))
+        return {"late": 7.0} if view.lane.n_epochs == 2 else {}
 
-    def at_end(self, probe):
-        images, labels = probe.inputs(5)
-        self.asked.append(("at_end", probe.lane.index, len(images), len(labels)))
+    def at_end(self, view):
+        images, labels = view.inputs(5)
+        self.asked.append(("at_end", view.lane.index, len(images), len(labels)))
         return {"number": 1.0, "endless": math.nan}, {"series": [1.0, 2.0, 3.0]}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hplab.training.evaluation import Watch
-from hplab.training.measures.protocol import Numbers, Probe, Run, Series
+from hplab.training.measures.protocol import Numbers, Run, Series, View
 
 
 class Confusion:
@@ -16,5 +16,5 @@ class Confusion:
         matrices = on_val.matrix()
         self.matrices |= {lane.index: matrices[lane.index] for lane in run.going}
 
-    def at_end(self, probe: Probe) -> tuple[Numbers, Series]:
-        return {}, {"confusion": self.matrices[probe.lane.index]}
+    def at_end(self, view: View) -> tuple[Numbers, Series]:
+        return {}, {"confusion": self.matrices[view.lane.index]}

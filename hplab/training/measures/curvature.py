@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hplab.training import sharpness
-from hplab.training.measures.protocol import Numbers, Probe, Series
+from hplab.training.measures.protocol import Numbers, Series, View
 from hplab.training.measures.sharpness import objective
 
 N_PROBES, N_LANCZOS = 8, 12
@@ -12,10 +12,10 @@ N_PROBES, N_LANCZOS = 8, 12
 class Curvature:
     """Measures the trace and the largest eigenvalue of the Hessian on some training images."""
 
-    def at_end(self, probe: Probe) -> tuple[Numbers, Series]:
-        loss = objective(probe, sharpness.PATH_EXAMPLES)
-        trace = sharpness.hessian_trace(loss, n_probes=N_PROBES, seed=probe.seed)
-        top = sharpness.top_eigenvalues(loss, n_steps=N_LANCZOS, seed=probe.seed)
+    def at_end(self, view: View) -> tuple[Numbers, Series]:
+        loss = objective(view, sharpness.PATH_EXAMPLES)
+        trace = sharpness.hessian_trace(loss, n_probes=N_PROBES, seed=view.seed)
+        top = sharpness.top_eigenvalues(loss, n_steps=N_LANCZOS, seed=view.seed)
         return {
             "hessian_trace": trace.value,
             "hessian_trace_se": trace.se,

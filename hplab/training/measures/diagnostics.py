@@ -14,7 +14,7 @@ from torch import Tensor
 
 from hplab.training import precision
 from hplab.training.evaluation import Watch
-from hplab.training.measures.protocol import Numbers, Probe, Run, Series
+from hplab.training.measures.protocol import Numbers, Run, Series, View
 
 # Recorded once an epoch with the measure "diagnostics"; "batch_grad_norm_1", ... come on top.
 CURVES = ("live_units", "n_predicted", "output_entropy", "batch_grad_norm")
@@ -43,8 +43,8 @@ class Diagnostics:
             for name, values in found.items():
                 lane.note(name, values[lane.index])
 
-    def at_end(self, probe: Probe) -> tuple[Numbers, Series]:
-        return of_run(probe.lane.curves, self.top[probe.lane.index], self.labels), {}
+    def at_end(self, view: View) -> tuple[Numbers, Series]:
+        return of_run(view.lane.curves, self.top[view.lane.index], self.labels), {}
 
 
 def gradient_norms(gradients: Mapping[str, Tensor]) -> dict[str, list[float]]:

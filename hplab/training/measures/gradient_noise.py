@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from hplab.training import batches, losses
-from hplab.training.measures.protocol import Numbers, Probe, Series
+from hplab.training.measures.protocol import Numbers, Series, View
 from hplab.trial import HplabError, Trial
 
 SMALL, BIG = 16, 1024  # examples a batch, and in all at most
@@ -25,16 +25,16 @@ class GradientNoise:
                 f"got {n_images}"
             )
 
-    def at_end(self, probe: Probe) -> tuple[Numbers, Series]:
-        images, labels = probe.inputs(None)
-        draw = torch.Generator().manual_seed(probe.seed)
+    def at_end(self, view: View) -> tuple[Numbers, Series]:
+        images, labels = view.inputs(None)
+        draw = torch.Generator().manual_seed(view.seed)
         rows = torch.randperm(len(labels), generator=draw)[:BIG].to(labels.device)
-        loss = probe.trial.loss
-        small, big = squared_norms(probe.model, images[rows], labels[rows], loss=loss)
+        loss = view.trial.loss
+        small, big = squared_norms(view.model, images[rows], labels[rows], loss=loss)
         n_big = len(rows) // SMALL * SMALL
         return {
             "noise_scale": noise_scale(small, big, b_small=SMALL, b_big=n_big),
-            "steps_per_epoch": float(batches.steps_per_epoch(probe.trial, len(labels))),
+            "steps_per_epoch": float(batches.steps_per_epoch(view.trial, len(labels))),
         }, {}
 
 

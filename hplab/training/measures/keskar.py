@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hplab.training import sharpness
-from hplab.training.measures.protocol import Numbers, Probe, Series
+from hplab.training.measures.protocol import Numbers, Series, View
 from hplab.training.measures.sharpness import objective
 
 
@@ -14,6 +14,6 @@ class Keskar:
     space as well.
     """
 
-    def at_end(self, probe: Probe) -> tuple[Numbers, Series]:
-        found = sharpness.keskar(objective(probe, sharpness.PATH_EXAMPLES), seed=probe.seed)
+    def at_end(self, view: View) -> tuple[Numbers, Series]:
+        found = sharpness.keskar(objective(view, sharpness.PATH_EXAMPLES), seed=view.seed)
         return {"keskar": found.value}, {}

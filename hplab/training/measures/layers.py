@@ -11,7 +11,7 @@ import dataclasses
 from torch import Tensor, nn
 
 from hplab.training import losses
-from hplab.training.measures.protocol import Numbers, Probe, Series
+from hplab.training.measures.protocol import Numbers, Series, View
 from hplab.training.networks import models
 from hplab.training.networks.lanes import ELEMENTWISE
 
@@ -22,14 +22,14 @@ _WITH_WEIGHTS = (nn.Linear, nn.Conv2d)
 class Layers:
     """Looks at every layer before the first step and after the last."""
 
-    def at_end(self, probe: Probe) -> tuple[Numbers, Series]:
-        images, labels = probe.inputs(N_PROBE)
-        linear = [m for m in probe.model.modules() if isinstance(m, nn.Linear)]
+    def at_end(self, view: View) -> tuple[Numbers, Series]:
+        images, labels = view.inputs(N_PROBE)
+        linear = [m for m in view.model.modules() if isinstance(m, nn.Linear)]
         n_classes = linear[-1].out_features
-        first = models.build(probe.trial, tuple(images.shape[1:]), n_classes).to(images.device)
+        first = models.build(view.trial, tuple(images.shape[1:]), n_classes).to(images.device)
         series: dict[str, list[float]] = {}
-        for when, network in (("start", first), ("end", probe.model)):
-            found = profile(network, images, labels, loss=probe.trial.loss)
+        for when, network in (("start", first), ("end", view.model)):
+            found = profile(network, images, labels, loss=view.trial.loss)
             for name in ("signal", "gradient", "dead"):
                 series[f"layer_{name}_{when}"] = getattr(found, name)
         return {"gradient_ratio": found.gradient_ratio, "dead_share": found.dead_share}, series

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from hplab.training import precision
-from hplab.training.measures.protocol import Numbers, Probe, Series
+from hplab.training.measures.protocol import Numbers, Series, View
 
 _WITH_WEIGHTS = (nn.Linear, nn.Conv2d)
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
@@ -18,11 +18,11 @@ _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 class Norms:
     """Measures the norm of all weights, and of those that batch normalization makes scale-free."""
 
-    def after_epoch(self, probe: Probe) -> Numbers:
-        return norms(probe.model)
+    def after_epoch(self, view: View) -> Numbers:
+        return norms(view.model)
 
-    def at_end(self, probe: Probe) -> tuple[Numbers, Series]:
-        return norms(probe.model), {}
+    def at_end(self, view: View) -> tuple[Numbers, Series]:
+        return norms(view.model), {}
 
 
 def norms(network: nn.Module) -> dict[str, float]:

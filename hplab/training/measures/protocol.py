@@ -10,8 +10,8 @@ stack. It has any of these methods, and what it lacks costs nothing:
   diverged in it. Losses have shape `(steps, M)`, on the CPU, rates are one list a step.
 - `on_eval(run, on_train, on_val)`: after the evaluation of an epoch, with what was seen on its two
   passes (`evaluation.Watch`), of the training and of the validation images.
-- `after_epoch(probe)`: after an epoch, for one lane; returns its numbers of this epoch by name.
-- `at_end(probe)`: after training, for one lane that did not diverge; returns single numbers, and
+- `after_epoch(view)`: after an epoch, for one lane; returns its numbers of this epoch by name.
+- `at_end(view)`: after training, for one lane that did not diverge; returns single numbers, and
   short series.
 
 The first four note what they find in the curves of `run.going`. Every measure leaves the networks
@@ -57,7 +57,7 @@ class Run(Protocol):
 
 
 @dataclasses.dataclass(frozen=True)
-class Probe:
+class View:
     """One lane with its network and the images it was trained on.
 
     Attributes:

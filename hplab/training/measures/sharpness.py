@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from hplab.training import losses, precision, sharpness
-from hplab.training.measures.protocol import Numbers, Probe, Series
+from hplab.training.measures.protocol import Numbers, Series, View
 from hplab.training.sharpness.average import AverageSharpness
 
 RADIUS = 5.0  # report 002's perturbation, in weight space
@@ -20,12 +20,12 @@ LADDER_EXAMPLES = 5000  # the first of the training images
 class Sharpness:
     """Measures average-direction sharpness on all training images, and some radii on fewer."""
 
-    def at_end(self, probe: Probe) -> tuple[Numbers, Series]:
-        whole_loss, n = objective(probe), probe.trial.n_directions
-        whole = sharpness.average_direction(whole_loss, RADIUS, n_directions=n, seed=probe.seed)
-        weight_norm, some = norm(whole_loss.vector()), objective(probe, LADDER_EXAMPLES)
+    def at_end(self, view: View) -> tuple[Numbers, Series]:
+        whole_loss, n = objective(view), view.trial.n_directions
+        whole = sharpness.average_direction(whole_loss, RADIUS, n_directions=n, seed=view.seed)
+        weight_norm, some = norm(whole_loss.vector()), objective(view, LADDER_EXAMPLES)
         radii = [*LADDER, RELATIVE * weight_norm]
-        ladder = sharpness.average_ladder(some, radii, n_directions=N_LADDER, seed=probe.seed)
+        ladder = sharpness.average_ladder(some, radii, n_directions=N_LADDER, seed=view.seed)
         numbers = {
             "sharpness": whole.value,
             "sharpness_se": whole.se,
@@ -48,10 +48,10 @@ def norm(vector: Tensor) -> float:
     return float(vector.to(precision.exact(vector.device)).norm())
 
 
-def objective(probe: Probe, n: int | None = None) -> sharpness.Objective:
+def objective(view: View, n: int | None = None) -> sharpness.Objective:
     """Return the training loss of the first `n` images as a function of the weights."""
-    loss = losses.named(probe.trial.loss)
-    return sharpness.Objective(probe.model, *probe.inputs(n), loss=loss, batch_norm="batch")
+    loss = losses.named(view.trial.loss)
+    return sharpness.Objective(view.model, *view.inputs(n), loss=loss, batch_norm="batch")
 
 
 def _quadratic(ladder: Sequence[AverageSharpness]) -> float | None:

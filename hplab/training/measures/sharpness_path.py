@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hplab.training import sharpness
-from hplab.training.measures.protocol import Numbers, Probe
+from hplab.training.measures.protocol import Numbers, View
 from hplab.training.measures.sharpness import RADIUS, norm, objective
 
 N_PATH = 4  # and after an epoch; at the end the trial says how many
@@ -16,11 +16,11 @@ class SharpnessPath:
     A run that its stopping rule ends is measured there too.
     """
 
-    def after_epoch(self, probe: Probe) -> Numbers:
-        if not probe.is_last and probe.lane.n_epochs not in checkpoints(probe.trial.epochs):
+    def after_epoch(self, view: View) -> Numbers:
+        if not view.is_last and view.lane.n_epochs not in checkpoints(view.trial.epochs):
             return {}
-        loss = objective(probe, sharpness.PATH_EXAMPLES)
-        found = sharpness.average_direction(loss, RADIUS, n_directions=N_PATH, seed=probe.seed)
+        loss = objective(view, sharpness.PATH_EXAMPLES)
+        found = sharpness.average_direction(loss, RADIUS, n_directions=N_PATH, seed=view.seed)
         return {
             "sharpness_path": found.value,
             "weight_norm_path": norm(loss.vector()),
