@@ -1,7 +1,7 @@
 """The `hplab` command. `make` calls it; everything heavy is imported only when a command needs it.
 
 Exit codes: 0 all went well, 1 a study failed or a check found something, 2 a mistake in what was
-asked, 130 interrupted.
+asked, 130 interrupted by Ctrl-C, 143 told to end (SIGTERM).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import click
 
 from hplab import __version__, places
 from hplab.catalogue import DATA
+from hplab.errors import Terminated
 from hplab.pages.notebooks import spare_address_grammar
 from hplab.trial import HplabError, unknown
 
@@ -32,7 +33,7 @@ def cli() -> None:
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command and end the process with its exit code."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, _terminate)
     spare_address_grammar()
     try:
         code = cli.main(args, prog_name="hplab", standalone_mode=False)
@@ -41,14 +42,15 @@ def main(args: Sequence[str] | None = None) -> None:
     except click.ClickException as error:
         error.show()
         code = error.exit_code
-    except (click.Abort, KeyboardInterrupt):
+    except (click.Abort, KeyboardInterrupt) as error:
+        told = isinstance(error.__cause__ or error, Terminated)  # click wraps what it caught
         kept = "every finished trial is kept; the same command goes on from there"
-        code = _complain(f"interrupted; {kept}", 130)
+        code = _complain(f"interrupted; {kept}", 143 if told else 130)
     sys.exit(code)
 
 
-def _interrupt(*_: Any) -> None:
-    raise KeyboardInterrupt
+def _terminate(*_: Any) -> None:
+    raise Terminated
 
 
 def _complain(line: str, code: int) -> int:

@@ -20,6 +20,10 @@ class Stopped(KeyboardInterrupt):
         return [str(self)]
 
 
+class Terminated(KeyboardInterrupt):
+    """The process was told to end by SIGTERM, as a scheduler or a shutdown does."""
+
+
 def unknown(kind: str, name: object, known: Iterable[str], where: str = "") -> HplabError:
     """Return the error for a name that is not one of `known`, with the nearest match."""
     known = sorted(known)

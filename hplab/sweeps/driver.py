@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from hplab import own, places
-from hplab.sweeps import executors, progress, provenance, records, stacking
+from hplab.sweeps import checkpoints, executors, progress, provenance, records, stacking
 from hplab.sweeps import store as stores
 from hplab.training import datasets as data
 from hplab.training import loop
@@ -73,15 +73,21 @@ def train(
         workers = 1
     if max(workers, sharers) > 1:
         executors.get_ready()
-    stacks = stacking.stacks(todo, device, workers, datasets, in_order=in_order)
+    folder = checkpoints.Folder.of(store.pending, device)
+    stacks = folder.begun(todo, {name: dataset.digest for name, dataset in datasets.items()})
+    begun = {trial.identity() for stack in stacks for trial in stack}
+    fresh = [trial for trial in todo if trial.identity() not in begun]
+    stacks += stacking.stacks(fresh, device, workers, datasets, in_order=in_order)
     workers = min(workers if device == "cpu" else sharers, len(stacks))
     described = provenance.collect_provenance(device)
     prov = store.put_provenance(described | ({"threads": 1} if device == "cpu" else {}))
     failures: list[str] = []
     with (
         progress.bar(len(todo), f"training on {device}") as tick,
-        _Writer(store) as writer,
-        contextlib.closing(_results(stacks, device, workers, datasets, _Clock(until))) as finished,
+        _Writer(store, folder) as writer,
+        contextlib.closing(
+            _results(stacks, device, workers, datasets, _Clock(until), folder)
+        ) as finished,
     ):
         for stack, results in finished:
             for trial, result in zip(stack, results, strict=True):
@@ -129,6 +135,7 @@ def _results(
     workers: int,
     datasets: dict[str, data.Dataset],
     clock: _Clock,
+    folder: checkpoints.Folder | None = None,
 ) -> Generator[tuple[Stack, list[Result]], None, None]:
     """Yield each stack with its results as they finish.
 
@@ -141,7 +148,7 @@ def _results(
 
     def submit(executor: Executor, stack: Stack) -> Future:
         call = [(trial.config(), trial.seed) for trial in stack]
-        return executor.submit(compute, call, device, sources[stack[0].data])
+        return executor.submit(compute, call, device, sources[stack[0].data], folder)
 
     while waiting:
         with executors.open_executor(device, workers) as executor:
@@ -222,7 +229,10 @@ def _check_started(pool: Executor) -> None:
 
 
 def compute(
-    trials: list[tuple[dict[str, Any], int]], device: str, source: data.Dataset | str
+    trials: list[tuple[dict[str, Any], int]],
+    device: str,
+    source: data.Dataset | str,
+    folder: checkpoints.Folder | None = None,
 ) -> list[Result]:
     """Train a stack of trials in whatever process this is.
 
@@ -235,17 +245,22 @@ def compute(
         trials: Config and seed of each.
         device: A resolved torch device.
         source: The data, or the name by which this process loads them itself.
+        folder: Where a stack that was cut off left its checkpoint, and where to leave one.
 
     Returns:
         For each trial the result part of its record, or the exception it ended in.
     """
     lanes = [Trial.from_config(config, seed) for config, seed in trials]
+    keeper = None
     try:
         dataset = _loaded(source) if isinstance(source, str) else source
-        outcomes = loop.train_lanes(lanes, dataset, device=device)
+        keeper = folder.keeper(lanes, dataset.digest) if folder else None
+        outcomes = loop.train_lanes(lanes, dataset, device=device, keeper=keeper)
     except Exception as error:
         error.add_note(traceback.format_exc())  # survives the way back to the driver
         failed = error.with_traceback(None)
+        if keeper:
+            keeper.drop()
     else:
         return [_result(outcome, len(lanes), device) for outcome in outcomes]
     gc.collect()  # what the failed run held is to be had again
@@ -254,12 +269,15 @@ def compute(
         return [failed]
     first: list[Result] = []
     if len(trials) > 2 and not _is_memory(failed):
-        first = [*compute(trials[:1], device, source), *compute(trials[1:2], device, source)]
+        first = [
+            *compute(trials[:1], device, source, folder),
+            *compute(trials[1:2], device, source, folder),
+        ]
         trials = trials[2:]
         if all(isinstance(one, Exception) and _same(one, failed) for one in first):
             return first + [failed] * len(trials)
     parts = [part for part in _halves(trials) if part]
-    return first + [result for part in parts for result in compute(part, device, source)]
+    return first + [result for part in parts for result in compute(part, device, source, folder)]
 
 
 def _halves(trials: list) -> tuple[list, list]:
@@ -339,12 +357,13 @@ class _Writer:
     the end, the records go to a file among the system's temporary ones.
     """
 
-    def __init__(self, store: stores.Store) -> None:
-        self.store, self.n_added = store, 0
+    def __init__(self, store: stores.Store, folder: checkpoints.Folder) -> None:
+        self.store, self.folder, self.n_added = store, folder, 0
         self.waiting: list[records.Record] = []
         self.refusal: records.StoreError | None = None
 
     def __enter__(self) -> _Writer:
+        self._tidy()
         return self
 
     def add(self, record: records.Record) -> None:
@@ -366,6 +385,10 @@ class _Writer:
             self.refusal = error
         else:
             self.waiting, self.refusal = [], None
+            self._tidy()
+
+    def _tidy(self) -> None:
+        self.folder.tidy(lambda trial, digest: self.store.summary(trial, digest) is not None)
 
     def __exit__(self, *_: object) -> None:
         self._flush()

@@ -10,13 +10,15 @@ import contextlib
 import ctypes
 import multiprocessing
 import multiprocessing.connection
+import multiprocessing.process
 import multiprocessing.synchronize
 import os
 import shutil
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 
 import torch
@@ -32,6 +34,8 @@ _KEPT = 2**30
 _USUAL = 2**25  # where glibc's own adjustment of them ends
 # What a worker would import: the function it is sent, the first optimizer, the first split.
 _PRELOADED = ["hplab.sweeps.driver", "torch._dynamo", "sklearn.model_selection"]
+# Between a worker's order to end and its end: to make an update and to write a checkpoint.
+_GRACE_S = 10.0
 _SHARED = "/dev/shm" if sys.platform == "linux" else "/"
 
 
@@ -109,11 +113,21 @@ def open_pool(workers: int) -> Iterator[WorkerPool]:
     try:
         yield pool
     except BaseException:  # Ctrl-C too: do not wait for trials nobody will collect
-        for child in set(multiprocessing.active_children()) - before:
-            child.terminate()
+        _end(set(multiprocessing.active_children()) - before)
         raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _end(workers: Iterable[multiprocessing.process.BaseProcess]) -> None:
+    """End processes: they have a moment to write down how far they are."""
+    workers = list(workers)
+    for worker in workers:
+        worker.terminate()
+    until = time.monotonic() + _GRACE_S
+    for worker in workers:
+        worker.join(max(0.0, until - time.monotonic()))
+        worker.kill()
 
 
 def share(dataset: Dataset) -> Dataset | None:
@@ -178,6 +192,8 @@ def _end_with_parent() -> None:
     """Wait until the process that started this sweep is gone, however it went, and go too."""
     if parent := multiprocessing.parent_process():
         multiprocessing.connection.wait([parent.sentinel])
+    os.kill(os.getpid(), signal.SIGTERM)  # what trains writes down first how far it is
+    time.sleep(_GRACE_S)
     os._exit(1)
 
 

@@ -55,6 +55,12 @@ class Batches:
         size = self.trial.batch_size
         return {name: drawn[name].to(self.device).split(size, dim=1) for name in self.drawn}
 
+    def skip(self, n_epochs: int) -> None:
+        """Draw the orders and the augmentation of epochs that are trained already."""
+        for _ in range(n_epochs):
+            self.rows()
+            self.changes()
+
     def augmented(self, images: Tensor, changes: augment.Draws) -> Tensor:
         """Return uint8 images `(M, B, C, H, W)`, changed as drawn for their step."""
         flat = {name: values.flatten() for name, values in changes.items()}

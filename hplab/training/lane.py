@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from torch import nn
 
@@ -58,6 +60,25 @@ class Lane:
     def extend(self, name: str, values: list[float]) -> None:
         """Add values to a curve that does not have one an epoch."""
         self.curves.setdefault(name, []).extend(map(finite, values))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what is known of it so far, for a checkpoint."""
+        stopped = None if self.stopped is None else self.stopped.state_dict()
+        known = {name: getattr(self, name) for name in ("curves", "at", "epoch_losses")}
+        return known | {"stopped": stopped}
+
+    def load_state_dict(self, state: Mapping[str, Any], network: nn.Module) -> None:
+        """Take up what `state_dict` gave.
+
+        Args:
+            state: That.
+            network: Any network of its architecture, which is left as it is.
+        """
+        self.curves, self.at = state["curves"], state["at"]
+        self.epoch_losses = state["epoch_losses"]
+        if state["stopped"] is not None:
+            self.stopped = copy.deepcopy(network)
+            self.stopped.load_state_dict(state["stopped"])
 
     def pad(self, names: Iterable[str]) -> None:
         """Go on with None to the trial's last epoch in those of the named curves that exist."""

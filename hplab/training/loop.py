@@ -9,8 +9,8 @@ import functools
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, cast
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -71,6 +71,22 @@ class Outcome:
         return {name: self.curves[name][-1] for name in METRICS[:4]} | self.extra
 
 
+class Keeper(Protocol):
+    """Keeps what a stack in training is, so that a run that was cut off goes on from there."""
+
+    def load(self) -> Mapping[str, Any] | None:
+        """Return what was kept of this stack, None if nothing can be used."""
+
+    def is_due(self) -> bool:
+        """Return whether to save now; asked after every update and every epoch."""
+
+    def save(self, state: Mapping[str, Any]) -> None:
+        """Keep a state: tensors, numbers, texts and containers of these."""
+
+    def updating(self) -> contextlib.AbstractContextManager:
+        """Return the context of an epoch's updates, in which `is_due` is asked again and again."""
+
+
 def train(trial: Trial, dataset: datasets.Dataset | None = None, *, device: str = "cpu") -> Outcome:
     """Train one trial.
 
@@ -89,7 +105,11 @@ def train(trial: Trial, dataset: datasets.Dataset | None = None, *, device: str 
 
 
 def train_lanes(
-    trials: Sequence[Trial], dataset: datasets.Dataset | None = None, *, device: str = "cpu"
+    trials: Sequence[Trial],
+    dataset: datasets.Dataset | None = None,
+    *,
+    device: str = "cpu",
+    keeper: Keeper | None = None,
 ) -> list[Outcome]:
     """Train trials that differ in `LANE_FIELDS` only, side by side.
 
@@ -100,6 +120,7 @@ def train_lanes(
         trials: What to train; several need a network whose layers can be stacked.
         dataset: The data, if already loaded; otherwise loaded by name.
         device: Any torch device.
+        keeper: Where the state of the training is kept now and then; None keeps nothing.
 
     Returns:
         One outcome a trial, in the order given. Seconds are the stack's divided by its lanes.
@@ -124,7 +145,7 @@ def train_lanes(
         models.own_randomness(first, device),
     ):
         run = _Run(stack, dataset, _network(modules, first, shape), device)
-        outcomes = dict(zip(order, run.outcomes(), strict=True))
+        outcomes = dict(zip(order, run.outcomes(keeper), strict=True))
     return [outcomes[i] for i in range(len(trials))]
 
 
@@ -199,6 +220,10 @@ class _Run:
         self.inputs = lambda images: prepare(images.flatten(0, 1)).view(images.shape)
         self.updates = updates.Updates(trials, network, self.images, self.labels, self.inputs)
         self.seconds = {"train_s": 0.0, "eval_s": 0.0}
+        self._began = 0.0
+        alone = device == "cpu" and torch.get_num_threads() == 1
+        # One thread's own time: whatever else the machine does meanwhile is not in it.
+        self._clock = time.thread_time if alone else time.perf_counter
 
     @property
     def step(self) -> int:
@@ -210,15 +235,39 @@ class _Run:
         """The lanes that have neither diverged nor stopped."""
         return [lane for lane in self.lanes if not lane.is_over]
 
-    def outcomes(self) -> list[Outcome]:
-        """Train all epochs and return what each lane gave."""
+    def state_dict(self) -> dict[str, Any]:
+        """Return what the rest of the training depends on, for a checkpoint."""
+        return {
+            "updates": self.updates.state_dict(),
+            "network": self.network.state_dict(),
+            "lanes": [lane.state_dict() for lane in self.lanes],
+            "measures": [vars(measure) for measure in self.measures],
+            "seconds": self.seconds,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take up what `state_dict` gave for the same trials; before the first update."""
+        self.updates.load_state_dict(state["updates"])
+        self.network.load_state_dict(state["network"])
+        for lane, saved in zip(self.lanes, state["lanes"], strict=True):
+            lane.load_state_dict(saved, self.network.lane(lane.index))
+        for measure, saved in zip(self.measures, state["measures"], strict=True):
+            vars(measure).update(saved)
+        self.seconds = state["seconds"]
+
+    def outcomes(self, keeper: Keeper | None = None) -> list[Outcome]:
+        """Train all epochs that are not trained yet, and return what each lane gave."""
         # Not an attribute: what holds its own method would stay until the cycle is found.
         update: graphs.Step = self.updates.update
         update = graphs.Captured(update) if self.updates.capture else update
-        for epoch in range(1, self.trial.epochs + 1):
-            self._epoch(epoch, update)
+        if keeper and (state := keeper.load()):
+            self.load_state_dict(state)
+        for epoch in range(self.updates.n_epochs + 1, self.trial.epochs + 1):
+            self._epoch(epoch, update, keeper)
             if not self.going:
                 break
+            if keeper and keeper.is_due():
+                keeper.save(self.state_dict())
         with self._timed("eval_s"):
             extras = [self._at_end(lane) for lane in self.lanes]
         seconds = {name: value / len(self.lanes) for name, value in self.seconds.items()}
@@ -228,10 +277,13 @@ class _Run:
             for lane, extra in zip(self.lanes, extras, strict=True)
         ]
 
-    def _epoch(self, epoch: int, update: graphs.Step) -> None:
+    def _epoch(self, epoch: int, update: graphs.Step, keeper: Keeper | None) -> None:
         """Train one epoch, evaluate and measure it, and note it for every lane still finite."""
-        with self._timed("train_s"):
+        with self._timed("train_s"), contextlib.ExitStack() as context:
             on_step = [functools.partial(take, self) for take in self._asked("on_step")]
+            if keeper:
+                on_step.append(functools.partial(self._keep, keeper))
+                context.enter_context(keeper.updating())
             with precision.matmul(self.trial.precision):
                 made = self.updates.epoch(update, on_step)
             whole = self.network.finite().tolist()
@@ -350,8 +402,20 @@ class _Run:
     def _model(self, lane: Lane) -> nn.Module:
         return lane.stopped or self.network.lane(lane.index)
 
+    def _keep(self, keeper: Keeper, is_last: bool) -> None:
+        """Save a state after an update, if it is time to."""
+        if keeper.is_due():
+            self._lap("train_s")
+            keeper.save(self.state_dict())
+            self._began = self._clock()  # writing is no training
+
     @contextlib.contextmanager
     def _timed(self, what: str) -> Iterator[None]:
-        began = time.perf_counter()
+        self._began = self._clock()
         yield
-        self.seconds[what] += time.perf_counter() - began
+        self._lap(what)
+
+    def _lap(self, what: str) -> None:
+        now = self._clock()
+        self.seconds[what] += now - self._began
+        self._began = now

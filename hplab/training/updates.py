@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -28,6 +29,15 @@ class Made(NamedTuple):
     rates: list[list[float]]
     n_correct: Tensor
     sizes: Tensor
+
+
+@dataclasses.dataclass
+class _Part:
+    """An epoch that is only begun: its first `n` updates."""
+
+    losses: Tensor
+    n_correct: Tensor
+    n: int = 0
 
 
 class Updates:
@@ -67,9 +77,37 @@ class Updates:
         self.rates = rates if self.capture else None
         rows = [network.rows(group) for group in groups]
         self.optimizer = optim.build([*zip(self.firsts, rows, strict=True)], rates=self.rates)
+        self._part: _Part | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what the next update depends on beside the networks, for a checkpoint."""
+        part = None if self._part is None else vars(self._part)
+        return {"step": self.step, "optimizer": self._by_number(), "part": part}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take up what `state_dict` gave for the same trials; before the first update."""
+        part, self.step = state["part"], state["step"]
+        self._part = None if part is None else _Part(**part)
+        self.batches.skip(self.n_epochs)
+        for p, saved in zip(self._trained, state["optimizer"], strict=True):
+            self.optimizer.state[p] = saved
+
+    @property
+    def n_epochs(self) -> int:
+        """Epochs whose updates were all made and which are not waiting to be measured."""
+        n_begun = 0 if self._part is None else self._part.n
+        return (self.step - n_begun) // self.batches.steps_per_epoch
+
+    @property
+    def _trained(self) -> list[Tensor]:
+        return [p for group in self.optimizer.param_groups for p in group["params"]]
+
+    def _by_number(self) -> list[dict[str, Any]]:
+        """Return what the optimizer keeps of each parameter, in their order."""
+        return [dict(self.optimizer.state.get(p, {})) for p in self._trained]
 
     def epoch(self, update: graphs.Step, on_step: Sequence[Callable[[bool], None]] = ()) -> Made:
-        """Make one epoch of updates, without waiting for the device in between.
+        """Make one epoch of updates, or what is left of it, without waiting for the device.
 
         Args:
             update: `update`, or a recorder of it.
@@ -78,32 +116,37 @@ class Updates:
         n_lanes, device = self.network.n_lanes, self.labels.device
         self.network.train(True)
         rows, changes = self.batches.rows(), self.batches.changes()
-        step_losses = torch.empty(len(rows), n_lanes, device=device)
-        n_correct = torch.zeros(n_lanes, dtype=torch.int64, device=device)
-        rates = self._rates(len(rows))
+        part = self._part = self._part or _Part(
+            torch.empty(len(rows), n_lanes, device=device),
+            torch.zeros(n_lanes, dtype=torch.int64, device=device),
+        )
+        first = part.n
+        rates = self._rates(self.step - first, len(rows))
         on_device = None if self.rates is None else self.rates.new_tensor(rates)
-        for i, batch in enumerate(rows):
+        for i, batch in enumerate(rows[first:], first):
             if self.rates is None or on_device is None:
                 optim.set_lr(self.optimizer, rates[i])
-            elif i == 0 or rates[i] != rates[i - 1]:
+            elif i == first or rates[i] != rates[i - 1]:
                 self.rates.copy_(on_device[i])
-            step_losses[i], right = update(batch, *(values[i] for values in changes.values()))
-            n_correct += right
+            part.losses[i], right = update(batch, *(values[i] for values in changes.values()))
+            part.n_correct += right
+            part.n += 1
             self.step += 1
             for call in on_step:
                 call(i + 1 == len(rows))
+        self._part = None
         by_lane = [
             [x for x, n in zip(r, self.n_alike, strict=True) for _ in range(n)] for r in rates
         ]
         sizes = torch.tensor([batch.shape[1] for batch in rows], dtype=torch.float64)
-        return Made(step_losses, by_lane, n_correct, sizes)
+        return Made(part.losses, by_lane, part.n_correct, sizes)
 
-    def _rates(self, n: int) -> list[list[float]]:
-        """Return the learning rate of every setting in each of the next `n` steps."""
+    def _rates(self, first: int, n: int) -> list[list[float]]:
+        """Return the learning rate of every setting in each of `n` steps from `first` on."""
         n_steps = self.batches.steps_per_epoch * self.trial.epochs
         return [
             [schedules.lr_at(trial, step, n_steps=n_steps) for trial in self.firsts]
-            for step in range(self.step, self.step + n)
+            for step in range(first, first + n)
         ]
 
     def update(self, batch: Tensor, *drawn: Tensor) -> tuple[Tensor, Tensor]:

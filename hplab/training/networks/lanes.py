@@ -10,8 +10,8 @@ alone, up to rounding.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
-from typing import TypeGuard, cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeGuard, cast
 
 import torch
 from torch import Tensor, nn
@@ -88,6 +88,19 @@ class Single:
     def train(self, mode: bool) -> None:
         """Switch between training and evaluation mode."""
         self.module.train(mode)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that an update reads or changes, and the last gradients, for a checkpoint."""
+        gradients = [p.grad for p in self.parameters]
+        own = {"module": self.module.state_dict(), "gradients": gradients}
+        return own | {"dropout": _dropout_states(self.modules)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take up what `state_dict` gave for a network of this architecture."""
+        self.module.load_state_dict(state["module"])
+        for p, gradient in zip(self.parameters, state["gradients"], strict=True):
+            p.grad = gradient
+        _set_dropout_states(self.modules, state["dropout"])
 
 
 class Stack:
@@ -177,6 +190,38 @@ class Stack:
         """Switch between training and evaluation mode."""
         for module in self.modules:
             module.train(mode)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that an update reads or changes, and the last gradients, for a checkpoint."""
+        statistics = [norm.statistics for norm in self._norms]
+        own = {"flat": self.flat.detach(), "gradient": self.flat.grad, "statistics": statistics}
+        return own | {"dropout": _dropout_states(self.modules)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take up what `state_dict` gave for networks of this architecture."""
+        self.flat.detach().copy_(state["flat"])
+        self.flat.grad = state["gradient"]
+        for norm, saved in zip(self._norms, state["statistics"], strict=True):
+            for mine, value in zip(norm.statistics, saved, strict=True):
+                mine.copy_(value)
+        _set_dropout_states(self.modules, state["dropout"])
+
+    @property
+    def _norms(self) -> list[_BatchNorm]:
+        return [layer for _, layer in self.layers if isinstance(layer, _BatchNorm)]
+
+
+def _dropouts(modules: Sequence[nn.Module]) -> list[LaneDropout]:
+    return [layer for net in modules for layer in net.modules() if isinstance(layer, LaneDropout)]
+
+
+def _dropout_states(modules: Sequence[nn.Module]) -> list[Tensor]:
+    return [layer.stream.get_state() for layer in _dropouts(modules)]
+
+
+def _set_dropout_states(modules: Sequence[nn.Module], states: Sequence[Tensor]) -> None:
+    for layer, state in zip(_dropouts(modules), states, strict=True):
+        layer.stream.set_state(state)
 
 
 def batch_head(module: nn.Module) -> StandardizedLogits | None:
@@ -338,6 +383,13 @@ class _BatchNorm:
             flat, self.mean, self.var, scale, shift, batch_statistics, momentum or 0.0, layer.eps
         )
         return y.unflatten(1, (len(self.layers), -1)).transpose(0, 1) if lanes_first else y
+
+    @property
+    def statistics(self) -> list[Tensor]:
+        """The running statistics of all lanes, none where the layers keep none."""
+        if self.mean is None or self.var is None:
+            return []
+        return [self.mean, self.var, self.n_batches]
 
     def copy_to(self, layer: nn.Module, lane: int) -> None:
         """Write one lane's running statistics into its own layer."""
