@@ -16,7 +16,7 @@ options = $(if $(STUDY),--study $(STUDY)) $(if $(PRESET),--preset $(PRESET)) \
 	$(if $(DEVICE),--device $(DEVICE)) $(if $(JOBS),--jobs $(JOBS)) $(if $(SEEDS),--seeds $(SEEDS)) \
 	$(if $(AFRESH),--afresh)
 
-.PHONY: help setup execute book serve lab test doors bench lint sync status records-laptop clean clean-env
+.PHONY: help setup execute book serve lab test doors bench lint sync status records records-laptop clean clean-env
 
 help: ## this table | 0 s
 	@awk -F ':.*## | [|] ' '/^[a-z-]+:.*## / {printf "  make %-14s %-62s %s\n", $$1, $$2, $$3}' Makefile
@@ -94,6 +94,11 @@ sync: $(READY) ## write each study's notebook from its text | 5 s
 
 status: $(READY) ## say what is recorded, pending and missing | 5 s
 	@$(BIN)/hplab status
+
+records: $(READY) ## train in the background what decides most claims (BUDGET=8h) | as told
+	@echo "records: training what decides most claims, out of the way of others, in $(VENV)"
+	@$(BIN)/hplab fill --budget $(or $(BUDGET),8h) $(if $(DEVICE),--device $(DEVICE)) $(if $(JOBS),--jobs $(JOBS))
+	@$(BIN)/hplab pack
 
 records-laptop: $(READY) ## train the laptop preset anew, say which records moved (WRITE=1) | 4 min
 	@echo "records-laptop: training the laptop preset apart from the records, in $(VENV)"

@@ -344,6 +344,45 @@ def plan(
     return 0
 
 
+@cli.command()
+@click.option("--budget", help="Be done within this time, such as 170m or 8h.")
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda or mps.")
+@click.option("--jobs", type=click.IntRange(1), help="Training processes [default: cores].")
+@click.option("--study", help="Only for claims of this study, such as batch-size.")
+@click.option("--report", help="Only for claims of this report: 000, 001, 002 or 004.")
+@click.option("--plan", "path", type=click.Path(path_type=Path), help="Trials to train instead.")
+def fill(
+    budget: str | None,
+    device: str,
+    jobs: int | None,
+    study: str,
+    report: str,
+    path: Path | None,
+) -> int:
+    """Train in the background what `hplab plan` finds, and stay out of everybody's way.
+
+    At the lowest priority; it waits while others use more than half of the processor. What is
+    finished is stored at once, what is only begun goes on the next time.
+    """
+    from hplab.pages.tables import plan as planned
+    from hplab.sweeps import background, slices, store
+
+    seconds = planned.seconds_of(budget) if budget else None
+    if path:
+        trials = slices.read(path)
+    else:
+        kind = device.partition(":")[0]
+        wants = planned.of_book(ROOT / "book", kind, study=study, report=report)
+        trials = [t for want in planned.within(wants, None)[0] for t in want.trials]
+    if not trials:
+        click.echo("nothing is missing that would decide a claim")
+        return 0
+    n = background.fill(trials, store.default_store(), device=device, jobs=jobs, seconds=seconds)
+    if n:
+        click.echo("`hplab pack` makes files to commit of what is recorded")
+    return 0
+
+
 def _check_verdicts() -> int:
     """Report committed verdicts that do not follow from the committed records."""
     from hplab.analysis.claims import committed, rerun

@@ -32,6 +32,9 @@ from hplab.trial import HplabError, Trial, canonical
 EVERY_S = 30.0
 SHARE = 0.02  # of the time, at most, for writing
 WORTH_S = 2.0  # a process that is told to end drops what it trained in less
+HOLD = "hold"  # a file of this name, touched anew all the time, asks what trains to wait
+HOLD_S = 5.0  # after the last touch it does not count
+_NAP_S = 0.2
 FORMAT = 1
 
 
@@ -66,7 +69,7 @@ class Folder:
 
     path: Path
     made_with: dict[str, Any]
-    every_s: float = EVERY_S
+    every_s: float
 
     @classmethod
     def of(cls, pending: Path, device: str) -> Folder:
@@ -79,23 +82,18 @@ class Folder:
             "device": device,
             "processor": torch.backends.cpu.get_cpu_capability(),
         }
-        return cls(pending.parent / "checkpoints", made_with)
+        return cls(cls.beside(pending), made_with, EVERY_S)
+
+    @staticmethod
+    def beside(pending: Path) -> Path:
+        """Return where the checkpoints of a folder of pending records lie."""
+        return pending.parent / "checkpoints"
 
     def keeper(self, trials: Sequence[Trial], data: str) -> Checkpoint | None:
         """Return the checkpoint of a stack, None for one that has none."""
         if any(trial.code for trial in trials):
             return None
         return Checkpoint(self, list(trials), data)
-
-    def heads(self) -> Iterator[tuple[Path, Head]]:
-        """Yield the files whose first line can be read, and that line."""
-        for path in sorted(self.path.glob("*.ckpt")):
-            try:
-                with path.open("rb") as file:
-                    head = _head(file.readline())
-            except (OSError, ValueError, KeyError, TypeError, HplabError):
-                continue
-            yield path, head
 
     def begun(self, todo: Sequence[Trial], digests: Mapping[str, str]) -> list[list[Trial]]:
         """Return the stacks that can go on, those that are nearest to their end first.
@@ -106,7 +104,7 @@ class Folder:
         """
         wanted = {trial.identity(): trial for trial in todo}
         found: list[tuple[float, list[Trial]]] = []
-        for _, head in self.heads():
+        for _, head in heads(self.path):
             keys = [trial.identity() for trial in head.trials]
             fits = head.made_with == self.made_with and all(key in wanted for key in keys)
             if fits and all(digests[trial.data] == head.data for trial in head.trials):
@@ -115,9 +113,20 @@ class Folder:
 
     def tidy(self, is_recorded: Callable[[Trial, str], bool]) -> None:
         """Delete checkpoints whose trials all have records by now."""
-        for path, head in self.heads():
+        for path, head in heads(self.path):
             if all(is_recorded(trial, head.data) for trial in head.trials):
                 path.unlink(missing_ok=True)
+
+
+def heads(folder: Path) -> Iterator[tuple[Path, Head]]:
+    """Yield the checkpoints whose first line can be read, and what it says."""
+    for path in sorted(folder.glob("*.ckpt")):
+        try:
+            with path.open("rb") as file:
+                head = _head(file.readline())
+        except (OSError, ValueError, KeyError, TypeError, HplabError):
+            continue
+        yield path, head
 
 
 class Checkpoint:
@@ -146,20 +155,29 @@ class Checkpoint:
             line, _, content = self.path.read_bytes().partition(b"\n")
         except OSError:
             return None
-        try:
-            head = _head(line)
-            if json.loads(line)["sum"] != hashlib.sha256(content).hexdigest():
-                raise ValueError("its checksum differs")
-            if head.made_with != self.folder.made_with:
-                raise ValueError("it was made with other code, torch or hardware")
-            return torch.load(io.BytesIO(content), weights_only=True)
-        except Exception as error:  # whatever is wrong with it, training anew is right
-            print(f"{records.shown(self.path)}: not used ({error}); training begins anew")
-            return None
+        why = "it is damaged"
+        with contextlib.suppress(Exception):  # whatever is wrong with it, training anew is right
+            if _head(line).made_with != self.folder.made_with:
+                why = "other code, torch or hardware made it"
+            elif json.loads(line)["sum"] == hashlib.sha256(content).hexdigest():
+                return torch.load(io.BytesIO(content), weights_only=True)
+        print(f"{records.shown(self.path)} is not used, since {why}; training begins anew")
+        return None
 
-    def is_due(self) -> bool:
-        """Return whether half a minute has passed, or the process is told to end."""
-        return self.told is not None or time.monotonic() - self.saved >= self.wait_s
+    def is_due(self, ahead_s: float = 0.0) -> bool:
+        """Return whether half a minute has passed or will before long, or the process has to end.
+
+        Where somebody asks what trains here to wait, it waits first (see `background.py`).
+        """
+        while self.told is None and self._is_held():
+            time.sleep(_NAP_S)
+        return self.told is not None or time.monotonic() + ahead_s - self.saved >= self.wait_s
+
+    def _is_held(self) -> bool:
+        try:
+            return time.time() - (self.folder.path / HOLD).stat().st_mtime < HOLD_S
+        except OSError:
+            return False
 
     def save(self, state: Mapping[str, Any]) -> None:
         """Write a state in place of the last one; then end the process if it is told to."""
@@ -182,8 +200,8 @@ class Checkpoint:
             self.path.unlink()
 
     @contextlib.contextmanager
-    def updating(self) -> Iterator[None]:
-        """Let a signal that ends the process wait until the update is made and saved.
+    def training(self) -> Iterator[None]:
+        """Let a signal that ends the process wait until the next state is saved.
 
         Only Python's main thread can do so. A second signal does not wait.
         """
@@ -238,6 +256,6 @@ class Checkpoint:
 def _head(line: bytes) -> Head:
     said = json.loads(line)
     if said["v"] != FORMAT:
-        raise ValueError(f"it is of format {said['v']}, and this hplab reads {FORMAT}")
+        raise ValueError(f"format {said['v']}, not {FORMAT}")
     trials = [Trial.from_config(config, seed) for config, seed in said["trials"]]
     return Head(trials, said["data"], said["made_with"], said["epoch"], said["epochs"])

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -21,6 +22,7 @@ from pathlib import Path
 
 import torch
 
+from hplab.errors import Terminated
 from hplab.sweeps import driver, executors
 from hplab.sweeps import store as stores
 from hplab.training import datasets as data
@@ -123,7 +125,11 @@ class _Progress:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Train the trials of a plan, the first ones first, and stop in time; return 1 on a mistake."""
+    """Train the trials of a plan, the first ones first, and stop in time.
+
+    Returns:
+        The exit code: 0, 1 on a mistake, 143 when it was told to end (checkpoints are written).
+    """
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("plan", type=Path)
     parser.add_argument("--out", type=Path, required=True, help="folder for records")
@@ -131,6 +137,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, default=10.0, help="be done by then")
     parser.add_argument("--sharers", type=int, default=1, help="processes that share a card")
     asked = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         trials = read(asked.plan)
         store = stores.Store(asked.out / "results", asked.out / "pending")
@@ -140,8 +147,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except HplabError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except Terminated:
+        return 143
     print(f"{n} of {len(trials)} trials recorded in {asked.out}")
     return 0
+
+
+def _terminate(*_: object) -> None:
+    raise Terminated
 
 
 if __name__ == "__main__":

@@ -77,14 +77,18 @@ class Keeper(Protocol):
     def load(self) -> Mapping[str, Any] | None:
         """Return what was kept of this stack, None if nothing can be used."""
 
-    def is_due(self) -> bool:
-        """Return whether to save now; asked after every update and every epoch."""
+    def is_due(self, ahead_s: float = 0.0) -> bool:
+        """Return whether to save now; asked after every update and every epoch.
+
+        Args:
+            ahead_s: Seconds until it is asked again, where that is long.
+        """
 
     def save(self, state: Mapping[str, Any]) -> None:
         """Keep a state: tensors, numbers, texts and containers of these."""
 
-    def updating(self) -> contextlib.AbstractContextManager:
-        """Return the context of an epoch's updates, in which `is_due` is asked again and again."""
+    def training(self) -> contextlib.AbstractContextManager:
+        """Return the context in which `is_due` is asked again and again."""
 
 
 def train(trial: Trial, dataset: datasets.Dataset | None = None, *, device: str = "cpu") -> Outcome:
@@ -220,7 +224,7 @@ class _Run:
         self.inputs = lambda images: prepare(images.flatten(0, 1)).view(images.shape)
         self.updates = updates.Updates(trials, network, self.images, self.labels, self.inputs)
         self.seconds = {"train_s": 0.0, "eval_s": 0.0}
-        self._began = 0.0
+        self._began = self._evaluation_s = 0.0
         alone = device == "cpu" and torch.get_num_threads() == 1
         # One thread's own time: whatever else the machine does meanwhile is not in it.
         self._clock = time.thread_time if alone else time.perf_counter
@@ -262,12 +266,13 @@ class _Run:
         update = graphs.Captured(update) if self.updates.capture else update
         if keeper and (state := keeper.load()):
             self.load_state_dict(state)
-        for epoch in range(self.updates.n_epochs + 1, self.trial.epochs + 1):
-            self._epoch(epoch, update, keeper)
-            if not self.going:
-                break
-            if keeper and keeper.is_due():
-                keeper.save(self.state_dict())
+        with keeper.training() if keeper else contextlib.nullcontext():
+            for epoch in range(self.updates.n_epochs + 1, self.trial.epochs + 1):
+                self._epoch(epoch, update, keeper)
+                if not self.going:
+                    break
+                if keeper and keeper.is_due():
+                    keeper.save(self.state_dict())
         with self._timed("eval_s"):
             extras = [self._at_end(lane) for lane in self.lanes]
         seconds = {name: value / len(self.lanes) for name, value in self.seconds.items()}
@@ -279,11 +284,11 @@ class _Run:
 
     def _epoch(self, epoch: int, update: graphs.Step, keeper: Keeper | None) -> None:
         """Train one epoch, evaluate and measure it, and note it for every lane still finite."""
-        with self._timed("train_s"), contextlib.ExitStack() as context:
+        evaluated_s = self.seconds["eval_s"]
+        with self._timed("train_s"):
             on_step = [functools.partial(take, self) for take in self._asked("on_step")]
             if keeper:
                 on_step.append(functools.partial(self._keep, keeper))
-                context.enter_context(keeper.updating())
             with precision.matmul(self.trial.precision):
                 made = self.updates.epoch(update, on_step)
             whole = self.network.finite().tolist()
@@ -310,6 +315,7 @@ class _Run:
                 if self.trial.stop != "epochs":
                     lane.epoch_losses.append(float(step_losses[:, lane.index].double().mean()))
                 self._after_epoch(lane)
+        self._evaluation_s = self.seconds["eval_s"] - evaluated_s
 
     def evaluate(
         self,
@@ -404,7 +410,7 @@ class _Run:
 
     def _keep(self, keeper: Keeper, is_last: bool) -> None:
         """Save a state after an update, if it is time to."""
-        if keeper.is_due():
+        if keeper.is_due(self._evaluation_s if is_last else 0.0):
             self._lap("train_s")
             keeper.save(self.state_dict())
             self._began = self._clock()  # writing is no training

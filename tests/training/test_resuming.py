@@ -26,7 +26,7 @@ class Keeper:
     def load(self):
         return self.content and torch.load(io.BytesIO(self.content), weights_only=True)
 
-    def is_due(self):
+    def is_due(self, ahead_s=0.0):
         self.asked += 1
         return self.asked == self.at
 
@@ -36,7 +36,7 @@ class Keeper:
         self.content = buffer.getvalue()
         raise Cut
 
-    def updating(self):
+    def training(self):
         return contextlib.nullcontext()
 
 
