@@ -243,7 +243,7 @@ def normalised(seed, *, affine=True, tracks=True, momentum=0.1):
         nn.Flatten(),
         nn.Linear(16, 6, bias=False),
         nn.BatchNorm1d(6, **norm),
-        LaneDropout(0.25, seed=seed),
+        LaneDropout(0.25, (6,), seed=seed),
         nn.Linear(6, 3),
         nn.LogSoftmax(dim=1),
     ).double()

@@ -43,10 +43,20 @@ class Single:
         self.module, self.modules, self.n_lanes = module, [module], 1
         self.layout = layout
         self.parameters = list(module.parameters())
+        self.drops = [layer for layer in module.modules() if isinstance(layer, LaneDropout)]
         self.head = batch_head(module)
 
-    def __call__(self, images: Tensor) -> Tensor:
-        """Return logits `(1, B, n_classes)` for images `(1, B, C, H, W)`."""
+    def draw_masks(self, n: int) -> list[Tensor]:
+        """Return the next mask of each dropout layer for `n` examples, bool `(1, n, ...)`."""
+        return [layer.draw(n)[None] for layer in self.drops]
+
+    def __call__(self, images: Tensor, masks: Sequence[Tensor] = ()) -> Tensor:
+        """Return logits `(1, B, n_classes)` for images `(1, B, C, H, W)`.
+
+        Masks that `draw_masks` gave are used; without them each layer draws its own.
+        """
+        for layer, mask in zip(self.drops, masks, strict=bool(masks)):
+            layer.mask = mask[0]
         return self.module(images[0].contiguous(memory_format=self.layout))[None]
 
     def body(self, images: Tensor, look: Look | None = None) -> Tensor:
@@ -120,11 +130,21 @@ class Stack:
         vectors = [torch.cat([p.detach().flatten() for p in m.parameters()]) for m in modules]
         self.flat = torch.stack(vectors).requires_grad_()
         self.layers = [_batched(layers) for layers in zip(*modules, strict=True)]
+        self.drops = [layer for _, layer in self.layers if isinstance(layer, _Dropout)]
         self.slices: list[tuple[slice, nn.Parameter]] = []
         self.head = batch_head(modules[0])
 
-    def __call__(self, images: Tensor) -> Tensor:
-        """Return logits `(M, B, n_classes)` for images `(M, B, C, H, W)`, one batch a lane."""
+    def draw_masks(self, n: int) -> list[Tensor]:
+        """Return the next mask of each dropout layer for `n` examples, bool `(M, n, ...)`."""
+        return [layer.draw(n) for layer in self.drops]
+
+    def __call__(self, images: Tensor, masks: Sequence[Tensor] = ()) -> Tensor:
+        """Return logits `(M, B, n_classes)` for images `(M, B, C, H, W)`, one batch a lane.
+
+        Masks that `draw_masks` gave are used; without them each layer draws its own.
+        """
+        for layer, mask in zip(self.drops, masks, strict=bool(masks)):
+            layer.mask = mask
         x = self.body(images)
         return x if self.head is None else self.head(x)
 
@@ -324,7 +344,7 @@ def _batched(layers: Sequence[nn.Module]) -> tuple[int, Layer]:
     if isinstance(layer, _NORMS):
         return n_weights, _BatchNorm(cast(Sequence[_NormBase], layers))
     if isinstance(layer, LaneDropout):
-        return 0, _dropout(cast(Sequence[LaneDropout], layers))
+        return 0, _Dropout(cast(Sequence[LaneDropout], layers))
     if isinstance(layer, nn.LogSoftmax):
         return 0, lambda x, _: functional.log_softmax(x, dim=2)
     return 0, lambda x, _: layer(x)
@@ -343,16 +363,24 @@ def _linear(x: Tensor, weights: list[Tensor]) -> Tensor:
     return torch.baddbmm(weights[1].unsqueeze(1), x, weights[0].transpose(1, 2))
 
 
-def _dropout(layers: Sequence[LaneDropout]) -> Layer:
-    def drop(x: Tensor, _: list[Tensor]) -> Tensor:
-        if not layers[0].training:
-            return x
-        if x.dim() == 3:  # (M, B, F)
-            return x * torch.stack([layer.mask(x[0]) for layer in layers])
-        one = x.unflatten(1, (len(layers), -1))[:, 0]
-        return x * torch.cat([layer.mask(one) for layer in layers], dim=1)
+class _Dropout:
+    """Dropout of all lanes; `mask` holds those of the next pass, if they are drawn already."""
 
-    return drop
+    def __init__(self, layers: Sequence[LaneDropout]) -> None:
+        self.layers = layers
+        self.mask: Tensor | None = None
+
+    def draw(self, n: int) -> Tensor:
+        """Return which values of each lane's next `n` examples are kept, bool `(M, n, ...)`."""
+        return torch.stack([layer.draw(n) for layer in self.layers])
+
+    def __call__(self, x: Tensor, weights: list[Tensor]) -> Tensor:
+        if not self.layers[0].training:
+            return x
+        lanes_first = x.dim() == 3
+        kept, self.mask = self.mask, None
+        kept = self.draw(x.shape[1] if lanes_first else len(x)) if kept is None else kept
+        return self.layers[0].drop(x, kept if lanes_first else kept.transpose(0, 1).flatten(1, 2))
 
 
 class _BatchNorm:
