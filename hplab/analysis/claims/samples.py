@@ -148,6 +148,23 @@ def settings(table: pd.DataFrame) -> list[str]:
     return [name for name in table if is_hyperparameter(name)]
 
 
+def in_single_precision(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs trained in single precision.
+
+    A seed in bfloat16 is another trial, and no replicate of the one in single precision.
+
+    Raises:
+        HplabError: If there are runs, and none in single precision.
+    """
+    if runs.empty or "precision" not in runs:
+        return runs
+    found = runs[runs["precision"] == "fp32"]
+    if found.empty:
+        others = listed(sorted(set(runs["precision"].astype(str))))
+        raise HplabError(f"verdicts count runs in fp32 only; all of these are in {others}")
+    return found
+
+
 def matches(table: pd.DataFrame, settings: Mapping[str, Any]) -> np.ndarray:
     """Return which rows were declared with these hyperparameters.
 
