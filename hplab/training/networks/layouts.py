@@ -108,6 +108,8 @@ def _milliseconds(
             return _timed(step)
     except torch.OutOfMemoryError:
         return math.inf
+    finally:
+        torch.cuda.empty_cache()  # other processes may share the card
 
 
 def _timed(step: Callable[[], None]) -> float:
