@@ -20,6 +20,7 @@ from hplab.analysis.claims.quantities import Missing
 from hplab.sweeps.table import is_hyperparameter, owner, setting
 from hplab.trial import HplabError
 
+PRECISION = "fp32"  # the number format of the runs that verdicts count
 # An arm is described without these, unless they are what the arms differ in.
 _USUAL = {
     "schedule": "constant",
@@ -158,10 +159,10 @@ def in_single_precision(runs: pd.DataFrame) -> pd.DataFrame:
     """
     if runs.empty or "precision" not in runs:
         return runs
-    found = runs[runs["precision"] == "fp32"]
+    found = runs[runs["precision"] == PRECISION]
     if found.empty:
         others = listed(sorted(set(runs["precision"].astype(str))))
-        raise HplabError(f"verdicts count runs in fp32 only; all of these are in {others}")
+        raise HplabError(f"verdicts count runs in {PRECISION} only; all of these are in {others}")
     return found
 
 

@@ -16,7 +16,7 @@ from hplab.pages.tables.terminal import estimate
 from hplab.sweeps import runner
 from hplab.sweeps.store import Store
 
-PLAIN, MIXED = "fp32", "bf16"
+PLAIN, MIXED = samples.PRECISION, "bf16"
 PHOTOS = "dinosaurs"  # report 000's
 # What a setting of the photos is called by, as far as it is not as usual.
 _TOLD = ("optimizer", "lr", "batch_size", "loss", "schedule", "fold", "epochs")
