@@ -113,18 +113,6 @@ class Batches:
         return augment.apply(images.flatten(0, 1), self.trial.augment, flat).view(images.shape)
 
 
-def sent(values: Tensor, device: torch.device) -> Tensor:
-    """Return values on the device; a graphics card copies them when it comes to it."""
-    if device.type != "cuda":
-        return values.to(device)
-    return values.pin_memory().to(device, non_blocking=True)
-
-
-def _thread(device: torch.device) -> ThreadPoolExecutor | None:
-    """Return what draws the next epoch while this one is computed, where that pays."""
-    return ThreadPoolExecutor(1, "draws") if device.type == "cuda" else None
-
-
 def steps_per_epoch(trial: Trial, n_train: int) -> int:
     """Return how many updates one epoch over `n_train` images makes.
 
@@ -149,3 +137,15 @@ def _subsets(lanes: Sequence[Trial], n: int) -> Tensor | None:
         raise HplabError(f"n_train is {n_train}, but {lanes[0].data!r} has {n} training images")
     streams = [torch.Generator().manual_seed(t.stream("subset")) for t in lanes]
     return torch.stack([torch.randperm(n, generator=g)[:n_train] for g in streams])
+
+
+def sent(values: Tensor, device: torch.device) -> Tensor:
+    """Return values on the device; a graphics card copies them when it comes to it."""
+    if device.type != "cuda":
+        return values.to(device)
+    return values.pin_memory().to(device, non_blocking=True)
+
+
+def _thread(device: torch.device) -> ThreadPoolExecutor | None:
+    """Return what draws the next epoch while this one is computed, where that pays."""
+    return ThreadPoolExecutor(1, "draws") if device.type == "cuda" else None
