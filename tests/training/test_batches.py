@@ -92,7 +92,7 @@ def test_a_processor_draws_no_epoch_before_it_is_asked_for():
 
 
 @pytest.mark.parametrize("is_ahead", [False, True])
-def test_a_run_can_go_on_from_the_states_before_an_epoch(is_ahead, request):
+def test_a_run_can_go_on_from_the_states_before_an_epoch_or_skip_to_it(is_ahead, request):
     if is_ahead:
         request.getfixturevalue("threads")
     whole, _ = made("augmented")
@@ -104,10 +104,16 @@ def test_a_run_can_go_on_from_the_states_before_an_epoch(is_ahead, request):
     for generator, state in zip(rest.generators, states, strict=True):
         generator.set_state(state)
 
+    again, _ = made("augmented")
+    again.skip(1)
+
     for _ in range(BASE.epochs - 1):
-        (rows, changes), (others, too) = whole.epoch(), rest.epoch()
-        assert all(map(torch.equal, rows, others))
-        assert all(torch.equal(a, b) for k in too for a, b in zip(changes[k], too[k], strict=True))
+        rows, changes = whole.epoch()
+        for other in (rest, again):
+            others, too = other.epoch()
+            assert all(map(torch.equal, rows, others))
+            for name in too:
+                assert all(map(torch.equal, changes[name], too[name]))
 
 
 def test_what_fails_in_the_thread_is_told_where_the_epoch_is_asked_for(threads, monkeypatch):
