@@ -95,7 +95,7 @@ def image_by_image(pictures: Pictures) -> None:
 def batch_by_batch(dataset: datasets.Dataset) -> None:
     """Go through an epoch of hplab's batches, as they enter the network."""
     stream = batches.Batches([TRIAL], len(dataset.labels), torch.device("cpu"))
-    rows, changes = stream.rows(), stream.changes()
+    rows, changes = stream.epoch()
     for i, batch in enumerate(rows):
         drawn = {name: values[i] for name, values in changes.items()}
         images = dataset.images.index_select(0, batch.flatten())[None]

@@ -12,26 +12,24 @@ import warnings
 from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from hplab import catalogue
-from hplab.training.networks.dropout import LaneDropout
 
 WARM_UP = 3  # updates made the ordinary way, so that libraries and optimizer state are set up
 Step = Callable[..., Sequence[Tensor]]
 Shape = tuple[tuple[torch.Size, torch.dtype], ...]
 
 
-def can_capture(optimizer: str, modules: Sequence[nn.Module], device: torch.device) -> bool:
-    """Return whether updates of these networks can be recorded as a graph.
+def can_capture(optimizer: str, device: torch.device) -> bool:
+    """Return whether updates by this optimizer can be recorded as a graph.
 
-    Dropout masks are drawn on the CPU, so networks with dropout cannot; nor is it known of every
-    optimizer, and of none of a reader's own, whether its every number lives on the device.
+    It is not known of every optimizer, and of none of a reader's own, whether its every number
+    lives on the device.
     """
-    drops = any(isinstance(layer, LaneDropout) for net in modules for layer in net.modules())
     row = catalogue.row("optimizer", optimizer)
     known = isinstance(row, catalogue.Optimizer) and (row.capturable is not None or row.in_graphs)
-    return device.type == "cuda" and bool(known) and not drops
+    return device.type == "cuda" and bool(known)
 
 
 def current(device: str) -> contextlib.AbstractContextManager:

@@ -191,9 +191,12 @@ def can_stack(trial: Trial, network: nn.Module, dataset: datasets.Dataset | None
 def _network(
     modules: list[nn.Module], trial: Trial, shape: tuple[int, ...]
 ) -> lanes.Single | lanes.Stack:
+    batch = trial.batch_size, *shape
     if len(modules) > 1:
-        return lanes.Stack(cast(list[nn.Sequential], modules))
-    layout = layouts.fastest(modules[0], (trial.batch_size, *shape), trial.precision)
+        stack = cast(list[nn.Sequential], modules)
+        way = layouts.fastest_way(stack, batch, trial.precision)
+        return lanes.Stack(stack, way.layout, unfolds=way.unfolds)
+    layout = layouts.fastest(modules[0], batch, trial.precision)
     return lanes.Single(modules[0], layout)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -57,7 +58,8 @@ def cross_entropy_of_softmax(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def _kl_div(log_probabilities: Tensor, labels: Tensor) -> Tensor:
-    target = functional.one_hot(labels, log_probabilities.shape[1]).to(log_probabilities.dtype)
+    # `functional.one_hot` would look at the labels, and wait for them.
+    target = torch.zeros_like(log_probabilities).scatter(1, labels[:, None], 1.0)
     return functional.kl_div(log_probabilities, target, reduction="none")
 
 

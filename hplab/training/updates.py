@@ -70,7 +70,7 @@ class Updates:
         grouped = itertools.groupby(range(len(trials)), key=lambda i: setting(trials[i]))
         groups = [list(group) for _, group in grouped]
         self.firsts, self.n_alike = [trials[g[0]] for g in groups], [len(g) for g in groups]
-        self.capture = graphs.can_capture(self.trial.optimizer, network.modules, device)
+        self.capture = graphs.can_capture(self.trial.optimizer, device)
         # Learning rates on the device, one a setting, where updates are recorded: in the only
         # format that torch's fused optimizers read.
         rates = torch.zeros(len(groups), dtype=torch.float32, device=device)
@@ -115,7 +115,7 @@ class Updates:
         """
         n_lanes, device = self.network.n_lanes, self.labels.device
         self.network.train(True)
-        rows, changes = self.batches.rows(), self.batches.changes()
+        rows, changes = self.batches.epoch()
         part = self._part = self._part or _Part(
             torch.empty(len(rows), n_lanes, device=device),
             torch.zeros(n_lanes, dtype=torch.int64, device=device),
@@ -128,7 +128,8 @@ class Updates:
                 optim.set_lr(self.optimizer, rates[i])
             elif i == first or rates[i] != rates[i - 1]:
                 self.rates.copy_(on_device[i])
-            part.losses[i], right = update(batch, *(values[i] for values in changes.values()))
+            masks = [batches.sent(mask, device) for mask in self.network.draw_masks(batch.shape[1])]
+            part.losses[i], right = update(batch, *(some[i] for some in changes.values()), *masks)
             part.n_correct += right
             part.n += 1
             self.step += 1
@@ -154,14 +155,16 @@ class Updates:
 
         Args:
             batch: The rows of the training part that each lane sees, `(M, B)`.
-            drawn: The random numbers of their augmentation, in the order of its names, `(M, B)`.
+            drawn: The random numbers of their augmentation, in the order of its names, `(M, B)`,
+                and the masks of their dropout layers, bool `(M, B, ...)`.
         """
-        labels = self.labels[batch].flatten()
-        changes = dict(zip(self.batches.drawn, drawn, strict=True))
+        names = self.batches.drawn
+        changes, masks = dict(zip(names, drawn, strict=False)), drawn[len(names) :]
+        labels = self.labels.index_select(0, batch.flatten())
         inputs = self.inputs(self.batches.augmented(self._rows(batch), changes))
         n_lanes = self.network.n_lanes
         with precision.autocast(self.trial.precision, inputs.device):
-            logits = self.network(inputs).flatten(0, 1)
+            logits = self.network(inputs, masks).flatten(0, 1)
         logits = logits.float() if logits.dtype is torch.bfloat16 else logits
         loss = self.loss(logits, labels).view(n_lanes, -1).mean(dim=1)
         self.optimizer.zero_grad(set_to_none=True)

@@ -684,6 +684,29 @@ def test_arms_cut_by_different_factors_are_not_compared(as_reported):
     assert (short.outcome, short.miniature) == ("missing", "supported")
 
 
+@pytest.mark.parametrize("seeds", [range(20), range(20, 40)])
+@pytest.mark.parametrize("claim_id", ["S4-06", "S4-13"])
+def test_runs_in_another_number_format_do_not_count(as_reported, claim_id, seeds):
+    """Neither as the same seeds once more nor as further ones: they would turn the verdict."""
+    upside_down = as_reported.assign(precision="bf16", val_acc=1 - as_reported["val_acc"])
+    upside_down["seed"] += seeds[0]
+    upside_down["key"] += "-bf16"
+    pooled = pd.concat([as_reported, upside_down], ignore_index=True)
+    pooled.attrs = as_reported.attrs
+
+    found = judging.verdict(claim_id, pooled, curves=make_curves)
+    alone = judging.verdict(claim_id, as_reported, curves=make_curves)
+
+    assert found.row() == alone.row()
+    assert found.n == 20
+    assert pooled["precision"].nunique() == 2  # the table stays as it is
+
+
+def test_runs_of_which_none_is_in_single_precision_are_refused(as_reported):
+    with pytest.raises(HplabError, match="runs in fp32 only; all of these are in bf16"):
+        judging.verdict("S4-06", as_reported.assign(precision="bf16"))
+
+
 def test_two_runs_for_one_seed_are_refused_with_what_they_differ_in(as_reported):
     two = pd.concat([as_reported, as_reported.assign(activation="tanh")])
     with pytest.raises(HplabError, match=r"several runs at lr 1e-3 for seed 0: .*activation"):

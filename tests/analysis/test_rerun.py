@@ -185,6 +185,55 @@ def test_accuracies_in_both_formats_are_compared_trial_by_trial(both):
     assert phrases.number(sum(gaps) / 8, "pp") in said
 
 
+def photo_trials():
+    base = Trial("dinosaurs", "cnn", optimizer="adam", lr=1e-4, batch_size=64, epochs=100)
+    return [base.replace(seed=seed) for seed in range(5)]
+
+
+@pytest.fixture
+def photos(mnist):
+    """Five seeds of report 000's photos in single precision, and one with RMSprop."""
+    mnist.put([record(t, 0.3 + 0.01 * t.seed) for t in photo_trials()])
+    mnist.put([record(photo_trials()[0].replace(optimizer="rmsprop"), 0.4)])
+    return mnist
+
+
+def test_photos_in_bfloat16_are_compared_seed_by_seed(photos):
+    gaps = [0.01, -0.01, 0.03]
+    mixed = [t.replace(precision="bf16") for t in photo_trials()]
+    photos.put(
+        [record(t, 0.3 + 0.01 * t.seed - gap) for t, gap in zip(mixed[:3], gaps, strict=True)]
+    )
+    whole, half = 1.0, 100 * 0.02 / 3**0.5 * 4.302653  # t for two degrees of freedom
+    [row] = precision.photos(photos).splitlines()[2:]
+
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert cells[:2] == ["optimizer adam, lr 1e-4, batch size 64, 100 epochs", "3"]
+    span = f"{phrases.number(whole - half, 'pp')[:-3]} to {phrases.number(whole + half, 'pp')[:-3]}"
+    assert cells[2] == f"{phrases.number(whole, 'pp')} ({span})"
+    assert precision.accuracy(photos).startswith("No trial")  # they are told apart
+
+
+def test_one_pair_of_photos_has_no_interval_and_a_diverged_one_is_none(photos):
+    lost = record(photo_trials()[1].replace(precision="bf16"), 0.3)
+    lost |= {"status": "diverged", "final": dict.fromkeys(lost["final"])}
+    photos.put([record(photo_trials()[0].replace(precision="bf16"), 0.3), lost])
+
+    assert "| 1 | one seed has no interval |" in precision.photos(photos)
+
+
+def test_photos_in_bfloat16_change_no_verdict(photos):
+    alone = committed.summary(rerun.all_verdicts(store=photos))
+    photos.put([record(t.replace(precision="bf16"), 0.9) for t in photo_trials()])
+
+    assert committed.summary(rerun.all_verdicts(store=photos)) == alone
+
+
+def test_without_photos_in_bfloat16_the_page_says_so(photos, tmp_path):
+    for store in (photos, stores.Store(tmp_path / "none", tmp_path / "none-pending")):
+        assert precision.photos(store) == "No bfloat16 runs of the photos are recorded yet."
+
+
 def test_without_a_pair_the_page_says_so(mnist, tmp_path):
     for store in (mnist, stores.Store(tmp_path / "none", tmp_path / "none-pending")):
         assert precision.accuracy(store).startswith("No trial is recorded in both")

@@ -36,6 +36,14 @@ def test_the_next_seeds_of_both_settings_are_what_a_claim_needs():
     assert want.worth == pytest.approx(0.8 / 40)
 
 
+def test_declared_trials_in_another_number_format_bring_no_verdict_nearer():
+    verdicts = {"S0-18": {**NEAR, "more_seeds": 2}}
+    mixed = [trial.replace(precision="bf16") for trial in DECLARED]
+
+    assert wants(["S0-18"], verdicts, declared=[*mixed, *DECLARED]) == wants(["S0-18"], verdicts)
+    assert wants(["S0-18"], verdicts, declared=mixed) == []
+
+
 def test_seeds_that_lack_one_setting_are_filled_up_first():
     have = {(1e-3, 9), *((lr, seed) for lr in (1e-3, 1e-4) for seed in range(3))}
     (want,) = wanted.wants(

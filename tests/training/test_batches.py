@@ -1,77 +1,125 @@
-"""Steps to a target are read off the curves, and each batch size gets its own best rate."""
+"""What an epoch uses is drawn from each lane's own streams, whether a thread draws ahead or not."""
 
-import math
+import threading
 
-import pandas as pd
+import pytest
+import torch
 
-from hplab.analysis import batch_sizes
+from hplab.training import augment, batches
+from hplab.trial import Trial
 
-
-def table():
-    rows = [
-        {"key": f"{b}-{lr}-{s}", "batch_size": b, "lr": lr, "seed": s, "steps_per_epoch": 64 // b}
-        for b in (8, 16)
-        for lr in (0.1, 0.2)
-        for s in (0, 1)
-    ]
-    return pd.DataFrame(rows)
-
-
-def curves(reached):
-    """Curves that climb by a tenth an epoch and reach 0.5 after so many epochs (0: never)."""
-    rows = []
-    for key, epoch in reached.items():
-        for e in range(1, 7):
-            rows.append(
-                {"key": key, "epoch": e, "val_acc": 0.5 + 0.1 * (e - epoch) if epoch else 0}
-            )
-    return pd.DataFrame(rows)
+CPU = torch.device("cpu")
+BASE = Trial(data="digits", model="mlp", epochs=3, batch_size=24)
+KINDS = {
+    "plain": {},
+    "in order": {"shuffle": False},
+    "some images": {"n_train": 80, "drop_last": True},
+    "augmented": {"augment": {"crop": 1, "flip": 0.5, "rotate": 10.0}},
+}
 
 
-def test_steps_and_examples_follow_from_the_epoch():
-    runs = table()
-    found = batch_sizes.to_target(runs, curves(dict.fromkeys(runs["key"], 4)), 0.5)
+@pytest.fixture
+def threads(monkeypatch):
+    """Draw ahead as on a graphics card, and note in which thread each lane's order is drawn."""
+    seen = []
+    real = torch.randperm
 
-    assert found["steps_to_target"].tolist() == [32] * 4 + [16] * 4
-    assert found["examples_to_target"].tolist() == [256] * 8
+    def noted(*args, **options):
+        seen.append(threading.current_thread() is threading.main_thread())
+        return real(*args, **options)
 
-
-def test_who_never_gets_there_needs_infinitely_many():
-    runs = table()[:2]
-    found = batch_sizes.to_target(runs, curves({runs["key"][0]: 4, runs["key"][1]: 0}), 0.5)
-
-    assert found["steps_to_target"].tolist() == [32, math.inf]
-
-
-def test_the_best_rate_is_chosen_for_each_batch_size_by_its_mean():
-    runs = table().assign(y=[1, 9, 4, 4, 7, 8, 9, math.inf])
-    best = batch_sizes.tuned(runs, "y", by="batch_size", over=["lr"])
-
-    assert [(r.batch_size, r.lr) for r in best.itertuples()] == [(8, 0.2)] * 2 + [(16, 0.1)] * 2
+    make = batches._thread
+    monkeypatch.setattr(batches, "_thread", lambda device: make(torch.device("cuda")))
+    monkeypatch.setattr(batches.torch, "randperm", noted)
+    return seen
 
 
-def test_a_rate_at_which_most_seeds_diverge_is_not_the_best():
-    """A diverged run has no "steps_per_epoch" and no curve; the one that is left is fast."""
-    runs = pd.DataFrame(
-        {"key": f"{lr}-{s}", "batch_size": 8, "lr": lr, "seed": s, "steps_per_epoch": 8.0}
-        for lr in (0.01, 0.3)
-        for s in range(4)
-    )
-    diverged = (runs["lr"] == 0.3) & (runs["seed"] > 0)
-    runs.loc[diverged, "steps_per_epoch"] = math.nan
-    speed = {key: 2 if key.startswith("0.3") else 4 for key in runs["key"][~diverged]}
-    reached = batch_sizes.to_target(runs, curves(speed), 0.5)
-    assert reached["steps_to_target"][diverged].tolist() == [math.inf] * 3
-
-    for name in ("steps_to_target", "missing"):
-        table = reached.assign(missing=reached["steps_to_target"].where(~diverged))
-        best = batch_sizes.tuned(table, name, by="batch_size", over=["lr"])
-        assert best["lr"].tolist() == [0.01] * 4
+def made(kind, n_lanes=2):
+    trials = [BASE.replace(**KINDS[kind], seed=seed) for seed in range(n_lanes)]
+    return batches.Batches(trials, 128, CPU), trials
 
 
-def test_a_batch_size_that_never_gets_there_is_left_out():
-    runs = table().assign(y=[1, 2, 3, 4, math.inf, 1, 1, math.inf])
-    best = batch_sizes.tuned(runs, "y", by="batch_size", over=["lr"])
+def by_hand(trial, n_epochs):
+    """Return the rows and random numbers of each epoch, drawn in the plainest way."""
+    order, changes = (torch.Generator().manual_seed(trial.stream(s)) for s in ("order", "augment"))
+    kept = torch.randperm(128, generator=torch.Generator().manual_seed(trial.stream("subset")))
+    found = []
+    for _ in range(n_epochs):
+        n = trial.n_train or 128
+        rows = torch.randperm(n, generator=order) if trial.shuffle else torch.arange(n)
+        rows = kept[:n][rows] if trial.n_train else rows
+        found.append((rows, augment.draw(trial.augment, n, [changes])))
+    return found
 
-    assert best["batch_size"].unique().tolist() == [8]
-    assert batch_sizes.tuned(runs[:0], "y", by="batch_size", over=["lr"]).empty
+
+def assert_epochs(drawn, trials):
+    for epoch in range(BASE.epochs):
+        rows, changes = drawn.epoch()
+        for lane, trial in enumerate(trials):
+            wanted, numbers = by_hand(trial, BASE.epochs)[epoch]
+            seen = torch.cat([step[lane] for step in rows])
+            assert seen.tolist() == wanted[: len(seen)].tolist()
+            assert len(seen) == (72 if trial.drop_last else len(wanted))
+            assert list(changes) == list(drawn.drawn)
+            for name, values in changes.items():
+                assert torch.equal(torch.cat([step[lane] for step in values]), numbers[name][0])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_lane_sees_its_own_order_and_its_own_changes(kind):
+    assert_epochs(*made(kind))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_drawn_ahead_the_numbers_are_the_same(kind, threads):
+    assert_epochs(*made(kind))
+
+
+def test_all_epochs_but_the_first_are_drawn_in_a_thread_and_none_too_many(threads):
+    drawn, _ = made("plain", n_lanes=1)
+    for _ in range(BASE.epochs):
+        drawn.epoch()
+
+    assert threads == [True, False, False]
+
+
+def test_a_processor_draws_no_epoch_before_it_is_asked_for():
+    drawn, _ = made("plain")
+    drawn.epoch()
+
+    assert drawn._next is None
+    assert batches._thread(CPU) is None
+
+
+@pytest.mark.parametrize("is_ahead", [False, True])
+def test_a_run_can_go_on_from_the_states_before_an_epoch_or_skip_to_it(is_ahead, request):
+    if is_ahead:
+        request.getfixturevalue("threads")
+    whole, _ = made("augmented")
+    whole.epoch()
+    if is_ahead:
+        whole._next.result()  # the thread has drawn: the generators are an epoch further
+    states = whole.states()
+    rest, _ = made("augmented")
+    for generator, state in zip(rest.generators, states, strict=True):
+        generator.set_state(state)
+
+    again, _ = made("augmented")
+    again.skip(1)
+
+    for _ in range(BASE.epochs - 1):
+        rows, changes = whole.epoch()
+        for other in (rest, again):
+            others, too = other.epoch()
+            assert all(map(torch.equal, rows, others))
+            for name in too:
+                assert all(map(torch.equal, changes[name], too[name]))
+
+
+def test_what_fails_in_the_thread_is_told_where_the_epoch_is_asked_for(threads, monkeypatch):
+    drawn, _ = made("augmented")
+    monkeypatch.setattr(batches.augment, "draw", lambda *_: 1 / 0)
+    drawn._next = drawn._ahead.submit(drawn._draw, drawn._place())
+
+    with pytest.raises(ZeroDivisionError):
+        drawn.epoch()

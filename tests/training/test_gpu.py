@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from hplab.catalogue import LOSSES, OPTIMIZERS
-from hplab.training import graphs, loop, precision
-from hplab.training.networks import layouts
+from hplab.training import batches, graphs, loop, precision
+from hplab.training.networks import lanes, layouts, models
 from hplab.training.schedules import SCHEDULES
 from hplab.trial import Trial
 
@@ -30,6 +30,7 @@ KINDS = {
     "batch norm": {"model": "cnn", "model_args": CNN["model_args"] | {"batch_norm": True}},
     "standardized logits": {"model_args": {"hidden": [12, 8], "logit_norm": True}},
     "dropout": {"model_args": {"dropout": 0.3}},
+    "dropout in a cnn": CNN | {"model_args": CNN["model_args"] | {"dropout": 0.3}},
     "whole batches only": {"drop_last": True},
     "momentum": {"optimizer": "sgd", "optimizer_args": {"momentum": 0.9}},
     "weights only decay": {"weight_decay": 0.1, "decayed": "weights"},
@@ -88,12 +89,9 @@ def test_every_kind_of_trial(stripes, recordings, kind, n_lanes):
     curves = ("running_loss", "running_acc") if kind == "batch norm" else None
     assert_same_paths(lanes_of(base, n_lanes), stripes, curves=curves)
 
-    if kind == "dropout":
-        assert not recordings
-    else:
-        [recording] = recordings
-        assert recording.refusal is None
-        assert len(recording.graphs) == (1 if base.drop_last or base.n_train else 2)
+    [recording] = recordings
+    assert recording.refusal is None
+    assert len(recording.graphs) == (1 if base.drop_last or base.n_train else 2)
 
 
 @pytest.mark.parametrize("n_lanes", [1, 3])
@@ -159,6 +157,57 @@ def test_every_layout_computes_the_same_network(layout):
     for ours, theirs in zip(network.parameters(), exact.parameters(), strict=True):
         # A bias before a batch normalisation has a gradient that is all rounding.
         torch.testing.assert_close(ours.grad.cpu().double(), theirs.grad, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("way", layouts.WAYS)
+@pytest.mark.parametrize("kind", ["cnn", "batch norm", "dropout in a cnn"])
+def test_every_way_of_computing_a_stack(stripes, recordings, monkeypatch, kind, way):
+    monkeypatch.setattr(layouts, "fastest_way", lambda *_: way)
+
+    assert_same_paths(
+        lanes_of(TRIAL.replace(**KINDS[kind]), 3), stripes, curves=("running_loss", "running_acc")
+    )
+
+    assert [r.refusal for r in recordings] == [None]
+
+
+def test_a_step_of_a_stack_of_mobilenets():
+    """Depthwise convolutions; their training amplifies rounding too much for more than a step."""
+    trial = Trial(data="digits", model="mobilenet", model_args={"width": 0.0625})
+    nets = [models.build(trial.replace(seed=seed), (1, 8, 8), 10) for seed in range(3)]
+    images = torch.rand(3, 24, 1, 8, 8)
+    found = []
+    for way in (None, *layouts.WAYS):
+        device = "cpu" if way is None else "cuda"
+        moved = [copy.deepcopy(net).to(device) for net in nets]
+        how = {} if way is None else {"layout": way.layout, "unfolds": way.unfolds}
+        stack = lanes.Stack(moved, **how)
+        stack.train(True)
+        stack(images.to(device)).square().sum().backward()
+        found.append(stack.flat.grad.cpu())
+
+    for gradient in found[1:]:
+        assert (gradient - found[0]).norm() / found[0].norm() < 1e-9
+
+
+def test_the_quickest_way_is_found():
+    torch.set_default_dtype(torch.float32)
+    nets = [models.build(t, (1, 8, 8), 10).cuda() for t in lanes_of(TRIAL.replace(**CNN), 3)]
+
+    assert layouts.fastest_way(nets, (24, 1, 8, 8), "fp32") in layouts.WAYS
+
+
+@pytest.mark.parametrize("n_lanes", [1, 3])
+def test_epochs_that_are_drawn_ahead_are_those_that_a_processor_draws(n_lanes):
+    trials = lanes_of(TRIAL.replace(augment={"crop": 1, "rotate": 10.0}, n_train=72), n_lanes)
+    there, here = (batches.Batches(trials, 128, torch.device(d)) for d in ("cuda", "cpu"))
+    for _ in range(TRIAL.epochs):
+        assert all(map(torch.equal, there.states(), here.states()))
+        (rows, changes), (others, too) = there.epoch(), here.epoch()
+        assert all(torch.equal(a.cpu(), b) for a, b in zip(rows, others, strict=True))
+        for name in too:
+            pairs = zip(changes[name], too[name], strict=True)
+            assert all(torch.equal(a.cpu(), b) for a, b in pairs)
 
 
 def test_a_graph_that_is_recorded_on_one_card_replays_on_it(stripes):

@@ -8,8 +8,9 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from hplab import catalogue
+from hplab.catalogue import OPTIMIZERS
 from hplab.training import evaluation, graphs, loop, optim, updates
-from hplab.training.networks.dropout import LaneDropout
 from hplab.trial import Trial
 
 TRIAL = Trial(data="digits", model="mlp", epochs=3, batch_size=24)
@@ -124,17 +125,23 @@ def test_each_shape_of_a_batch_has_a_graph_of_its_own_on_one_stream(pretended):
     assert pretended.streams[0] is pretended.streams[1]
 
 
-def test_what_needs_the_host_is_not_recorded():
-    cuda, net = torch.device("cuda"), nn.Sequential(nn.Linear(2, 2))
-    assert graphs.can_capture("adam", [net], cuda)
-    assert not graphs.can_capture("adam", [net], torch.device("cpu"))
-    assert not graphs.can_capture("adam", [nn.Sequential(*net, LaneDropout(0.5, seed=0))], cuda)
+def test_updates_are_recorded_on_a_card_by_every_optimizer_of_the_catalogue():
+    for name in OPTIMIZERS:
+        assert graphs.can_capture(name, torch.device("cuda"))
+        assert not graphs.can_capture(name, torch.device("cpu"))
+
+
+def test_updates_by_an_optimizer_of_which_nothing_is_known_are_not_recorded(monkeypatch):
+    row = catalogue.Optimizer("torch.optim:Adadelta", {})
+    monkeypatch.setitem(catalogue.OPTIMIZERS, "adadelta", row)
+
+    assert not graphs.can_capture("adadelta", torch.device("cuda"))
 
 
 class Waits(TorchDispatchMode):
-    """Counts what makes a program wait for its device: numbers read, tensors made or moved."""
+    """Counts what makes a program wait for its device: numbers read; tensors made, drawn, moved."""
 
-    NAMES = ("_local_scalar_dense", "lift_fresh", "is_nonzero", "nonzero", "item")
+    NAMES = ("_local_scalar_dense", "lift_fresh", "is_nonzero", "nonzero", "item", "rand")
 
     def __init__(self):
         super().__init__()
@@ -154,7 +161,7 @@ class Waits(TorchDispatchMode):
 def test_an_update_reads_no_number_and_makes_no_tensor_from_one(stripes, model, n_lanes):
     """What would break the recording of a graph, or stall a card: rows are its only input."""
     augment = {"crop": 1, "flip": 0.5, "rotate": 10.0}
-    arguments = {"batch_norm": True}
+    arguments = {"batch_norm": True, "dropout": 0.3}
     base = TRIAL.replace(
         model=model, model_args=arguments, optimizer="sgd", augment=augment, epochs=1
     )
@@ -179,7 +186,9 @@ def test_the_counter_of_waits_counts():
         torch.ones(2).sum().item()
         torch.tensor([1.0])
 
-    assert waits.seen == ["_local_scalar_dense", "lift_fresh"]
+        torch.rand(1)
+
+    assert waits.seen == ["_local_scalar_dense", "lift_fresh", "rand"]
 
 
 def test_learning_rates_in_a_tensor_are_the_same_learning_rates():

@@ -7,6 +7,7 @@ import itertools
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 from hplab.catalogue import ACTIVATIONS, LOSSES, OPTIMIZERS
 from hplab.training import datasets, loop
@@ -243,7 +244,7 @@ def normalised(seed, *, affine=True, tracks=True, momentum=0.1):
         nn.Flatten(),
         nn.Linear(16, 6, bias=False),
         nn.BatchNorm1d(6, **norm),
-        LaneDropout(0.25, seed=seed),
+        LaneDropout(0.25, (6,), seed=seed),
         nn.Linear(6, 3),
         nn.LogSoftmax(dim=1),
     ).double()
@@ -275,6 +276,50 @@ def test_normalisation_and_dropout_are_each_lanes_own(norm):
         state = together.lane(i).state_dict()
         for name, value in net.state_dict().items():
             torch.testing.assert_close(state[name], value, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {},
+        {"stride": 2, "padding": 1},
+        {"padding": (2, 1), "dilation": (1, 2)},
+        {"groups": 2, "bias": False},
+        {"padding": "same"},
+    ],
+)
+def test_convolutions_as_matrix_products_are_convolutions(how):
+    """Every form of them; in evaluation they are computed as they are everywhere."""
+
+    def network(seed):
+        torch.manual_seed(seed)
+        layers = [nn.Conv2d(2, 4, 3, **how), nn.BatchNorm2d(4), nn.Conv2d(4, 6, (1, 2), bias=True)]
+        return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(2), nn.Flatten()).double()
+
+    nets = [network(seed) for seed in range(3)]
+    stacks = [Stack(nets), Stack(nets, torch.contiguous_format, unfolds=True)]
+    x = torch.randn(3, 5, 2, 9, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    for mode in (True, False):
+        logits = []
+        for stack in stacks:
+            stack.train(mode)
+            stack.zero_grad()
+            logits.append(stack(x))
+            logits[-1].square().sum().backward()
+        torch.testing.assert_close(*logits, rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(*(s.flat.grad for s in stacks), rtol=1e-11, atol=1e-11)
+
+
+def test_only_in_training_are_convolutions_unfolded(monkeypatch):
+    """Measuring takes hundreds of images at once, each of which would be nine times as large."""
+    calls, real = [], functional.unfold
+    monkeypatch.setattr(functional, "unfold", lambda *a: calls.append(a) or real(*a))
+    nets = [nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten()) for _ in range(2)]
+    stack = Stack(nets, torch.contiguous_format, unfolds=True)
+    for mode, n_calls in ((True, 1), (False, 1)):
+        stack.train(mode)
+        stack(torch.zeros(2, 4, 1, 5, 5))
+        assert len(calls) == n_calls
 
 
 def test_a_lane_comes_out_as_the_network_it_went_in():

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
-from hplab.analysis.claims import estimands, phrases
+from hplab.analysis.claims import estimands, phrases, samples
 from hplab.analysis.claims.claim import Claim
 from hplab.analysis.claims.decisions import Finding
 from hplab.analysis.claims.kinds import registry as kinds
@@ -48,7 +48,8 @@ def verdict(
 
     For a primary claim all primary claims of the same report and study are tested on the same runs
     and Holm's correction is made over them; those that the runs do not cover count with p = 1. So a
-    verdict does not depend on which other verdicts a page asks for.
+    verdict does not depend on which other verdicts a page asks for. Only runs in single precision
+    count; the page on speed shows what others would say.
 
     Args:
         claim_id: Name of the claim, such as "S4-06".
@@ -58,8 +59,8 @@ def verdict(
         ledger: The claims; None reads the project's own.
 
     Raises:
-        HplabError: If the claim is unknown, or the table holds several runs for one setting and
-            seed.
+        HplabError: If the claim is unknown, the table holds several runs for one setting and seed,
+            or none of its runs is in single precision.
     """
     return verdicts([claim_id], runs, curves=curves, ledger=ledger)[0]
 
@@ -89,8 +90,9 @@ def verdicts(
         if claim.primary:
             needed.update((member.id, member) for member in ledger.family(claim))
     curves = _recorded_curves if curves is None else curves
-    found = {name: evaluate(claim, runs, curves) for name, claim in needed.items()}
-    return Verdicts(judge(claim, found, ledger, runs) for claim in claims)
+    counted = samples.in_single_precision(runs)
+    found = {name: evaluate(claim, counted, curves) for name, claim in needed.items()}
+    return Verdicts(judge(claim, found, ledger, counted) for claim in claims)
 
 
 def evaluate(claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding | Missing:

@@ -33,7 +33,7 @@ def all_verdicts(
     *,
     store: Store | None = None,
     ledger: Ledger | None = None,
-    precision: str = "fp32",
+    precision: str = samples.PRECISION,
     shared_with: str | None = None,
 ) -> Verdicts:
     """Return the verdict on every claim of the ledger, in its order.

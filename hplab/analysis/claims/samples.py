@@ -20,6 +20,7 @@ from hplab.analysis.claims.quantities import Missing
 from hplab.sweeps.table import is_hyperparameter, owner, setting
 from hplab.trial import HplabError
 
+PRECISION = "fp32"  # the number format of the runs that verdicts count
 # An arm is described without these, unless they are what the arms differ in.
 _USUAL = {
     "schedule": "constant",
@@ -146,6 +147,23 @@ def declared(table: pd.DataFrame, name: str) -> pd.Series:
 def settings(table: pd.DataFrame) -> list[str]:
     """Return the columns of a table of runs that are hyperparameters, without the seed."""
     return [name for name in table if is_hyperparameter(name)]
+
+
+def in_single_precision(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs trained in single precision.
+
+    A seed in bfloat16 is another trial, and no replicate of the one in single precision.
+
+    Raises:
+        HplabError: If there are runs, and none in single precision.
+    """
+    if runs.empty or "precision" not in runs:
+        return runs
+    found = runs[runs["precision"] == PRECISION]
+    if found.empty:
+        others = listed(sorted(set(runs["precision"].astype(str))))
+        raise HplabError(f"verdicts count runs in {PRECISION} only; all of these are in {others}")
+    return found
 
 
 def matches(table: pd.DataFrame, settings: Mapping[str, Any]) -> np.ndarray:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from hplab.analysis.claims import groups
+from hplab.analysis.claims import groups, samples
 from hplab.analysis.claims.claim import Claim
 from hplab.analysis.claims.judging import PROBABLY
 from hplab.analysis.claims.verdict import RERUN
@@ -73,6 +73,7 @@ def wants(
         is_recorded: Whether a trial is recorded.
         seconds: What a trial takes, None where no record tells.
     """
+    declared = [trial for trial in declared if trial.precision == samples.PRECISION]
     runs = _as_runs(declared)
     by_key = {trial.identity(): trial for trial in declared}
     first_look = _chance_of_a_look(verdicts)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 
-from hplab.analysis.claims import phrases, rerun
+import pandas as pd
+
+from hplab.analysis.claims import phrases, rerun, samples
 from hplab.analysis.claims.judging import MISSING, UNTESTABLE
 from hplab.analysis.claims.verdict import Verdict
 from hplab.analysis.stats import intervals
@@ -14,7 +16,11 @@ from hplab.pages.tables.terminal import estimate
 from hplab.sweeps import runner
 from hplab.sweeps.store import Store
 
-PLAIN, MIXED = "fp32", "bf16"
+PLAIN, MIXED = samples.PRECISION, "bf16"
+PHOTOS = "dinosaurs"  # report 000's
+# What a setting of the photos is called by, as far as it is not as usual.
+_TOLD = ("optimizer", "lr", "batch_size", "loss", "schedule", "fold", "epochs")
+_USUAL = {"loss": "cross_entropy", "schedule": "constant", "fold": 1}
 _NONE = "No trial is recorded in both number formats yet."
 
 
@@ -27,6 +33,7 @@ def tables(store: Store | None) -> dict[str, Callable[[], str]]:
     return {
         "precision": functools.partial(verdicts, store),
         "precision-accuracy": functools.partial(accuracy, store),
+        "precision-photos": functools.partial(photos, store),
     }
 
 
@@ -60,20 +67,63 @@ def judged_twice(store: Store | None) -> list[tuple[Verdict, Verdict]]:
 
 
 def accuracy(store: Store | None = None) -> str:
-    """A sentence: how far validation accuracy in bfloat16 is from that in single precision."""
-    runs = runner.everything(store=store or rerun.committed_store())
-    plain, mixed = (
-        found.set_index(rerun.but_for_precision(found))["val_acc"] if len(found) else found
-        for found in (
-            rerun.in_precision(runs, PLAIN, MIXED),
-            rerun.in_precision(runs, MIXED, PLAIN),
-        )
-    )
-    if len(plain) < 2:
+    """A sentence: how far validation accuracy in bfloat16 is from that in single precision.
+
+    Report 000's photos are told apart, in `photos`.
+    """
+    pairs = _pairs(store)
+    pairs = pairs[pairs["data"] != PHOTOS] if len(pairs) else pairs
+    if len(pairs) < 2:
         return _NONE
-    gap = intervals.paired_difference(mixed.loc[plain.index], plain).scaled(100)
+    gap = _gap(pairs)
     return (
         f"On {gap.n} trials recorded in both, validation accuracy in bfloat16 minus that in single "
         f"precision is {phrases.number(gap.estimate, 'pp')} on average "
         f"({phrases.limits(gap, 'pp')})."
     )
+
+
+def photos(store: Store | None = None) -> str:
+    """Report 000's photos: each setting in both number formats, compared seed by seed."""
+    pairs = _pairs(store)
+    pairs = pairs[pairs["data"] == PHOTOS] if len(pairs) else pairs
+    if pairs.empty:
+        return "No bfloat16 runs of the photos are recorded yet."
+    rows = []
+    for _, group in pairs.groupby(samples.settings(pairs), dropna=False, sort=False):
+        first = group.iloc[0]
+        setting = {name: first[name] for name in _TOLD if first[name] != _USUAL.get(name)}
+        says = "one seed has no interval"
+        if len(group) > 1:
+            gap = _gap(group)
+            says = f"{phrases.number(gap.estimate, 'pp')} ({phrases.span(gap, 'pp')})"
+        rows.append((samples.describe(setting), len(group), says))
+    return markdown.table(("setting", "seeds in both", "bfloat16 minus single precision"), rows)
+
+
+def _gap(pairs: pd.DataFrame) -> intervals.Interval:
+    return intervals.paired_difference(pairs["in_bf16"], pairs["val_acc"]).scaled(100)
+
+
+def _pairs(store: Store | None) -> pd.DataFrame:
+    """Return the runs in single precision that have one in bfloat16 beside them, both finished.
+
+    Its validation accuracy is in the column "in_bf16".
+    """
+    runs = runner.everything(store=store or rerun.committed_store())
+    plain, mixed = (
+        _by_trial(rerun.in_precision(runs, *formats))
+        for formats in ((PLAIN, MIXED), (MIXED, PLAIN))
+    )
+    if plain.empty or mixed.empty:
+        return pd.DataFrame()
+    pairs = plain.assign(in_bf16=mixed["val_acc"])
+    return pairs.dropna(subset=["val_acc", "in_bf16"])
+
+
+def _by_trial(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return runs by what they are but for their number format, each training once."""
+    if runs.empty:
+        return runs
+    found = runs.set_index(rerun.but_for_precision(runs))
+    return found[~found.index.duplicated()]

@@ -43,10 +43,20 @@ class Single:
         self.module, self.modules, self.n_lanes = module, [module], 1
         self.layout = layout
         self.parameters = list(module.parameters())
+        self.drops = [layer for layer in module.modules() if isinstance(layer, LaneDropout)]
         self.head = batch_head(module)
 
-    def __call__(self, images: Tensor) -> Tensor:
-        """Return logits `(1, B, n_classes)` for images `(1, B, C, H, W)`."""
+    def draw_masks(self, n: int) -> list[Tensor]:
+        """Return the next mask of each dropout layer for `n` examples, bool `(1, n, ...)`."""
+        return [layer.draw(n)[None] for layer in self.drops]
+
+    def __call__(self, images: Tensor, masks: Sequence[Tensor] = ()) -> Tensor:
+        """Return logits `(1, B, n_classes)` for images `(1, B, C, H, W)`.
+
+        Masks that `draw_masks` gave are used; without them each layer draws its own.
+        """
+        for layer, mask in zip(self.drops, masks, strict=bool(masks)):
+            layer.mask = mask[0]
         return self.module(images[0].contiguous(memory_format=self.layout))[None]
 
     def body(self, images: Tensor, look: Look | None = None) -> Tensor:
@@ -108,23 +118,42 @@ class Stack:
 
     Args:
         modules: `nn.Sequential`s with the same layers and shapes, on one device. They are copied.
+        layout: The memory format of images.
+        unfolds: Whether convolutions in training are matrix products over unfolded images instead
+            of grouped convolutions. Measuring never is: it takes many more images at once.
 
     Raises:
         TypeError: If a layer has no batched form (see `stackable`).
     """
 
-    def __init__(self, modules: Sequence[nn.Sequential]) -> None:
-        self.modules, self.n_lanes = list(modules), len(modules)
+    def __init__(
+        self,
+        modules: Sequence[nn.Sequential],
+        layout: torch.memory_format = torch.channels_last,
+        *,
+        unfolds: bool = False,
+    ) -> None:
+        self.modules, self.n_lanes, self.layout = list(modules), len(modules), layout
         self.shapes = [tuple(p.shape) for p in modules[0].parameters()]
         self.sizes = [p.numel() for p in modules[0].parameters()]
         vectors = [torch.cat([p.detach().flatten() for p in m.parameters()]) for m in modules]
         self.flat = torch.stack(vectors).requires_grad_()
-        self.layers = [_batched(layers) for layers in zip(*modules, strict=True)]
+        self.layers = [_batched(layers, unfolds) for layers in zip(*modules, strict=True)]
+        self.drops = [layer for _, layer in self.layers if isinstance(layer, _Dropout)]
         self.slices: list[tuple[slice, nn.Parameter]] = []
         self.head = batch_head(modules[0])
 
-    def __call__(self, images: Tensor) -> Tensor:
-        """Return logits `(M, B, n_classes)` for images `(M, B, C, H, W)`, one batch a lane."""
+    def draw_masks(self, n: int) -> list[Tensor]:
+        """Return the next mask of each dropout layer for `n` examples, bool `(M, n, ...)`."""
+        return [layer.draw(n) for layer in self.drops]
+
+    def __call__(self, images: Tensor, masks: Sequence[Tensor] = ()) -> Tensor:
+        """Return logits `(M, B, n_classes)` for images `(M, B, C, H, W)`, one batch a lane.
+
+        Masks that `draw_masks` gave are used; without them each layer draws its own.
+        """
+        for layer, mask in zip(self.drops, masks, strict=bool(masks)):
+            layer.mask = mask
         x = self.body(images)
         return x if self.head is None else self.head(x)
 
@@ -136,9 +165,7 @@ class Stack:
         cut = None if look is None else last_linear(self.modules[0])
         pieces = self.flat.split(self.sizes, dim=1)
         weights = [p.view(self.n_lanes, *s) for p, s in zip(pieces, self.shapes, strict=True)]
-        x = images.transpose(0, 1).flatten(1, 2)
-        if x.device.type == "cpu":  # pooling is ten times faster in it
-            x = x.contiguous(memory_format=torch.channels_last)
+        x = images.transpose(0, 1).flatten(1, 2).contiguous(memory_format=self.layout)
         for at, (n_weights, layer) in enumerate(self.layers[: -1 if self.head else None]):
             if look is not None and at == cut:
                 look(x)
@@ -306,7 +333,7 @@ def _has_batched_form(layer: nn.Module) -> bool:
     return type(layer) in (*_PLAIN, *_NORMS, LaneDropout)
 
 
-def _batched(layers: Sequence[nn.Module]) -> tuple[int, Layer]:
+def _batched(layers: Sequence[nn.Module], unfolds: bool) -> tuple[int, Layer]:
     """Return how many weights a layer takes, and the layer of all networks at once.
 
     Before the flattening a value has shape `(B, M * C, H, W)`, after it `(M, B, F)`.
@@ -316,7 +343,7 @@ def _batched(layers: Sequence[nn.Module]) -> tuple[int, Layer]:
         raise TypeError(f"no batched form for {type(layer).__name__}")
     n_weights = len(list(layer.parameters()))
     if isinstance(layer, nn.Conv2d):
-        return n_weights, lambda x, w: _convolve(layer, x, w, n_lanes)
+        return n_weights, lambda x, w: _convolve(layer, x, w, n_lanes, unfolds)
     if isinstance(layer, nn.Flatten):
         return 0, lambda x, _: x.unflatten(1, (n_lanes, -1)).transpose(0, 1).flatten(2)
     if isinstance(layer, nn.Linear):
@@ -324,17 +351,40 @@ def _batched(layers: Sequence[nn.Module]) -> tuple[int, Layer]:
     if isinstance(layer, _NORMS):
         return n_weights, _BatchNorm(cast(Sequence[_NormBase], layers))
     if isinstance(layer, LaneDropout):
-        return 0, _dropout(cast(Sequence[LaneDropout], layers))
+        return 0, _Dropout(cast(Sequence[LaneDropout], layers))
     if isinstance(layer, nn.LogSoftmax):
         return 0, lambda x, _: functional.log_softmax(x, dim=2)
     return 0, lambda x, _: layer(x)
 
 
-def _convolve(layer: nn.Conv2d, x: Tensor, weights: list[Tensor], n_lanes: int) -> Tensor:
+def _convolve(
+    layer: nn.Conv2d, x: Tensor, weights: list[Tensor], n_lanes: int, unfolds: bool
+) -> Tensor:
     weight, *bias = (w.flatten(0, 1) for w in weights)
     stride, padding, groups = layer.stride, layer.padding, n_lanes * layer.groups
     own = bias[0] if bias else None
+    if unfolds and layer.training and not isinstance(padding, str):
+        return _unfolded(layer, x, weight, own, groups)
     return functional.conv2d(x, weight, own, stride, padding, layer.dilation, groups)
+
+
+def _unfolded(
+    layer: nn.Conv2d, x: Tensor, weight: Tensor, bias: Tensor | None, groups: int
+) -> Tensor:
+    """Return a grouped convolution, computed as one matrix product a group."""
+    size, dilation, stride = layer.kernel_size, layer.dilation, layer.stride
+    padding = cast(tuple[int, int], layer.padding)
+    patches = functional.unfold(x, size, dilation, padding, stride)  # (B, groups * K, L)
+    n, n_places = len(x), patches.shape[2]
+    patches = patches.view(n, groups, -1, n_places).permute(1, 2, 0, 3).flatten(2)
+    weights = weight.flatten(1).unflatten(0, (groups, -1))
+    if bias is None:
+        made = weights @ patches  # (groups, channels, B * L)
+    else:
+        made = torch.baddbmm(bias.view(groups, -1, 1), weights, patches)
+    made = made.view(len(weight), n, n_places).transpose(0, 1)
+    height = (x.shape[2] + 2 * padding[0] - dilation[0] * (size[0] - 1) - 1) // stride[0] + 1
+    return made.unflatten(2, (height, -1))
 
 
 def _linear(x: Tensor, weights: list[Tensor]) -> Tensor:
@@ -343,16 +393,24 @@ def _linear(x: Tensor, weights: list[Tensor]) -> Tensor:
     return torch.baddbmm(weights[1].unsqueeze(1), x, weights[0].transpose(1, 2))
 
 
-def _dropout(layers: Sequence[LaneDropout]) -> Layer:
-    def drop(x: Tensor, _: list[Tensor]) -> Tensor:
-        if not layers[0].training:
-            return x
-        if x.dim() == 3:  # (M, B, F)
-            return x * torch.stack([layer.mask(x[0]) for layer in layers])
-        one = x.unflatten(1, (len(layers), -1))[:, 0]
-        return x * torch.cat([layer.mask(one) for layer in layers], dim=1)
+class _Dropout:
+    """Dropout of all lanes; `mask` holds those of the next pass, if they are drawn already."""
 
-    return drop
+    def __init__(self, layers: Sequence[LaneDropout]) -> None:
+        self.layers = layers
+        self.mask: Tensor | None = None
+
+    def draw(self, n: int) -> Tensor:
+        """Return which values of each lane's next `n` examples are kept, bool `(M, n, ...)`."""
+        return torch.stack([layer.draw(n) for layer in self.layers])
+
+    def __call__(self, x: Tensor, weights: list[Tensor]) -> Tensor:
+        if not self.layers[0].training:
+            return x
+        lanes_first = x.dim() == 3
+        kept, self.mask = self.mask, None
+        kept = self.draw(x.shape[1] if lanes_first else len(x)) if kept is None else kept
+        return self.layers[0].drop(x, kept if lanes_first else kept.transpose(0, 1).flatten(1, 2))
 
 
 class _BatchNorm:

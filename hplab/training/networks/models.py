@@ -141,7 +141,7 @@ def mlp(trial: Trial, in_shape: tuple[int, ...], n_classes: int) -> nn.Module:
     width = math.prod(in_shape)
     for hidden in trial.argument("model", "hidden"):
         norm = [nn.BatchNorm1d(hidden)] if trial.argument("model", "batch_norm") else []
-        dropout = _dropout(trial, len(layers))
+        dropout = _dropout(trial, len(layers), hidden)
         layers += [nn.Linear(width, hidden), *norm, activation(), *dropout]
         width = hidden
     layers.append(nn.Linear(width, n_classes))
@@ -177,13 +177,14 @@ def cnn(trial: Trial, in_shape: tuple[int, ...], n_classes: int) -> nn.Module:
     if trial.argument("model", "hidden_batch_norm"):
         layers.append(nn.BatchNorm1d(hidden))
     layers.append(activation())
-    return nn.Sequential(*layers, *_dropout(trial, len(layers)), nn.Linear(hidden, n_classes))
+    layers += _dropout(trial, len(layers), hidden)
+    return nn.Sequential(*layers, nn.Linear(hidden, n_classes))
 
 
-def _dropout(trial: Trial, at: int) -> list[nn.Module]:
+def _dropout(trial: Trial, at: int, width: int) -> list[nn.Module]:
     """Return the trial's dropout layer for that place in the network, or nothing."""
     p = trial.argument("model", "dropout")
-    return [LaneDropout(p, seed=trial.stream(f"dropout {at}"))] if p else []
+    return [LaneDropout(p, (width,), seed=trial.stream(f"dropout {at}"))] if p else []
 
 
 def mobile(trial: Trial, in_shape: tuple[int, ...], n_classes: int) -> nn.Module:
