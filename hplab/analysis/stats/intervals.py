@@ -17,6 +17,7 @@ from scipy import stats
 ROUNDING = 1e-9  # relative differences below this are those of floating point
 SUPPORTED, CONTRADICTED, INCONCLUSIVE = "supported", "contradicted", "inconclusive"
 EXACT_SIGN_FLIPS = 30  # up to this many seeds all 2**n sign patterns are counted
+MOST_SIGNS = 10_000_000  # signs that are drawn at once, so that many values take no longer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,7 +151,7 @@ def sign_flip(differences: ArrayLike, *, n_random: int = 100_000, seed: int = 0)
     """Return the two-sided sign-flip p value of "the differences are symmetric about 0".
 
     All 2**n sign patterns are counted up to n = 30, so the smallest p is 2 / 2**n; above that
-    `n_random` random patterns plus the observed one.
+    `n_random` random patterns plus the observed one, fewer where there are hundreds of values.
 
     Args:
         differences: One value a seed. Shape `(n,)`.
@@ -169,6 +170,7 @@ def sign_flip(differences: ArrayLike, *, n_random: int = 100_000, seed: int = 0)
     x = check_values(differences, 0.95)
     least = abs(x.sum()) - 1e-12 * np.abs(x).sum()  # equal sums may differ in the last digits
     if len(x) > EXACT_SIGN_FLIPS:
+        n_random = min(n_random, max(1, MOST_SIGNS // len(x)))
         signs = np.random.default_rng(seed).choice([-1.0, 1.0], size=(n_random, len(x)))
         return float((np.append(np.abs(signs @ x), np.inf) >= least).mean())
     # Each pattern is one of the first half with one of the second: count pairs, not patterns.

@@ -79,8 +79,8 @@ def superiority(first: ArrayLike, second: ArrayLike, *, level: float = 0.95) -> 
         0.833
     """
     a, b = check_values(first, level), check_values(second, level)
-    wins = (a[:, None] > b).astype(float) + 0.5 * (a[:, None] == b)
-    chance, of_a, of_b = wins.mean(), wins.mean(axis=1), wins.mean(axis=0)
+    of_a, of_b = _beaten(a, b), 1 - _beaten(b, a)
+    chance = of_a.mean()
     variance = of_a.var(ddof=1) / len(a) + of_b.var(ddof=1) / len(b)
     n = min(len(a), len(b))
     if variance == 0 or chance in (0, 1):
@@ -89,3 +89,10 @@ def superiority(first: ArrayLike, second: ArrayLike, *, level: float = 0.95) -> 
     half = stats.norm.ppf((1 + level) / 2) * np.sqrt(variance) / (chance * (1 - chance))
     low, high = (1 / (1 + np.exp(half - centre)), 1 / (1 + np.exp(-half - centre)))
     return Interval(float(chance), float(low), float(high), level, n)
+
+
+def _beaten(values: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return which share of the others each value is above, ties half."""
+    ranked = np.sort(others)
+    below, not_above = (np.searchsorted(ranked, values, side) for side in ("left", "right"))
+    return (below + not_above) / (2 * len(others))
