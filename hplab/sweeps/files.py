@@ -1,0 +1,250 @@
+"""Reading tables of runs that were made elsewhere: what trackers export, and plain tables.
+
+`read` returns the rows as they are in the file, with what is nested spread over columns
+("config.lr"). What the columns are is said by `foreign`.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import sqlite3
+from collections.abc import Iterable, Mapping
+from contextlib import closing
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from hplab.errors import HplabError, unknown
+
+ENDINGS = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".parquet", ".db")
+_LISTS = ("runs", "data", "trials", "rows")  # where a JSON file may keep its rows
+
+
+def read(path: str | Path) -> pd.DataFrame:
+    """Return a table of runs from a file, or from a folder of TensorBoard's event files.
+
+    CSV and TSV (also with semicolons), JSON (a list, columns, or rows under "runs"), JSON lines,
+    Parquet if pyarrow is there, and trackio's own data base.
+
+    Raises:
+        HplabError: If there is no such file, or it is of no known kind or holds no table.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return _events(path)
+    if not path.is_file():
+        raise HplabError(f"there is no file {str(path)!r}")
+    ending = path.name.lower().removesuffix(".gz").rpartition(".")[2]
+    reader = {
+        "csv": _csv,
+        "tsv": _csv,
+        "txt": _csv,
+        "json": _json,
+        "jsonl": _lines,
+        "ndjson": _lines,
+        "parquet": _parquet,
+        "db": _trackio,
+    }.get(ending)
+    if reader is None:
+        raise unknown("ending", f".{ending}", ENDINGS, path.name)
+    try:
+        found = reader(path)
+    except (ValueError, OSError, sqlite3.Error) as error:
+        said = " ".join(str(error).split())
+        raise HplabError(f"cannot read {path.name} as a table: {said}") from error
+    if found.empty:
+        raise HplabError(f"{path.name} holds no runs")
+    return spread(found)
+
+
+def spread(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table whose columns of mappings, or of text that holds them, are spread.
+
+    Example:
+        >>> list(spread(pd.DataFrame({"config": ["{'lr': 0.1}"], "state": ["finished"]})))
+        ['config.lr', 'state']
+    """
+    parts = []
+    for name in table.columns:
+        column = table[name]
+        rows = _mappings(column) if not pd.api.types.is_numeric_dtype(column) else None
+        if rows is None:
+            parts.append(column)
+            continue
+        flat = pd.DataFrame([flattened(row) for row in rows], index=table.index)
+        parts.append(flat.add_prefix(f"{name}."))
+    found = pd.concat(parts, axis=1) if parts else table
+    return found.loc[:, ~found.columns.duplicated()]
+
+
+def flattened(row: Mapping[str, Any], front: str = "") -> dict[str, Any]:
+    """Return a nested mapping as one level, names joined by dots.
+
+    W&B wraps each value of a config as `{"value": ..., "desc": ...}`; that is taken off.
+
+    Example:
+        >>> flattened({"lr": {"value": 0.1, "desc": None}, "model": {"width": 8}})
+        {'lr': 0.1, 'model.width': 8}
+    """
+    found: dict[str, Any] = {}
+    for name, value in row.items():
+        if isinstance(value, Mapping) and "value" in value and set(value) <= {"value", "desc"}:
+            value = value["value"]
+        if isinstance(value, Mapping):
+            found.update(flattened(value, f"{front}{name}."))
+        else:
+            found[f"{front}{name}"] = str(value) if isinstance(value, (list, tuple)) else value
+    return found
+
+
+def _mappings(column: pd.Series) -> list[Mapping[str, Any]] | None:
+    """Return the mappings that a column holds, None if it holds none."""
+    known = column.dropna()
+    if known.empty:
+        return None
+    first = known.iloc[0]
+    is_text = isinstance(first, str) and first.lstrip().startswith("{")
+    if not is_text and not isinstance(first, Mapping):
+        return None
+    try:
+        return [_mapping(value) for value in column]
+    except (ValueError, SyntaxError):
+        return None
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    if isinstance(value, Mapping):
+        return value
+    if not isinstance(value, str):
+        return {}
+    try:
+        found = json.loads(value)
+    except ValueError:
+        found = ast.literal_eval(value.replace("nan", "None"))
+    if not isinstance(found, Mapping):
+        raise ValueError(value)
+    return found
+
+
+def _csv(path: Path) -> pd.DataFrame:
+    opened = pd.io.common.get_handle(path, "r", compression="infer", encoding="utf-8-sig")
+    with opened as handles:
+        head = handles.handle.readline()
+    separator = max("\t,;", key=head.count)
+    return pd.read_csv(path, sep=separator, encoding="utf-8-sig", low_memory=False)
+
+
+def _json(path: Path) -> pd.DataFrame:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if isinstance(content, Mapping):
+        rows = next((content[name] for name in _LISTS if isinstance(content.get(name), list)), None)
+        if rows is None and "columns" in content and "data" in content:
+            return pd.DataFrame(content["data"], columns=content["columns"])
+        if rows is None and all(isinstance(one, (list, Mapping)) for one in content.values()):
+            return pd.DataFrame(content)
+        content = [content] if rows is None else rows
+    if not all(isinstance(row, Mapping) for row in content):
+        raise ValueError("expected a list of objects, one a run")
+    return _of_rows(content)
+
+
+def _lines(path: Path) -> pd.DataFrame:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return _of_rows([json.loads(line) for line in lines if line.strip()])
+
+
+def _of_rows(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    return pd.DataFrame([flattened(row) for row in rows])
+
+
+def _parquet(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(path)
+    except ImportError as error:
+        how = "pip install pyarrow, or export the table as CSV"
+        raise HplabError(f"reading {path.name} needs pyarrow: {how}") from error
+
+
+def _trackio(path: Path) -> pd.DataFrame:
+    """Return the logged rows of a trackio project, a row a step, with the configs of their runs."""
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as base:
+        tables = [name for (name,) in base.execute("SELECT name FROM sqlite_master")]
+        if "metrics" not in tables:
+            raise ValueError("it is no data base of trackio: it has no table 'metrics'")
+        logged = base.execute("SELECT run_name, step, metrics FROM metrics ORDER BY id").fetchall()
+        configs = {}
+        if "configs" in tables:
+            configs = dict(base.execute("SELECT run_name, config FROM configs"))
+    config = {name: flattened({"config": json.loads(text)}) for name, text in configs.items()}
+    return pd.DataFrame(
+        [
+            {
+                "run_name": run,
+                "step": step,
+                **config.get(run, {}),
+                **flattened({"metrics": json.loads(text)}),
+            }
+            for run, step, text in logged
+        ]
+    )
+
+
+def _events(folder: Path) -> pd.DataFrame:
+    """Return the scalars of every run below a folder of event files, with its hyperparameters."""
+    try:
+        reader = import_module("tensorboard.backend.event_processing.event_accumulator")
+        data = import_module("tensorboard.plugins.hparams.plugin_data_pb2")
+    except ImportError as error:
+        how = "pip install tensorboard, or download the HParams table as CSV"
+        raise HplabError(
+            f"reading event files in {folder.name} needs tensorboard: {how}"
+        ) from error
+    rows = []
+    for place in sorted({file.parent for file in folder.rglob("*tfevents*")}):
+        events = reader.EventAccumulator(str(place), size_guidance={"scalars": 0})
+        events.Reload()
+        rows.append((place, events, data.HParamsPluginData))
+    if not rows:
+        raise HplabError(f"{str(folder)!r} holds no event files")
+    return _logged(folder, rows)
+
+
+def _logged(folder: Path, opened: Iterable[tuple[Path, Any, Any]]) -> pd.DataFrame:
+    """Return a row a run and step; `add_hparams` writes a folder below that of the run."""
+    chosen: dict[Path, dict[str, Any]] = {}
+    scalars: dict[Path, dict[int, dict[str, float]]] = {}
+    for place, events, plugin in opened:
+        tagged = events.Tags()
+        for tag in tagged["scalars"]:
+            for event in events.Scalars(tag):
+                row = scalars.setdefault(place, {}).setdefault(event.step, {})
+                row[f"metrics.{tag}"] = event.value
+        known = events.summary_metadata.get("_hparams_/session_start_info")
+        if known is not None:
+            start = plugin.FromString(known.plugin_data.content).session_start_info
+            values = {name: _value(one) for name, one in start.hparams.items()}
+            chosen[place] = {f"config.{name}": value for name, value in values.items()}
+    found = []
+    for place, steps in scalars.items():
+        below = [one for one in chosen if one == place or place in one.parents]
+        if place in chosen and place.parent in scalars:
+            continue  # what `add_hparams` repeats of its run
+        settings = chosen[below[0]] if len(below) == 1 else chosen.get(place, {})
+        ends = [one for one in below if one != place]
+        for step, row in steps.items():
+            found.append(
+                {"run_name": str(place.relative_to(folder)), "step": step, **settings, **row}
+            )
+        for end in ends if len(below) == 1 else ():
+            last = {k: v for row in scalars.get(end, {}).values() for k, v in row.items()}
+            found[-1].update({k: v for k, v in last.items() if k not in found[-1]})
+    return pd.DataFrame(found)
+
+
+def _value(one: Any) -> Any:
+    """Return what a protobuf value holds."""
+    kind = one.WhichOneof("kind")
+    return getattr(one, kind) if kind else None
