@@ -25,6 +25,7 @@ _SURFACE = {
     "sharpness": "hplab.training.sharpness",
     "lr_find": "hplab.analysis.lr_find:lr_find",
     "claims": "hplab.analysis.claims.judging",
+    "judge": "hplab.analysis.judge.judge:judge",
     "published": "hplab.analysis.claims.published:of_report",
     "stats": "hplab.analysis.stats",
     "metrics": "hplab.analysis.curve_metrics",

@@ -297,6 +297,42 @@ def claims(
     return 0
 
 
+@cli.command("judge")
+@click.argument("path", type=click.Path(path_type=Path), metavar="RUNS")
+@click.argument("questions", nargs=-1, metavar="[QUESTION]...")
+@click.option("--setting", "settings", multiple=True, help="A column that is a setting.")
+@click.option("--seed", help="The column of seeds.")
+@click.option("--metric", "metrics", multiple=True, help="A column of results; the first counts.")
+@click.option("--ignore", multiple=True, help="A column to leave aside.")
+@click.option("--margin", help="The smallest difference that counts, such as 0.2pp.")
+@click.option("--better", help="higher or lower, where the metric's name does not say it.")
+@click.option("--where", help="Only these runs, such as batch_size=64.")
+@click.option(
+    "--pair/--no-pair", default=None, help="Compare seed by seed [default: if they match]."
+)
+@click.option("--planned", type=click.IntRange(3), help="Seeds there may be in the end.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--html", "page", type=click.Path(path_type=Path), help="Write a page of its own.")
+def judge_runs(
+    path: Path, questions: Sequence[str], as_json: bool, page: Path | None, **said: Any
+) -> None:
+    """Judge runs that were made anywhere, by the rules of the book's claims.
+
+    RUNS is what W&B, MLflow, trackio, Optuna or TensorBoard exports, or any table (CSV, TSV, JSON,
+    JSON lines, Parquet). Without a QUESTION the values of each setting are compared.
+    """
+    from hplab.pages.tables import judged
+
+    named = {name: said.pop(name) for name in ("settings", "seed", "metrics", "ignore")}
+    table = judged.read(path, **named)
+    found = judged.answer(table, questions, **said)
+    click.echo(judged.as_json(table, found) if as_json else judged.printed(table, found))
+    if page:
+        from hplab.pages.site import report
+
+        click.echo(f"wrote {report.write(page, path.name, table, found)}", err=True)
+
+
 @cli.command()
 @click.option("--budget", help="Only what fits into this time, such as 170m or 3h.")
 @click.option("--device", default="cpu", help="cpu, cuda or mps.")

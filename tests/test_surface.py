@@ -29,6 +29,7 @@ SURFACE = {
     "explore",
     "glue",
     "grid",
+    "judge",
     "keep",
     "ladder",
     "layers",

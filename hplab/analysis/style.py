@@ -17,11 +17,11 @@ def styled(markup: str) -> str:
     """Return markup with its style, or as it is in a run for the book, which has a style sheet."""
     if places.is_for_the_book():
         return markup
-    return f"<style>{_sheet()}</style>{markup}"
+    return f"<style>{sheet()}</style>{markup}"
 
 
 @functools.cache
-def _sheet() -> str:
+def sheet() -> str:
     """Return the style sheet without its comment and line breaks."""
     text = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
     return re.sub(r"\s+", " ", re.sub(r"/\*.*?\*/", "", text, flags=re.S)).strip()

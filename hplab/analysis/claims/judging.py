@@ -153,7 +153,7 @@ def judge(
                 f"report Holm's correction leaves {phrases.p_value(p_holm)}, which is not enough."
             )
             outcome = INCONCLUSIVE
-    more = _more_seeds(finding, look, max(1, n_family)) if outcome == INCONCLUSIVE else None
+    more = more_seeds(finding, look, max(1, n_family)) if outcome == INCONCLUSIVE else None
     return Verdict(
         claim,
         outcome,
@@ -190,7 +190,7 @@ def _too_early(finding: Finding, look: Look) -> str:
     )
 
 
-def _more_seeds(finding: Finding, look: Look | None, n_family: int) -> int | None:
+def more_seeds(finding: Finding, look: Look | None, n_family: int) -> int | None:
     """Return with how many more seeds there is an 80 % chance of a verdict, None if none are."""
     if look is None:
         return None

@@ -13,7 +13,7 @@ MINUS = "\N{MINUS SIGN}"
 def number(value: float, unit: str) -> str:
     """Return a value with its unit: "0.21 pp"."""
     text = _text(value, unit)
-    return text if unit in ("", "ratio", "share", "tau") else f"{text} {unit}"
+    return text if unit in ("", "any", "ratio", "share", "tau") else f"{text} {unit}"
 
 
 def span(interval: Interval, unit: str) -> str:
@@ -105,5 +105,7 @@ def differences(differs: Mapping[str, tuple[str, str]]) -> str:
 
 
 def _text(value: float, unit: str) -> str:
-    text = f"{value:.3g}" if unit == "ratio" else f"{value:.{_DIGITS[unit]}f}"
+    """Return a value; "any" is the unit of a metric that nothing is known of."""
+    significant = {"ratio": ".3g", "any": ".4g"}
+    text = format(value, significant.get(unit) or f".{_DIGITS[unit]}f")
     return text.replace("-", MINUS) if float(text) else text.lstrip("-")

@@ -100,6 +100,7 @@ class Quantity:
         per: Another final column to divide by.
         over_last: Read only this last share of the curve.
         log: Whether values are compared by ratio.
+        told: Unit and words of a metric that is none of `METRICS`, as runs made elsewhere have.
     """
 
     metric: str
@@ -108,6 +109,7 @@ class Quantity:
     per: str | None = None
     over_last: float | None = None
     log: bool = False
+    told: tuple[str, str] | None = None
 
     @property
     def unit(self) -> str:
@@ -116,7 +118,8 @@ class Quantity:
             return "ratio"
         if self.per:
             return "share"
-        return (READINGS[self.reading] if self.reading else None) or METRICS[self.metric][0]
+        known = self.told or METRICS[self.metric]
+        return (READINGS[self.reading] if self.reading else None) or known[0]
 
     @property
     def level_unit(self) -> str:
@@ -330,7 +333,7 @@ def matched(
 
 def words(quantity: Quantity) -> str:
     """Return a quantity as a reader says it: "the time to 98 % validation accuracy"."""
-    metric, argument = METRICS[quantity.metric][1], quantity.argument
+    metric, argument = (quantity.told or METRICS[quantity.metric])[1], quantity.argument
     bare = metric.removeprefix("the ")
     if quantity.per:
         return f"{metric} over {METRICS[quantity.per][1]}"

@@ -7,6 +7,7 @@ import html
 import json
 import math
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -107,7 +108,17 @@ def shown(value: float, unit: str) -> str:
 
 
 def calculator() -> str:
-    """The calculator: a form for who has scripts, and the exact numbers it looks up."""
+    """The calculator, as a page of the book takes it."""
+    return markdown.raw(form())
+
+
+def form(effect: float = 0.1, sd: float = 0.15) -> str:
+    """The calculator: a form for who has scripts, the exact numbers it looks up, and its script.
+
+    Args:
+        effect: The difference that is filled in.
+        sd: The standard deviation that is filled in.
+    """
     see = {
         f"{wanted:g}/{name}": power.smallest(
             functools.partial(power.paired_power, alpha=alpha), SEEDS, wanted=wanted
@@ -130,20 +141,21 @@ def calculator() -> str:
         "</option>"
         for name in LEVELS
     )
-    return markdown.raw(
+    script = Path(__file__).with_name("seeds.js").read_text(encoding="utf-8")
+    return (
         '<form class="hp-filter" id="hp-seeds" hidden>'
         '<label>Question <select name="question"><option value="see">see a difference</option>'
         '<option value="none">show there is none</option></select></label>'
         '<label>Difference that matters <input name="effect" type="number" min="0" step="any" '
-        'value="0.1"></label>'
+        f'value="{effect:.3g}"></label>'
         '<label>Standard deviation <input name="sd" type="number" min="0" step="any" '
-        'value="0.15"></label>'
+        f'value="{sd:.3g}"></label>'
         '<label>Power <select name="power"><option value="0.8">80 %</option>'
         '<option value="0.9">90 %</option></select></label>'
         f'<label>Correction <select name="claims">{levels}</select></label></form>'
         '<p class="hp-seeds-answer" id="hp-seeds-answer" aria-live="polite" hidden></p>'
         f'<script type="application/json" id="hp-seeds-numbers">{json.dumps(numbers)}</script>'
-        '<script defer src="_static/seeds.js"></script>'
+        f"<script>{script}</script>"
     )
 
 

@@ -144,7 +144,7 @@ class Trend(Kind):
         named = [(group, *metric) for group in self.groups for metric in self.metrics.items()]
         size = self.margin.tested
         for (group, name, way), slope in zip(named, slopes, strict=True):
-            unit, words = quantities.METRICS[name]
+            unit, words = quantities.METRICS.get(name, ("", name))
             turn = 1 if way == "up" else -1
             if self.log:
                 interval, unit = in_unit(slope.scaled(turn), "ratio"), "ratio"

@@ -1,0 +1,383 @@
+"""What a table of runs says by itself: for each setting, its values compared in one metric.
+
+The value that is best is compared with each other one. Which is best is seen on the same runs, so
+Holm's correction is made over all pairs of values, of all settings: the answer holds whichever
+comes out first.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hplab.analysis.claims import phrases
+from hplab.analysis.judge import question as asking
+from hplab.analysis.judge.resolve import (
+    ALPHA,
+    MAX_DIVERGED,
+    MIN_SEEDS,
+    Metric,
+    margin_of,
+    matching,
+    metric_of,
+    settings_of,
+)
+from hplab.analysis.stats import evidence, intervals
+from hplab.analysis.stats.independent import Contrast, contrast
+from hplab.analysis.stats.intervals import Interval
+from hplab.errors import HplabError
+from hplab.sweeps.foreign import RunTable
+from hplab.sweeps.table import setting
+
+MOST_VALUES = 30  # of a setting; what has more was searched along and is a question of a trend
+BEST, BEHIND, OPEN, TIED = "best", "behind", "open", "not compared"
+
+
+@dataclasses.dataclass(frozen=True)
+class Value:
+    """One value of a setting.
+
+    Attributes:
+        value: The value.
+        n: Runs that finished.
+        lost: Runs that did not, by what became of them.
+        mean: Its mean over seeds with the 95 % interval, in the reader's unit; None with one run.
+        behind: How much worse it is than the best, positive; None for the best itself.
+        p: Holm-adjusted p value of that.
+        outcome: `BEST`, `BEHIND` (surely worse, by more than the margin), `OPEN` or `TIED` (too few
+            runs, or none with the other settings of the rest).
+        why: Why it is open although p is small, or not compared; "" else.
+    """
+
+    value: Any
+    n: int
+    lost: Mapping[str, int]
+    mean: Interval | None = None
+    behind: Interval | None = None
+    p: float | None = None
+    outcome: str = TIED
+    why: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """The values of one setting, best first.
+
+    Attributes:
+        name: The setting.
+        values: Its values.
+        paired: Whether they were compared seed by seed.
+        fixed: Over how many combinations of the other settings means were taken.
+        why: Why nothing was compared; "" if it was.
+    """
+
+    name: str
+    values: tuple[Value, ...] = ()
+    paired: bool = False
+    fixed: int = 1
+    why: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """What was found, in a sentence."""
+        if self.why:
+            return f"{self.name}: not compared. {self.why}"
+        first, *rest = (one for one in self.values if one.outcome != TIED)
+        sure = sum(one.outcome == BEHIND for one in rest)
+        said = f"{self.name}: {setting(first.value, self.name)} has the best mean"
+        if sure == len(rest):
+            return f"{said} and surely beats {'all others' if len(rest) > 1 else 'the other'}."
+        if not sure:
+            return f"{said}, but that may be luck: it surely beats none of the others."
+        return f"{said}; it surely beats {sure} of the {len(rest)} others."
+
+
+@dataclasses.dataclass(frozen=True)
+class Overview:
+    """The comparisons of a table of runs.
+
+    Attributes:
+        metric: What is compared.
+        way: 1 if more is better.
+        margin: The smallest difference that counts, in the reader's unit.
+        comparisons: One a setting that varies.
+        n_pairs: How many pairs of values Holm's correction was made over.
+    """
+
+    metric: Metric
+    way: int
+    margin: float
+    comparisons: tuple[Comparison, ...]
+    n_pairs: int
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return one row a value of a setting, for JSON."""
+        return [
+            {
+                "setting": one.name,
+                "value": None if pd.isna(value.value) else value.value,
+                "n": value.n,
+                "lost": dict(value.lost),
+                "mean": value.mean.estimate if value.mean else None,
+                "low": value.mean.low if value.mean else None,
+                "high": value.mean.high if value.mean else None,
+                "behind": value.behind.estimate if value.behind else None,
+                "behind_low": value.behind.low if value.behind else None,
+                "behind_high": value.behind.high if value.behind else None,
+                "p_holm": value.p,
+                "outcome": value.outcome,
+                "why": value.why,
+            }
+            for one in self.comparisons
+            for value in one.values
+        ]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Cells:
+    """The runs of a setting's values that can be compared.
+
+    Attributes:
+        values: The values.
+        rows: Their runs, with columns "x" (which value), "o" (which other settings), "seed", "y".
+        n_other: Combinations of other settings that all values have.
+        paired: Whether each has the same seeds.
+    """
+
+    values: list[Any]
+    rows: pd.DataFrame
+    n_other: int
+    paired: bool
+
+
+def overview(
+    table: RunTable,
+    *,
+    metric: str = "",
+    better: int = 0,
+    margin: Any = None,
+    where: Mapping[str, Any] | None = None,
+    pair: bool | None = None,
+) -> Overview:
+    """Return for each setting that varies how its values compare in one metric.
+
+    Args:
+        table: The runs.
+        metric: The column; the first of the metrics if it is not said.
+        better: 1 or -1, for a metric whose name does not say which side is better.
+        margin: The smallest difference that counts, as for `judge`.
+        where: What all runs must have.
+        pair: False to take all runs as independent.
+
+    Raises:
+        HplabError: If the metric is unknown or its better side not known, or nothing varies.
+    """
+    about = metric_of(table, metric, better)
+    asked = asking.Question(asking.DIRECTION, "", size=asking.size(margin))
+    if not about.better:
+        raise HplabError(
+            f"is more of {about.name!r} better, or less? Say it: better='higher' or 'lower' "
+            "(--better higher)"
+        )
+    size = margin_of(asked, about)
+    if size.unit == "ratio":
+        raise HplabError("comparing all values takes a margin in the metric's unit, not a factor")
+    chosen = settings_of(where or {}, table)
+    runs, left = (matching(part, chosen) for part in (table.runs, table.left_out))
+    scale = 100 if about.unit == "pp" else 1
+    y = about.better * scale * runs[about.name].to_numpy(float)
+    runs = runs.assign(y=y, fine=np.isfinite(y) & (runs["status"] == "ok").to_numpy())
+    varied = [x for x in table.settings if runs[x].nunique(dropna=False) > 1]
+    if not varied:
+        raise HplabError("no setting differs between the runs; name those that do (setting=...)")
+    other = {x: [o for o in varied if o != x and not _belongs(runs, o, x)] for x in varied}
+    cells = {x: _cells(runs[runs["fine"]], x, other[x], table, pair) for x in varied}
+    pairs = {x: _pairs(one, size.value) for x, one in cells.items() if isinstance(one, _Cells)}
+    flat = [(x, key) for x, found in pairs.items() for key in found]
+    adjusted: Any = intervals.holm([pairs[x][key][1] for x, key in flat])
+    p = {name: float(value) for name, value in zip(flat, adjusted, strict=True)}
+    comparisons = [_comparison(x, cells[x], pairs.get(x, {}), p, runs, left) for x in varied]
+    turned = tuple(_turned(one, about.better) for one in comparisons)
+    return Overview(about, about.better, size.value, turned, len(flat))
+
+
+def _belongs(runs: pd.DataFrame, name: str, to: str) -> bool:
+    """Return whether a setting is there for some values of another alone, with one value."""
+    known = runs[runs[name].notna()]
+    return len(known) < len(runs) and bool(
+        known[name].nunique() == 1 and not set(known[to]) & set(runs[runs[name].isna()][to])
+    )
+
+
+def _cells(
+    runs: pd.DataFrame, x: str, others: Sequence[str], table: RunTable, pair: bool | None
+) -> _Cells | str:
+    """Return the runs of a setting that can be compared, or why none can."""
+    if runs[x].nunique(dropna=False) > MOST_VALUES:
+        return (
+            f"It has {runs[x].nunique(dropna=False)} values; name those to compare in a question."
+        )
+    code, values = pd.factorize(runs[x], use_na_sentinel=False)
+    o = (
+        runs.groupby(list(others), dropna=False, sort=False).ngroup().to_numpy()
+        if others
+        else np.zeros(len(runs), int)
+    )
+    rows = pd.DataFrame(
+        {"x": code, "o": o, "seed": runs["seed"].to_numpy(), "y": runs["y"].to_numpy()}
+    )
+    count = rows.groupby(["x", "o"]).size()
+    enough = count[count >= MIN_SEEDS].reset_index()
+    if enough["x"].nunique() < 2:
+        return (
+            f"No two of its values were run {MIN_SEEDS} times or more with all other settings "
+            "alike. A search finds a setting; to compare values, train the best few with several "
+            "seeds each."
+        )
+    # The other settings that the most values share, and these values.
+    groups = enough.groupby("o")["x"].agg(frozenset)
+    most = groups.map(len).max()
+    kept = groups[groups.map(len) == most].value_counts().index[0]
+    if most < 2:
+        return (
+            f"No two of its values share all other settings ({phrases.listed(list(others))}) in "
+            f"{MIN_SEEDS} runs or more; choose one of each (where ...)."
+        )
+    common = groups.index[groups.map(lambda one: kept <= one)]
+    rows = rows[rows["x"].isin(kept) & rows["o"].isin(common)]
+    paired = pair is not False and table.seed is not None
+    if paired:
+        if rows.duplicated(["x", "o", "seed"]).any():
+            return "Some runs have the same settings and seed; drop repeated rows, or do not pair."
+        rows, paired = _shared(rows, len(kept) * len(common))
+    return _Cells([values[i] for i in sorted(kept)], rows, len(common), paired)
+
+
+def _shared(rows: pd.DataFrame, n_cells: int) -> tuple[pd.DataFrame, bool]:
+    """Return the rows of seeds that all cells have, if at least half of the seeds are such."""
+    seeds = rows["seed"].value_counts()
+    shared = seeds.index[seeds == n_cells]
+    paired = len(shared) >= MIN_SEEDS and 2 * len(shared) >= len(seeds)
+    return (rows[rows["seed"].isin(shared)] if paired else rows), paired
+
+
+def _pairs(cells: _Cells, margin: float) -> dict[tuple[int, int], tuple[Interval, float]]:
+    """Return how far each value is ahead of each other, with the p value of "either is better"."""
+    numbers = range(len(cells.values))
+    each = _means(cells)
+    found = {}
+    for i, j in itertools.combinations(numbers, 2):
+        if cells.paired:
+            lead = each[i] - each[j]
+            p = min(
+                evidence.beyond(lead, margin=margin).p_for,
+                evidence.beyond(-lead, margin=margin).p_for,
+            )
+            found[i, j] = (intervals.mean_interval(lead, level=1 - ALPHA), float(p))
+        else:
+            one = each[i].minus(each[j])
+            p = min(one.beyond(margin).p_for, one.beyond(-margin).p_against)
+            found[i, j] = (one.interval(1 - ALPHA), float(p))
+    return found
+
+
+def _means(cells: _Cells) -> list[Any]:
+    """Return of each value its mean over the other settings: one number a seed, or a contrast."""
+    codes = sorted(cells.rows["x"].unique())
+    if cells.paired:
+        wide = cells.rows.groupby(["x", "seed"])["y"].mean().unstack("seed")
+        return [wide.loc[code].to_numpy() for code in codes]
+    found = []
+    for code in codes:
+        rows = cells.rows[cells.rows["x"] == code]
+        groups = [part.to_numpy() for _, part in rows.groupby("o")["y"]]
+        found.append(contrast(groups, [1 / len(groups)] * len(groups)))
+    return found
+
+
+def _interval(mean: Any) -> Interval:
+    if isinstance(mean, Contrast):
+        return mean.interval(1 - ALPHA)
+    return intervals.mean_interval(mean, level=1 - ALPHA)
+
+
+def _comparison(
+    x: str,
+    cells: _Cells | str,
+    pairs: Mapping[tuple[int, int], tuple[Interval, float]],
+    p: Mapping[tuple[str, tuple[int, int]], float],
+    runs: pd.DataFrame,
+    left: pd.DataFrame,
+) -> Comparison:
+    """Return a setting's comparison, best first; numbers are such that more is better."""
+    every = list(runs[x].drop_duplicates())
+    lost = _lost(runs, left, x)
+    if isinstance(cells, str):
+        few = every if len(every) <= MOST_VALUES else []
+        values = [Value(v, _count(runs, x, v), lost.get(_key(v), {})) for v in few]
+        return Comparison(x, tuple(values), why=cells)
+    means = [_interval(mean) for mean in _means(cells)]
+    first = int(np.argmax([mean.estimate for mean in means]))
+    top, found = cells.values[first], []
+    for i in sorted(range(len(means)), key=lambda i: -means[i].estimate):
+        value = cells.values[i]
+        n, gone = _count(runs, x, value), lost.get(_key(value), {})
+        if i == first:
+            found.append(Value(value, n, gone, means[i], outcome=BEST))
+            continue
+        pair = (min(i, first), max(i, first))
+        behind = pairs[pair][0].scaled(1 if first < i else -1)
+        small = p[x, pair]
+        sure = small < ALPHA
+        bad = next(filter(None, (_survivors(runs, x, v, lost) for v in (value, top))), "")
+        outcome = BEHIND if sure and not bad else OPEN
+        found.append(Value(value, n, gone, means[i], behind, small, outcome, bad if sure else ""))
+    compared = {_key(value) for value in cells.values}
+    for value in every:
+        if _key(value) not in compared:
+            why = f"fewer than {MIN_SEEDS} runs with the other settings of the rest"
+            found.append(Value(value, _count(runs, x, value), lost.get(_key(value), {}), why=why))
+    return Comparison(x, tuple(found), cells.paired, cells.n_other)
+
+
+def _survivors(
+    runs: pd.DataFrame, x: str, value: Any, lost: Mapping[Any, Mapping[str, int]]
+) -> str:
+    """Return why the runs of a value that are left do not speak for it, "" if they do."""
+    n, gone = _count(runs, x, value), lost.get(_key(value), {})
+    bad = gone.get("diverged", 0) + gone.get("pruned", 0)
+    if bad <= MAX_DIVERGED * (n + bad):
+        return ""
+    return f"{bad} of {n + bad} runs at {setting(value, x)} diverged or were pruned"
+
+
+def _key(value: Any) -> Any:
+    return None if pd.isna(value) else value
+
+
+def _count(runs: pd.DataFrame, x: str, value: Any) -> int:
+    rows = runs[x].isna() if pd.isna(value) else runs[x] == value
+    return int((rows & runs["fine"]).sum())
+
+
+def _lost(runs: pd.DataFrame, left: pd.DataFrame, x: str) -> dict[Any, dict[str, int]]:
+    """Return by value of a setting what became of the runs that have no result."""
+    gone = runs[~runs["fine"]].assign(state="diverged")
+    together = pd.concat([gone[[x, "state"]], left[[x, "state"]]]) if len(left) else gone
+    found: dict[Any, dict[str, int]] = {}
+    for (value, state), n in together.groupby([x, "state"], dropna=False).size().items():
+        found.setdefault(_key(value), {})[str(state)] = int(n)
+    return found
+
+
+def _turned(one: Comparison, way: int) -> Comparison:
+    """Return a comparison with means as the metric has them."""
+    values = tuple(
+        dataclasses.replace(v, mean=v.mean.scaled(way) if v.mean else None) for v in one.values
+    )
+    return dataclasses.replace(one, values=values)

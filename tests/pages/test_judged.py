@@ -1,0 +1,124 @@
+"""What `hplab judge` prints and writes: columns, answers, JSON, and one page of its own."""
+
+import base64
+import json
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+from hplab import cli
+from hplab.errors import HplabError
+from hplab.pages.tables import judged, seeds
+
+EVIL = "<script>alert(1)</script>"
+
+
+@pytest.fixture
+def path(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = [
+        {
+            "Name": EVIL,
+            "State": "finished" if seed else "crashed",
+            "config.lr": lr,
+            "config.model": EVIL,
+            "config.seed": seed,
+            "summary.val_acc": 90 + 3 * np.log10(lr) + rng.normal(0, 0.1),
+            "summary.val_loss": 1.0,
+        }
+        for lr in (0.001, 0.01, 0.1)
+        for seed in range(6)
+    ]
+    path = tmp_path / "runs<b>.csv"
+    pd.DataFrame(rows).to_csv(path, index=False)
+    return path
+
+
+def said(*words):
+    found = CliRunner().invoke(cli.cli, ["judge", *map(str, words)])
+    if found.exception and not isinstance(found.exception, SystemExit):
+        raise found.exception
+    return found.output
+
+
+def test_it_says_what_it_took_the_columns_for(path):
+    output = said(path)
+    assert "settings: lr; the same in all runs: model; seed: seed; metrics: val_acc" in output
+    assert "15 runs; left out, as they did not finish: 3 crashed" in output
+    assert "val_acc has values above 1: taken as percent" in output
+    assert "lr: 0.1 has the best mean and surely beats all others." in output
+    assert "5 (and 1 crashed)" in output
+
+
+def test_a_question_is_answered(path):
+    output = said(path, "lr=0.1 beats lr=0.01 by 1 pp")
+    assert "Supported: The runs show that val_acc is higher at lr 0.1 than at lr 0.01" in output
+    output = said(path, "lr=0.1 beats lr=0.01 by 1 pp", "lr=0.01 beats lr=0.1")
+    assert "after Holm's correction over 2 questions" in output
+    assert "Contradicted" in output
+
+
+def test_columns_can_be_named(path):
+    output = said(path, "--setting", "Name", "--metric", "val_loss", "--seed", "config.seed")
+    assert "metrics: val_loss, val_acc" in output
+    assert "the same in all runs: Name, model" in output
+
+
+def test_json_has_it_all(path):
+    found = json.loads(said(path, "--json"))
+    assert found["columns"]["varied"] == ["lr"]
+    assert found["left_out"] == {"crashed": 3}
+    assert [row["value"] for row in found["values"]] == [0.1, 0.01, 0.001]
+    [one] = json.loads(said(path, "lr=0.1 is best", "--json"))["judgements"]
+    assert (one["outcome"], one["n"], one["paired"]) == ("supported", [5, 5, 5], True)
+
+
+def test_a_margin_makes_a_difference_a_matter_of_size(path):
+    assert "open" in said(path, "--margin", "3 pp")
+    with pytest.raises(HplabError, match="could be 0.2 pp or 20 pp"):
+        said(path, "--margin", "0.2")
+
+
+@pytest.mark.parametrize("question", [(), ("lr=0.1 beats lr=0.01 by 1 pp", "lr=0.1 is best")])
+def test_the_page_stands_alone_and_escapes_what_it_shows(path, tmp_path, question):
+    page = tmp_path / "report.html"
+    said(path, *question, "--html", page)
+    text = page.read_text(encoding="utf-8")
+    assert EVIL not in text
+    assert "&lt;script&gt;alert(1)" in text
+    assert "runs&lt;b&gt;.csv" in text
+    assert not re.search(r'(?:src|href)="(?!data:|#)', text)
+    assert "url(" not in text.replace("url(#", "")
+    assert "default-src 'none'" in text
+    assert text.count("<svg") >= 1
+    assert 'theme="light"' in text
+    assert "prefers-color-scheme: dark" in text
+    [link] = re.findall(r'href="data:text/csv;base64,([^"]*)"', text)
+    rows = base64.b64decode(link).decode().splitlines()
+    assert len(rows) == 1 + 15
+    assert rows[0] == "row,lr,model,seed,val_acc,val_loss,status"
+
+
+def test_the_calculator_is_filled_in_with_what_was_asked(path, tmp_path):
+    page = tmp_path / "report.html"
+    said(path, "lr=0.1 beats lr=0.01 by 1 pp", "--html", page)
+    text = page.read_text(encoding="utf-8")
+    assert 'name="effect" type="number" min="0" step="any" value="1"' in text
+    found = judged.answer(judged.read(path), ["lr=0.1 beats lr=0.01 by 1 pp"])[0]
+    sides = [rows["judged"].to_numpy() * 100 for rows in found.finding.sample.rows]
+    sd = (sides[0] - sides[1]).std(ddof=1)
+    assert f'name="sd" type="number" min="0" step="any" value="{sd:.3g}"' in text
+
+
+def test_the_calculator_needs_no_file_beside_it():
+    assert "src=" not in seeds.form()
+    assert 'value="0.1"' in seeds.form()
+    assert "</script>" not in seeds.form().rpartition("<script>")[2].removesuffix("</script>")
+
+
+def test_a_folder_that_is_not_there_is_said(path, tmp_path):
+    with pytest.raises(HplabError, match="cannot write"):
+        said(path, "--html", tmp_path / "none" / "report.html")
