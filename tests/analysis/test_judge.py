@@ -16,8 +16,8 @@ from hplab.analysis.claims.kinds.contrasts import Direction, Equivalence, Sign
 from hplab.analysis.claims.kinds.grids import Trend
 from hplab.analysis.claims.ledger import Ledger, load
 from hplab.analysis.claims.quantities import Quantity
+from hplab.analysis.judge import arms, resolve
 from hplab.analysis.judge import question as asking
-from hplab.analysis.judge import resolve
 from hplab.analysis.judge.judge import judge
 from hplab.analysis.judge.overview import overview
 from hplab.analysis.stats.intervals import holm
@@ -120,7 +120,7 @@ def test_a_plan_costs_what_it_costs_a_claim(recorded):
 
 def test_the_rules_are_the_ledgers():
     claim = load()["S4-08"]
-    assert (claim.alpha, claim.min_seeds) == (resolve.ALPHA, resolve.MIN_SEEDS)
+    assert (claim.alpha, claim.min_seeds) == (resolve.ALPHA, arms.MIN_SEEDS)
     assert claim.max_diverged_share == resolve.MAX_DIVERGED
 
 

@@ -15,9 +15,10 @@ from hplab.analysis.claims.quantities import Curves, Missing
 from hplab.analysis.claims.samples import matches
 from hplab.analysis.judge import question as asking
 from hplab.analysis.judge import unpaired
+from hplab.analysis.judge.arms import MIN_SEEDS
 from hplab.analysis.judge.judgement import MOST, Judgement, Judgements
 from hplab.analysis.judge.question import WAYS, Question
-from hplab.analysis.judge.resolve import MAX_DIVERGED, MIN_SEEDS, Asked, resolve
+from hplab.analysis.judge.resolve import MAX_DIVERGED, Asked, resolve
 from hplab.analysis.stats import intervals, sequential
 from hplab.analysis.stats.evidence import three_way
 from hplab.analysis.stats.intervals import INCONCLUSIVE

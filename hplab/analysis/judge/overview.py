@@ -17,16 +17,8 @@ import pandas as pd
 
 from hplab.analysis.claims import phrases
 from hplab.analysis.judge import question as asking
-from hplab.analysis.judge.resolve import (
-    ALPHA,
-    MAX_DIVERGED,
-    MIN_SEEDS,
-    Metric,
-    margin_of,
-    matching,
-    metric_of,
-    settings_of,
-)
+from hplab.analysis.judge.arms import MIN_SEEDS, matching, settings_of
+from hplab.analysis.judge.resolve import ALPHA, MAX_DIVERGED, Metric, margin_of, metric_of
 from hplab.analysis.stats import evidence, intervals
 from hplab.analysis.stats.independent import Contrast, contrast
 from hplab.analysis.stats.intervals import Interval

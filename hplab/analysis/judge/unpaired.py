@@ -19,7 +19,8 @@ from hplab.analysis.claims.decisions import Finding, in_unit
 from hplab.analysis.claims.quantities import Curves, Missing
 from hplab.analysis.claims.samples import Sample, matches
 from hplab.analysis.judge import question as asking
-from hplab.analysis.judge.resolve import MIN_SEEDS, Asked
+from hplab.analysis.judge.arms import MIN_SEEDS
+from hplab.analysis.judge.resolve import Asked
 from hplab.analysis.stats import evidence, independent
 from hplab.analysis.stats.evidence import Evidence
 from hplab.analysis.stats.independent import Contrast, contrast
