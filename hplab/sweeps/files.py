@@ -134,7 +134,8 @@ def _csv(path: Path) -> pd.DataFrame:
     with opened as handles:
         head = handles.handle.readline()
     separator = max("\t,;", key=head.count)
-    return pd.read_csv(path, sep=separator, encoding="utf-8-sig", low_memory=False)
+    found = pd.read_csv(path, sep=separator, encoding="utf-8-sig", low_memory=False)
+    return found.drop(columns=[name for name in found if name == "Unnamed: 0"])  # pandas' index
 
 
 def _json(path: Path) -> pd.DataFrame:

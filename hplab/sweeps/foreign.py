@@ -81,6 +81,7 @@ class RunTable:
         ignored: Columns that are neither.
         left_out: Runs that did not finish, with their "state".
         curves: Learning curves in long form ("key", "epoch", metrics); None where there are none.
+        place: What the curves are along: "epoch", or the column that counted steps.
         notes: What was done to the table, in sentences.
         own: Whether the runs are of this package, which knows their units and keeps their curves.
     """
@@ -92,6 +93,7 @@ class RunTable:
     ignored: tuple[str, ...] = ()
     left_out: pd.DataFrame = dataclasses.field(default_factory=pd.DataFrame)
     curves: pd.DataFrame | None = None
+    place: str = "epoch"
     notes: tuple[str, ...] = ()
     own: bool = False
 
@@ -187,6 +189,8 @@ def _plain_types(table: pd.DataFrame) -> pd.DataFrame:
         column = frame[name]
         if pd.api.types.is_numeric_dtype(column) or not len(column):
             continue
+        if column.map(lambda value: isinstance(value, (list, dict, set))).any():
+            frame[name] = column = column.astype(str)  # one value of a setting, as it is written
         numbers = pd.to_numeric(column, errors="coerce")
         said = column.notna() & ~column.astype(str).str.lower().isin(["none", "nan", ""])
         if said.any() and numbers[said].notna().all():
@@ -354,6 +358,7 @@ def _made(
         ignored,
         left,
         curves,
+        clean[columns(PLACE)[0]] if curves is not None else "epoch",
         tuple(notes),
     )
 
@@ -396,7 +401,7 @@ def _last_of_each(
 ) -> tuple[pd.DataFrame, pd.DataFrame, str]:
     """Return the last value of each metric of each run, and the curves they are the ends of."""
     frame = frame.sort_values(_ROW).sort_values(place, kind="stable")
-    curves = frame[[_KEY, place, *found]].rename(columns={_KEY: "key", place: "epoch", **clean})
+    curves = frame[[_KEY, place, *found]].rename(columns={**clean, _KEY: "key", place: "epoch"})
     runs = frame.groupby(_KEY, sort=False)
     last = runs.last()
     last[_ROW] = runs[_ROW].min()

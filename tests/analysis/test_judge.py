@@ -18,8 +18,10 @@ from hplab.analysis.claims.ledger import Ledger, load
 from hplab.analysis.claims.quantities import Quantity
 from hplab.analysis.judge import arms, resolve
 from hplab.analysis.judge import question as asking
-from hplab.analysis.judge.judge import judge
+from hplab.analysis.judge.judge import LAST_LOOK, judge
+from hplab.analysis.judge.judgement import MOST
 from hplab.analysis.judge.overview import overview
+from hplab.analysis.stats import sequential
 from hplab.analysis.stats.intervals import holm
 from hplab.errors import HplabError
 from hplab.sweeps import foreign
@@ -145,7 +147,7 @@ def test_runs_with_other_seeds_are_welchs_test():
     theirs = stats.ttest_ind(*groups, equal_var=False)
     assert not found.asked.paired
     assert found.p == pytest.approx(theirs.pvalue)
-    assert "seeds of the settings do not match" in repr(found)
+    assert "Seeds do not match" in repr(found)
     same = judge(table().drop(columns="seed"), "lr=0.001 beats lr=0.0001")
     assert not same.asked.paired
 
@@ -220,9 +222,14 @@ def test_what_would_settle_it_is_the_power_of_its_test():
     assert found.outcome == "inconclusive"
     n = 5 + found.more_seeds
     chance = found.finding.chance_of
-    assert chance(n, 0.05) >= 0.8
-    assert chance(n - 1, 0.05) < 0.8
+    assert chance(n, 0.05 * LAST_LOOK) >= 0.8 > chance(n - 1, 0.05 * LAST_LOOK)
     assert f"(planned={n})" in found.settles
+
+
+def test_the_last_look_at_the_longest_plan_leaves_that_much():
+    assert sequential.levels(3, MOST, 0.05)[-1] == pytest.approx(0.05 * LAST_LOOK, rel=0.05)
+    with pytest.raises(HplabError, match="at most 300 seeds, got 301"):
+        judge(table(), "lr=0.01 beats lr=0.001", planned=MOST + 1)
 
 
 def test_unfinished_runs_are_counted_and_pruned_ones_speak():
@@ -252,6 +259,8 @@ def test_it_says_which_rows_it_rests_on():
     found = judge(table(5), "lr=0.01 beats lr=0.001")
     assert found.runs["row"].tolist() == list(range(6, 16))
     assert "lr 0.01: 11 to 15; lr 1e-3: 6 to 10" in found.rests_on
+    turned = judge(table(5), "lr=0.01 is lower than lr=0.001")
+    assert "lr 1e-3: 6 to 10; lr 0.01: 11 to 15" in turned.rests_on
 
 
 def test_a_bare_value_names_the_only_setting_that_has_it():

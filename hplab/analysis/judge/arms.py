@@ -156,11 +156,12 @@ def check_alike(
 
 
 def pairs_up(
-    question: Question, parts: Sequence[pd.DataFrame], names: Sequence[str], table: RunTable
+    question: Question, parts: Sequence[pd.DataFrame], names: Sequence[str], table: RunTable, y: str
 ) -> bool:
     """Return whether to compare seed by seed.
 
-    It is done where at least half of all seeds are there in every setting.
+    It is done where at least half of all seeds are there in every setting, each once. The same seed
+    with the very same result, in column `y`, is a repeated row.
     """
     if table.seed is None:
         if question.pair:
@@ -179,7 +180,10 @@ def pairs_up(
     if not (match or question.pair):
         return False
     for name, part in zip(names, parts, strict=True):
-        twice = part[part["seed"].duplicated(keep=False)]
+        again = part.duplicated(["seed", y], keep=False)
+        twice = part[again if again.any() else part["seed"].duplicated(keep=False)]
+        if len(twice) and not (again.any() or question.pair):
+            return False  # other runs of the same seed: it does not tell them apart
         if len(twice):
             one = twice[twice["seed"] == twice["seed"].iloc[0]]
             rows = phrases.listed([str(row) for row in one["row"][:_MANY]])

@@ -27,6 +27,7 @@ from hplab.sweeps import foreign
 from hplab.sweeps.foreign import RunTable
 
 PROBABLY = 0.8  # the chance of a verdict that counts as probable
+LAST_LOOK = 0.53  # of alpha is left for the last look at a plan of up to `MOST` seeds
 
 
 def judge(
@@ -249,6 +250,7 @@ def _curves(asked: Asked, table: RunTable, given: Curves | None) -> Curves:
         found = read(runs)
         if name not in found:
             raise unknown("curve", name, map(str, found.columns), "the learning curves")
+        found = found[found[name].notna()]  # metrics may be logged at different steps
         return found.assign(**{asked.quantity.metric: way * found[name]})
 
     return turned
@@ -265,6 +267,8 @@ def _look(asked: Asked, finding: Finding | Missing, planned: int | None) -> sequ
     if planned is None or isinstance(finding, Missing) or finding.evidence is None:
         return None
     n = max(finding.sample.n_run, MIN_SEEDS)
+    if max(n, planned) > MOST:
+        raise HplabError(f"a plan has at most {MOST} seeds, got {max(n, planned)}")
     return sequential.look(n, max(planned, n), first=MIN_SEEDS, alpha=asked.claim.alpha)
 
 
@@ -363,7 +367,7 @@ def _more(asked: Asked, finding: Finding, look: sequential.Look | None, n: int) 
         return None
     if look:
         return judging.more_seeds(finding, look, n)
-    level, seen = asked.claim.alpha / n, min(map(len, finding.sample.rows))
+    level, seen = LAST_LOOK * asked.claim.alpha / n, min(map(len, finding.sample.rows))
 
     def enough(seeds: int) -> bool:
         return (finding.chance_of(seeds, level) or 0.0) >= PROBABLY

@@ -23,7 +23,7 @@ _SHOWS = {
     CONTRADICTED: "The runs show that it is not so that {}.",
     INCONCLUSIVE: "The runs leave open whether {}.",
 }
-MOST = 1000  # seeds of each setting beyond which no number of them is named
+MOST = 300  # seeds of each setting beyond which nothing is planned
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,7 +117,7 @@ class Judgement:
             return ""
         each = [
             f"{name or 'the setting'}: {words.ranges([int(row) for row in rows['row']])}"
-            for name, rows in zip(self.asked.names, self.finding.sample.rows, strict=True)
+            for name, rows in zip(self.finding.sample.arms, self.finding.sample.rows, strict=True)
         ]
         few = each if len(each) <= 6 else [*each[:5], f"and {len(each) - 5} settings more"]
         return f"It rests on these rows of the table, counted from 1: {'; '.join(few)}."
@@ -132,7 +132,7 @@ class Judgement:
             total = min(self.n) + self.more_seeds
             return (
                 f"At the scatter seen so far, {self.more_seeds} more {runs} of each setting would "
-                f"settle it with a chance of about 80 %. Say then that {total} were planned "
+                f"settle it with a chance of 80 %. Say then that {total} were planned "
                 f"(planned={total}): this was a look, and looking twice costs."
             )
         if self.finding.distances and not self.finding.face:

@@ -244,9 +244,12 @@ def _cells(
     rows = rows[rows["x"].isin(kept) & rows["o"].isin(common)]
     paired = pair is not False and table.seed is not None
     if paired:
-        if rows.duplicated(["x", "o", "seed"]).any():
-            return "Some runs have the same settings and seed; drop repeated rows, or do not pair."
-        rows, paired = _shared(rows, len(kept) * len(common))
+        if rows.duplicated(["x", "o", "seed", "y"]).any():
+            return "Some rows are there twice, with settings, seed and result; drop the repeated."
+        if not rows.duplicated(["x", "o", "seed"]).any():
+            rows, paired = _shared(rows, len(kept) * len(common))
+        else:  # several runs of one seed: it does not tell them apart
+            paired = False
     return _Cells([values[i] for i in sorted(kept)], rows, len(common), paired)
 
 

@@ -137,11 +137,15 @@ def resolve(question: Question, table: RunTable, planned: int | None = None) -> 
             raise HplabError(f"no run has {describe(arm)}; {of_arms.there(runs, arm)}")
     arms, parts, said = of_arms.enough(question, arms, parts)
     of_arms.check_alike(parts, in_words(arms), {*where, *(n for arm in arms for n in arm)}, table)
+    if question.kind == asking.SOONER and table.place != "epoch":
+        notes.append(f"An epoch is a logged point here: times are counted in rows ({table.place}).")
+    y = metric.name if table.own and metric.name in runs else JUDGED
+    y = y if y in runs else "seed"  # of a curve nothing is known yet
     paired = len(arms) > 1 and question.kind != asking.CHANCE
     if paired:
-        paired = of_arms.pairs_up(question, parts, in_words(arms), table)
+        paired = of_arms.pairs_up(question, parts, in_words(arms), table, y)
         if not paired and question.pair is None and table.seed:
-            notes.append("The seeds of the settings do not match, so the runs are not paired.")
+            notes.append("Seeds do not match or stand for several runs, so runs are not paired.")
     kept = pd.concat(parts).drop_duplicates("row").sort_values("row")
     names = {*where, *(name for arm in arms for name in arm)}
     kept[SETTINGS] = settings_text(names)

@@ -82,7 +82,9 @@ def page(name: str, table: RunTable, found: Judgements | Overview) -> str:
     is_overview = isinstance(found, Overview)
     answers = _overview(table, found) if isinstance(found, Overview) else _answers(table, found)
     title = f"What {name} says"
-    note = f"<p>{say(judged.corrected(found))}</p>" if isinstance(found, Overview) else ""
+    note = ""
+    if isinstance(found, Overview) and found.n_pairs:
+        note = f"<p>{say(judged.corrected(found))}</p>"
     return (
         '<!doctype html><html lang="en" theme="light"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'

@@ -104,7 +104,7 @@ def text(found: Judgements | Overview) -> str:
     if isinstance(found, Judgements):
         return repr(found)
     tables = "\n\n".join(_comparison(one, found) for one in found.comparisons)
-    return f"{tables}\n\n{corrected(found)}"
+    return f"{tables}\n\n{corrected(found)}" if found.n_pairs else tables
 
 
 def corrected(found: Overview) -> str:
@@ -127,7 +127,9 @@ def _comparison(one: Comparison, found: Overview) -> str:
     head = (one.name, "runs", f"{found.metric.words} ({_unit(found)})".replace(" ()", ""),
             "behind the best", "p", "")  # fmt: skip
     rows = [head, *(cells(value, one, found) for value in one.values)]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
+    shown = [i for i in range(len(head)) if any(row[i] for row in rows[1:])]
+    rows = [tuple(row[i] for i in shown) for row in rows]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(shown))]
     lines += [
         "  "
         + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
