@@ -217,7 +217,7 @@ def test_several_questions_are_corrected_for_their_number():
 
 
 def test_what_would_settle_it_is_the_power_of_its_test():
-    runs = table(5, sd=0.02, gain=0.004)
+    runs = table(5, sd=0.02, gain=0.02)
     found = judge(runs, "lr=0.01 beats lr=0.0001")
     assert found.outcome == "inconclusive"
     n = 5 + found.more_seeds
