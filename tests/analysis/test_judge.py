@@ -166,7 +166,8 @@ def test_the_words_and_the_arguments_ask_the_same():
 def test_the_side_that_is_better_turns_the_claim():
     runs = table().assign(val_loss=lambda rows: 1 - rows["val_acc"])
     acc, loss = (judge(runs, f"{y} at lr=0.001 beats lr=0.0001") for y in ("val_acc", "val_loss"))
-    assert acc.p == pytest.approx(loss.p)
+    assert acc.finding.evidence.p_for == pytest.approx(loss.finding.evidence.p_for)
+    assert acc.outcome == loss.outcome == "supported"
     assert "lower at lr 1e-3" in loss.sentence
 
 
@@ -214,6 +215,16 @@ def test_several_questions_are_corrected_for_their_number():
     found = judge(runs, questions)
     assert [one.p_holm for one in found] == pytest.approx(list(holm([one.p for one in found])))
     assert judge(runs, questions[0]).p_holm is None
+
+
+def test_what_one_question_settles_many_may_leave_open():
+    runs = table(5, sd=0.008, draw=4)
+    alone = judge(runs, "lr=0.01 beats lr=0.0001")
+    many = judge(runs, ["lr=0.01 beats lr=0.0001", *["lr=0.001 is within 0.1 pp of lr=0.01"] * 9])
+    assert alone.outcome == "supported"
+    assert 10 * alone.p > 0.05
+    assert many[0].outcome == "inconclusive"
+    assert "over 10 questions of one call that is not enough" in repr(many[0])
 
 
 def test_what_would_settle_it_is_the_power_of_its_test():
@@ -374,6 +385,15 @@ def test_the_values_of_a_setting_are_compared_with_the_best():
     assert lr.values[1].behind.estimate == pytest.approx(100 * (wide[1e-2] - wide[1e-3]).mean())
     assert found.n_pairs == 3
     assert [value.outcome for value in lr.values] == ["best", "behind", "behind"]
+
+
+def test_a_value_whose_runs_were_pruned_is_not_called_worse():
+    runs = table(6).assign(state="finished")
+    runs = pd.concat([runs, runs[runs["lr"] == 1e-4].assign(seed=9, state="pruned")])
+    [lr] = overview(foreign.of(runs)).comparisons
+    assert [value.outcome for value in lr.values] == ["best", "behind", "open"]
+    assert lr.values[2].p < 0.05
+    assert lr.values[2].why == "6 of 12 runs at 1e-4 diverged or were pruned"
 
 
 def test_other_settings_are_averaged_over_where_all_values_have_them():

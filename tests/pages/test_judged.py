@@ -88,6 +88,7 @@ def test_the_page_stands_alone_and_escapes_what_it_shows(path, tmp_path, questio
     said(path, *question, "--html", page)
     text = page.read_text(encoding="utf-8")
     assert EVIL not in text
+    assert "<b>" not in text
     assert "&lt;script&gt;alert(1)" in text
     assert "runs&lt;b&gt;.csv" in text
     assert not re.search(r'(?:src|href)="(?!data:|#)', text)
