@@ -385,14 +385,21 @@ def _keys(
     alone = frame[_ROW].astype(str)
     if not places or frame[places[0]].nunique() < 2:
         return alone
-    for name in ids:
-        if frame[name].duplicated().any() and not frame.duplicated([name, places[0]]).any():
-            return frame[name].astype(str)
+    place = frame[places[0]]
+    tried = [frame[name].astype(str) for name in ids]
     if not ids and made:
-        number = frame.groupby(list(made), dropna=False, sort=False).ngroup()
-        again = number.duplicated().any()
-        if again and not pd.concat([number, frame[places[0]]], axis=1).duplicated().any():
-            return number.astype(str)
+        tried = [frame.groupby(list(made), dropna=False, sort=False).ngroup().astype(str)]
+    for run in tried:
+        steps = place.groupby(run)
+        first = steps.min()
+        alike = (steps.size() > 1).all() and first.nunique() == 1  # all begin at one step
+        from_the_start = first.iloc[0] <= 1 or len(first) > 1
+        if (
+            alike
+            and from_the_start
+            and not pd.concat([run, place], axis=1, keys=["run", "place"]).duplicated().any()
+        ):
+            return run
     return alone
 
 

@@ -221,6 +221,15 @@ def test_the_last_step_of_each_run_counts_whatever_the_order():
     assert found.curves["epoch"].tolist() == [0, 0, 1, 1, 2, 2]
 
 
+@pytest.mark.parametrize("name", [[], ["run"]])
+def test_the_epoch_at_which_runs_stopped_makes_no_curve(name):
+    """Five runs of a setting that stopped at different epochs are five runs."""
+    stopped = pd.DataFrame({"lr": [0.1] * 5, "epoch": [9, 12, 10, 8, 11], "val_acc": [0.5] * 5})
+    found = foreign.of(stopped.assign(**dict.fromkeys(name, "baseline")))
+    assert len(found.runs) == 5
+    assert found.curves is None
+
+
 @pytest.mark.parametrize(
     ("name", "better", "share"),
     [
