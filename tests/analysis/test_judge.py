@@ -163,6 +163,14 @@ def test_the_words_and_the_arguments_ask_the_same():
     assert judge(runs, a="lr=0.01", target=0.9).asked.question.kind == asking.THRESHOLD
 
 
+def test_a_file_is_as_good_as_its_table(tmp_path):
+    runs, path = table(), tmp_path / "runs.csv"
+    runs.to_csv(path, index=False)
+    assert judge(path, "lr=0.01 is best").p == pytest.approx(judge(runs, "lr=0.01 is best").p)
+    with pytest.raises(HplabError, match="were read already"):
+        judge(foreign.of(runs), "lr=0.01 is best", seed="seed")
+
+
 def test_the_side_that_is_better_turns_the_claim():
     runs = table().assign(val_loss=lambda rows: 1 - rows["val_acc"])
     acc, loss = (judge(runs, f"{y} at lr=0.001 beats lr=0.0001") for y in ("val_acc", "val_loss"))

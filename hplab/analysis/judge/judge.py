@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -23,7 +24,7 @@ from hplab.analysis.stats import intervals, sequential
 from hplab.analysis.stats.evidence import three_way
 from hplab.analysis.stats.intervals import INCONCLUSIVE
 from hplab.errors import HplabError, unknown
-from hplab.sweeps import foreign
+from hplab.sweeps import files, foreign
 from hplab.sweeps.foreign import RunTable
 
 PROBABLY = 0.8  # the chance of a verdict that counts as probable
@@ -31,7 +32,7 @@ LAST_LOOK = 0.53  # of alpha is left for the last look at a plan of up to `MOST`
 
 
 def judge(
-    runs: pd.DataFrame | RunTable,
+    runs: pd.DataFrame | RunTable | str | Path,
     question: str | Sequence[str] | None = None,
     *,
     kind: str | None = None,
@@ -62,7 +63,7 @@ def judge(
 
     Args:
         runs: One row a run: what `hplab.run` returns, or any other table (see
-            `hplab.sweeps.foreign.of`).
+            `hplab.sweeps.foreign.of`), or the name of its file.
         question: Words, or several questions; None if the other arguments say it.
         kind: "direction", "equivalence", "trend", "best", "threshold", "sooner" or "chance"; None
             takes "direction" where two settings are named, else what the arguments fit.
@@ -92,13 +93,15 @@ def judge(
         >>> judge(runs, "lr=0.1 beats lr=0.2 by 1 pp").outcome
         'supported'
     """
-    named = [metric] if metric and not isinstance(runs, RunTable) else []
-    is_table = isinstance(runs, RunTable)
-    table = runs if isinstance(runs, RunTable) else foreign.of(
-        runs, settings=settings, seed=seed, metrics=_known(named, runs), ignore=ignore
-    )  # fmt: skip
-    if is_table and (settings or seed or ignore):
-        raise HplabError("these runs were read already; name columns where they are read")
+    if isinstance(runs, (str, Path)):
+        runs = files.read(runs)
+    if isinstance(runs, RunTable):
+        if settings or seed or ignore:
+            raise HplabError("these runs were read already; name columns where they are read")
+        table = runs
+    else:
+        named = [metric] if metric in runs else []
+        table = foreign.of(runs, settings=settings, seed=seed, metrics=named, ignore=ignore)
     texts = [question] if isinstance(question, str) or question is None else list(question)
     given = {
         "kind": kind, "metric": metric, "a": a, "b": b, "margin": margin, "target": target,
@@ -107,11 +110,6 @@ def judge(
     asked = [resolve(_question(text, given), table, planned) for text in texts]
     found = of(asked, table, curves=curves, planned=planned)
     return found[0] if isinstance(question, str) or question is None else found
-
-
-def _known(names: Sequence[str], runs: pd.DataFrame) -> list[str]:
-    """Return the names that are columns as they are; what else is meant is seen later."""
-    return [name for name in names if name in runs]
 
 
 def of(
