@@ -310,7 +310,7 @@ def claims(
 @click.option(
     "--pair/--no-pair", default=None, help="Compare seed by seed [default: if they match]."
 )
-@click.option("--planned", type=click.IntRange(3), help="Seeds there may be in the end.")
+@click.option("--planned", type=click.IntRange(3, 300), help="Seeds there may be in the end.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--html", "page", type=click.Path(path_type=Path), help="Write a page of its own.")
 def judge_runs(
