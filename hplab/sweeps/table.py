@@ -1,16 +1,22 @@
 """The table of runs: what its columns are, and one row a trial.
 
-A column is a hyperparameter (how a run was made; see `is_hyperparameter`), what the report declared
+A column is a hyperparameter (how a run was made; see `hyperparameters`), what the report declared
 where a preset trained something else ("arm_NAME"), one of `RESULTS` (what came of the run), of
 `RUN` (which run it is) or of `PLACES` (where along the run, in the long tables of `series`). Any
 other column, such as one that a page adds, is no hyperparameter.
+
+A table of runs that are no trials says itself which of its columns are hyperparameters, in a column
+"settings" (see `settings_text`). There the names of trials mean nothing: a run of somebody's own
+function may have a result called "loss".
 """
 
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import re
+from collections.abc import Iterable
 from numbers import Integral, Real
 from typing import Any, NamedTuple
 
@@ -37,7 +43,8 @@ class Column(NamedTuple):
     high: float = math.inf
 
 
-RUN = ("seed", "status", "key", "prov", "device")
+SETTINGS = "settings"  # holds the names of the hyperparameters, in a table of runs without trials
+RUN = ("seed", "status", "key", "prov", "device", SETTINGS)
 PLACES = {name: Column() for name in ("epoch", "step", "rung", "layer", "probe")}
 PLACES["probe_step"] = Column("step")
 FINAL = ("val_acc", "val_loss", "train_acc", "train_loss")
@@ -111,8 +118,50 @@ _CHOSEN = {field.name for field in dataclasses.fields(Trial)} | {"ladder_radius"
 _CHOSEN |= {f"seed_{stream}" for stream in STREAMS}
 
 
+def hyperparameters(runs: pd.DataFrame) -> list[str]:
+    """Return the columns that say how the runs were made, in their order, without the seed.
+
+    They are those that the column "settings" names, and those of a trial where a run has none.
+    """
+    texts = runs[SETTINGS].unique() if SETTINGS in runs else [None]
+    named = {name for text in texts if isinstance(text, str) for name in json.loads(text)}
+    has_trials = not all(isinstance(text, str) for text in texts)
+    return [
+        name
+        for name in runs
+        if name not in RUN and (name in named or (has_trials and is_hyperparameter(name)))
+    ]
+
+
+def settings_text(names: Iterable[str]) -> str:
+    """Return what the column "settings" holds, the same in each row: the names as a JSON list.
+
+    It is a column because pandas keeps columns whatever is done to a table, and drops `attrs`.
+    """
+    return json.dumps(list(names))
+
+
+def results(runs: pd.DataFrame) -> list[str]:
+    """Return the columns of numbers that say what came of the runs, in their order.
+
+    Any number in a table that is neither a hyperparameter nor says which run it is, or where along
+    one, is taken as a result.
+    """
+    others = {*hyperparameters(runs), *RUN, *PLACES}
+    return [
+        name
+        for name in runs
+        if name not in others
+        and not str(name).startswith("arm_")
+        and pd.api.types.is_numeric_dtype(runs[name])
+    ]
+
+
 def is_hyperparameter(name: str) -> bool:
-    """Return whether a column says how a run was made, not what came of it or which one it is."""
+    """Return whether a column of a table of trials says how a run was made.
+
+    Which columns of a given table do, whatever runs it holds, is said by `hyperparameters`.
+    """
     return name not in RUN and (name in _CHOSEN or owner(name) != "")
 
 
@@ -122,9 +171,8 @@ def is_result(name: str) -> bool:
 
 
 def is_known(name: str) -> bool:
-    """Return whether a column is in the schema, whatever it is."""
-    is_found = is_hyperparameter(name) or is_result(name) or name in (*RUN, *PLACES)
-    return is_found or name.startswith("arm_")
+    """Return whether a column is in the schema and none of the hyperparameters."""
+    return is_result(name) or name in (*RUN, *PLACES) or name.startswith("arm_")
 
 
 def owner(name: str) -> str:

@@ -1,8 +1,12 @@
 """The schema of the table of runs: what each column is, whatever pandas did to the table."""
 
+import io
+from types import SimpleNamespace
+
 import pandas as pd
 import pytest
 
+from hplab.analysis.claims import samples
 from hplab.catalogue import MEASURES
 from hplab.pages import cards, plots
 from hplab.pages.figures import cells
@@ -153,3 +157,86 @@ def test_a_run_that_the_store_does_not_hold_is_named(runs_and_store, tmp_path):
 )
 def test_words_and_unit_of_a_column(name, expected):
     assert schema.column(name) == expected
+
+
+# --------------------------------------------------- runs that are no trials
+
+
+def forests(seeds=range(3)):
+    """Runs of somebody's own function: neither settings nor results are known to a trial."""
+    rows = [
+        {"depth": depth, "kernel": kernel, "seed": seed, "status": "ok", "key": f"{i}{j}{seed}"}
+        | {"rmse": 1 / depth + 0.01 * seed + 0.1 * j, "r2": 1 - 0.1 * j, "loss": 0.3 + seed}
+        for i, depth in enumerate((2, 4))
+        for j, kernel in enumerate(("rbf", "poly"))
+        for seed in seeds
+    ]
+    return pd.DataFrame(rows).assign(settings=schema.settings_text(["depth", "kernel"]))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda runs: runs,
+        lambda runs: runs.copy(),
+        lambda runs: pd.concat([runs[::2], runs[1::2].assign(more=5.0)]),
+        merged,
+        lambda runs: runs[runs["depth"] == 4].reset_index(drop=True).drop(columns="r2"),
+        lambda runs: pd.read_csv(io.StringIO(runs.to_csv(index=False))),
+    ],
+    ids=["itself", "copy", "concat", "merge", "selection", "csv"],
+)
+def test_a_table_says_its_hyperparameters_whatever_pandas_did_to_it(change):
+    runs = change(forests())
+    runs.attrs = {}
+
+    assert schema.hyperparameters(runs) == ["depth", "kernel"]
+    others = [name for name in ("r2", "loss", "more", "a_new_measure") if name in runs]
+    assert schema.results(runs) == ["rmse", *others]
+
+
+@pytest.mark.parametrize("name", ["learning rate", "a,b", "config.lr", 'the "best"', "größe"])
+def test_any_name_of_a_column_can_be_a_hyperparameter(name):
+    runs = pd.DataFrame({name: [1, 2], "x": [3, 4]}).assign(settings=schema.settings_text([name]))
+
+    assert schema.hyperparameters(runs) == [name]
+
+
+def test_in_a_table_of_trials_the_hyperparameters_are_those_of_a_trial(runs_and_store):
+    runs, _ = runs_and_store
+
+    assert schema.hyperparameters(runs) == [n for n in runs if schema.is_hyperparameter(n)]
+    assert {"val_acc", "keskar", "train_s"} <= set(schema.results(runs))
+    assert not {"lr", "seed", "momentum"} & set(schema.results(runs))
+
+
+def test_trials_and_other_runs_in_one_table_have_the_hyperparameters_of_both(runs_and_store):
+    runs, _ = runs_and_store
+
+    both = pd.concat([runs, forests()], ignore_index=True)
+
+    assert {"depth", "kernel", "lr", "loss"} <= set(schema.hyperparameters(both))
+
+
+def test_figures_tell_settings_apart_by_what_the_table_says():
+    runs = forests()
+
+    assert cells.telling(runs) == ["depth", "kernel"]  # and not "loss", a result here
+    assert cells.telling(runs.assign(model="mine")) == ["depth", "kernel", "model"]
+    mixed = plots.axis(runs, x="depth", y="rmse")
+    assert "no means because kernel varies too" in mixed.caption
+    one = plots.axis(runs[runs["kernel"] == "rbf"], x="depth", y="rmse")
+    assert "no means" not in one.caption
+
+
+def test_a_claim_takes_its_runs_by_what_the_table_says():
+    report = SimpleNamespace(fixed={}, setting={})
+    claim = SimpleNamespace(report=report, seeds=10, min_seeds=3)
+    arms = [{"depth": 2}, {"depth": 4}]
+
+    found = samples.sample(forests()[lambda runs: runs["kernel"] == "rbf"], arms, claim)
+
+    assert found.n == 3
+    assert [round(rows["rmse"].mean(), 6) for rows in found.rows] == [0.51, 0.26]
+    with pytest.raises(HplabError, match="they differ in kernel; choose one"):
+        samples.sample(forests(), arms, claim)

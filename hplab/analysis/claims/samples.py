@@ -17,7 +17,7 @@ from hplab import catalogue
 from hplab.analysis.claims.claim import Claim, Report
 from hplab.analysis.claims.phrases import listed
 from hplab.analysis.claims.quantities import Missing
-from hplab.sweeps.table import is_hyperparameter, owner, setting
+from hplab.sweeps.table import hyperparameters, owner, setting
 from hplab.trial import HplabError
 
 PRECISION = "fp32"  # the number format of the runs that verdicts count
@@ -146,7 +146,7 @@ def declared(table: pd.DataFrame, name: str) -> pd.Series:
 
 def settings(table: pd.DataFrame) -> list[str]:
     """Return the columns of a table of runs that are hyperparameters, without the seed."""
-    return [name for name in table if is_hyperparameter(name)]
+    return hyperparameters(table)
 
 
 def in_single_precision(runs: pd.DataFrame) -> pd.DataFrame:
@@ -213,8 +213,8 @@ def _one_run_a_seed(table: pd.DataFrame, words: str, arm: Mapping[str, Any]) -> 
         one = twice[twice["seed"] == twice["seed"].iloc[0]]
         names = [
             name
-            for name in one.columns
-            if is_hyperparameter(name) and name not in arm and one[name].nunique(dropna=False) > 1
+            for name in settings(one)
+            if name not in arm and one[name].nunique(dropna=False) > 1
         ]
         why = f"they differ in {listed(names)}; choose one" if names else "the rows are repeated"
         raise HplabError(f"several runs at {words} for seed {one['seed'].iloc[0]}: {why}")

@@ -12,7 +12,7 @@ import pandas as pd
 
 from hplab.analysis.stats import bounded, intervals
 from hplab.pages import labels
-from hplab.sweeps.table import is_hyperparameter, is_known
+from hplab.sweeps.table import hyperparameters, is_known
 from hplab.trial import unknown
 
 LOG10 = {"lr", "weight_decay", "eps", "ladder_radius"}
@@ -53,7 +53,8 @@ def telling(runs: pd.DataFrame) -> list[str]:
     Such a name is text in a column of the page's own. Numbers there may be anything, a new measure
     for one, and tell nothing apart.
     """
-    return [name for name in runs if is_hyperparameter(name) or _is_given(runs[name])]
+    declared = hyperparameters(runs)
+    return [name for name in runs if name in declared or _is_given(runs[name])]
 
 
 def _is_given(column: pd.Series) -> bool:
