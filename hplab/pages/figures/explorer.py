@@ -125,10 +125,10 @@ class _Live(abc.ABC):
 
 def _script_widget(data: dict[str, Any]) -> Any:
     """Return the script as a widget of anywidget, which has its own place in any front end."""
-    import anywidget
-    import traitlets
+    anywidget = importlib.import_module("anywidget")  # not required, so not declared
+    traitlets = importlib.import_module("traitlets")
 
-    class Widget(anywidget.AnyWidget):
+    class Widget(anywidget.AnyWidget):  # type: ignore[name-defined,misc]
         _esm = explorer_data.SCRIPT
         _css = explorer_data.STYLE
         data = traitlets.Dict().tag(sync=True)

@@ -17,7 +17,8 @@ import pandas as pd
 from hplab.pages import labels
 from hplab.pages.figures import cells
 from hplab.sweeps import store as stores
-from hplab.sweeps.table import is_known, is_result
+from hplab.sweeps import table
+from hplab.sweeps.records import Record
 from hplab.trial import HplabError
 
 VERSION = 1  # of the format
@@ -97,16 +98,22 @@ def of_table(
     return data
 
 
-def of_records(runs: pd.DataFrame, store: stores.Store | None = None, **options: Any) -> dict:
+def of_records(
+    runs: pd.DataFrame, records: Iterable[Record] | None = None, **options: Any
+) -> dict[str, Any]:
     """Return the explorer's data of a table of runs, with the curves of those that are recorded.
 
     Args:
         runs: As `hplab.run` returns it.
-        store: Where records are; None takes the project's own.
+        records: Their records; None looks them up in the project's own store.
         options: Of `of_table`.
     """
-    store = store or stores.default_store()
-    known = [store.get(key) if isinstance(key, str) else None for key in runs.get("key", [])]
+    keys = [key if isinstance(key, str) else "" for key in runs.get("key", [])]
+    if records is None:
+        store = stores.default_store()
+        records = [record for key in {*keys} if (record := store.get(key))]
+    by_key = {record["key"]: record for record in records}
+    known = [by_key.get(key) for key in keys]
     series = [
         {name: record["curves"][name] for name in SERIES if name in record["curves"]}
         if record
@@ -139,11 +146,11 @@ def of_long(runs: pd.DataFrame, group: str, x: str, y: str) -> dict[str, Any]:
     for _, part in runs.groupby("key", sort=False):
         rows.append(part.iloc[0])
         series.append({x: part[x].tolist(), y: part[y].tolist()})
-    table = pd.DataFrame(rows).reset_index(drop=True)
-    table[y] = [curve[y][-1] for curve in series]
-    kept = [name for name in (group, "seed", "status", y) if name in table]
+    ends = pd.DataFrame(rows).reset_index(drop=True)
+    ends[y] = [curve[y][-1] for curve in series]
+    kept = [name for name in (group, "seed", "status", y) if name in ends]
     start = {"view": "curves", "by": group, "seeds": "0"}
-    return of_table(table[kept], curves=series, x_name=x, start=start)
+    return of_table(ends[kept], curves=series, x_name=x, start=start)
 
 
 def embedded(data: Mapping[str, Any], name: str, fallback: str) -> str:
@@ -191,28 +198,17 @@ def setting_columns(runs: pd.DataFrame) -> list[str]:
     first = {"ladder_radius": 0, "lr": 1}
     telling = [name for name in cells.telling(runs) if not name.startswith(("seed_", "arm_"))]
     # An argument with one value, of a component that only some runs have, says what its name says.
-    kept = list(telling)
+    kept, settings = list(telling), runs[telling].astype(str).drop_duplicates()
     for name in telling:
-        rest = [other for other in kept if other != name]
-        if rest and runs[name].nunique() < 2 and runs[name].isna().any():
-            kept = rest if _n_settings(runs, rest) == _n_settings(runs, kept) else kept
+        if runs[name].isna().any() and runs[name].nunique() < 2 and len(kept) > 1:
+            rest = [other for other in kept if other != name]
+            kept = kept if settings[rest].duplicated().any() else rest
     return sorted(kept, key=lambda name: (first.get(name, 2), runs[name].nunique() < 2))
 
 
-def _n_settings(runs: pd.DataFrame, columns: list[str]) -> int:
-    return int((~runs[columns].astype(str).duplicated()).sum())
-
-
 def result_columns(runs: pd.DataFrame) -> list[str]:
-    """Return the columns of results that have a number, validation metrics first.
-
-    Numbers in columns that the schema does not know, such as a metric of the reader's own, count.
-    """
-    found = []
-    for name in map(str, runs.columns):
-        wanted = (is_result(name) or not is_known(name)) and name not in DULL
-        if wanted and pd.api.types.is_numeric_dtype(runs[name]) and runs[name].notna().any():
-            found.append(name)
+    """Return the columns of results that have a number, validation metrics first."""
+    found = [name for name in table.results(runs) if name not in DULL and runs[name].notna().any()]
     first = {name: i for i, name in enumerate(FIRST)}
     return sorted(found, key=lambda name: first.get(name, len(first)))
 
