@@ -128,7 +128,7 @@ def _script_widget(data: dict[str, Any]) -> Any:
     anywidget = importlib.import_module("anywidget")  # not required, so not declared
     traitlets = importlib.import_module("traitlets")
 
-    class Widget(anywidget.AnyWidget):  # type: ignore[name-defined,misc]
+    class Widget(anywidget.AnyWidget):  # type: ignore[name-defined]
         _esm = explorer_data.SCRIPT
         _css = explorer_data.STYLE
         data = traitlets.Dict().tag(sync=True)

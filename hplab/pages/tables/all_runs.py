@@ -23,7 +23,7 @@ FIRST = "mnist"  # the data set that the explorer shows at first, if it is recor
 
 
 def every_run(store: stores.Store) -> tuple[pd.DataFrame, list[Record]]:
-    """Return the table and the records of all runs of this version of the task that is of hplab's own components.
+    """Return table and records of all runs of hplab's own components, on this version of the task.
 
     The same photos may decode differently on another machine; of each data set the version with
     the most records is kept, because runs on two versions are no repeats of each other.
