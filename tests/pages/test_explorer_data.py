@@ -117,9 +117,9 @@ def test_in_the_book_the_figure_brings_its_data(monkeypatch, runs):
         monkeypatch.delenv(name, raising=False)
     bundle = explorer.explore(runs)._repr_mimebundle_()
     assert '<figure class="hp-figure">' in bundle["text/html"]
-    assert 'data-for="explore"' in bundle["text/html"]
+    assert 'data-for="explorer"' in bundle["text/html"]
 
 
 def test_the_page_of_all_runs_says_when_there_are_none(tmp_path):
     store = Store(tmp_path / "results", tmp_path / "pending")
-    assert "no run is recorded" in all_runs.explorer(store).html
+    assert "no run is recorded" in all_runs.shown(store).html

@@ -37,7 +37,7 @@ METRICS = (
 # Set by Jupyter's server in the kernel of a notebook, by Colab, by VS Code.
 LIVE_VARIABLES = ("JPY_SESSION_NAME", "COLAB_RELEASE_TAG", "VSCODE_PID")
 NO_GROUPS = "nothing"
-NAME = "explore"  # the id of a page's explorer, and the beginning of its links
+NAME = "explorer"  # the id of a page's explorer, and the beginning of its links
 
 
 def explore(

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from hplab.pages import labels
-from hplab.pages.figures import axis, explorer_data
+from hplab.pages.figures import axis, explorer, explorer_data
 from hplab.pages.figures.figure import Html, nothing_recorded
 from hplab.pages.figures.figure import table as html_table
 from hplab.pages.tables import markdown
@@ -55,21 +55,21 @@ def counts(runs: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def explorer(store: stores.Store | None = None) -> Html:
+def shown(store: stores.Store | None = None) -> Html:
     """Return the explorer of all records."""
     runs, records = every_run(store or stores.default_store())
     if runs.empty:
         return nothing_recorded("no run is recorded")
     still = html_table(counts(runs), "What is recorded")
-    shown = runs[runs["data"] == FIRST] if FIRST in set(runs["data"]) else runs
-    figure = axis.axis(shown, "lr", "val_acc", log=True, seeds=True)
-    others = sorted({*runs["data"]} - {*shown["data"]})
+    first = runs[runs["data"] == FIRST] if FIRST in set(runs["data"]) else runs
+    figure = axis.axis(first, "lr", "val_acc", log=True, seeds=True)
+    others = sorted({*runs["data"]} - {*first["data"]})
     start = {"x": "lr", "y": "val_acc", "seeds": "0"}
     start |= {"not.data": "|".join(others)} if others else {}
     data = explorer_data.of_records(runs, records, places=PLACES, start=start, title="All runs")
-    return Html(explorer_data.embedded(data, "runs", still + figure.html), repr(figure))
+    return Html(explorer_data.embedded(data, explorer.NAME, still + figure.html), repr(figure))
 
 
 def tables(store: Any = None) -> dict[str, Callable[[], str]]:
     """Return this page's tables by the names it asks for."""
-    return {"all-runs": lambda: markdown.raw(explorer(store).html)}
+    return {"all-runs": lambda: markdown.raw(shown(store).html)}

@@ -6,7 +6,10 @@ in `book/_static`. What they show is recorded; only "network" trains, in the pag
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+import functools
+import io
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -82,9 +85,15 @@ def none(why: str) -> str:
 # ---------------------------------------------------------------------------------- recorded runs
 
 
+def _recorded(trials: Sequence[Trial], preset: str, store: stores.Store | None) -> pd.DataFrame:
+    """Return what is recorded; which seeds are not is said in the study, and not once more here."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        return runner.recorded(trials, preset=preset, store=store)
+
+
 def rates(store: stores.Store | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the runs of study 1 on the digits that ended well, and their curves."""
-    runs = runner.recorded(grid(CNN, lr=RATES, seed=SEEDS), preset="laptop", store=store)
+    runs = _recorded(grid(CNN, lr=RATES, seed=SEEDS), "laptop", store)
     runs = runs[runs["status"] == "ok"] if len(runs) else runs
     return runs, series.curves(runs, store=store) if len(runs) else runs
 
@@ -134,7 +143,7 @@ def units(store: stores.Store | None = None) -> str:
     found, tables = [], []
     for name, change in CHANGES.items():
         trials = grid(DINOSAURS.replace(**change), seed=SEEDS)
-        runs = runner.recorded(trials, preset="paper", store=store)
+        runs = _recorded(trials, "paper", store)
         if runs.empty:
             continue
         probes = series.probes(runs, store=store).assign(change=name)
@@ -200,9 +209,13 @@ def tables(store: Any = None) -> dict[str, Callable[[], str]]:
     """Return the pieces by the names that pages ask for."""
     made: dict[str, Callable[[], str]] = {
         "piece-network": network,
-        "piece-drag-rate": lambda: drag_rate(store),
-        "piece-units": lambda: units(store),
-        "piece-predict": lambda: predict(store),
+        "piece-drag-rate": functools.partial(drag_rate, store),
+        "piece-units": functools.partial(units, store),
+        "piece-predict": functools.partial(predict, store),
         "piece-scripts": scripts,
     }
-    return {name: (lambda make=make: markdown.raw(make())) for name, make in made.items()}
+    return {name: functools.partial(_raw, make) for name, make in made.items()}
+
+
+def _raw(make: Callable[[], str]) -> str:
+    return markdown.raw(make())
