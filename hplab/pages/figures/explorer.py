@@ -108,7 +108,8 @@ class _Live(abc.ABC):
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         still = self.figure._repr_mimebundle_()
         if is_live():
-            return {**self.controls()._repr_mimebundle_(), **still}
+            bundle = self.controls()._repr_mimebundle_()
+            return {**(bundle[0] if isinstance(bundle, tuple) else bundle), **still}
         if places.is_for_the_book():
             still["text/html"] = explorer_data.embedded(self.data(), NAME, still["text/html"])
         return still
