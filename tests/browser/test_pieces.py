@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from hplab.pages.tables import pieces
 from hplab.sweeps.store import Store
-from hplab.training import batches, datasets, loop, schedules
+from hplab.training import datasets, loop, schedules
 from hplab.training.networks import models
 from hplab.trial import Trial
 
@@ -60,9 +61,9 @@ def test_the_network_in_the_page_computes_what_hplabs_does(page, schedule):
     dataset = datasets.load("digits")
     outcome = loop.train(trial, dataset)
     layers = [layer for layer in models.build(trial, (1, 8, 8), 10) if hasattr(layer, "weight")]
-    split = datasets.split(dataset, split="official", split_args={}, fold=1)
-    drawn = batches.Batches([trial], len(split.train_labels), split.train_labels.device)
-    orders = [rows[0].tolist() for _ in range(trial.epochs) for rows in drawn.rows()]
+    generator = torch.Generator().manual_seed(trial.stream("order"))
+    epochs = [torch.randperm(1437, generator=generator) for _ in range(trial.epochs)]
+    orders = [rows.tolist() for order in epochs for rows in order.split(trial.batch_size)]
 
     found = in_page(
         page,
