@@ -77,6 +77,36 @@ def test_controls_that_show_themselves_do_so(monkeypatch, runs):
     assert shown == [old]
 
 
+def test_a_widget_that_gives_its_bundle_with_metadata_is_shown(monkeypatch, runs):
+    """Anywidget gives the pair (data, metadata), ipywidgets the data alone."""
+    monkeypatch.setenv("HPLAB_STATIC", "0")
+    pair = type("Widget", (), {"_repr_mimebundle_": lambda self: ({VIEW: {"model_id": "7"}}, {})})
+    explorer = widgets.explore(runs)
+    monkeypatch.setattr(explorer, "controls", pair)
+
+    bundle = explorer._repr_mimebundle_()
+
+    assert bundle[VIEW] == {"model_id": "7"}
+    assert '<figure class="hp-figure">' in bundle["text/html"]
+
+
+def test_where_anywidget_is_installed_the_script_is_the_widget(monkeypatch, runs):
+    import sys
+    import types
+
+    import ipywidgets
+
+    stand_in = types.SimpleNamespace(AnyWidget=type("AnyWidget", (ipywidgets.DOMWidget,), {}))
+    monkeypatch.setitem(sys.modules, "anywidget", stand_in)
+    monkeypatch.setattr(widgets.importlib.util, "find_spec", lambda name: stand_in)
+
+    widget = widgets.explore(runs).controls()
+
+    assert widget.data["n"] == len(runs)
+    assert "data" in widget.keys  # what the front end is sent
+    assert "export default" in widget._esm.read_text()
+
+
 @pytest.mark.parametrize(
     ("environment", "kernel", "live"),
     [

@@ -1,12 +1,15 @@
-"""The explorer: choose in a live notebook what `plots.axis` draws.
+"""The explorer: let a reader choose what is drawn of a table of runs.
 
-A page without a kernel cannot run widgets, and a browser that tries loads scripts from elsewhere.
-So widgets are made only in a live session; everywhere else the explorer is its first figure.
+In the book it is a figure with the table's data beside it. The script `explorer.js`, which stands
+in the page, draws what the reader chooses; without scripts the figure stays. In a live notebook the
+same script runs by anywidget where that is installed, else controls of ipywidgets redraw the
+figure. A notebook that was executed by itself shows the first figure alone.
 """
 
 from __future__ import annotations
 
 import abc
+import importlib.util
 import os
 from typing import Any
 
@@ -14,7 +17,7 @@ import pandas as pd
 
 from hplab import places
 from hplab.pages import labels
-from hplab.pages.figures import axis, cells
+from hplab.pages.figures import axis, cells, explorer_data
 from hplab.pages.figures.figure import Figure, Html, nothing_recorded
 from hplab.trial import HplabError
 
@@ -34,6 +37,7 @@ METRICS = (
 # Set by Jupyter's server in the kernel of a notebook, by Colab, by VS Code.
 LIVE_VARIABLES = ("JPY_SESSION_NAME", "COLAB_RELEASE_TAG", "VSCODE_PID")
 NO_GROUPS = "nothing"
+NAME = "explorer"  # the id of a page's explorer, and the beginning of its links
 
 
 def explore(
@@ -41,11 +45,11 @@ def explore(
 ) -> Explorer | Picker | Html:
     """Let the reader choose axes, colours, log scale and seeds of an axis plot; or pick one group.
 
-    In a live notebook (JupyterLab, Notebook, Colab, VS Code) the output has controls that redraw
-    the figure. In an executed notebook and in the book the output is the figure alone: no widget is
-    created, so no widget state is saved and the page loads no widget scripts. It counts as live if
-    a front end said so in the environment; `HPLAB_STATIC=1` forces the figure, `HPLAB_STATIC=0` the
-    controls, and a run by `hplab execute` is never live.
+    In a live notebook (JupyterLab, Notebook, Colab, VS Code) the output has controls. In the book
+    it has them too, by a script in the page; no widget is created, so no widget state is saved and
+    the page loads nothing from elsewhere. In any other executed notebook it is the figure alone. It
+    counts as live if a front end said so in the environment; `HPLAB_STATIC=1` forces the figure,
+    `HPLAB_STATIC=0` the controls, and a run by `hplab execute` is never live.
 
     Args:
         runs: One row a trial, as `hplab.run` returns it, or one a trial and step.
@@ -84,14 +88,31 @@ class _Live(abc.ABC):
     """What both explorers share: controls where somebody is looking, the figure alone elsewhere."""
 
     figure: Figure | Html
+    _box: Any = None
 
     @abc.abstractmethod
+    def data(self) -> dict[str, Any]:
+        """What the script draws, see `explorer_data`."""
+
+    @abc.abstractmethod
+    def _make(self) -> Any:
+        """The widgets of ipywidgets."""
+
     def controls(self) -> Any:
-        """The widgets, made when first asked for."""
+        """The widget, made when first asked for: the script's where anywidget is installed."""
+        if self._box is None:
+            has_anywidget = importlib.util.find_spec("anywidget") is not None
+            self._box = _script_widget(self.data()) if has_anywidget else self._make()
+        return self._box
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         still = self.figure._repr_mimebundle_()
-        return {**self.controls()._repr_mimebundle_(), **still} if is_live() else still
+        if is_live():
+            bundle = self.controls()._repr_mimebundle_()
+            return {**(bundle[0] if isinstance(bundle, tuple) else bundle), **still}
+        if places.is_for_the_book():
+            still["text/html"] = explorer_data.embedded(self.data(), NAME, still["text/html"])
+        return still
 
     def _ipython_display_(self) -> None:
         """Show the controls where ipywidgets is of version 7, as on Colab, and has no bundle."""
@@ -101,6 +122,19 @@ class _Live(abc.ABC):
 
     def __repr__(self) -> str:
         return repr(self.figure)
+
+
+def _script_widget(data: dict[str, Any]) -> Any:
+    """Return the script as a widget of anywidget, which has its own place in any front end."""
+    anywidget = importlib.import_module("anywidget")  # not required, so not declared
+    traitlets = importlib.import_module("traitlets")
+
+    class Widget(anywidget.AnyWidget):  # type: ignore[name-defined]
+        _esm = explorer_data.SCRIPT
+        _css = explorer_data.STYLE
+        data = traitlets.Dict().tag(sync=True)
+
+    return Widget(data=data)
 
 
 class Picker(_Live):
@@ -116,7 +150,10 @@ class Picker(_Live):
         self.runs, self.pick, self.x, self.y = runs, pick, x, y
         self.levels = cells.levels(runs[pick])
         self.figure: Figure | Html = self.draw()
-        self._box: Any = None
+
+    def data(self) -> dict[str, Any]:
+        """What the script draws: a curve for each group."""
+        return explorer_data.of_long(self.runs, self.pick, self.x, self.y)
 
     def draw(self, level: Any = None) -> Figure | Html:
         """Draw one group by itself, or all of them without single runs."""
@@ -124,22 +161,20 @@ class Picker(_Live):
             return axis.axis(self.runs, self.x, self.y, by=self.pick, log=True, seeds=False)
         return axis.axis(self.runs[self.runs[self.pick] == level], self.x, self.y, log=True)
 
-    def controls(self) -> Any:
+    def _make(self) -> Any:
         """The widgets: a menu above the figure, made once and redrawn on a change."""
-        if self._box is None:
-            import ipywidgets  # here, so that a static page creates no widget
+        import ipywidgets  # here, so that a static page creates no widget
 
-            options = [("all", None), *((labels.setting(level), level) for level in self.levels)]
-            menu = ipywidgets.Dropdown(options=options, description=labels.quantity(self.pick))
-            panel = ipywidgets.HTML(value=self.figure.html)
+        options = [("all", None), *((labels.setting(level), level) for level in self.levels)]
+        menu = ipywidgets.Dropdown(options=options, description=labels.quantity(self.pick))
+        panel = ipywidgets.HTML(value=self.figure.html)
 
-            def redraw(change: Any) -> None:
-                self.figure = self.draw(menu.value)
-                panel.value = self.figure.html
+        def redraw(change: Any) -> None:
+            self.figure = self.draw(menu.value)
+            panel.value = self.figure.html
 
-            menu.observe(redraw, "value")
-            self._box = ipywidgets.VBox([menu, panel])
-        return self._box
+        menu.observe(redraw, "value")
+        return ipywidgets.VBox([menu, panel])
 
 
 class Explorer(_Live):
@@ -154,7 +189,11 @@ class Explorer(_Live):
         self.runs = runs
         self.choices = _choices(runs)
         self.figure: Figure | Html = self.draw(self.choices["x"][0], self.choices["y"][0])
-        self._box: Any = None
+
+    def data(self) -> dict[str, Any]:
+        """What the script draws: the runs, with the curves of those that are recorded."""
+        start = {"x": self.choices["x"][0], "y": self.choices["y"][0]}
+        return explorer_data.of_records(self.runs, start=start)
 
     def draw(
         self, x: str, y: str, by: str | None = None, *, log: bool | None = None, seeds: bool = True
@@ -164,13 +203,8 @@ class Explorer(_Live):
         log_y = y == "ladder_sharpness" and bool((self.runs[y] > 0).all())
         return axis.axis(self.runs, x=x, y=y, by=by, log=log, log_y=log_y, seeds=seeds)
 
-    def controls(self) -> Any:
-        """The widgets: a box of controls above the figure, made once and redrawn on a change."""
-        if self._box is None:
-            self._box = self._make()
-        return self._box
-
     def _make(self) -> Any:
+        """The widgets: a box of controls above the figure."""
         import ipywidgets  # here, so that a static page creates no widget
 
         def dropdown(name: str, title: str) -> Any:

@@ -19,6 +19,7 @@ from typing import Any
 import yaml
 
 from hplab import places
+from hplab.pages.figures import explorer_data
 from hplab.pages.site import audit, study_pages
 from hplab.pages.site.audit import check
 from hplab.pages.tables import fill
@@ -240,7 +241,7 @@ def assemble(raw: Path, out: Path, *, root: str) -> None:
         target = out / ("index.html" if name == root else name)
         target.parent.mkdir(parents=True, exist_ok=True)
         text = home.sub(r"\1index.html", path.read_text(encoding="utf-8"))
-        text = link_claims(text, "../" * name.count("/"))
+        text = explorer_data.with_script(link_claims(text, "../" * name.count("/")))
         target.write_text(text, encoding="utf-8")
     pages = {path: audit.read(path) for path in _pages(out)}
     for path, page in pages.items():

@@ -14,12 +14,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hplab.pages.figures import explorer
 from hplab.pages.figures.figure import NOTHING, without_still
 from hplab.pages.figures.svg import PREFIX
 from hplab.pages.notebooks import ipynb
 from hplab.sweeps.presets import PRESETS
 
 FIGURE = '<figure class="hp-figure"'
+EXPLORER = '<div class="hp-explorer"'
 _DRAWS = re.compile(r"\bhp\.(plots\.\w+|explore)\(")
 _BOX = re.compile(r'<section class="hp-verdict hp-([\w-]+)" id="claim-([\w-]+)"')
 _ID = re.compile(rf'id="({PREFIX}[0-9a-f]{{8}})')
@@ -35,6 +37,7 @@ def source(executed: bytes) -> bytes:
     notebook = json.loads(executed)
     captions: list[str] = []
     drawn: Counter[str] = Counter()
+    explorers = 0
     for output in _outputs(notebook):
         data = output.get("data", {})
         markup = "".join(data.get("text/html", ""))
@@ -42,6 +45,9 @@ def source(executed: bytes) -> bytes:
             data.pop("image/png", None)
             data["text/html"] = _told_apart(without_still(markup), drawn)
             captions.append("".join(data.get("text/plain", "")))
+        if EXPLORER in markup and (explorers := explorers + 1) > 1:
+            other = f'="{explorer.NAME}-{explorers}"'
+            data["text/html"] = data["text/html"].replace(f'="{explorer.NAME}"', other)
     if note := miniature(captions):
         _insert(notebook, note)
     return json.dumps(notebook, ensure_ascii=False, indent=1).encode()

@@ -10,7 +10,17 @@ from typing import Any
 
 from hplab.analysis.claims import rerun
 from hplab.analysis.claims.verdict import Verdict
-from hplab.pages.tables import ledger, margins, precision, rooms, seeds, speed, status
+from hplab.pages.tables import (
+    all_runs,
+    ledger,
+    margins,
+    pieces,
+    precision,
+    rooms,
+    seeds,
+    speed,
+    status,
+)
 from hplab.sweeps.store import default_store
 from hplab.trial import HplabError, unknown
 
@@ -50,6 +60,8 @@ def tables(
 
     return {
         **ledger.tables(judged, notebooks, store, repository=repository),
+        **all_runs.tables(store),
+        **pieces.tables(store),
         **seeds.tables(judged, store),
         **speed.tables(_bench_folder(store)),
         **margins.tables(_bench_folder(store)),

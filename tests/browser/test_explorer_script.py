@@ -1,0 +1,226 @@
+"""The explorer in a real browser: numbers, keyboard, links, CSV, text that is no markup."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from synthetic_runs import make_runs
+
+from hplab.pages.figures import cells
+from hplab.pages.figures import explorer_data as ed
+
+pytestmark = pytest.mark.xdist_group("explorer")
+FALLBACK = '<figure class="hp-figure"><p id="still">a figure</p></figure>'
+EVIL = '<img src=x onerror="window.hurt=1">'
+
+
+@pytest.fixture(scope="module")
+def data():
+    parts = [make_runs((1e-4, 1e-3, 1e-2), 3, batch_size=size) for size in (32, 64)]
+    runs = pd.concat(parts, ignore_index=True)
+    curves = [{"val_acc": [0.5, 0.5 + 0.01 * i, 0.9]} for i in range(len(runs))]
+    return ed.of_table(runs, curves=curves, confusion={0: [3, 1, 0, 4], 1: [4, 0, 2, 2]})
+
+
+@pytest.fixture(scope="module")
+def site(data, tmp_path_factory):
+    """The address of a page with an explorer, on disk."""
+    path = tmp_path_factory.mktemp("explorer") / "page.html"
+    path.write_text(whole(ed.embedded(data, "runs", FALLBACK)), encoding="utf-8")
+    return path.as_uri()
+
+
+def whole(markup, theme="light"):
+    head = f'<!DOCTYPE html><html lang="en" style="color-scheme: {theme}"><head><title>x</title>'
+    return ed.with_script(f"{head}</head><body><main>{markup}</main></body></html>")
+
+
+def note(page):
+    return page.locator(".hp-x-note").inner_text()
+
+
+def run_module(page, then):
+    """Run the module in an empty page; return what `then` gives."""
+    page.set_content("<main id=place></main>")
+    names = "{ meanOf, tQuantile, short, mount, host: explorer }"
+    script = ed.SCRIPT.read_text(encoding="utf-8").replace("export default {", "const explorer = {")
+    page.add_script_tag(type="module", content=f"{script}\nwindow.hp = {names};")
+    page.wait_for_function("window.hp")
+    return page.evaluate(then)
+
+
+def test_the_script_is_small_and_can_stand_in_a_page():
+    script = ed.SCRIPT.read_text(encoding="utf-8")
+    assert len(script.encode()) <= 40 * 1024
+    assert "</script" not in script.lower()
+    assert not any(word in script for word in ("innerHTML", "outerHTML", "insertAdjacentHTML"))
+    assert not any(word in script for word in ("fetch(", "import ", "import(", "eval("))
+
+
+@pytest.mark.parametrize(
+    ("values", "name"),
+    [
+        ([0.9, 0.91, 0.95], "val_acc"),
+        ([0.99, 0.999, 0.9999, 0.92], "val_acc"),  # the t interval would pass 100 %
+        ([0.001, 0.002, 0.5], "val_loss"),  # and this one 0
+        ([-0.1, 0.4, 0.3], "val_loss"),
+        ([0.5], "val_acc"),
+        (list(np.linspace(0.2, 0.8, 40)), "val_acc"),
+    ],
+)
+def test_an_interval_is_that_of_the_figures(page, values, name):
+    low, high = (0, 1) if name == "val_acc" else (0, None)
+    bounds = f"{low}, {'Infinity' if high is None else high}"
+    found = run_module(page, f"() => hp.meanOf({json.dumps(values)}, {bounds})")
+    expected = cells.mean_of(values, name)
+    got = [found["mean"], found["low"], found["high"]]
+    np.testing.assert_allclose(got, [expected.estimate, expected.low, expected.high], rtol=3e-5)
+
+
+def test_quantiles_of_student_are_right(page):
+    from scipy import stats
+
+    found = run_module(page, "() => Array.from({ length: 300 }, (_, i) => hp.tQuantile(i + 1))")
+    np.testing.assert_allclose(found, stats.t.ppf(0.975, np.arange(1, 301)), rtol=4e-5)
+
+
+def test_a_page_from_disk_shows_the_explorer_in_place_of_the_figure(page, site):
+    page.goto(site)
+    page.locator(".hp-x").wait_for()
+    assert page.complaints == []
+    assert not page.locator("#still").is_visible()
+    assert note(page).startswith("18 of 18 runs in 6 settings")
+
+
+def test_without_scripts_the_figure_stays(chromium, site):
+    page = chromium.new_page(java_script_enabled=False)
+    page.goto(site)
+    assert page.locator("#still").is_visible()
+    assert page.locator(".hp-x").count() == 0
+    page.close()
+
+
+@pytest.mark.parametrize("view", ["points", "parallel", "curves", "isolation", "confusion"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_every_view_draws_within_the_screen(page, site, view, width):
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto(f"{site}#runs?view={view}")
+    page.locator(".hp-x-chart svg").wait_for()
+    assert page.locator(f"input[value={view}]").is_checked()
+    assert page.locator(".hp-x-chart svg :is(path, circle, rect)").count() > 4
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert "NaN" not in page.locator(".hp-x-chart").inner_html()
+    assert page.complaints == []
+
+
+def test_a_link_leads_back_to_the_view(page, site):
+    page.goto(site)
+    page.get_by_label("Isolation").check()
+    page.get_by_role("combobox", name="across", exact=True).select_option("batch_size")
+    page.get_by_label("every seed").uncheck()
+    page.get_by_text("Filter", exact=True).click()
+    page.get_by_label("1e-4", exact=True).uncheck()
+    first, link = note(page), page.evaluate("location.href")
+    assert "not.lr=1e-4" in link
+    drawn = page.locator(".hp-x-chart").inner_html()
+    page.goto("about:blank")
+    page.goto(link)
+    assert note(page) == first
+    assert page.get_by_label("Isolation").is_checked()
+    across = page.get_by_role("combobox", name="across", exact=True)
+    assert across.input_value() == "batch_size"
+    assert not page.get_by_label("every seed").is_checked()
+    assert page.locator(".hp-x-chart").inner_html() == drawn
+
+
+def test_a_link_to_what_is_gone_shows_what_is_there(page, site):
+    page.goto(f"{site}#runs?view=spiral&x=gone&y=gone&by=gone&not.lr=7|1e-3&axes=gone")
+    assert note(page).startswith("12 of 18 runs")
+    assert page.complaints == []
+
+
+def test_the_keyboard_reaches_everything_and_reads_every_mark(page, site):
+    page.goto(site)
+    seen = set()
+    for _ in range(14):
+        page.keyboard.press("Tab")
+        here = "document.activeElement"
+        seen.add(page.evaluate(f"{here}.className || {here}.type || {here}.tagName"))
+        if page.evaluate(f"{here}.className") == "hp-x-chart":
+            break
+    assert {"radio", "select-one", "checkbox", "SUMMARY", "hp-x-chart"} <= seen
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    read = []
+    for key in ("Home", "ArrowRight", "End", "ArrowLeft"):
+        page.keyboard.press(key)
+        read.append(page.locator(".hp-x-read").inner_text())
+    assert len(set(read)) == 4
+    assert all("learning rate" in text and "batch size" in text for text in read)
+
+
+def test_choosing_by_keyboard_keeps_the_focus(page, site):
+    page.goto(site)
+    page.get_by_role("combobox", name="up", exact=True).focus()
+    page.keyboard.press("ArrowDown")
+    assert page.get_by_role("combobox", name="up", exact=True).input_value() == "val_loss"
+    assert page.evaluate("document.activeElement.tagName") == "SELECT"
+    page.get_by_label("log up").focus()
+    page.keyboard.press("Space")
+    assert page.evaluate("document.activeElement.parentNode.textContent") == "log up"
+
+
+def test_the_csv_has_the_runs_that_the_filter_lets_through(page, site, data, tmp_path):
+    page.goto(f"{site}#runs?not.batch_size=32")
+    with page.expect_download() as download:
+        page.get_by_text("Download CSV").click()
+    download.value.save_as(tmp_path / "runs.csv")
+    rows = pd.read_csv(tmp_path / "runs.csv")
+    assert len(rows) == 9
+    assert set(rows["batch_size"]) == {64}
+    expected = next(one for one in data["columns"] if one["name"] == "val_acc")["numbers"][9:]
+    np.testing.assert_array_equal(rows["val_acc"], np.array(expected, float))
+    assert list(rows["status"]).count("diverged") == sum(row >= 9 for row in data["diverged"])
+
+
+def test_text_from_data_is_never_markup(page):
+    runs = make_runs((1e-4, 1e-3), 2, n_diverged=0).assign(variant=[EVIL, "b", "b", "</script>"])
+    data = ed.of_table(runs, title=EVIL, class_names=[EVIL, "b"], confusion={0: [1, 2, 3, 4]})
+    for view in ("points", "confusion", "parallel"):
+        page.set_content(whole(ed.embedded({**data, "start": {"view": view}}, "runs", FALLBACK)))
+        page.locator(".hp-x-chart svg").wait_for()
+        page.get_by_text("Show data").click()
+        assert page.locator("img").count() == 0
+        assert page.evaluate("window.hurt") is None
+    assert EVIL in page.locator(".hp-x table").inner_text()
+
+
+def test_dark_follows_the_page(page, data):
+    colours = []
+    for theme in ("light", "dark"):
+        page.set_content(whole(ed.embedded(data, "runs", FALLBACK), theme))
+        text = page.locator(".hp-x")
+        colours.append(text.evaluate("(node) => getComputedStyle(node).color"))
+    assert colours == ["rgb(28, 34, 38)", "rgb(221, 227, 230)"]
+
+
+def test_a_host_like_anywidget_draws_and_clears(page, data):
+    shown = run_module(
+        page,
+        """() => {
+          const el = document.getElementById("place");
+          const model = { get: (name) => ({ data: DATA })[name] };
+          const clear = hp.host.render({ model, el });
+          const marks = el.querySelectorAll("circle").length;
+          clear();
+          return [marks, el.childElementCount, location.hash];
+        }""".replace("DATA", ed.dumps(data)),
+    )
+    assert shown[0] > 10
+    assert shown[1:] == [0, ""]
+
+
+def test_data_of_another_version_leave_the_figure(page, data):
+    page.set_content(whole(ed.embedded({**data, "version": 2}, "runs", FALLBACK)))
+    assert page.locator("#still").is_visible()
+    assert page.complaints == ["runs stays a figure: data of version 2, not 1"]
