@@ -56,6 +56,8 @@ __all__ = [
     "shortest",
 ]
 
+FUNCTION, FUNCTION_VERSION = "function", 1  # runs of a reader's own function (`functions`)
+TASKS = {TASK: TASK_VERSION, FUNCTION: FUNCTION_VERSION}
 BATCH_RECORDS = 2000  # at most this many records a committed file: a few megabytes each
 LEFTOVER_S = 24 * 3600  # a temporary file older than this belongs to no living writer
 
@@ -199,6 +201,17 @@ class Store:
         line = self._by_key.get(key)
         return line.record() if line else None
 
+    def head(self, key: str) -> Record | None:
+        """Return the record with this key without its curves, or None; see `summary`."""
+        self._check_whole()
+        line = self._by_key.get(key)
+        return dict(line.head) if line else None
+
+    def heads(self) -> Iterator[Record]:
+        """Yield every record without its curves, in no order; what is nested is the store's own."""
+        self._check_whole()
+        return (line.head for line in self._by_key.values())
+
     def file_of(self, key: str) -> Path | None:
         """Return the file that a record is in, None if there is no such record."""
         self._check_whole()
@@ -318,7 +331,7 @@ class Store:
         if self._by_identity is None:
             found: dict[str, Line] = {}
             for line in self._by_key.values():
-                if _is_current(line.head):
+                if line.head["task"] == TASK and _is_current(line.head):
                     parts = {"config": line.head["config"], "seed": line.head["seed"]}
                     found.setdefault(canonical(parts), line)
             self._by_identity = found  # whole or not at all
@@ -403,4 +416,4 @@ def _kept(root: Path, pending: Path) -> Store:
 
 
 def _is_current(record: Record) -> bool:
-    return record["task"] == TASK and record["task_version"] == TASK_VERSION
+    return TASKS.get(record["task"]) == record["task_version"]
