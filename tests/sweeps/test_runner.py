@@ -451,7 +451,7 @@ def test_what_is_refused_to_the_end_lies_in_a_file_that_the_store_can_take(
     store, refusing, monkeypatch, tmp_path
 ):
     (tmp_path / "spare").mkdir()
-    monkeypatch.setattr(driver.tempfile, "tempdir", str(tmp_path / "spare"))
+    monkeypatch.setattr(writer.tempfile, "tempdir", str(tmp_path / "spare"))
     with pytest.raises(HplabError, match="3 finished trials are in .*spare/hplab-.*move that"):
         smoke(NO_TWO_STACK, store, n_seeds=1, jobs=1)
 
