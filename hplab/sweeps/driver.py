@@ -76,6 +76,8 @@ def train(
     begun = {trial.identity() for stack in stacks for trial in stack}
     fresh = [trial for trial in todo if trial.identity() not in begun]
     stacks += stacking.stacks(fresh, device, workers, datasets, in_order=in_order)
+    for line in stacking.told(stacks, datasets):
+        print(line)
     workers = min(workers if device == "cpu" else sharers, len(stacks))
     described = provenance.collect_provenance(device)
     prov = store.put_provenance(described | ({"threads": 1} if device == "cpu" else {}))

@@ -70,7 +70,7 @@ def test_learning_curves_are_those_that_it_yielded(runs, rbf, runs_and_store):
     assert "the best mean rmse is 0.382" in figure.caption
     curves = hp.curves(runs, store=store)
     assert hp.plots.learning_curves(curves, "rmse", by="kernel").caption.count("depth varies") == 1
-    assert hp.plots.descent(rbf, by="depth", x="rmse", y="rmse", store=store).caption
+    assert hp.plots.descent(rbf, by="depth", x="rmse", y="r2", store=store).caption
 
 
 def test_published_numbers_stand_beside_them(rbf):
