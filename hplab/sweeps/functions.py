@@ -100,10 +100,11 @@ def sweep(
     store = store or stores.default_store()
     keys = [task.key(point) for point in found]
     todo = [point for key, point in zip(keys, found, strict=True) if not store.has(key)]
+    if todo:
+        _tell_of_other_code(task, store)
     if todo and places.from_records():
         print(f"{len(todo)} of {len(found)} runs of {task.name!r} are not recorded yet")
     elif todo:
-        _tell_of_other_code(task, store)
         try:
             _run(task, todo, workers, executor, store)
         except KeyboardInterrupt:

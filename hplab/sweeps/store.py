@@ -331,7 +331,7 @@ class Store:
         if self._by_identity is None:
             found: dict[str, Line] = {}
             for line in self._by_key.values():
-                if line.head["task"] == TASK and _is_current(line.head):
+                if _is_current(line.head):
                     parts = {"config": line.head["config"], "seed": line.head["seed"]}
                     found.setdefault(canonical(parts), line)
             self._by_identity = found  # whole or not at all

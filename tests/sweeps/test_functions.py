@@ -20,7 +20,7 @@ from tiny_functions import tree
 
 import hplab as hp
 from hplab.pages.tables import doctor, status
-from hplab.sweeps import calls, functions, runner
+from hplab.sweeps import calls, functions, runner, writer
 from hplab.sweeps import table as schema
 from hplab.sweeps.store import Store
 from hplab.trial import HplabError
@@ -199,6 +199,7 @@ def test_a_generator_gives_curves_and_its_last_numbers(sweep, store):
     curves = hp.curves(runs, store=store)
 
     assert runs["rmse"].tolist() == [1 / 4, 1 / 5]
+    assert schema.results(runs) == ["lr", "rmse", "train_s"]  # epochs are counted, not a result
     assert curves["epoch"].tolist() == [1, 2, 3, 4] * 2
     assert curves["rmse"].tolist() == [1, 1 / 2, 1 / 3, 1 / 4, 1 / 2, 1 / 3, 1 / 4, 1 / 5]
     assert curves["depth"].tolist() == [1] * 4 + [2] * 4
@@ -243,6 +244,18 @@ def test_where_a_generator_diverged_is_recorded(sweep, store):
     record = store.get(runs["key"].iloc[0])
     assert (record["status"], record["at"]) == ("diverged", {"epoch": 2})
     assert record["curves"] == {"loss": [1.0, None, None]}
+
+
+def test_a_run_that_recovers_has_not_diverged(sweep, store):
+    def recovers(lr):
+        yield {"loss": math.inf}
+        yield {"loss": 1.0}
+
+    runs = sweep(recovers, lr=1.0)
+
+    assert runs["status"].tolist() == ["ok"]
+    assert store.get(runs["key"].iloc[0])["at"] is None
+    assert hp.curves(runs, store=store)["loss"].isna().tolist() == [True, False]
 
 
 def test_numbers_of_every_kind_are_read(sweep):
@@ -437,6 +450,25 @@ def test_what_it_ran_with_is_described(sweep, store):
     assert described["numpy"] == np.__version__
     assert {"python", "platform", "device", "date", "hplab"} <= set(described)
     assert np.__version__ in hp.provenance(runs, store=store).text
+
+
+def test_progress_counts_runs(sweep, capsys):
+    sweep(tree, depth=[2, 4])
+
+    assert "running tree: 2 of 2 runs" in capsys.readouterr().err
+
+
+def test_results_are_kept_while_others_still_run(sweep, store, monkeypatch):
+    monkeypatch.setattr(writer, "PUT_FROM_S", 0.0)
+    there = []
+
+    def looks(x):
+        there.append(Store(store.root, store.pending).status()["records"])
+        return {"y": x}
+
+    sweep(looks, version="1", x=range(4))
+
+    assert there == [0, 1, 2, 3]
 
 
 # ------------------------------------------------------------------------------- failures
@@ -638,6 +670,9 @@ def test_workers_share_the_cores(store, monkeypatch):
     runs = hp.sweep(threads, version="1", x=[1, 2], jobs=6, store=store)
 
     assert runs["n"].tolist() == [3, 3]
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    again = hp.sweep(threads, version="2", x=[1, 2], jobs=6, store=store)
+    assert again["n"].tolist() == [7, 7]
 
 
 # --------------------------------------------------------------------------- interruptions
@@ -654,6 +689,25 @@ def test_ctrl_c_keeps_what_is_finished(sweep, tmp_path):
         sweep(stops, version="1", x=range(4))
 
     assert sweep(stops, version="1", x=range(4)).attrs["n_new"] == 2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are others there")
+def test_ctrl_c_leaves_no_calls_waiting_in_an_executor(store):
+    seen = []
+
+    def stops(x):
+        seen.append(x)
+        if x == 3:
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        time.sleep(0.2)
+        return {"y": x}
+
+    with (
+        concurrent.futures.ThreadPoolExecutor(1) as pool,
+        pytest.raises(KeyboardInterrupt, match="Stopped: [23] of the 20"),
+    ):
+        hp.sweep(stops, version="1", x=range(20), executor=pool, store=store)
+    assert len(seen) < 8
 
 
 SCRIPT = """
@@ -679,7 +733,8 @@ def started(tmp_path):
     script = tmp_path / "sweep.py"
     script.write_text(textwrap.dedent(SCRIPT))
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    process = subprocess.Popen([sys.executable, script, tmp_path], **pipes)
+    call = [sys.executable, script, tmp_path]
+    process = subprocess.Popen(call, start_new_session=True, **pipes)
     here = Store(tmp_path / "r", tmp_path / "p")
     while process.poll() is None and here.status()["records"] < 4:
         time.sleep(0.05)
@@ -708,7 +763,10 @@ def gone_within(pids, seconds):
 def test_a_script_that_is_stopped_keeps_what_is_finished_and_leaves_no_process(tmp_path, how):
     process, workers = started(tmp_path)
     assert process.pid not in workers
-    process.send_signal(how)
+    if how == signal.SIGINT:
+        os.killpg(process.pid, how)  # as a terminal does: everybody gets it
+    else:
+        process.kill()
 
     said = process.communicate(timeout=30)[1]
 
@@ -716,6 +774,7 @@ def test_a_script_that_is_stopped_keeps_what_is_finished_and_leaves_no_process(t
     assert Store(tmp_path / "r", tmp_path / "p").status()["records"] == 4
     if how == signal.SIGINT:
         assert "Stopped: 4 of the 8 runs" in said
+        assert "\nKeyboardInterrupt" not in said  # of a worker
 
 
 # ------------------------------------------------------------------------- other libraries
