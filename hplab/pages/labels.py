@@ -10,13 +10,10 @@ from typing import Any
 import pandas as pd
 
 from hplab.analysis.claims import phrases
+from hplab.sweeps import metrics
 from hplab.sweeps.table import SETTINGS, column, hyperparameters, setting
 
 PERCENT, POINTS = "%", "pp"
-MORE_IS_BETTER = {"acc", "accuracy", "auc", "auroc", "f", "r2", "recall", "iou", "dice", "bleu"}
-LESS_IS_BETTER = {
-    *("loss", "error", "err", "mse", "rmse", "mae", "mape", "nll", "perplexity", "brier"),
-}
 MINUS, TIMES = "\u2212", "\u00d7"
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -67,13 +64,9 @@ def scale(name: str) -> float:
 def better(name: str) -> int:
     """1 if more of this metric is better, -1 if less is, 0 if neither can be said.
 
-    It is told by the last word of the name: `val_acc`, `r2_score`, `test/rmse`.
+    It is told by the name: see `hplab.sweeps.metrics`.
     """
-    words = re.findall(r"[a-z]+2?", name.lower().removesuffix("score"))
-    if not words:
-        return 0
-    sign = (words[-1] in MORE_IS_BETTER) - (words[-1] in LESS_IS_BETTER)
-    return -sign if words[0] == "neg" else sign
+    return metrics.better(name)
 
 
 def bounds(name: str, values: Iterable[float] = ()) -> tuple[float, float]:

@@ -112,7 +112,7 @@ def test_the_explorer_offers_what_varies_and_what_it_gave(runs, monkeypatch):
         *[("val_acc", 1), ("val_loss", -1), ("rmse", -1), ("test/rmse", -1), ("r2", 1)],
         *[("r2_score", 1), ("f1", 1), ("neg_mean_squared_error", 1), ("loss", -1), ("auc", 1)],
         *[("brier_score", -1), ("score", 0), ("acc_gap", 0), ("loss_gap", 0), ("sharpness", 0)],
-        *[("", 0), ("2", 0), ("train_s", 0), ("error_bars", 0)],
+        *[("", 0), ("2", 0), ("train_s", 0)],
     ],
 )
 def test_which_side_is_better_is_told_by_the_name(name, side):
@@ -200,3 +200,11 @@ def test_a_claim_that_leaves_a_setting_open_is_told_which(store):
 
     with pytest.raises(HplabError, match="they differ in kernel; choose one"):
         samples.sample(made, arms, claim)
+
+
+def test_a_number_called_precision_is_no_number_format(store):
+    made = hp.sweep(
+        lambda x: {"precision": 0.5 + x}, version="1", x=[0.1, 0.2], store=store, jobs=1
+    )
+
+    assert len(samples.in_single_precision(made)) == 2
