@@ -16,6 +16,7 @@ _SURFACE = {
     "register": "hplab.own:register",
     "train": "hplab.training.loop:train",
     "run": "hplab.sweeps.runner:run",
+    "sweep": "hplab.sweeps.functions:sweep",
     "recorded": "hplab.sweeps.runner:recorded",
     "curves": "hplab.sweeps.series:curves",
     "steps": "hplab.sweeps.series:steps",

@@ -68,13 +68,17 @@ def register(
     - "loss": `make(logits, labels, **arguments)` gives one value an example: float32 `(N, C)` and
       int64 `(N,)` to `(N,)`.
     - "activation": `make(**arguments)` gives an `nn.Module`.
-    - "data": `make(**arguments)` gives a `Dataset`, or arrays or tensors: training images and
-      labels, then test images and labels if there are any. Images are uint8 `(N, C, H, W)` or
-      `(N, H, W)`, labels integers `(N,)` from 0. Its content is part of a trial's key too.
+    - "data": `make(**arguments)` gives arrays or tensors: training images and labels, then test
+      images and labels if there are any. Images are `(N, C, H, W)` or `(N, H, W)`, uint8 or the
+      same as floats from 0 to 1; labels are integers `(N,)` from 0. Or it gives a data set of torch
+      or torchvision with an image and a label an example, or two (training, test): an
+      `ImageFolder(folder, transform=Resize((64, 64)))` for one. Random transforms and Normalize
+      stay out, since a trial does both itself. The content is part of a trial's key too.
 
     What any of them draws from torch's global generator while it trains is seeded for each trial.
-    Trials with a loss or optimizer of your own train one by one, with a model of your own as long
-    as a layer of it has no stacked form.
+    Trials with a loss or optimizer of your own train one by one. With a model of your own they
+    train side by side if it is a plain `nn.Sequential` of layers that have a stacked form. Before
+    training a line says which do, and why the others do not.
 
     The digest covers the source of `make` and what it uses, as it is when a trial is made: the
     functions and classes of the reader's own, defaults, and values (numbers, text, lists, arrays,

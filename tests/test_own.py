@@ -7,6 +7,7 @@ import json
 import linecache
 import math
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -198,12 +199,137 @@ def test_a_data_set_may_come_as_one():
     assert curves(data="again") == curves()
 
 
+def pictures(n=40):
+    """Bytes with a known answer, as torch's and torchvision's data sets hold them."""
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 256, (n, 8, 8, 3), np.uint8), np.arange(n) % 2
+
+
+class Items(torch.utils.data.Dataset):
+    """Any data set of torch: a list of examples."""
+
+    def __init__(self, images, labels, classes=("no", "yes")):
+        self.examples, self.classes = list(zip(images, labels, strict=True)), classes
+
+    def __len__(self):
+        return len(self.examples)
+
+    def __getitem__(self, i):
+        return self.examples[i]
+
+
+def as_tensors(images):
+    return [torch.from_numpy(image.transpose(2, 0, 1)) for image in images]
+
+
+@pytest.mark.parametrize("how", ["pillow", "tensors", "ToTensor", "arrays", "floats", "subset"])
+def test_a_data_set_of_torch_is_the_same_as_its_bytes(how):
+    from PIL import Image
+
+    images, labels = pictures()
+    channels = torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
+    made = {
+        "pillow": lambda: Items(map(Image.fromarray, images), labels),
+        "tensors": lambda: Items(as_tensors(images), torch.from_numpy(labels)),
+        "ToTensor": lambda: Items([t.float() / 255 for t in as_tensors(images)], labels),
+        "arrays": lambda: (channels.numpy(), labels),
+        "floats": lambda: (channels / 255, torch.from_numpy(labels)),
+        "subset": lambda: torch.utils.data.Subset(Items(as_tensors(images), labels), range(40)),
+    }
+    hp.register("data", "mine", made[how])
+
+    found = datasets.load("mine")
+
+    assert torch.equal(found.images, channels)
+    assert found.labels.tolist() == labels.tolist()
+    named = ("0", "1") if how in ("arrays", "floats") else ("no", "yes")
+    assert found.class_names == named
+
+
+def test_training_and_test_may_come_apart():
+    images, labels = pictures()
+    train = torch.utils.data.TensorDataset(
+        torch.stack(as_tensors(images[:30])), torch.from_numpy(labels[:30])
+    )
+    hp.register("data", "mine", lambda: (train, Items(as_tensors(images[30:]), labels[30:])))
+
+    found = datasets.load("mine")
+
+    assert (len(found.labels), len(found.test_labels)) == (30, 10)
+    assert torch.equal(found.test_images[0], as_tensors(images)[30])
+
+
+def test_an_image_folder_trains(tmp_path, store):
+    from PIL import Image
+    from torchvision.datasets import ImageFolder
+    from torchvision.transforms import v2
+
+    for kind, shade in (("dark", 40), ("light", 200)):
+        (tmp_path / "flowers" / kind).mkdir(parents=True)
+        for i in range(30):
+            noise = np.random.default_rng(i).integers(-30, 30, (10 + i % 3, 12, 3))
+            photo = Image.fromarray((shade + noise).astype(np.uint8))
+            photo.save(tmp_path / "flowers" / kind / f"{i}.png")
+    folder = str(tmp_path / "flowers")
+    hp.register("data", "flowers", lambda: ImageFolder(folder, transform=v2.Resize((8, 8))))
+    trials = hp.grid(hp.Trial(data="flowers", split="holdout", epochs=3, **MLP), seed=range(2))
+
+    runs = runner.run(trials, preset="laptop", device="cpu", jobs=1, store=store)
+
+    assert datasets.load("flowers").class_names == ("dark", "light")
+    assert runs["val_acc"].tolist() == [1.0, 1.0]
+
+
+def drawn():
+    images, labels = pictures()
+    made = Items(as_tensors(images), labels)
+    made.examples = Noisy(made.examples)
+    return made
+
+
+class Endless(torch.utils.data.IterableDataset):
+    def __iter__(self):
+        return iter(())
+
+
+class Noisy(list):
+    def __getitem__(self, i):
+        image, label = super().__getitem__(i)
+        return torch.roll(image, int(torch.randint(1, 8, ())), -1), label
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (drawn, "is another one each time: leave random transforms out"),
+        (
+            lambda: Items([torch.zeros(1, 8, 8), torch.zeros(1, 9, 8)], [0, 1]),
+            "image 1 is (1, 9, 8) and image 0 (1, 8, 8): give them one size, with transform=Resize",
+        ),
+        (
+            lambda: Items([torch.full((1, 8, 8), -0.42)] * 2, [0, 1]),
+            "goes from -0.42 to -0.42. Leave Normalize out",
+        ),
+        (lambda: Items([torch.zeros(1, 8, 8)], ["cat"]), "example 0 is no image with its label"),
+        (lambda: torch.utils.data.DataLoader(Items([1], [1])), "is a DataLoader: give the data"),
+        (lambda: (Items([], []),) * 3, "has 3 data sets"),
+        (Endless, "without a length cannot be read whole"),
+    ],
+)
+def test_a_data_set_of_torch_that_cannot_be_kept_as_bytes_is_refused(make, said):
+    hp.register("data", "bad", lambda: make())
+
+    with pytest.raises(hp.HplabError) as caught:
+        datasets.load("bad")
+    assert said in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("made", "said"),
     [
-        (3, "must give a Dataset or train_images, train_labels, test_images, test_labels, got 3"),
+        (3, "must give a data set or train_images, train_labels, test_images, test_labels, got 3"),
         (
-            (np.zeros((4, 8, 8)), np.zeros(4, int)),
+            (np.full((4, 8, 8), 0.3), np.zeros(4, int)),  # no byte over 255 gives 0.3
             "train_images is float64 (4, 8, 8), expected uint8",
         ),
         ((np.zeros((4, 8, 8), np.uint8), np.zeros(3, int)), "expected integers (4,)"),
@@ -604,6 +730,42 @@ def test_only_what_cannot_mix_is_stacked():
     assert not stacks(optimizer="descent")
     assert not stacks(loss="mine")
     assert not stacks(activation="rectifier")
+
+
+def normed(in_shape, n_classes):
+    return nn.Sequential(nn.Flatten(), nn.LayerNorm(math.prod(in_shape)), nn.Linear(64, n_classes))
+
+
+class Plain(nn.Module):
+    def __init__(self, in_shape, n_classes):
+        super().__init__()
+        self.out = nn.Linear(math.prod(in_shape), n_classes)
+
+    def forward(self, x):
+        return self.out(x.flatten(1))
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "make", "said"),
+    [
+        ("model", "tiny", tiny, "4 of 4 trials train side by side\n"),
+        ("model", "normed", normed, "0 of 4 .* one by one: LayerNorm has no stacked form"),
+        ("model", "plain", Plain, "0 of 4 .*: a Plain is not a plain nn.Sequential"),
+        ("loss", "mine", plain, "0 of 4 .*: loss 'mine' might mix what stands side by side"),
+        ("optimizer", "own", Descent, "0 of 4 .*: optimizer 'own' might mix"),
+        ("schedule", "fading", lambda share: 1 - share, "4 of 4 trials train side by side"),
+    ],
+)
+def test_what_trains_side_by_side_is_said_and_why_the_rest_does_not(
+    store, capsys, kind, name, make, said
+):
+    hp.register(kind, name, make)
+    fields = {kind: name} if kind == "model" else {**MLP, kind: name}
+    base = hp.Trial(**{**SMALL, "epochs": 1, **fields})
+
+    runner.run(hp.grid(base, seed=range(4)), device="cpu", jobs=1, store=store)
+
+    assert re.search(f"{kind} '{name}': {said}", capsys.readouterr().out)
 
 
 class Backwards(nn.Sequential):

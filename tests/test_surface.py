@@ -47,6 +47,7 @@ SURFACE = {
     "sharpness",
     "show",
     "steps",
+    "sweep",
     "train",
 }
 

@@ -109,7 +109,7 @@ def show(runs: pd.DataFrame, y: str | Sequence[str] = ("val_acc", "val_loss")) -
     columns = {labels.quantity(v): [labels.setting(x, v) for x in first[v]] for v in varied}
     for metric, cells in zip(metrics, tables, strict=True):
         means = [labels.give_or_take(metric, cell) for _, cell in cells.iterrows()]
-        columns[labels.label(metric)] = means
+        columns[labels.label(metric, labels.loss(runs))] = means
     columns["seeds"] = [str(n) for n in first["n"]]
     if first["n_diverged"].any():
         columns["diverged"] = [str(n) for n in first["n_diverged"]]
@@ -296,6 +296,7 @@ def _described(store: Any, name: str) -> dict[str, Any]:
 def _terms(known: Mapping[str, Any]) -> dict[str, str]:
     """The parts of a description that a reader asks for, in words."""
     git, device = known.get("git") or {}, known.get("device") or {}
+    others = known.get("libraries") or {}
     switches, yes_or_no = known.get("switches") or {}, {True: "yes", False: "no", None: None}
     on_gpu = device.get("type") == "cuda"
     commit = str(git.get("commit", ""))[:12]
@@ -307,6 +308,7 @@ def _terms(known: Mapping[str, Any]) -> dict[str, str]:
         "PyTorch": known.get("torch"),
         "torchvision": known.get("torchvision"),
         "NumPy": known.get("numpy"),
+        "other libraries": ", ".join(f"{name} {v}" for name, v in others.items()),
         "CUDA": known.get("cuda") if on_gpu else None,
         "cuDNN": known.get("cudnn") if on_gpu else None,
         "device": device.get("name"),

@@ -10,7 +10,8 @@ from typing import Any
 import pandas as pd
 
 from hplab.analysis.claims import phrases
-from hplab.sweeps.table import column, setting
+from hplab.sweeps import metrics
+from hplab.sweeps.table import SETTINGS, column, hyperparameters, setting
 
 PERCENT, POINTS = "%", "pp"
 MINUS, TIMES = "\u2212", "\u00d7"
@@ -44,16 +45,28 @@ def label(name: str, loss: str = "cross_entropy") -> str:
     return f"{quantity(name)} ({shown})" if shown else quantity(name)
 
 
+def loss(runs: pd.DataFrame) -> str:
+    """The one loss that the runs were trained with, by which `unit` knows that of a "NAME_loss".
+
+    Of a function of somebody's own it is not known, unless an argument of it is called so.
+    """
+    if "loss" in hyperparameters(runs):
+        found = list(runs["loss"].unique())
+        return str(found[0]) if len(found) == 1 else "mixed"
+    return "unknown" if SETTINGS in runs else "cross_entropy"
+
+
 def scale(name: str) -> float:
     """What a stored value of this column is multiplied by before it is shown."""
     return 100.0 if unit(name) in (PERCENT, POINTS) else 1.0
 
 
 def better(name: str) -> int:
-    """1 if more of this metric is better, -1 if less is, 0 if neither can be said."""
-    if name.endswith("_acc"):
-        return 1
-    return -1 if name.endswith("_loss") else 0
+    """1 if more of this metric is better, -1 if less is, 0 if neither can be said.
+
+    It is told by the name: see `hplab.sweeps.metrics`.
+    """
+    return metrics.better(name)
 
 
 def bounds(name: str, values: Iterable[float] = ()) -> tuple[float, float]:
@@ -164,11 +177,12 @@ def listed(words: Iterable[str], most: int = 6) -> str:
 
 def context(runs: pd.DataFrame) -> str:
     """Which preset, data set, model and device a table holds, as far as the table tells."""
-    parts = []
+    parts, declared = [], hyperparameters(runs)
     if preset := runs.attrs.get("preset"):
         parts.append(f"{preset} preset")
     for name in ("data", "model", "device"):
-        if name in runs and len(found := runs[name].dropna().unique()):
+        told = name == "device" or name in declared
+        if told and name in runs and len(found := runs[name].dropna().unique()):
             parts.append(listed(map(str, found)))
         elif name in runs.attrs:
             parts.append(str(runs.attrs[name]))

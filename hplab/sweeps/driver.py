@@ -7,13 +7,11 @@ import contextlib
 import functools
 import gc
 import math
-import tempfile
 import time
 import traceback
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from concurrent.futures.process import BrokenProcessPool
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,13 +19,13 @@ import torch
 from hplab import own, places
 from hplab.sweeps import checkpoints, executors, progress, provenance, records, stacking
 from hplab.sweeps import store as stores
+from hplab.sweeps.writer import Writer
 from hplab.training import datasets as data
 from hplab.training import loop
-from hplab.trial import TASK, TASK_VERSION, HplabError, Trial, canonical
+from hplab.trial import TASK, TASK_VERSION, HplabError, Trial
 
 # Below this much work for one core in all, starting worker processes costs more than it saves.
 POOL_FROM_S = 1.5
-PUT_FROM_S = 2.0  # results wait to be written together until they are worth this much training
 Result = dict[str, Any] | Exception
 Stack = list[Trial]
 
@@ -78,13 +76,19 @@ def train(
     begun = {trial.identity() for stack in stacks for trial in stack}
     fresh = [trial for trial in todo if trial.identity() not in begun]
     stacks += stacking.stacks(fresh, device, workers, datasets, in_order=in_order)
+    for line in stacking.told(stacks, datasets):
+        print(line)
     workers = min(workers if device == "cpu" else sharers, len(stacks))
     described = provenance.collect_provenance(device)
     prov = store.put_provenance(described | ({"threads": 1} if device == "cpu" else {}))
     failures: list[str] = []
+
+    def is_kept(trial: Trial, digest: str) -> bool:
+        return store.summary(trial, digest) is not None
+
     with (
         progress.bar(len(todo), f"training on {device}") as tick,
-        _Writer(store, folder) as writer,
+        Writer(store, functools.partial(folder.tidy, is_kept)) as writer,
         contextlib.closing(
             _results(stacks, device, workers, datasets, _Clock(until), folder)
         ) as finished,
@@ -348,58 +352,3 @@ def _failure(trial: Trial, digest: str, error: Exception) -> dict[str, Any]:
         "message": str(error),
         "traceback": "".join(traceback.format_exception(error)),
     }
-
-
-class _Writer:
-    """Puts finished records, little work at a time together, and what is left at the end.
-
-    What the store refuses to write is kept and tried again with what comes next. If it refuses to
-    the end, the records go to a file among the system's temporary ones.
-    """
-
-    def __init__(self, store: stores.Store, folder: checkpoints.Folder) -> None:
-        self.store, self.folder, self.n_added = store, folder, 0
-        self.waiting: list[records.Record] = []
-        self.refusal: records.StoreError | None = None
-
-    def __enter__(self) -> _Writer:
-        self._tidy()
-        return self
-
-    def add(self, record: records.Record) -> None:
-        self.waiting.append(records.sealed(record))
-        self.n_added += 1
-
-    def flush_if_due(self) -> None:
-        costs = [record["cost"] for record in self.waiting]
-        if sum(cost["train_s"] + cost["eval_s"] for cost in costs) >= PUT_FROM_S:
-            self._flush()
-
-    def _flush(self) -> None:
-        try:
-            if self.waiting:
-                self.store.put(self.waiting)
-        except records.StoreError as error:
-            if self.refusal is None:
-                print(f"{error}; training goes on and what is finished is kept in memory")
-            self.refusal = error
-        else:
-            self.waiting, self.refusal = [], None
-            self._tidy()
-
-    def _tidy(self) -> None:
-        self.folder.tidy(lambda trial, digest: self.store.summary(trial, digest) is not None)
-
-    def __exit__(self, *_: object) -> None:
-        self._flush()
-        if not self.waiting:
-            return
-        lines = [(record["key"], canonical(record).encode()) for record in self.waiting]
-        name, content = records.batch(lines)
-        path = Path(tempfile.gettempdir()) / f"hplab-{name}"
-        what = f"{self.refusal}; {len(lines)} finished trials"
-        try:
-            records.write_whole(path, content)
-        except records.StoreError as error:
-            raise HplabError(f"{what} are lost, since neither could {path}: {error}") from error
-        raise HplabError(f"{what} are in {path}: move that file to {self.store.pending}")

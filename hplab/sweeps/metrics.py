@@ -36,10 +36,14 @@ def better(name: str) -> int:
     Example:
         >>> better("val_acc"), better("eval/rmse"), better("score")
         (1, -1, 0)
+        >>> better("neg_mean_squared_error"), better("acc_gap")
+        (1, 0)
     """
     words = set(tokens(name))
     high, low = bool(words & HIGHER), bool(words & LOWER)
-    return 0 if high == low else (1 if high else -1)
+    if high == low or "gap" in words:
+        return 0
+    return 1 if high != ("neg" in words) else -1
 
 
 def is_share(name: str) -> bool:

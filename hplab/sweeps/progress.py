@@ -12,8 +12,8 @@ LINE_EVERY_S = 15.0
 
 
 @contextlib.contextmanager
-def bar(total: int, what: str) -> Iterator[Callable[[], None]]:
-    """Yield a function to call after each finished trial.
+def bar(total: int, what: str, unit: str = "trial") -> Iterator[Callable[[], None]]:
+    """Yield a function to call after each finished trial, or whatever the unit is.
 
     A terminal or a live notebook gets a bar with the time left; with `TQDM_DISABLE` or `CI` set, or
     when standard error is a file, a line is printed at most every 15 seconds and one at the end.
@@ -21,7 +21,7 @@ def bar(total: int, what: str) -> Iterator[Callable[[], None]]:
     if _watched():
         from tqdm.auto import tqdm
 
-        with tqdm(total=total, desc=what, unit="trial") as shown:
+        with tqdm(total=total, desc=what, unit=unit) as shown:
             yield shown.update
         return
     began = last = time.monotonic()
@@ -34,7 +34,7 @@ def bar(total: int, what: str) -> Iterator[Callable[[], None]]:
         if done == total or now - last >= LINE_EVERY_S:
             left = (now - began) / done * (total - done)
             print(
-                f"{what}: {done} of {total} trials, {left:.0f} s left", file=sys.stderr, flush=True
+                f"{what}: {done} of {total} {unit}s, {left:.0f} s left", file=sys.stderr, flush=True
             )
             last = now
 

@@ -12,6 +12,7 @@ import functools
 import hashlib
 import platform
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,11 @@ import numpy as np
 from hplab import __version__
 
 PACKAGE = Path(__file__).resolve().parent.parent
+# What numbers of a reader's own function depend on, as far as it is widely used.
+LIBRARIES = (
+    *("numpy", "scipy", "sklearn", "torch", "torchvision", "jax", "jaxlib", "tensorflow", "keras"),
+    *("xgboost", "lightgbm", "catboost", "statsmodels", "pandas", "polars"),
+)
 # Imports go downwards only: nothing else moves a result.
 RESULT_CODE = ("trial.py", "catalogue.py", "own.py", "training")
 
@@ -57,6 +63,32 @@ def collect_provenance(device: str = "cpu") -> dict[str, Any]:
         },
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
     }
+
+
+def of_process() -> dict[str, Any]:
+    """Describe what a reader's own function ran with in this process: Python, machine, libraries.
+
+    Imports nothing: of the libraries only those count that are loaded.
+    """
+    return _of_process(tuple(name for name in LIBRARIES if name in sys.modules))
+
+
+@functools.lru_cache(8)
+def _of_process(libraries: tuple[str, ...]) -> dict[str, Any]:
+    versions = {name: str(getattr(sys.modules[name], "__version__", "")) for name in libraries}
+    found: dict[str, Any] = {
+        "python": platform.python_version(),
+        "device": {"type": "cpu", "name": _cpu_name()},
+        "platform": f"{platform.system()} {platform.machine()}",
+    }
+    found |= {name: versions.pop(name) for name in ("numpy", "torch") if name in versions}
+    return {**found, "libraries": versions}
+
+
+def of_sweep(process: dict[str, Any]) -> dict[str, Any]:
+    """Complete the description of a process that called a reader's own function."""
+    today = datetime.datetime.now(datetime.UTC).date().isoformat()
+    return {"hplab": __version__, "git": git_state(), **process, "date": today}
 
 
 @functools.cache

@@ -126,6 +126,8 @@ def everything(
     size, store = presets.preset(preset), store or stores.default_store()
     hplabs, own = [], 0
     for record in store.records():
+        if record["task"] != TASK:
+            continue
         if "code" in record["config"]:
             own += 1
         else:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
 from hplab.sweeps import store as stores
 from hplab.sweeps.records import Record
 from hplab.sweeps.table import FINAL, GAPS, LADDER, LAYERS
-from hplab.training import loop
-from hplab.trial import HplabError
+from hplab.trial import TASK, HplabError
 
 
 def curves(runs: pd.DataFrame, *, store: stores.Store | None = None) -> pd.DataFrame:
@@ -21,13 +20,32 @@ def curves(runs: pd.DataFrame, *, store: stores.Store | None = None) -> pd.DataF
         One row a trial and epoch: the columns of `runs` without its final metrics, "epoch" counted
         from 1, one column for each of `hplab.training.loop.METRICS`, and one for each curve that a
         measure added; the learning rate of the epoch's last step is "lr_used", since "lr" is the
-        trial's own.
+        trial's own. Of a function's runs (`hp.sweep`) one for each number that it yielded.
+
+    Raises:
+        HplabError: If the store does not hold a run, or none has curves.
     """
     records = _records(runs, store)
-    found = dict.fromkeys(name for record in records.values() for name in record["curves"])
+    of_trials = [record for record in records.values() if record["task"] == TASK]
+    names = dict.fromkeys(_of_trials(of_trials)) if of_trials or not records else {}
+    for record in records.values():
+        if record["task"] != TASK:
+            names |= dict.fromkeys(record["curves"])
+    if not names:
+        raise HplabError(
+            "these runs have no curves: let the function yield a mapping of numbers after every "
+            "epoch instead of returning one"
+        )
+    return _long(runs, records, list(names), "epoch").rename(columns={"curve_lr": "lr_used"})
+
+
+def _of_trials(records: Iterable[Record]) -> list[str]:
+    """Return the curves that have a value an epoch."""
+    from hplab.training import loop  # with torch, which runs of a reader's function may not need
+
+    found = dict.fromkeys(name for record in records for name in record["curves"])
     more = [n for n in found if n not in (*LADDER, *LAYERS) and not n.startswith(loop.BY_STEP)]
-    names = list(dict.fromkeys([*loop.METRICS, *more]))
-    return _long(runs, records, names, "epoch").rename(columns={"curve_lr": "lr_used"})
+    return [*loop.METRICS, *more]
 
 
 def probes(runs: pd.DataFrame, *, store: stores.Store | None = None) -> pd.DataFrame:

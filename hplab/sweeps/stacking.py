@@ -56,7 +56,8 @@ def stacks(
     in_all = sum(len(group) * each for group, each in groups)
     found: list[tuple[float, list[Trial]]] = []
     for group, each in groups:
-        lanes = width(group[0], _network(group[0], datasets[group[0].data]), device)
+        dataset = datasets[group[0].data]
+        lanes = width(group[0], _network(group[0], dataset), device, dataset)
         shares = math.ceil(2 * workers * len(group) * each / in_all)  # of half a worker's work
         n_stacks = max(math.ceil(len(group) / lanes), min(workers, len(group), shares))
         bounds = [round(i * len(group) / n_stacks) for i in range(n_stacks + 1)]
@@ -84,9 +85,37 @@ def _groups(trials: list[Trial]) -> list[list[Trial]]:
     return list(groups.values())
 
 
-def width(trial: Trial, network: nn.Module, device: str) -> int:
+def told(stacks: list[list[Trial]], datasets: Mapping[str, data.Dataset]) -> list[str]:
+    """Return a line for each component of the reader's own: how its trials train, and why so."""
+    lines = []
+    for name in dict.fromkeys(name for stack in stacks for name in stack[0].code):
+        kind, _, own = name.partition(":")
+        mine = [stack for stack in stacks if name in stack[0].code]
+        alone = [stack[0] for stack in mine if len(stack) == 1]
+        n, together = sum(map(len, mine)), sum(len(stack) for stack in mine if len(stack) > 1)
+        if kind == "data" or n == 1:
+            continue  # what data are used decides nothing
+        how = f"{together} of {n} trials train side by side"
+        if alone:
+            how += "; the others" if together else "; they train"
+            how += f" one by one: {_why_alone(alone[0], datasets[alone[0].data])}"
+        lines.append(f"{kind} {own!r}: {how}")
+    return lines
+
+
+def _why_alone(trial: Trial, dataset: data.Dataset) -> str:
+    network = _network(trial, dataset)
+    n_parameters = sum(p.numel() for p in network.parameters())
+    return loop.why_alone(trial, network, dataset) or (
+        f"no other trial is like them, or {n_parameters:,} weights are too many to gain by it"
+    )
+
+
+def width(
+    trial: Trial, network: nn.Module, device: str, dataset: data.Dataset | None = None
+) -> int:
     """Return how many trials like this one, with networks like this one, train together at most."""
-    if not loop.can_stack(trial, network):
+    if not loop.can_stack(trial, network, dataset):
         return 1
     n_parameters = sum(p.numel() for p in network.parameters())
     convolves = any(isinstance(layer, nn.Conv2d) for layer in network.modules())

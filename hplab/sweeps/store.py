@@ -56,6 +56,8 @@ __all__ = [
     "shortest",
 ]
 
+FUNCTION, FUNCTION_VERSION = "function", 1  # runs of a reader's own function (`functions`)
+TASKS = {TASK: TASK_VERSION, FUNCTION: FUNCTION_VERSION}
 BATCH_RECORDS = 2000  # at most this many records a committed file: a few megabytes each
 LEFTOVER_S = 24 * 3600  # a temporary file older than this belongs to no living writer
 
@@ -198,6 +200,17 @@ class Store:
         self._check_whole()
         line = self._by_key.get(key)
         return line.record() if line else None
+
+    def head(self, key: str) -> Record | None:
+        """Return the record with this key without its curves, or None; see `summary`."""
+        self._check_whole()
+        line = self._by_key.get(key)
+        return dict(line.head) if line else None
+
+    def heads(self) -> Iterator[Record]:
+        """Yield every record without its curves, in no order; what is nested is the store's own."""
+        self._check_whole()
+        return (line.head for line in self._by_key.values())
 
     def file_of(self, key: str) -> Path | None:
         """Return the file that a record is in, None if there is no such record."""
@@ -403,4 +416,4 @@ def _kept(root: Path, pending: Path) -> Store:
 
 
 def _is_current(record: Record) -> bool:
-    return record["task"] == TASK and record["task_version"] == TASK_VERSION
+    return TASKS.get(record["task"]) == record["task_version"]

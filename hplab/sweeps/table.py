@@ -129,7 +129,7 @@ def hyperparameters(runs: pd.DataFrame) -> list[str]:
     return [
         name
         for name in runs
-        if name not in RUN and (name in named or (has_trials and is_hyperparameter(name)))
+        if name != "seed" and (name in named or (has_trials and is_hyperparameter(name)))
     ]
 
 

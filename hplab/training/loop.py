@@ -173,11 +173,21 @@ def can_stack(trial: Trial, network: nn.Module, dataset: datasets.Dataset | None
     Raises:
         HplabError: If a model of the reader's own gives two trials the same layer.
     """
-    mixing = any(name.startswith(("loss:", "optimizer:")) for name in trial.code)
-    if trial.decayed != "all" or mixing or not lanes.stackable(network):
-        return False
+    return not why_alone(trial, network, dataset)
+
+
+def why_alone(trial: Trial, network: nn.Module, dataset: datasets.Dataset | None = None) -> str:
+    """Return why trials of this kind train one by one, in words; "" if `can_stack`."""
+    for name in trial.code:
+        kind, _, own = name.partition(":")
+        if kind in ("loss", "optimizer"):
+            return f"{kind} {own!r} might mix what stands side by side"
+    if trial.decayed != "all":
+        return "some of their parameters decay and others do not"
+    if not lanes.stackable(network):
+        return lanes.obstacle(network)
     if f"model:{trial.model}" not in trial.code:
-        return True
+        return ""
     dataset = dataset or datasets.load(trial.data)
     shape, n_classes = tuple(dataset.images.shape[1:]), len(dataset.class_names)
     other = models.build(trial.replace(seed=trial.seed + 1), shape, n_classes)
@@ -185,7 +195,9 @@ def can_stack(trial: Trial, network: nn.Module, dataset: datasets.Dataset | None
         raise HplabError(
             f"model {trial.model!r} gave two trials the same layer; it must make each anew"
         )
-    return lanes.agree(network, other, dataset.images[:4])
+    if not lanes.agree(network, other, dataset.images[:4]):
+        return "side by side its layers would compute something else"
+    return ""
 
 
 def _network(

@@ -7,7 +7,7 @@ import pytest
 
 from hplab.analysis.claims import ledger, wanted
 from hplab.pages.tables import plan
-from hplab.trial import HplabError, Trial, grid
+from hplab.trial import TASK, HplabError, Trial, grid
 
 BOOK = ledger.load()
 SGD = Trial(
@@ -93,6 +93,7 @@ def test_a_claim_that_no_study_declares_trials_for_is_not_planned():
 
 def record(trial, seconds, *, device="cpu", **changes):
     return {
+        "task": TASK,
         "config": {**trial.replace(**changes).config()},
         "cost": {"train_s": seconds - 1.0, "eval_s": 1.0, "device": device},
     }

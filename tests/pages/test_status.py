@@ -6,7 +6,7 @@ import tiny_book
 from hplab.pages.tables import fill, markdown
 from hplab.pages.tables import status as facts
 from hplab.sweeps.presets import PRESETS
-from hplab.trial import HplabError
+from hplab.trial import TASK, HplabError
 
 
 class FakeStore:
@@ -19,7 +19,8 @@ class FakeStore:
             [(20.0, "ok", "a"), (22.0, "ok", "a"), (30.0, "diverged", "lost")]
         ):
             cost = {"train_s": seconds, "device": "cpu"}
-            yield {"config": config, "seed": seed, "status": status, "cost": cost, "prov": prov}
+            made = {"task": TASK, "config": config, "seed": seed, "status": status}
+            yield {**made, "cost": cost, "prov": prov}
 
     def provenance(self, name):
         """Return the one environment that is known."""

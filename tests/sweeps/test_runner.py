@@ -18,7 +18,7 @@ import pytest
 import torch
 
 from hplab import places
-from hplab.sweeps import driver, executors, presets, runner, series
+from hplab.sweeps import driver, executors, presets, runner, series, writer
 from hplab.sweeps.store import Store
 from hplab.training import datasets as data
 from hplab.training import loop
@@ -424,7 +424,7 @@ def refusing(store, monkeypatch):
         return results
 
     monkeypatch.setattr(driver, "compute", spoiled)
-    monkeypatch.setattr(driver, "PUT_FROM_S", 0.0)
+    monkeypatch.setattr(writer, "PUT_FROM_S", 0.0)
     return mend
 
 
@@ -451,7 +451,7 @@ def test_what_is_refused_to_the_end_lies_in_a_file_that_the_store_can_take(
     store, refusing, monkeypatch, tmp_path
 ):
     (tmp_path / "spare").mkdir()
-    monkeypatch.setattr(driver.tempfile, "tempdir", str(tmp_path / "spare"))
+    monkeypatch.setattr(writer.tempfile, "tempdir", str(tmp_path / "spare"))
     with pytest.raises(HplabError, match="3 finished trials are in .*spare/hplab-.*move that"):
         smoke(NO_TWO_STACK, store, n_seeds=1, jobs=1)
 
@@ -505,10 +505,10 @@ def test_a_broken_pool_takes_only_what_it_had_begun():
 SWEEP = """
     import os, sys
     from pathlib import Path
-    from hplab.sweeps import driver, runner, store
+    from hplab.sweeps import driver, runner, store, writer
     from hplab.trial import Trial, grid
     if __name__ == "__main__":
-        driver.POOL_FROM_S, driver.PUT_FROM_S = 0, 0.0
+        driver.POOL_FROM_S, writer.PUT_FROM_S = 0, 0.0
         here = store.Store(Path(sys.argv[1]) / "results", Path(sys.argv[1]) / "pending")
         trials = grid(Trial(data="mnist", epochs=60), batch_size=range(60, 72))  # no two stack
         runner.run(trials, preset="smoke", jobs=2, store=here)
@@ -538,7 +538,7 @@ def test_a_killed_sweep_keeps_what_is_finished_and_leaves_no_worker(tmp_path):
 UNGUARDED = """
     import sys
     from pathlib import Path
-    from hplab.sweeps import driver, runner, store
+    from hplab.sweeps import driver, runner, store, writer
     from hplab.trial import Trial, grid
     driver.POOL_FROM_S = 0
     here = store.Store(Path(sys.argv[1]) / "results", Path(sys.argv[1]) / "pending")

@@ -233,7 +233,7 @@ def decides(finding: Finding) -> bool:
 
 
 def _data(finding: Finding) -> str:
-    rows = (str(name) for table in finding.sample.rows for name in table["data"])
+    rows = (str(name) for table in finding.sample.rows for name in table.get("data", ()))
     return ", ".join(dict.fromkeys(rows))
 
 

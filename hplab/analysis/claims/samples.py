@@ -17,7 +17,7 @@ from hplab import catalogue
 from hplab.analysis.claims.claim import Claim, Report
 from hplab.analysis.claims.phrases import listed
 from hplab.analysis.claims.quantities import Missing
-from hplab.sweeps.table import hyperparameters, owner, setting
+from hplab.sweeps.table import SETTINGS, hyperparameters, owner, setting
 from hplab.trial import HplabError
 
 PRECISION = "fp32"  # the number format of the runs that verdicts count
@@ -157,7 +157,7 @@ def in_single_precision(runs: pd.DataFrame) -> pd.DataFrame:
     Raises:
         HplabError: If there are runs, and none in single precision.
     """
-    if runs.empty or "precision" not in runs:
+    if runs.empty or "precision" not in runs or SETTINGS in runs:  # there it is something else
         return runs
     found = runs[runs["precision"] == PRECISION]
     if found.empty:

@@ -19,7 +19,7 @@ from hplab.analysis.claims.claim import Claim
 from hplab.analysis.claims.judging import PROBABLY
 from hplab.analysis.claims.verdict import RERUN
 from hplab.analysis.stats.intervals import CONTRADICTED, SUPPORTED
-from hplab.trial import Trial
+from hplab.trial import TASK, Trial
 
 SETTLED = (SUPPORTED, CONTRADICTED)
 Committed = Mapping[str, Mapping[str, Any]]
@@ -162,7 +162,7 @@ def costs(records: Iterable[Mapping[str, Any]], device: str) -> Callable[[Trial]
     seen: dict[tuple, list[tuple[int, float]]] = {}
     for record in records:
         config, cost = record["config"], record["cost"]
-        if cost.get("device", "").partition(":")[0] != device:
+        if record["task"] != TASK or cost.get("device", "").partition(":")[0] != device:
             continue
         seconds = (cost["train_s"] + cost["eval_s"]) / config["epochs"]
         kind = (config["data"], config["model"])

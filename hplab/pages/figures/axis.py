@@ -69,7 +69,7 @@ def axis(
 
     def draw(fig: Canvas) -> None:
         ax = _axes(fig, scale, limits, log_y)
-        ax.set_ylabel(labels.label(y, _loss(runs)))
+        ax.set_ylabel(labels.label(y, labels.loss(runs)))
         _groups(ax, table, (x, y, by), scale, seeds=seeds, means=not others)
         if top is not None:
             _ring(ax, table, top, (x, y, by), scale, seeds=seeds)
@@ -130,7 +130,7 @@ def isolation(
 
     def draw(fig: Canvas) -> None:
         ax = _axes(fig, scale, limits, log_y)
-        ax.set_ylabel(labels.label(y, _loss(runs)))
+        ax.set_ylabel(labels.label(y, labels.loss(runs)))
         for _, cell in table[~table["chosen"] & table["mean"].notna()].iterrows():
             _dash(ax, scale.at(cell[x]), cell["mean"] * labels.scale(y))
         _groups(ax, chosen, (x, y, None), scale, seeds=True, means=True, crossed=False)
@@ -187,12 +187,6 @@ def _finished(
         data=table,
         shown=captions.shown(table, keys or [name for name in (by, x) if name], y, means=means),
     )
-
-
-def _loss(runs: pd.DataFrame) -> str:
-    """The one loss of a table, whose unit its axis shows."""
-    found = list(runs["loss"].unique()) if "loss" in runs else ["cross_entropy"]
-    return str(found[0]) if len(found) == 1 else "mixed"
 
 
 def _limits(table: pd.DataFrame, y: str, log: bool, *, with_intervals: bool) -> tuple[float, float]:

@@ -74,6 +74,7 @@ def compare(
         axs = np.atleast_1d(fig.subplots(1, len(metrics), sharey=True))
         for ax, metric in zip(axs, metrics, strict=True):
             _panel(ax, table[table["metric"] == metric], metric, by, order)
+            ax.set_xlabel(labels.label(metric, labels.loss(runs)))
         axs[0].set_yticks(range(len(order)), [labels.setting(level) for level in order])
         axs[0].set_ylim(-0.6, len(order) - 0.4)
         axs[0].set_ylabel(labels.quantity(by))
@@ -84,7 +85,7 @@ def compare(
         caption=_caption(table, runs, metrics, by, differs),
         alt=_alt(table, by),
         data=table,
-        shown=_shown(table, by),
+        shown=_shown(table, by, labels.loss(runs)),
         height=max(2.6, 1.5 + ROW_IN * len(order)),
     )
 
@@ -209,7 +210,6 @@ def _panel(ax: Axes, table: pd.DataFrame, y: str, by: str, order: Sequence[Any])
     ax.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
     ax.grid(False, axis="y")
     ax.tick_params(axis="y", length=0)
-    ax.set_xlabel(labels.label(y))
 
 
 def _keys(with_intervals: bool, *, ours_too: bool) -> list[tuple[str, Any]]:
@@ -275,7 +275,7 @@ def _alt(table: pd.DataFrame, by: str) -> str:
     return f"{lead}; {'; '.join(told)}"
 
 
-def _shown(table: pd.DataFrame, by: str) -> pd.DataFrame:
+def _shown(table: pd.DataFrame, by: str, loss: str) -> pd.DataFrame:
     rows = []
     for _, cell in table.iterrows():
         y = cell["metric"]
@@ -284,7 +284,7 @@ def _shown(table: pd.DataFrame, by: str) -> pd.DataFrame:
         rows.append(
             {
                 labels.quantity(by): labels.setting(cell[by]),
-                "metric": labels.label(y),
+                "metric": labels.label(y, loss),
                 "published": f"{cell['published'] * labels.scale(y):.4g}",
                 "our mean": labels.give_or_take(y, cell),
                 "runs": str(cell["n"]),

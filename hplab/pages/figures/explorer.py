@@ -19,6 +19,7 @@ from hplab import places
 from hplab.pages import labels
 from hplab.pages.figures import axis, cells, explorer_data
 from hplab.pages.figures.figure import Figure, Html, nothing_recorded
+from hplab.sweeps.table import SETTINGS, hyperparameters, results
 from hplab.trial import HplabError
 
 METRICS = (
@@ -235,11 +236,14 @@ class Explorer(_Live):
 
 def _choices(runs: pd.DataFrame) -> dict[str, list[str]]:
     """What can be chosen: hyperparameters that vary first, then metrics the table has."""
-    metrics = [name for name in METRICS if name in runs and runs[name].notna().any()]
-    varied = cells.mixed(runs, [])
-    known = [name for name in ("lr", "batch_size", "optimizer") if name in runs]
+    known = list(METRICS)
+    if SETTINGS in runs:  # of somebody's own function: whatever it gave
+        known = sorted(results(runs), key=lambda name: name == "train_s")
+    metrics = [name for name in known if name in runs and runs[name].notna().any()]
+    varied, declared = cells.mixed(runs, []), hyperparameters(runs)
+    usual = [name for name in ("lr", "batch_size", "optimizer") if name in declared]
     first = {"ladder_radius": 0, "lr": 1}
-    across = list(dict.fromkeys([*sorted(varied, key=lambda n: first.get(n, 2)), *known[:1]]))
+    across = list(dict.fromkeys([*sorted(varied, key=lambda n: first.get(n, 2)), *usual[:1]]))
     if not across or not metrics:
         raise HplabError("explore: the table has no hyperparameter or no metric to choose from")
     return {"x": across, "y": metrics, "by": [NO_GROUPS, *varied]}

@@ -109,7 +109,8 @@ def _clauses(
     table: pd.DataFrame, names: tuple[str, str, str], top: object, runs: pd.DataFrame
 ) -> list[str]:
     x, y, z = names
-    lead = f"mean {labels.label(z)} for every pair of {labels.quantity(x)} and {labels.quantity(y)}"
+    pair = f"{labels.quantity(x)} and {labels.quantity(y)}"
+    lead = f"mean {labels.label(z, labels.loss(runs))} for every pair of {pair}"
     if top is not None:
         place = captions.at(table.loc[top], [x, y])
         lead += f": the best (framed) is {labels.interval(z, table.loc[top])} at {place}"

@@ -70,7 +70,7 @@ def learning_curves(
         caption=_caption(final, metrics, by, others, step, table, log=log_y),
         alt=_alt(final, metrics, by),
         data=means,
-        shown=_shown(means, metrics, by),
+        shown=_shown(means, metrics, by, labels.loss(curves)),
         height=3.6 if rows == 1 else 3.0 * rows,
     )
 
@@ -105,7 +105,7 @@ def _panel(
     ax.set_xlim(1 - left, last + left / 3) if last > 1 else ax.set_xlim(0.5, 1.5)
     ax.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
     ax.set_xlabel("epoch")
-    ax.set_ylabel(labels.label(y))
+    ax.set_ylabel(labels.label(y, labels.loss(source)))
     ends: list[tuple[Any, float | None, marks.Look]] = []
     taken: dict[int, int] = {}  # crosses already drawn at an epoch
     for i, (level, part) in enumerate(groups):
@@ -185,7 +185,7 @@ def _means(
     return pd.DataFrame(rows, columns=columns)
 
 
-def _shown(means: pd.DataFrame, metrics: Sequence[str], by: str | None) -> pd.DataFrame:
+def _shown(means: pd.DataFrame, metrics: Sequence[str], by: str | None, loss: str) -> pd.DataFrame:
     """A few epochs of every group: mean and half-width of the interval of each metric."""
     rows = []
     for level, part in cells.parts(means, by) if by else [(None, means)]:
@@ -196,7 +196,7 @@ def _shown(means: pd.DataFrame, metrics: Sequence[str], by: str | None) -> pd.Da
             row["epoch"] = str(epoch)
             for metric in metrics:
                 cell = part[(part["epoch"] == epoch) & (part["metric"] == metric)].iloc[0]
-                row[labels.label(metric)] = labels.give_or_take(metric, cell)
+                row[labels.label(metric, loss)] = labels.give_or_take(metric, cell)
             row["runs"] = str(int(cell["n"]))
             rows.append(row)
     return pd.DataFrame(rows)

@@ -50,8 +50,8 @@ def descent(
         scales.vertical(ax, scales.frame(seen[y], log=True), log=True)
         low, high = scales.frame(seen[x], log=False)
         ax.set_xlim(high, low)
-        ax.set_xlabel(labels.label(x))
-        ax.set_ylabel(labels.label(y))
+        ax.set_xlabel(labels.label(x, labels.loss(curves)))
+        ax.set_ylabel(labels.label(y, labels.loss(curves)))
         for i, (_, part) in enumerate(groups):
             _paths(ax, part, x, y, marks.look(i))
         keyed = [(labels.setting(v), marks.key(marks.look(i))) for i, (v, _) in enumerate(groups)]

@@ -14,6 +14,7 @@ from hplab import __version__, places
 from hplab.catalogue import DATA
 from hplab.sweeps import provenance
 from hplab.sweeps.store import Store, default_store
+from hplab.trial import TASK
 
 PACKAGES = ("torch", "torchvision", "numpy", "pandas", "scipy", "statsmodels", "matplotlib")
 TOOLS = ("jupyter-book", "jupytext", "papermill", "ipykernel", "nbclient", "pytest")
@@ -55,7 +56,9 @@ def _groups(store: Store) -> list[tuple[str, ...]]:
     for record in store.records():
         config = record["config"]
         images = config.get("n_train")
-        key = (config["data"], config["model"], config["epochs"], images or "all")
+        key = (config["data"], "a function", "-", "-")  # of `hp.sweep`
+        if record["task"] == TASK:
+            key = (config["data"], config["model"], config["epochs"], images or "all")
         found.setdefault(key, []).append(config)
     rows = []
     for key, configs in sorted(found.items(), key=lambda item: str(item[0])):

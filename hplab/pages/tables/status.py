@@ -16,7 +16,7 @@ from typing import Any
 
 from hplab.pages.tables import doctor
 from hplab.pages.tables.markdown import table
-from hplab.trial import HplabError
+from hplab.trial import TASK, HplabError
 
 TOOLS = ("jupyter-book", "sphinx", "myst-nb", "sphinx-book-theme", "papermill", "jupytext")
 Record = Mapping[str, Any]
@@ -114,7 +114,7 @@ def cost(found: Iterable[Record], provenance: Callable[[str], Mapping[str, Any]]
     groups: dict[tuple[str, str, int, str, str], list[float]] = defaultdict(list)
     for record in found:
         config, spent = record["config"], record.get("cost", {}).get("train_s")
-        if spent is not None:
+        if spent is not None and record["task"] == TASK:
             device = _device(record, provenance(str(record.get("prov", ""))))
             what = str(config.get("data")), str(config.get("model")), int(config["epochs"])
             groups[*what, str(config.get("precision", "fp32")), device].append(float(spent))

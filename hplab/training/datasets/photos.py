@@ -153,8 +153,7 @@ def decode(path: Path, size: int) -> np.ndarray:
                     f"{path} has {photo.width} x {photo.height} pixels, more than "
                     f"{MAX_PIXELS // 10**6} million"
                 )
-            rgb = _rgb(photo)
-            return np.asarray(rgb.resize((size, size), Image.Resampling.BILINEAR))
+            return np.asarray(rgb(photo).resize((size, size), Image.Resampling.BILINEAR))
     except UnidentifiedImageError:
         raise HplabError(f"{path} is not an image, whatever its name says") from None
     except Image.DecompressionBombError:
@@ -208,7 +207,7 @@ def _thumbnails(images: np.ndarray) -> np.ndarray:
     return thumbs / np.maximum(length, 1e-6)
 
 
-def _rgb(photo):
+def rgb(photo):
     """Return a Pillow image in 8-bit RGB; 16 bits are scaled, where Pillow would clip."""
     if photo.mode.startswith("I;16") or photo.mode == "I":
         from PIL import Image

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from hplab.catalogue import Row
+from hplab.training.datasets import items
 from hplab.training.datasets.archives import ARRAYS, check_labels
 from hplab.training.datasets.dataset import Dataset, of_arrays, tensors_of
 from hplab.trial import HplabError
@@ -28,21 +29,24 @@ def load(name: str, row: Row) -> Dataset:
     if isinstance(made, Dataset):
         groups = None if made.groups is None else made.groups.numpy()
         return of_arrays(name, _checked(name, tensors_of(made)), made.class_names, groups)
+    made, class_names = items.arrays_of(made, f"data set {name!r}")
     arrays = _checked(name, made)
     n_classes = 1 + max(int(labels.max(initial=0)) for labels in arrays[1::2])
-    return of_arrays(name, arrays, tuple(map(str, range(n_classes))))
+    if len(class_names) < n_classes:
+        class_names = tuple(map(str, range(n_classes)))
+    return of_arrays(name, arrays, class_names)
 
 
 def _checked(name: str, made: Any) -> tuple[np.ndarray, ...]:
     """Return training images `(N, C, H, W)` and labels, then those of the test part."""
     where = f"data set {name!r}"
     if not isinstance(made, tuple | list) or len(made) not in (2, 4):
-        raise HplabError(f"{where} must give a Dataset or {', '.join(ARRAYS)}, got {made!r:.80}")
+        raise HplabError(f"{where} must give a data set or {', '.join(ARRAYS)}, got {made!r:.80}")
     arrays = [np.asarray(one) for one in made]
     if len(arrays) == 2:
         arrays += [arrays[0][:0], arrays[1][:0]]
     for i in (0, 2):
-        images = arrays[i]
+        images = items.as_bytes(arrays[i], f"{where}: {ARRAYS[i]}")
         if images.dtype != np.uint8 or images.ndim not in (3, 4):
             raise HplabError(
                 f"{where}: {ARRAYS[i]} is {images.dtype} {images.shape}, expected uint8 from 0 to "

@@ -279,6 +279,16 @@ def stackable(module: nn.Module) -> TypeGuard[nn.Sequential]:
     return trained and not changed and len(weights) == len(list(module.parameters()))
 
 
+def obstacle(module: nn.Module) -> str:
+    """Return why a network is not `stackable`, in words."""
+    if type(module) is not nn.Sequential:
+        return f"a {type(module).__name__} is not a plain nn.Sequential"
+    without = [type(layer).__name__ for layer in module if not _has_batched_form(layer)]
+    if without:
+        return f"{without[0]} has no stacked form"
+    return "its layers share weights, are hooked into, or do not all train"
+
+
 def agree(one: nn.Sequential, other: nn.Module, images: Tensor) -> bool:
     """Return whether two networks compute the same in a stack as alone, and have equal gradients.
 

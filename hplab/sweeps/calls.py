@@ -1,0 +1,121 @@
+"""One call of a reader's own function, in whatever process: its numbers, or how it failed.
+
+What comes back is plain, so that it can be sent from any process and written as it is.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from numbers import Real
+from typing import Any
+
+from hplab.errors import HplabError
+from hplab.sweeps import provenance
+from hplab.sweeps.points import Point, plain
+
+Answer = dict[str, Any]
+
+# These would break a file of records, or the text around them.
+_NOT_IN_NAMES = set('{}"\\\n\r\t')
+# A table of runs has columns of these names that mean something else.
+_NO_RESULT = ("seed", "status", "key", "prov", "device", "settings", "code", "epoch")
+
+
+def call(function: Callable, point: Point) -> Answer:
+    """Call a function at a point.
+
+    Returns:
+        "status", "at", "final", "curves", "cost" as a record has them and "made_with"; or what
+        `failure` returns if it raised, or gave something else than numbers.
+    """
+    began = time.perf_counter()
+    try:
+        found = function(**point)
+        yields = isinstance(found, Iterator)
+        epochs = [numbers(one, point, yields=yields) for one in (found if yields else [found])]
+        if not epochs:
+            raise HplabError("it yielded nothing; yield a mapping of numbers after every epoch")
+    except (Exception, SystemExit) as error:
+        return failure(error)
+    seconds = time.perf_counter() - began
+    final, curves = epochs[-1], {}
+    if yields:
+        names = dict.fromkeys(name for epoch in epochs for name in epoch)
+        curves = {name: [_finite(epoch.get(name)) for epoch in epochs] for name in names}
+    bad = [not all(map(math.isfinite, epoch.values())) for epoch in epochs]
+    return {
+        "status": "diverged" if bad[-1] else "ok",
+        "at": {"epoch": bad.index(True) + 1} if bad[-1] and yields else None,
+        "final": {name: _finite(value) for name, value in final.items()},
+        "curves": curves,
+        "cost": {"train_s": round(seconds, 6), "eval_s": 0.0},
+        "made_with": provenance.of_process(),
+    }
+
+
+def failure(error: BaseException) -> Answer:
+    """Return what is told of a call that raised: "error", "message", "traceback" and "place"."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f"{frames[-1].filename}:{frames[-1].lineno}" if len(frames) > 1 else ""
+    return {
+        "error": type(error).__name__,
+        "message": str(error),
+        "traceback": "".join(traceback.format_exception(error)),
+        "place": place,
+    }
+
+
+def numbers(found: Any, point: Mapping[str, Any], *, yields: bool = False) -> dict[str, float]:
+    """Return the metrics among what a function gave, as plain numbers.
+
+    What repeats an argument is left out, and so is "epoch" of a generator, whose epochs are
+    counted. A metric with the name of an argument, or of another column of a table of runs, is
+    called "NAME_used".
+
+    Raises:
+        HplabError: If it is no mapping from names to numbers.
+    """
+    if not isinstance(found, Mapping):
+        hint = "; return {'score': ...}" if isinstance(found, Real) else ""
+        raise HplabError(
+            f"it gave a {type(found).__name__} ({found!r:.60}) instead of a mapping from names to "
+            f"numbers{hint}"
+        )
+    metrics = {}
+    for name, value in found.items():
+        if not isinstance(name, str) or not name or _NOT_IN_NAMES & set(name):
+            raise HplabError(f'{name!r} is no name for a metric: it must be text, without {{}}"\\')
+        if name in point and _repeats(value, point[name]):
+            continue
+        if name == "epoch" and yields:
+            continue
+        is_taken = name in point or name in _NO_RESULT
+        metrics[f"{name}_used" if is_taken else name] = _number(name, value)
+    if not metrics:
+        raise HplabError("it gave no numbers")
+    return metrics
+
+
+def _repeats(value: Any, setting: Any) -> bool:
+    try:
+        return plain(value, "") == setting
+    except HplabError:
+        return False
+
+
+def _number(name: str, value: Any) -> float:
+    if callable(getattr(value, "item", None)) and getattr(value, "ndim", 0) == 0:
+        value = value.item()  # of NumPy, torch and others
+    if isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, Real):
+        return float(value)
+    hint = "; to give one number an epoch, yield a mapping after each" * isinstance(value, list)
+    raise HplabError(f"{name} is a {type(value).__name__} ({value!r:.60}), no number{hint}")
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None

@@ -1,0 +1,284 @@
+"""A sweep over a reader's own function: call it where it was not called yet, and make a table.
+
+`hp.run` knows what it trains; here nothing is known but a function. The same store keeps the
+results, under the task "function", so a sweep that was stopped goes on, and one that is asked for
+again costs nothing.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Generator, Iterable, Mapping
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, as_completed
+from typing import Any
+
+import pandas as pd
+
+from hplab import places
+from hplab.errors import HplabError, Stopped
+from hplab.sweeps import calls, progress, provenance, table
+from hplab.sweeps import store as stores
+from hplab.sweeps.points import SEED, Point, expand, words
+from hplab.sweeps.records import Record, StoreError
+from hplab.sweeps.store import FUNCTION
+from hplab.sweeps.tasks import Task
+from hplab.sweeps.workers import Workers
+from hplab.sweeps.writer import Writer
+from hplab.trial import canonical
+
+Answers = Generator[tuple[Point, calls.Answer], None, list[Point]]
+
+
+def sweep(
+    train: Callable[..., Any],
+    /,
+    *,
+    points: Iterable[Mapping[str, Any]] | pd.DataFrame | None = None,
+    name: str = "",
+    version: str = "",
+    jobs: int | None = None,
+    executor: Executor | None = None,
+    store: stores.Store | None = None,
+    **axes: Any,
+) -> pd.DataFrame:
+    """Call a function of your own at every point of a grid, and return one row a call.
+
+        def train(lr, batch_size, seed):
+            ...
+            return {"val_acc": 0.93, "val_loss": 0.21}
+
+        runs = hp.sweep(train, lr=[1e-3, 1e-4], batch_size=[16, 64], seed=range(10))
+        hp.plots.axis(runs[runs["batch_size"] == 16], x="lr", y="val_acc")
+
+    The function returns a mapping from names to numbers. Or it is a generator that yields one
+    after every epoch: the last one is the result then, and all of them are the curves, which
+    `hp.curves(runs)` gives. A result that is not finite makes the run a diverged one.
+
+    Each result is recorded, so only what is missing is called: after an interruption, or with more
+    seeds, the rest. What is recorded belongs to the point and to the function: to a digest of its
+    source and of what it uses, functions and values of yours, and versions of packages. A function
+    that changed is called anew at every point. With `version` that text stands for all of this.
+
+    Calls that raise are told and kept apart; they are no rows of the table and are tried again the
+    next time. So is a call whose worker process is killed; the others go on.
+
+    Args:
+        train: The function. It is called with keywords only.
+        points: Mappings from argument to value, or a data frame with a row a point. Each is
+            combined with every value of the axes.
+        name: What the sweep is called; by default the name of the function. It is a part of what
+            names a result.
+        version: Stands for the code: change it when results change.
+        jobs: Worker processes; None takes `HPLAB_JOBS` or one a core. With 1 the function is called
+            in this process. A process may use its share of the cores.
+        executor: Any `concurrent.futures.Executor` to use instead.
+        store: Where records are; None takes the project's own.
+        **axes: For each argument a list of values, or one value: numbers, text, True, False, None
+            or tuples of these. "seed" is the replicate; a function whose results are random has to
+            draw all of it from that. Without a seed there is one run a setting. An argument that
+            has a name of the above goes into `points`.
+
+    Returns:
+        A table as `hp.run` gives it, with the arguments as its hyperparameters (defaults included),
+        "code", "seed", "status" and every number that the function gave. A number with the name of
+        an argument is called "NAME_used".
+
+    Raises:
+        HplabError: If the function cannot be called so, a value is impossible, or every call
+            failed.
+        Stopped: If it was interrupted; what was finished is kept.
+    """
+    if not callable(train):
+        raise HplabError(f"sweep needs a function to call, got {train!r:.80}")
+    if executor is not None and jobs is not None:
+        raise HplabError("sweep takes jobs (processes here) or an executor, not both")
+    if executor is not None and not callable(getattr(executor, "submit", None)):
+        raise HplabError(f"executor must be a concurrent.futures.Executor, got {executor!r:.80}")
+    workers = places.n_workers(jobs)
+    task = Task(train, name, version)
+    found = expand(train, points, axes)
+    store = store or stores.default_store()
+    keys = [task.key(point) for point in found]
+    todo = [point for key, point in zip(keys, found, strict=True) if not store.has(key)]
+    if todo:
+        _tell_of_other_code(task, store)
+    if todo and places.from_records():
+        print(f"{len(todo)} of {len(found)} runs of {task.name!r} are not recorded yet")
+    elif todo:
+        try:
+            _run(task, todo, workers, executor, store)
+        except KeyboardInterrupt:
+            kept = sum(store.has(task.key(point)) for point in todo)
+            raise Stopped(
+                f"Stopped: {kept} of the {len(todo)} runs that were missing are finished and "
+                "kept; run this again and it goes on from there."
+            ) from None
+    n_new = 0 if places.from_records() else len(todo)
+    return _table(task, found, [store.head(key) for key in keys], n_new)
+
+
+def _tell_of_other_code(task: Task, store: stores.Store) -> None:
+    """Say that there are results of the same name which do not count, and why."""
+    n_others = sum(
+        head["task"] == FUNCTION
+        and head["config"]["function"] == task.name
+        and head["config"]["code"] != task.code
+        for head in store.heads()
+    )
+    line = (
+        f"{n_others} recorded runs of {task.name!r} do not count here: its code, or a value that "
+        "it uses, has changed since (they are kept)"
+    )
+    if n_others and task.code not in store.said:
+        store.said.add(task.code)
+        print(line, file=sys.stderr)
+
+
+# ------------------------------------------------------------------------------ its calls
+
+
+def _run(
+    task: Task, todo: list[Point], workers: int, executor: Executor | None, store: stores.Store
+) -> None:
+    """Call the function at points that have no record, and keep each result."""
+    failures: list[tuple[Point, calls.Answer]] = []
+    described: dict[str, str] = {}
+    answers = _answers(task, todo, workers, executor)
+    with progress.bar(len(todo), f"running {task.name}", "run") as tick, Writer(store) as writer:
+        try:
+            for point, answer in answers:
+                if "error" in answer:
+                    failures.append((point, answer))
+                    _log(task, point, answer, store)
+                else:
+                    process = answer["made_with"]
+                    if (text := canonical(process)) not in described:
+                        whole = provenance.of_sweep(process)
+                        described[text] = store.put_provenance(whole)
+                    writer.add(task.record(point, answer, described[text]))
+                tick()
+                writer.flush_if_due()
+        finally:
+            answers.close()
+    if failures:
+        point, answer = failures[0]
+        place = f" ({answer['place']})" if answer["place"] else ""
+        first = f"{answer['error']}: {answer['message']}{place} at {words(point)}"
+        if writer.n_added:
+            n = f"{len(failures)} of {len(todo)} runs"
+            print(f"{n} failed and are tried again the next time; the first: {first}")
+            return
+        error = HplabError(f"every run of {task.name!r} failed; the first: {first}")
+        error.add_note(answer["traceback"])
+        raise error
+
+
+def _log(task: Task, point: Point, answer: calls.Answer, store: stores.Store) -> None:
+    what = {name: answer[name] for name in ("error", "message", "traceback")}
+    named = {"key": task.key(point), "config": task.config(point), "seed": point.get(SEED, 0)}
+    try:
+        store.log_failure({**named, **what})
+    except StoreError as error:  # it is told all the same
+        print(error, file=sys.stderr)
+
+
+def _answers(task: Task, todo: list[Point], workers: int, executor: Executor | None) -> Answers:
+    """Yield each point with what came of it, as they finish."""
+    if executor is not None:
+        lost = yield from _as_completed(todo, lambda point: executor.submit(task, point))
+        if lost:
+            print(f"the executor broke: {len(lost)} runs were lost; run this again for them")
+            if len(lost) == len(todo):
+                raise HplabError("the executor broke before any run was finished")
+        return []
+    n = min(workers, len(todo))
+    sent, why_not = task.to_send() if n > 1 else (b"", "")
+    if why_not:
+        print(f"one process runs everything: {task.name} cannot be sent to others ({why_not})")
+    if not sent:
+        for point in todo:
+            yield point, task(point)
+        return []
+    with Workers(sent, n, workers) as pool:
+        lost = yield from _as_completed(todo, pool.submit)
+        for point in lost:  # perhaps it was too much for several at a time
+            try:
+                answer = pool.submit(point).result()
+            except BrokenExecutor as error:
+                answer = calls.failure(BrokenExecutor(f"{error}, twice"))
+            yield point, answer
+    return []
+
+
+def _as_completed(todo: list[Point], submit: Callable[[Point], Future]) -> Answers:
+    """Yield points with their answers as they finish; return those whose process was lost."""
+    lost: list[Point] = []
+    futures: dict[Future, Point] = {}
+    try:
+        for i, point in enumerate(todo):
+            try:
+                futures[submit(point)] = point
+            except BrokenExecutor:
+                lost = todo[i:]
+                break
+        for future in as_completed(list(futures)):
+            point = futures.pop(future)
+            try:
+                answer = future.result()
+            except (BrokenExecutor, CancelledError):
+                lost.append(point)
+                continue
+            except HplabError:
+                raise  # no process could start
+            except Exception as error:  # what is sent cannot be pickled, or found over there
+                answer = calls.failure(error)
+            yield point, answer
+    finally:
+        for future in futures:
+            future.cancel()
+    return lost
+
+
+# ------------------------------------------------------------------------------ its table
+
+
+def _table(
+    task: Task, found: list[Point], heads: Iterable[Record | None], n_new: int
+) -> pd.DataFrame:
+    """Return one row a recorded point."""
+    names = [n for n in dict.fromkeys(n for point in found for n in point) if n != SEED]
+    named = table.settings_text([*names, "code"])
+    rows: list[dict[str, Any]] = []
+    metrics: dict[str, None] = {}
+    for point, head in zip(found, heads, strict=True):
+        if head is None:
+            continue
+        metrics |= dict.fromkeys(head["final"])
+        made = {"code": f"{task.name} {task.code}", "seed": head["seed"], "status": head["status"]}
+        kept = {"key": head["key"], "prov": head["prov"], table.SETTINGS: named}
+        cost = {"train_s": head["cost"]["train_s"]}
+        rows.append({**_shown(point), **made, **cost, **head["final"], **kept})
+    others = ("key", "prov", table.SETTINGS)
+    columns = [*names, "code", SEED, "status", *metrics, *others]
+    columns += [] if "train_s" in columns else ["train_s"]
+    runs = pd.DataFrame(rows, columns=columns)
+    runs = runs.astype(dict.fromkeys({*metrics, "train_s"} - set(names), float))
+    runs.attrs = {"n_missing": len(found) - len(rows), "n_new": n_new}
+    _check_shares(runs, metrics)
+    return runs
+
+
+def _shown(point: Point) -> dict[str, Any]:
+    """Return a point with its tuples as text, which a table can compare."""
+    return {k: str(v) if isinstance(v, tuple) else v for k, v in point.items()}
+
+
+def _check_shares(runs: pd.DataFrame, metrics: Iterable[str]) -> None:
+    """Say which metric is read as a share by its name, and is none."""
+    for name in metrics:
+        if table.column(name).unit == "%" and runs[name].max() > 1:
+            print(
+                f"{name} goes above 1, but a name that ends so is read as a share and shown in "
+                f"percent: divide it by 100, or call it otherwise",
+                file=sys.stderr,
+            )

@@ -1,0 +1,131 @@
+"""A reader's own function as a task: what names its results, and its way to other processes."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import re
+import types
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from hplab.digest import Reading
+from hplab.sweeps import calls
+from hplab.sweeps.points import SEED, Point, name_of
+from hplab.sweeps.records import Record
+from hplab.sweeps.store import FUNCTION, FUNCTION_VERSION
+from hplab.trial import canonical
+
+
+class Task:
+    """A function and what names it.
+
+    Attributes:
+        function: What is called.
+        name: What the sweep is called.
+        code: The digest of its code and of what that uses, or the version that stands for it.
+    """
+
+    def __init__(self, function: Callable, name: str, version: str) -> None:
+        self.function = function
+        self.name = name or name_of(function)
+        self.code = f"version {version}" if version else _digest(function, self.name)
+        slug = re.sub(r"[^a-z0-9_.-]+", "-", self.name.lower()).strip("-")
+        self._data = f"sweep-{slug}"  # the folder of its records, where others have a data set
+
+    def __reduce__(self) -> tuple:
+        """Reach another process by cloudpickle, so that functions of a notebook do too."""
+        return _received, (self._sent,)
+
+    @property
+    def _sent(self) -> bytes:
+        if "_bytes" not in vars(self):
+            import cloudpickle  # needed only where calls leave this process
+
+            self._bytes = cloudpickle.dumps(self.function)
+        return self._bytes
+
+    def to_send(self) -> tuple[bytes, str]:
+        """Return the function for other processes, or why it cannot be sent."""
+        try:
+            return self._sent, ""
+        except Exception as error:  # whatever an object raises that cannot be pickled
+            return b"", " ".join(str(error).split()) or type(error).__name__
+
+    def __call__(self, point: Point) -> calls.Answer:
+        return calls.call(self.function, point)
+
+    def config(self, point: Point) -> dict[str, Any]:
+        setting = {name: value for name, value in point.items() if name != SEED}
+        named = {"data": self._data, "function": self.name, "code": self.code}
+        return {**named, "point": setting}
+
+    def key(self, point: Point) -> str:
+        """Return the 32 hex digits that name the result at a point."""
+        what = {"config": self.config(point), "seed": point.get(SEED, 0)}
+        text = canonical({**what, "task": FUNCTION, "task_version": FUNCTION_VERSION})
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    def record(self, point: Point, answer: calls.Answer, prov: str) -> Record:
+        return {
+            "v": 1,
+            "key": self.key(point),
+            "task": FUNCTION,
+            "task_version": FUNCTION_VERSION,
+            "data": self.code,
+            "config": self.config(point),
+            "seed": point.get(SEED, 0),
+            "prov": prov,
+            **{k: answer[k] for k in ("status", "at", "final", "curves", "cost")},
+        }
+
+
+def _received(sent: bytes) -> Callable[[Point], calls.Answer]:
+    return functools.partial(calls.call, _function(sent))
+
+
+@functools.lru_cache(4)
+def _function(sent: bytes) -> Callable:
+    import cloudpickle
+
+    return cloudpickle.loads(sent)
+
+
+# ------------------------------------------------------------------------------- its code
+
+
+class _Reading(Reading):
+    """Reads bytecode where there is no source."""
+
+    def __init__(self, make: Any) -> None:
+        super().__init__(make)
+        self.without_source: list[str] = []
+
+    def _source(self, function: types.FunctionType) -> str:
+        try:
+            return super()._source(function)
+        except (OSError, SyntaxError):
+            self.without_source.append(function.__name__)
+            return self.text(function.__code__, "code")
+
+
+def _digest(function: Callable, name: str) -> str:
+    """Return 16 hex digits that change with the code, the values it uses, and their packages."""
+    reading = _Reading(function)
+    text = reading.text(function, name)
+    if reading.without_source:
+        warnings.warn(
+            f"the source of {', '.join(sorted(set(reading.without_source)))} cannot be read, so "
+            "its bytecode stands for it: another version of Python runs everything again; to "
+            'avoid that, state version="1" and change it whenever results change',
+            stacklevel=4,
+        )
+    if reading.unknown:
+        warnings.warn(
+            f"{name!r} uses {', '.join(sorted(set(reading.unknown)))}: the value cannot be read, "
+            "so results with one value are taken for those with another; state "
+            'version="1" and change it whenever results change',
+            stacklevel=4,
+        )
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
