@@ -77,6 +77,32 @@ def test_importing_hplab_starts_nothing():
     assert done.stdout.strip() == "[]", done.stderr
 
 
+def test_the_whole_surface_is_there_without_jupyter():
+    """`pip install hplab` brings none of it; a command that needs it says so in a line."""
+    script = """
+import importlib.abc, sys
+
+class Blocked(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in NAMES:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+NAMES = {"jupytext", "nbformat", "nbclient", "papermill", "jupyter_client", "ipykernel", "IPython"}
+NAMES |= {"ipywidgets", "myst_nb", "bs4", "pybtex", "jupyter_server", "tornado", "sphinx"}
+sys.meta_path.insert(0, Blocked())
+import hplab
+print(sorted(name for name in hplab.__all__ if getattr(hplab, name) is None))
+import hplab.cli
+hplab.cli.main(["sync", "--check"])
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+
+    assert done.stdout == "[]\n", done.stderr
+    needs = "hplab: this command needs jupytext, which is not installed"
+    assert done.stderr == f"{needs}; this brings it: pip install 'hplab[book]'\n"
+    assert done.returncode == 2
+
+
 @pytest.mark.parametrize("page", STUDIES, ids=lambda page: page.stem)
 def test_a_page_takes_from_hplab_what_is_on_the_surface_and_no_more(page):
     """Readers copy from pages, so what they copy has to stay."""
