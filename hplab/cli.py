@@ -262,6 +262,25 @@ def sync(only_check: bool, force: bool, back: bool) -> int:
     return 0
 
 
+@cli.command("new-study")
+@click.argument("name")
+@click.option("--question", default="", help="The title [default: Does NAME matter?].")
+def new_study(name: str, question: str) -> None:
+    """Write a new study: page and notebook, a test, its line in the table of contents.
+
+    NAME is its topic, such as momentum or label-noise. What is written runs as it stands.
+    """
+    _of_the_book("studies")
+    from hplab.pages.notebooks import new_study
+    from hplab.sweeps.records import shown
+
+    written = new_study.create(ROOT, name, question)
+    for path in written:
+        click.echo(f"wrote {shown(path)}")
+    click.echo(f"next: edit {shown(written[0])}, then make execute STUDY={written[0].stem}")
+    click.echo("to publish it: hplab pack; hplab plan --anew; make test")
+
+
 @cli.command()
 def check() -> int:
     """Check what was built: notebooks, figures, verdicts, links, no requests to third parties."""

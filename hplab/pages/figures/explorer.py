@@ -60,6 +60,9 @@ def explore(
         x: With `pick`, the column that is drawn across.
         y: With `pick`, the column that is drawn up.
 
+    Returns:
+        What a notebook shows: controls and their figure, or the figure alone.
+
     Raises:
         HplabError: If the table has no hyperparameter or no metric to choose from.
     """
