@@ -13,6 +13,8 @@ from hplab.pages.tables import reference
 from hplab.sweeps.store import Store
 from hplab.trial import HplabError
 
+pytestmark = pytest.mark.timeout(300)  # the book is built three times
+
 STYLE = (places.CODE / "book" / "_static" / "hplab.css").read_text(encoding="utf-8")
 # Colour vision: normal, and the three kinds of dichromacy (Machado et al. 2009, severity 1).
 VISION = {
