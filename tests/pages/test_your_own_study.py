@@ -1,10 +1,12 @@
 """The page that shows how to make a study says what works."""
 
 import functools
+import itertools
 import re
 from pathlib import Path
 from unittest.mock import Mock
 
+import pandas as pd
 import pytest
 
 import hplab as hp
@@ -15,6 +17,12 @@ TEXT = PAGE.read_text(encoding="utf-8")
 CODE = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
 
 
+def call_everywhere(function, **axes):
+    """A table of what a function gives at every point of a grid."""
+    points = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
+    return pd.DataFrame([{**point, **function(**point)} for point in points])
+
+
 @pytest.mark.timeout(300)
 def test_its_code_runs_from_top_to_bottom(tmp_path, monkeypatch):
     """With three seeds a setting, and with stand-ins for what the surface has not got yet."""
@@ -23,8 +31,9 @@ def test_its_code_runs_from_top_to_bottom(tmp_path, monkeypatch):
     monkeypatch.setenv("HPLAB_JOBS", "1")
     monkeypatch.setenv("CI", "1")
     monkeypatch.setattr(hp, "run", functools.partial(hp.run, n_seeds=3, device="cpu"))
-    for name in {"judge", "sweep"} - set(hp.__all__):
-        monkeypatch.setattr(hp, name, Mock(), raising=False)
+    for name, stand_in in {"judge": Mock(), "sweep": call_everywhere}.items():
+        if name not in hp.__all__:
+            monkeypatch.setattr(hp, name, stand_in, raising=False)
     names = {"__name__": "page"}
     script = tmp_path / "page.py"  # a component's source is read from its file
     script.write_text("\n\n".join(CODE), encoding="utf-8")
