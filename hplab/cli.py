@@ -39,6 +39,9 @@ def main(args: Sequence[str] | None = None) -> None:
         code = cli.main(args, prog_name="hplab", standalone_mode=False)
     except HplabError as error:
         code = _complain(str(error), 2)
+    except ModuleNotFoundError as error:
+        needs = f"this command needs {error.name}, which is not installed"
+        code = _complain(f"{needs}; this brings it: pip install 'hplab[book]'", 2)
     except click.ClickException as error:
         error.show()
         code = error.exit_code
@@ -203,6 +206,17 @@ def find_studies(names: Sequence[str]) -> list[Path]:
     return [page for page in pages if not chosen or page in chosen]
 
 
+def _of_the_book(name: str) -> Path:
+    """Return where a file of the book is, which only a clone has.
+
+    Raises:
+        HplabError: Outside a clone.
+    """
+    if not (ROOT / "book").is_dir():
+        raise HplabError(f"no book in {ROOT}: this command works in a clone of the repository")
+    return ROOT / "book" / name
+
+
 def _match(name: str, pages: Sequence[Path]) -> Path:
     wanted = name.rsplit("/", 1)[-1].removesuffix(".md").removesuffix(".ipynb")
     for page in pages:
@@ -237,10 +251,10 @@ def sync(only_check: bool, force: bool, back: bool) -> int:
     The text is what is reviewed. Edits made in a notebook are brought back with --back; in
     JupyterLab (`make lab`) every save does that.
     """
+    studies = _of_the_book("studies")
     from hplab.pages.notebooks import pairing
     from hplab.sweeps.records import shown
 
-    studies = ROOT / "book" / "studies"
     if only_check:
         return _list_problems([str(problem) for problem in pairing.check(studies)], "pairs")
     for path in pairing.sync(studies, force=force, back=back):
@@ -248,9 +262,29 @@ def sync(only_check: bool, force: bool, back: bool) -> int:
     return 0
 
 
+@cli.command("new-study")
+@click.argument("name")
+@click.option("--question", default="", help="The title [default: Does NAME matter?].")
+def new_study(name: str, question: str) -> None:
+    """Write a new study: page and notebook, a test, its line in the table of contents.
+
+    NAME is its topic, such as momentum or label-noise. What is written runs as it stands.
+    """
+    _of_the_book("studies")
+    from hplab.pages.notebooks import new_study
+    from hplab.sweeps.records import shown
+
+    written = new_study.create(ROOT, name, question)
+    for path in written:
+        click.echo(f"wrote {shown(path)}")
+    click.echo(f"next: edit {shown(written[0])}, then make execute STUDY={written[0].stem}")
+    click.echo("to publish it: hplab pack; hplab plan --anew; make test")
+
+
 @cli.command()
 def check() -> int:
     """Check what was built: notebooks, figures, verdicts, links, no requests to third parties."""
+    ledger = _of_the_book("verdicts.json")
     from hplab.analysis.claims import committed
     from hplab.pages.notebooks import ipynb, verify
     from hplab.pages.site import build as site
@@ -260,7 +294,6 @@ def check() -> int:
     if not html.is_dir():
         raise HplabError("there are no pages yet: run `make execute` or `make book` first")
     problems = site.check(html) + study_pages.missing_figures(html, executed)
-    ledger = ROOT / "book" / "verdicts.json"
     if ledger.is_file():
         problems += study_pages.contradictions(html, executed, committed.read(ledger))
     for path in sorted(executed.glob("studies/*.ipynb")):
@@ -283,15 +316,20 @@ def claims(
     from hplab.analysis.claims import committed, rerun
     from hplab.pages.tables import terminal
     from hplab.sweeps.records import shown
+    from hplab.sweeps.store import default_store
 
     if check:
         return _check_verdicts()
-    found = rerun.all_verdicts()
+    found: Sequence[Any] = rerun.all_verdicts()
     if write:
-        path = ROOT / "book" / "verdicts.json"
+        path = _of_the_book("verdicts.json")
         committed.write(found, path)
         click.echo(f"wrote {shown(path)}")
         return 0
+    if not default_store().root.is_dir():  # installed without the book's records
+        note = f"no records here: these are the verdicts that came with hplab {__version__}"
+        click.echo(note, err=True)
+        found = committed.kept(found, committed.read(places.ledger().with_name("verdicts.json")))
     chosen = terminal.choose(found, ids, study=study, report=report)
     click.echo(terminal.as_json(chosen) if as_json else terminal.table(chosen))
     return 0
@@ -360,7 +398,7 @@ def plan(
     from hplab.pages.tables import plan as planned
     from hplab.sweeps import declared
 
-    path = ROOT / "book" / "trials.jsonl"
+    path = _of_the_book("trials.jsonl")
     if anew:
         from hplab.pages.notebooks.declared import collect
 
@@ -423,7 +461,7 @@ def _check_verdicts() -> int:
     """Report committed verdicts that do not follow from the committed records."""
     from hplab.analysis.claims import committed, rerun
 
-    path = ROOT / "book" / "verdicts.json"
+    path = _of_the_book("verdicts.json")
     if not path.is_file():
         return _list_problems([], "verdicts")
     problems = committed.problems(rerun.all_verdicts(), committed.read(path))
@@ -451,8 +489,9 @@ def status() -> None:
     from hplab.pages.tables import doctor as state
 
     click.echo(state.results())
-    click.echo()
-    click.echo(state.pages(ROOT))
+    if (ROOT / "book").is_dir():
+        click.echo()
+        click.echo(state.pages(ROOT))
 
 
 @cli.command()

@@ -49,10 +49,13 @@ def checkout() -> Path | None:
 def ledger() -> Path:
     """Return `book/claims.yaml`, looked for upwards from the current folder, then from hplab.
 
+    A wheel has a copy in the package itself (`setup.py` puts it there), with the reports' numbers
+    and the committed verdicts beside it.
+
     Raises:
         HplabError: If there is none.
     """
-    for folder in _upwards(Path.cwd(), CODE):
+    for folder in _upwards(Path.cwd(), CODE / "hplab"):
         if (path := folder / "book" / "claims.yaml").is_file():
             return path
     raise HplabError(f"no book/claims.yaml upwards from {Path.cwd()}; run inside the project")

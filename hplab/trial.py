@@ -296,6 +296,9 @@ def grid(base: Trial, axes: Mapping[str, Iterable] | None = None, **more: Iterab
         axes: Field name to values; dotted names (`"optimizer_args.momentum"`) reach arguments.
         **more: The same, as keywords: `grid(base, lr=[1e-3, 1e-4], seed=range(5))`.
 
+    Returns:
+        The trials, in that order.
+
     Raises:
         HplabError: If an axis is empty, is a single value, or repeats a trial.
     """

@@ -273,7 +273,7 @@ def test_what_a_module_imports_is_declared(path):
     built = floor(dotted_name(path)) >= FLOORS.index("pages")
     allowed = declared_names("book") if built else declared_names()
     roots = {name.split(".")[0] for name in imports_of(path)}
-    for root in roots - sys.stdlib_module_names - {"hplab", "IPython"}:  # ipywidgets brings IPython
+    for root in roots - sys.stdlib_module_names - {"hplab"}:
         assert {canonicalize_name(d) for d in DISTRIBUTIONS[root]} & allowed, root
 
 

@@ -51,12 +51,17 @@ def write(executed: Path, *, text: str = TEXT, name: str = "01-learning-rate") -
             "scrapbook": {"name": "mean_acc", "mime_prefix": "application/papermill.record/"}
         },
     }
+    picture = shown("text/html", FIGURE)
     cells = [
         {"cell_type": "markdown", "id": "text", "metadata": {}, "source": text},
         code_cell('preset = "laptop"', tags=("parameters",)),
         code_cell("glue(...)", glued),
-        code_cell("figure", shown("text/html", FIGURE), tags=("hide-input",)),
+        code_cell("figure", picture, tags=("hide-input",)),
         code_cell("table", shown("text/html", table)),
+        code_cell("import hplab as hp"),
+        code_cell(
+            'hp.plots.axis(hp.run(hp.grid(hp.Trial(data="digits"), seed=range(5))))', picture
+        ),
         code_cell("print()", {"output_type": "stream", "name": "stdout", "text": "x" * 300 + "\n"}),
     ]
     stamp = {

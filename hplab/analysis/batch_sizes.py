@@ -9,6 +9,11 @@ import pandas as pd
 
 from hplab.analysis.curve_metrics import epochs_to
 
+__all__ = [
+    "to_target",
+    "tuned",
+]
+
 
 def to_target(
     runs: pd.DataFrame, curves: pd.DataFrame, target: float, metric: str = "val_acc"
@@ -47,6 +52,9 @@ def tuned(runs: pd.DataFrame, y: str, *, by: str, over: Sequence[str]) -> pd.Dat
         y: Column of which less is better.
         by: Column of the values to compare.
         over: Columns that are tuned.
+
+    Returns:
+        The rows of `runs` that belong to those settings.
     """
     kept = []
     for _, group in runs.groupby(by, sort=True):

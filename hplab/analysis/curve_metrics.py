@@ -13,14 +13,43 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+__all__ = [
+    "acc_gap",
+    "change_over_last",
+    "epoch_of_minimum",
+    "epochs_to",
+    "fitted_change",
+    "largest_difference",
+    "loss_gap",
+    "mean_over",
+    "rise_from_minimum",
+    "roughness",
+]
+
 
 def acc_gap(train_acc: ArrayLike, val_acc: ArrayLike) -> np.ndarray:
-    """Return training minus validation accuracy, in the unit given; positive is the usual sign."""
+    """Return training minus validation accuracy, in the unit given; positive is the usual sign.
+
+    Args:
+        train_acc: Training accuracy. Any shape.
+        val_acc: Validation accuracy, of that shape.
+
+    Returns:
+        The gap, in the unit of the accuracies and of their shape.
+    """
     return np.asarray(train_acc, float) - np.asarray(val_acc, float)
 
 
 def loss_gap(train_loss: ArrayLike, val_loss: ArrayLike) -> np.ndarray:
-    """Return validation minus training loss, in nats; positive is the usual sign."""
+    """Return validation minus training loss, in nats; positive is the usual sign.
+
+    Args:
+        train_loss: Training loss in nats. Any shape.
+        val_loss: Validation loss, of that shape.
+
+    Returns:
+        The gap in nats, of their shape.
+    """
     return np.asarray(val_loss, float) - np.asarray(train_loss, float)
 
 
@@ -76,6 +105,9 @@ def change_over_last(curve: ArrayLike, share: float) -> float:
     Args:
         curve: One value an epoch. Shape `(n_epochs,)`.
         share: Between 0 and 1; 0.2 of five epochs is epoch 5 minus epoch 4.
+
+    Returns:
+        The change, in the unit of the curve.
 
     Raises:
         ValueError: If the share is not between 0 and 1, or reaches back before epoch 1.
@@ -144,6 +176,14 @@ def fitted_change(curve: ArrayLike, start: float, end: float) -> float:
 def mean_over(curve: ArrayLike, *, first: float | None = None, last: float | None = None) -> float:
     """Return the mean of a curve over its first or last epochs: a share of them, at least one.
 
+    Args:
+        curve: One value an epoch. Shape `(n_epochs,)`.
+        first: Share of the epochs from the start, in (0, 1].
+        last: Share of the epochs up to the end, in (0, 1].
+
+    Returns:
+        The mean, in the unit of the curve.
+
     Raises:
         ValueError: If not exactly one of the shares is given, or it is not in (0, 1].
     """
@@ -159,7 +199,14 @@ def mean_over(curve: ArrayLike, *, first: float | None = None, last: float | Non
 
 
 def rise_from_minimum(curve: ArrayLike) -> float:
-    """Return the last value of a curve minus its lowest."""
+    """Return the last value of a curve minus its lowest.
+
+    Args:
+        curve: One value an epoch. Shape `(n_epochs,)`.
+
+    Returns:
+        The rise, in the unit of the curve; 0 if it ends at its lowest.
+    """
     y = _curve(curve)
     return float(y[-1] - np.nanmin(y)) if np.isfinite(y).any() else math.nan
 
@@ -204,7 +251,14 @@ def zeros_from(curve: ArrayLike, *, in_a_row: int = 3) -> int:
 
 
 def epoch_of_minimum(curve: ArrayLike) -> float:
-    """Return the epoch, from 1, at which a curve is lowest: the first of equals, nan if none."""
+    """Return the epoch, from 1, at which a curve is lowest: the first of equals, nan if none.
+
+    Args:
+        curve: One value an epoch. Shape `(n_epochs,)`.
+
+    Returns:
+        The epoch, nan if no value is finite.
+    """
     y = _curve(curve)
     return float(np.nanargmin(y) + 1) if np.isfinite(y).any() else math.nan
 

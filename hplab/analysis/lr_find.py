@@ -46,6 +46,10 @@ def lr_find(steps: pd.DataFrame) -> LrFind:
         steps: One row a seed and step with "seed", "step", "step_lr" and "step_loss", as
             `hplab.steps` returns it for trials with the schedule "range_test".
 
+    Returns:
+        The curve over the rates tested (`lr`, and `loss` in nats, smoothed), what each rule picks
+        (`suggestions`), where the test `diverged_at`, and which picks lie `at_edge` of the range.
+
     Raises:
         HplabError: If there are fewer than ten usable steps.
     """

@@ -96,6 +96,9 @@ def show(runs: pd.DataFrame, y: str | Sequence[str] = ("val_acc", "val_loss")) -
         runs: One row a trial.
         y: Columns of metrics.
 
+    Returns:
+        The table, which shows itself in a notebook; `text` has it for a terminal.
+
     Raises:
         HplabError: If a column is missing.
     """
@@ -124,6 +127,9 @@ def claims_table(verdicts: Iterable[Verdict]) -> Html:
 
     Args:
         verdicts: What `hplab.claims.verdicts` returns; lists of them can be added.
+
+    Returns:
+        The table, which shows itself in a notebook; `text` has it for a terminal.
     """
     verdicts = list(verdicts)
     rows = [verdict.row() for verdict in verdicts]
@@ -172,6 +178,9 @@ def preset_changes(
         trials: The trials as the study declares them; not needed with rows.
         n_report: Networks that the report trained for a setting.
 
+    Returns:
+        The table, which shows itself in a notebook; `text` has it for a terminal.
+
     Raises:
         HplabError: If the preset is unknown, or the trials are needed and missing.
     """
@@ -205,6 +214,9 @@ def cost(runs: pd.DataFrame) -> Html:
 
     Args:
         runs: One row a trial, with "train_s"; "device" and "lanes" are shown if there.
+
+    Returns:
+        The card, which shows itself in a notebook; `text` has it for a terminal.
     """
     if runs.empty:
         return nothing_recorded()
@@ -268,6 +280,9 @@ def provenance(runs: pd.DataFrame, *, store: Any = None) -> Html:
     Args:
         runs: One row a trial; column "prov" names each run's description in the store.
         store: Anything with `provenance(id) -> dict`; None takes the project's own store.
+
+    Returns:
+        The table, which shows itself in a notebook; `text` has it for a terminal.
     """
     if runs.empty:
         return nothing_recorded()

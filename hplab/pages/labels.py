@@ -13,6 +13,14 @@ from hplab.analysis.claims import phrases
 from hplab.sweeps import metrics
 from hplab.sweeps.table import SETTINGS, column, hyperparameters, setting
 
+__all__ = [
+    "count",
+    "interval",
+    "label",
+    "listed",
+    "number",
+]
+
 PERCENT, POINTS = "%", "pp"
 MINUS, TIMES = "\u2212", "\u00d7"
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -40,7 +48,15 @@ def unit(name: str, loss: str = "cross_entropy") -> str:
 
 
 def label(name: str, loss: str = "cross_entropy") -> str:
-    """An axis label: the quantity in lower case, its unit in parentheses."""
+    """An axis label: the quantity in lower case, its unit in parentheses.
+
+    Args:
+        name: Name of a column.
+        loss: The loss that a column of losses is of; it decides the unit.
+
+    Returns:
+        The words.
+    """
     shown = unit(name, loss)
     return f"{quantity(name)} ({shown})" if shown else quantity(name)
 
@@ -102,7 +118,17 @@ def decimals(name: str, value: float, half: float = math.nan) -> int:
 
 
 def number(name: str, value: float, half: float = math.nan, *, with_unit: bool = True) -> str:
-    """A metric as text, in the unit it is shown in: 0.9873 of `val_acc` is "98.73 %"."""
+    """A metric as text, in the unit it is shown in: 0.9873 of `val_acc` is "98.73 %".
+
+    Args:
+        name: Name of a column.
+        value: In the unit of the table.
+        half: Half-width of its interval, which decides how many digits are shown.
+        with_unit: Whether the unit stands behind it.
+
+    Returns:
+        The text.
+    """
     if value is None or math.isnan(value):
         return "none"
     shown = value * scale(name)
@@ -117,6 +143,9 @@ def interval(name: str, cell: Any) -> str:
     Args:
         name: The metric.
         cell: Anything with `low`, `high`, `n` and `mean` or `estimate`, in units of the table.
+
+    Returns:
+        The words.
     """
     mean = cell.estimate if hasattr(cell, "estimate") else cell["mean"]
     low, high, n = cell.low, cell.high, f"n = {count(int(cell.n), 'seed')}"
@@ -157,7 +186,15 @@ def ordinal(n: int) -> str:
 
 
 def count(n: int, noun: str) -> str:
-    """A number with its noun: "1 run", "5 runs"."""
+    """A number with its noun: "1 run", "5 runs".
+
+    Args:
+        n: How many.
+        noun: The noun in the singular; an s makes the plural.
+
+    Returns:
+        The words.
+    """
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
@@ -168,7 +205,15 @@ def span(values: Iterable[int]) -> str:
 
 
 def listed(words: Iterable[str], most: int = 6) -> str:
-    """Words in a row: "a", "a and b", "a, b and c"; beyond `most`, how many more there are."""
+    """Words in a row: "a", "a and b", "a, b and c"; beyond `most`, how many more there are.
+
+    Args:
+        words: The words.
+        most: The most that are written out.
+
+    Returns:
+        The row.
+    """
     words = list(words)
     if len(words) > most:
         words = [*words[: most - 1], f"{len(words) - most + 1} more"]

@@ -82,6 +82,9 @@ def confusion(
         names: What to call each; its seed where there is none.
         class_names: Names of the classes; numbers from 1 where there are none.
         store: Where records are; None takes the project's own.
+
+    Returns:
+        The figure, which shows itself in a notebook and has `save`; a note where `runs` is empty.
     """
     matrices = [series.confusion(row, store=store) for _, row in runs.iterrows()]
     return _confusion.confusion(runs, matrices, names, class_names=class_names)

@@ -47,7 +47,7 @@ def run(
 
     Returns:
         A table with one column a hyperparameter, "seed", "status", the final metrics, and for each
-        field the preset changed an "arm_" column with the declared value.
+        field the preset changed an `arm_` column with the declared value.
 
     Raises:
         HplabError: If a name is wrong, the data cannot be had, or no trial could be trained.

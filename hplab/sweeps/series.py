@@ -16,6 +16,10 @@ from hplab.trial import TASK, HplabError
 def curves(runs: pd.DataFrame, *, store: stores.Store | None = None) -> pd.DataFrame:
     """Return the learning curves of a table of runs in long form.
 
+    Args:
+        runs: One row a trial, as `hplab.run` returns it.
+        store: Where records are; None takes the project's own.
+
     Returns:
         One row a trial and epoch: the columns of `runs` without its final metrics, "epoch" counted
         from 1, one column for each of `hplab.training.loop.METRICS`, and one for each curve that a
@@ -51,9 +55,16 @@ def _of_trials(records: Iterable[Record]) -> list[str]:
 def probes(runs: pd.DataFrame, *, store: stores.Store | None = None) -> pd.DataFrame:
     """Return the live units after early steps, for trials with the measure "probes".
 
+    Args:
+        runs: One row a trial, as `hplab.run` returns it.
+        store: Where records are; None takes the project's own.
+
     Returns:
         One row a trial and probe: the columns of `runs` without its final metrics, "probe_step" and
         "probe_live_units".
+
+    Raises:
+        HplabError: If the store does not hold the record of a run.
     """
     return _long(runs, _records(runs, store), ("probe_step", "probe_live_units"), "probe")
 
@@ -78,9 +89,16 @@ def confusion(run: pd.Series, *, store: stores.Store | None = None) -> pd.DataFr
 def steps(runs: pd.DataFrame, *, store: stores.Store | None = None) -> pd.DataFrame:
     """Return the loss and learning rate of every step, for trials with the measure "steps".
 
+    Args:
+        runs: One row a trial, as `hplab.run` returns it.
+        store: Where records are; None takes the project's own.
+
     Returns:
         One row a trial and step: the columns of `runs` without its final metrics, "step" counted
         from 1, "step_loss" and "step_lr".
+
+    Raises:
+        HplabError: If the store does not hold the record of a run.
     """
     return _long(runs, _records(runs, store), ("step_loss", "step_lr"), "step")
 
@@ -88,10 +106,17 @@ def steps(runs: pd.DataFrame, *, store: stores.Store | None = None) -> pd.DataFr
 def ladder(runs: pd.DataFrame, *, store: stores.Store | None = None) -> pd.DataFrame:
     """Return average-direction sharpness by radius, for trials with the measure "sharpness".
 
+    Args:
+        runs: One row a trial, as `hplab.run` returns it.
+        store: Where records are; None takes the project's own.
+
     Returns:
         One row a trial and radius: the columns of `runs`, "rung" counted from 1, "ladder_radius",
         "ladder_sharpness" and its Monte-Carlo standard error "ladder_se". The last rung is the
         radius relative to the norm of the weights.
+
+    Raises:
+        HplabError: If the store does not hold the record of a run.
     """
     return _long(runs, _records(runs, store), LADDER, "rung")
 
@@ -99,10 +124,17 @@ def ladder(runs: pd.DataFrame, *, store: stores.Store | None = None) -> pd.DataF
 def layers(runs: pd.DataFrame, *, store: stores.Store | None = None) -> pd.DataFrame:
     """Return what happens layer by layer, for trials with the measure "layers".
 
+    Args:
+        runs: One row a trial, as `hplab.run` returns it.
+        store: Where records are; None takes the project's own.
+
     Returns:
         One row a trial and layer: the columns of `runs`, "layer" counted from 1 at the images, and
         "signal", "gradient" and "dead" (see `training.measures.layers.Profile`), each followed by
         "_start" (before the first step) or "_end".
+
+    Raises:
+        HplabError: If the store does not hold the record of a run.
     """
     table = _long(runs, _records(runs, store), LAYERS, "layer")
     return table.rename(columns={name: name.removeprefix("layer_") for name in LAYERS})

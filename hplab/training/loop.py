@@ -102,6 +102,10 @@ def train(trial: Trial, dataset: datasets.Dataset | None = None, *, device: str 
         dataset: The data, if already loaded; otherwise loaded by name.
         device: Any torch device.
 
+    Returns:
+        How it went: `status`, `curves` by epoch, `final` metrics, `seconds`, and the trained
+        `model`.
+
     Raises:
         HplabError: If the data cannot be had or do not fit the trial.
     """

@@ -16,6 +16,7 @@ from hplab import places
 from hplab.analysis.claims import committed, decisions, judging, ledger, quantities
 from hplab.analysis.claims.grammar import Size
 from hplab.analysis.stats import evidence, intervals, power, sequential
+from hplab.pages.tables import terminal
 from hplab.sweeps import runner, series
 from hplab.trial import HplabError, Trial, grid
 
@@ -512,6 +513,25 @@ def test_where_no_run_reaches_the_threshold_nothing_was_measured(epochs, why):
     assert why in verdict.reason
     row = committed.summary([verdict])["S4-18"]
     assert (row["n"], row["estimate"], row["low"], row["high"]) == (20, None, None, None)
+
+
+def test_a_committed_verdict_says_without_its_runs_what_it_said_with_them(tmp_path):
+    """An installed package has what is committed of the verdicts, and no records."""
+    runs, none = make_runs(), make_runs({})
+    with_runs = judging.verdicts(ALL, runs, curves=make_curves)
+    committed.write(with_runs, tmp_path / "verdicts.json")
+    without = judging.verdicts(ALL, none, curves=make_curves)
+
+    kept = committed.kept(without, committed.read(tmp_path / "verdicts.json"))
+
+    assert {one.outcome for one in without} <= {"missing", "untestable"}
+    assert terminal.table(kept) == terminal.table(with_runs)
+    for one, verdict in zip(kept, with_runs, strict=True):
+        now = {**verdict.row(), "preset": verdict.preset}
+        for name, value in one.row().items():
+            assert value == now[name] or value == pytest.approx(now[name], rel=1e-5), name
+    with pytest.raises(AttributeError, match="reason"):
+        _ = kept[0].reason
 
 
 def test_a_run_that_never_gets_there_speaks_against_more_than_is_seen():

@@ -62,6 +62,25 @@ def test_a_live_session_gets_the_controls_with_the_figure_as_fallback(monkeypatc
     assert '<figure class="hp-figure">' in bundle["text/html"]
 
 
+def test_without_ipywidgets_a_live_session_gets_the_figure_and_a_line_that_says_so(
+    monkeypatch, runs
+):
+    monkeypatch.setenv("HPLAB_STATIC", "0")
+    monkeypatch.setattr(widgets, "can_control", lambda: False)
+    explorer = widgets.explore(runs)
+
+    bundle = explorer._repr_mimebundle_()
+
+    assert set(bundle) == {"text/html", "image/png", "text/plain"}
+    assert bundle["text/html"].count("pip install ipywidgets") == 1
+    assert bundle["text/plain"].endswith("pip install ipywidgets.")
+    assert explorer._box is None
+    with pytest.raises(NotImplementedError):  # IPython then asks for the bundle
+        explorer._ipython_display_()
+    monkeypatch.setenv("HPLAB_STATIC", "1")
+    assert "ipywidgets" not in explorer._repr_mimebundle_()["text/html"]
+
+
 def test_controls_that_show_themselves_do_so(monkeypatch, runs):
     """Widgets of ipywidgets 7, which Colab has, cannot be asked for their bundle."""
     shown = []

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from hplab.analysis.claims.claim import Claim
 from hplab.analysis.claims.verdict import MISSING, UNTESTABLE, Verdict
+from hplab.analysis.stats.intervals import Interval
 from hplab.trial import HplabError
 
 KEPT = (
@@ -16,6 +19,51 @@ KEPT = (
     *("miniature", "miniature_preset", "miniature_runs", "miniature_estimate"),
     *("estimate", "low", "high", "unit", "adjusted_low", "adjusted_high", "alpha", "p", "p_holm"),
 )
+
+
+@dataclasses.dataclass(frozen=True)
+class Kept:
+    """A verdict as it was committed, without the runs that it rests on.
+
+    Attributes:
+        claim: What was judged.
+        kept: What is committed of it; `KEPT` has the names.
+    """
+
+    claim: Claim
+    kept: Mapping[str, Any]
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in KEPT:
+            raise AttributeError(name)
+        return self.kept[name]
+
+    @property
+    def interval(self) -> Interval | None:
+        """The deciding estimate with its interval, None where there is none."""
+        estimate, low, high = (self.kept[name] for name in ("estimate", "low", "high"))
+        if None in (estimate, low, high):
+            return None
+        return Interval(estimate, low, high, level=1 - self.claim.alpha, n=self.kept["n"])
+
+    def row(self) -> dict[str, Any]:
+        """Return the verdict as one row of a table, as `Verdict.row` does; no reason is kept."""
+        about = {"claim": self.claim.id, "says": self.claim.says}
+        own = {"own_data": self.claim.own_verdict, "primary": self.claim.primary}
+        return {**about, **own, **self.kept}
+
+
+def kept(found: Iterable[Verdict], before: Mapping[str, Mapping[str, Any]]) -> list[Kept]:
+    """Return committed verdicts where their records are not at hand.
+
+    Args:
+        found: The verdicts without records, which say of the other claims why they have none.
+        before: The committed copy, as `read` returns it.
+    """
+    return [
+        Kept(one.claim, before.get(one.claim.id) or {**one.row(), "preset": one.preset})
+        for one in found
+    ]
 
 
 def read(path: Path) -> dict[str, dict[str, Any]]:

@@ -34,6 +34,13 @@ from hplab.analysis.stats.evidence import three_way
 from hplab.analysis.stats.intervals import INCONCLUSIVE
 from hplab.analysis.stats.sequential import Look
 
+__all__ = [
+    "Verdict",
+    "Verdicts",
+    "verdict",
+    "verdicts",
+]
+
 PROBABLY = 0.8  # the chance of a verdict that counts as probable
 
 
@@ -58,6 +65,10 @@ def verdict(
             recorded ones, and only for claims that need them.
         ledger: The claims; None reads the project's own.
 
+    Returns:
+        The verdict: `outcome`, `reason`, `interval` in `unit`, `n` seeds. It shows itself in a
+        notebook.
+
     Raises:
         HplabError: If the claim is unknown, the table holds several runs for one setting and seed,
             or none of its runs is in single precision.
@@ -79,6 +90,9 @@ def verdicts(
         runs: The table that `hplab.run` returns.
         curves: As in `verdict`.
         ledger: As in `verdict`.
+
+    Returns:
+        The verdicts in the order asked for, a list that shows itself in a notebook.
 
     Raises:
         HplabError: As `verdict`.

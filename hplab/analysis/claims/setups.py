@@ -23,6 +23,15 @@ from hplab.analysis.stats import intervals
 from hplab.analysis.stats.intervals import INCONCLUSIVE
 from hplab.trial import Trial, grid, unknown
 
+__all__ = [
+    "compare",
+    "fitting",
+    "of",
+    "robust",
+    "summary",
+    "trials",
+]
+
 N_SEEDS = 5  # of each set-up: seeds 0 to 4, however many there are
 NUMBERS = ("running_acc", "running_loss", "val_acc", "val_loss")
 Made = Mapping[str, pd.DataFrame]  # the runs of each set-up, by its name
@@ -35,6 +44,9 @@ def trials(report: str, base: Trial, *, ledger: Ledger | None = None) -> dict[st
         report: A report whose set-up was reconstructed, such as "004".
         base: The study's own trial; a set-up changes fields of it.
         ledger: Where set-ups and published rates stand; None reads the project's own.
+
+    Returns:
+        For each set-up's name its trials: every published rate with five seeds.
 
     Raises:
         HplabError: If there is no such report, or it has no set-ups.
@@ -55,6 +67,13 @@ def base_of(report: Report) -> Trial:
 
 def of(report: str, ledger: Ledger | None = None) -> Report:
     """Return a report that has set-ups.
+
+    Args:
+        report: Name of the report, such as "004".
+        ledger: Where it stands; None reads the project's own.
+
+    Returns:
+        The report.
 
     Raises:
         HplabError: If there is no such report, or it has none.
@@ -130,12 +149,26 @@ def _number(
 
 
 def fitting(compared: pd.DataFrame) -> list[str]:
-    """Return the set-ups that give all of the printed numbers, by the table of `compare`."""
+    """Return the set-ups that give all of the printed numbers, by the table of `compare`.
+
+    Args:
+        compared: What `compare` returns.
+
+    Returns:
+        Their names.
+    """
     return [name for name, rows in compared.groupby("setup", sort=False) if rows["inside"].all()]
 
 
 def summary(compared: pd.DataFrame) -> pd.DataFrame:
-    """Return one row a set-up: how many numbers it gives, which not, and whether it fits."""
+    """Return one row a set-up: how many numbers it gives, which not, and whether it fits.
+
+    Args:
+        compared: What `compare` returns.
+
+    Returns:
+        The table.
+    """
     rows = []
     for name, part in compared.groupby("setup", sort=False):
         missed = part[~part["inside"].astype(bool)]
@@ -181,6 +214,9 @@ def robust(
         made: Runs of each set-up, by name.
         curves: As in `compare`.
         alpha: As in `compare`.
+
+    Returns:
+        The verdicts, in the order given.
     """
     verdicts = list(verdicts)
     reports = {v.claim.report.id: v.claim.report for v in verdicts if v.claim.report.setups}

@@ -212,7 +212,11 @@ class Verdict:
 
 
 class Verdicts(list[Verdict]):
-    """Several verdicts, shown one beneath the other."""
+    """Several verdicts, shown one beneath the other.
+
+    Args:
+        iterable: The verdicts.
+    """
 
     def table(self) -> pd.DataFrame:
         """Return one row a verdict."""

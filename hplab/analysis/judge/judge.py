@@ -84,6 +84,10 @@ def judge(
         curves: Learning curves in long form ("key", "epoch", metrics), for "sooner".
         planned: How many seeds there may be in the end, if this is not the last look.
 
+    Returns:
+        The judgement, or one a question: `outcome`, the estimate with its interval, n, p, and how
+        many more seeds would settle it. It shows itself in a notebook.
+
     Raises:
         HplabError: If the question cannot be judged on these runs; with what to do.
 

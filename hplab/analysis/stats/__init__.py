@@ -11,18 +11,20 @@ from hplab.analysis.stats.intervals import (
     paired_difference,
     prediction_interval,
 )
-from hplab.analysis.stats.power import seeds_for
+from hplab.analysis.stats.power import equivalence_power, paired_power, seeds_for
 from hplab.analysis.stats.proportions import proportion_interval
 from hplab.analysis.stats.rank import granulated
 from hplab.analysis.stats.variance import variance_components
 
 __all__ = [
     "Interval",
+    "equivalence_power",
     "granulated",
     "holm",
     "independent_difference",
     "mean_interval",
     "paired_difference",
+    "paired_power",
     "prediction_interval",
     "proportion_interval",
     "seeds_for",

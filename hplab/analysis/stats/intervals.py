@@ -90,6 +90,9 @@ def paired_difference(first: ArrayLike, second: ArrayLike, *, level: float = 0.9
         second: The same seeds in the same order.
         level: Nominal coverage.
 
+    Returns:
+        First minus second, with its interval; shape `(...)` each.
+
     Raises:
         ValueError: If the shapes differ, or as `mean_interval`.
 
@@ -112,6 +115,9 @@ def independent_difference(first: ArrayLike, second: ArrayLike, *, level: float 
         second: One value a run of the other setting; other seeds, perhaps another number of them.
         level: Nominal coverage.
 
+    Returns:
+        First minus second, with its interval; `n` is the smaller number of runs.
+
     Example:
         >>> found = independent_difference([98.2, 98.4, 98.3], [98.0, 98.1, 98.1, 98.2])
         >>> f"{found.estimate:.2f} ({found.low:.2f} to {found.high:.2f})"
@@ -133,6 +139,9 @@ def prediction_interval(values: ArrayLike, *, level: float = 0.95) -> Interval:
     Args:
         values: One value a run. Shape `(..., n)`.
         level: Nominal coverage.
+
+    Returns:
+        The mean as `estimate`, and the limits for one new run; shape `(...)` each.
 
     Raises:
         ValueError: As `mean_interval`.
@@ -188,6 +197,9 @@ def holm(p_values: ArrayLike) -> np.ndarray:
 
     Args:
         p_values: Raw p values; use 1 for a test that could not be made. Shape `(m,)`.
+
+    Returns:
+        The adjusted p values, shape `(m,)`.
 
     Example:
         >>> holm([0.01, 0.04, 0.03]).round(2).tolist()

@@ -26,6 +26,9 @@ def paired_power(effect: ArrayLike, n: ArrayLike, *, alpha: float = 0.05) -> np.
         n: Seeds, at least 2.
         alpha: Two-sided level.
 
+    Returns:
+        The chance, 0..1, in the common shape of effect and seeds.
+
     Example:
         >>> paired_power(1.0, [5, 10, 20]).round(2).tolist()
         [0.4, 0.8, 0.99]
@@ -42,6 +45,9 @@ def equivalence_power(margin: ArrayLike, n: ArrayLike, *, alpha: float = 0.05) -
         margin: Margin over the standard deviation of the differences.
         n: Seeds, at least 2.
         alpha: Two-sided level; each of the tests has half of it.
+
+    Returns:
+        The chance, 0..1, in the common shape of margin and seeds.
 
     Example:
         >>> bool(equivalence_power(2.0, 5) > 0.8)
@@ -92,10 +98,13 @@ def seeds_for(
     """Return the fewest seeds with the wanted power, None if `most` are not enough.
 
     Args:
-        power: As for `smallest`.
+        power: `paired_power` or `equivalence_power`, perhaps with another level.
         effect: The effect or margin, over the standard deviation of the differences.
         wanted: The power.
         most: The largest number tried.
+
+    Returns:
+        The number of seeds, or None.
 
     Example:
         >>> seeds_for(paired_power, 1.0)

@@ -24,6 +24,9 @@ def proportion_interval(
         level: Nominal coverage.
         method: "jeffreys" (right on average) or "exact" (Clopper-Pearson, never below nominal).
 
+    Returns:
+        The share, 0..1, with its interval.
+
     Raises:
         ValueError: If the count is outside 0..n, or the method unknown.
 

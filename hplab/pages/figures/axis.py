@@ -50,6 +50,9 @@ def axis(
         ylim: Limits of the vertical axis in the shown unit (percent for accuracies); the caption
             counts the runs outside.
 
+    Returns:
+        The figure, which shows itself in a notebook and has `save`; a note where `runs` is empty.
+
     Raises:
         HplabError: If there is no such column.
     """
@@ -108,6 +111,9 @@ def isolation(
         over: Columns of the nuisance hyperparameters that were tuned.
         log: As for `axis`.
         log_y: As for `axis`.
+
+    Returns:
+        The figure, which shows itself in a notebook and has `save`; a note where `runs` is empty.
 
     Raises:
         HplabError: If a column is missing, `over` is empty, `y` has no better side, or yet another

@@ -48,6 +48,9 @@ def compare(
         by: Column that tells the rows apart.
         where: Which of a report's published runs are meant: values of their other columns.
 
+    Returns:
+        The figure, which shows itself in a notebook and has `save`; a note where `runs` is empty.
+
     Raises:
         HplabError: If a column or report is missing, a published accuracy is no share, two runs
             were published for one value of `by`, no value of `by` is both published and run, or

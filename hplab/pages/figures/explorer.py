@@ -39,6 +39,7 @@ METRICS = (
 LIVE_VARIABLES = ("JPY_SESSION_NAME", "COLAB_RELEASE_TAG", "VSCODE_PID")
 NO_GROUPS = "nothing"
 NAME = "explorer"  # the id of a page's explorer, and the beginning of its links
+WITHOUT = "Axes and groups can be chosen here with ipywidgets: pip install ipywidgets."
 
 
 def explore(
@@ -50,7 +51,8 @@ def explore(
     it has them too, by a script in the page; no widget is created, so no widget state is saved and
     the page loads nothing from elsewhere. In any other executed notebook it is the figure alone. It
     counts as live if a front end said so in the environment; `HPLAB_STATIC=1` forces the figure,
-    `HPLAB_STATIC=0` the controls, and a run by `hplab execute` is never live.
+    `HPLAB_STATIC=0` the controls, and a run by `hplab execute` is never live. Without ipywidgets,
+    which comes with the extra `book`, it is the figure alone, with a line that says so.
 
     Args:
         runs: One row a trial, as `hplab.run` returns it, or one a trial and step.
@@ -58,6 +60,9 @@ def explore(
             starts with all of them.
         x: With `pick`, the column that is drawn across.
         y: With `pick`, the column that is drawn up.
+
+    Returns:
+        What a notebook shows: controls and their figure, or the figure alone.
 
     Raises:
         HplabError: If the table has no hyperparameter or no metric to choose from.
@@ -75,6 +80,11 @@ def is_live() -> bool:
     if places.is_for_the_book():
         return False
     return _in_kernel() and any(name in os.environ for name in LIVE_VARIABLES)
+
+
+def can_control() -> bool:
+    """Whether ipywidgets is installed; Colab has it, and the extra `book` brings it."""
+    return importlib.util.find_spec("ipywidgets") is not None
 
 
 def _in_kernel() -> bool:
@@ -108,16 +118,19 @@ class _Live(abc.ABC):
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         still = self.figure._repr_mimebundle_()
-        if is_live():
+        if is_live() and can_control():
             bundle = self.controls()._repr_mimebundle_()
             return {**(bundle[0] if isinstance(bundle, tuple) else bundle), **still}
         if places.is_for_the_book():
             still["text/html"] = explorer_data.embedded(self.data(), NAME, still["text/html"])
+        if is_live():
+            still["text/html"] += f'<p class="hp-note">{WITHOUT}</p>'
+            still["text/plain"] += f"\n{WITHOUT}"
         return still
 
     def _ipython_display_(self) -> None:
         """Show the controls where ipywidgets is of version 7, as on Colab, and has no bundle."""
-        if not is_live() or hasattr(self.controls(), "_repr_mimebundle_"):
+        if not (is_live() and can_control()) or hasattr(self.controls(), "_repr_mimebundle_"):
             raise NotImplementedError  # so IPython asks for the bundle instead
         self.controls()._ipython_display_()
 

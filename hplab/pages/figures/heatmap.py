@@ -30,6 +30,9 @@ def heatmap(runs: pd.DataFrame, x: str, y: str, z: str = "val_acc") -> Figure | 
         y: Column of the hyperparameter upwards.
         z: Column of the metric.
 
+    Returns:
+        The figure, which shows itself in a notebook and has `save`; a note where `runs` is empty.
+
     Raises:
         HplabError: If there is no such column.
     """

@@ -28,6 +28,10 @@ def layers(
         by: Column whose values get their own line.
         when: "start", before the first step, or "end", after the last.
 
+    Returns:
+        The figure, which shows itself in a notebook and has `save`; a note where `profiles` is
+        empty.
+
     Raises:
         HplabError: If there is no such quantity or column.
     """

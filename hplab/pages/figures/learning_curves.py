@@ -39,6 +39,9 @@ def learning_curves(
         by: Column whose values get their own colour, marker and dash; None for one group.
         log_y: Logarithmic vertical axes.
 
+    Returns:
+        The figure, which shows itself in a notebook and has `save`; a note where `curves` is empty.
+
     Raises:
         HplabError: If a column is missing.
     """

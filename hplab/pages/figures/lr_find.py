@@ -32,6 +32,9 @@ def lr_find(
             mean counts.
         y: The metric that chooses the optimum of a sweep.
 
+    Returns:
+        The figure, which shows itself in a notebook and has `save`.
+
     Raises:
         HplabError: If the result has no `lr` or `loss`.
     """

@@ -22,6 +22,9 @@ def schedules(trials: Sequence[Trial] | Trial) -> Figure:
     Args:
         trials: One for each schedule, or a single one; a second with an equal schedule is left
             out.
+
+    Returns:
+        The figure, which shows itself in a notebook and has `save`.
     """
     trials = [trials] if isinstance(trials, Trial) else trials
     table = _rates(trials)

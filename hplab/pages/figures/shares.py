@@ -31,6 +31,9 @@ def shares(
         published: What a report saw: for values of `x`, how many of how many runs. It is drawn as
             diamonds, alone where none of ours can be judged.
 
+    Returns:
+        The figure, which shows itself in a notebook and has `save`; a note where `runs` is empty.
+
     Raises:
         HplabError: If a column is missing, or the runs of a value differ in more than their seed.
     """

@@ -35,6 +35,9 @@ def descent(
         x: Curve across; it falls from left to right, as a loss does in training.
         y: Curve upwards, on a logarithmic axis.
 
+    Returns:
+        The figure, which shows itself in a notebook and has `save`; a note where `curves` is empty.
+
     Raises:
         HplabError: If a column is missing.
     """
@@ -110,6 +113,9 @@ def published_sharpness(runs: pd.DataFrame | None = None, *, x: str = "lr") -> F
     Args:
         runs: Our runs on its data; None or an empty table draws the report's alone.
         x: "lr" or "batch_size", the two sweeps of the report.
+
+    Returns:
+        The figure, which shows itself in a notebook and has `save`.
 
     Raises:
         HplabError: If there is no such sweep.
@@ -206,6 +212,9 @@ def stability(runs: pd.DataFrame) -> Figure | Html:
 
     Args:
         runs: Trials with the measure "curvature", one row a trial.
+
+    Returns:
+        The figure, which shows itself in a notebook and has `save`; a note where `runs` is empty.
 
     Raises:
         HplabError: If the eigenvalue was not measured.

@@ -14,7 +14,7 @@ from hplab.pages.notebooks import ipynb
 from hplab.sweeps.declared import Declared
 from hplab.trial import Trial
 
-SILENT = ("plots", "show", "claims_table", "explore", "cost", "glue", "lr_find")
+SILENT = ("plots", "show", "claims_table", "explore", "cost", "glue", "lr_find", "judge")
 
 
 def collect(pages: Iterable[Path]) -> list[Declared]:

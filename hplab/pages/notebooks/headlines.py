@@ -21,6 +21,16 @@ from hplab.analysis.stats import intervals
 from hplab.pages import labels
 from hplab.pages.figures import cells
 
+__all__ = [
+    "MIN_SEEDS",
+    "best",
+    "difference",
+    "mean",
+    "of",
+    "share",
+    "sharpness",
+]
+
 MIN_SEEDS = 3
 _PARAGRAPH = re.compile(r"<p><strong>In short\.</strong>(.*?)</p>", re.DOTALL)
 _GLUED = re.compile(r'<span class="pasted-text">(.*?)</span>', re.DOTALL)
@@ -28,7 +38,14 @@ _N = re.compile(r"\bn = (\d+)|\b(\d+) (?:complete )?seeds")
 
 
 def of(verdict: Verdict) -> str:
-    """Return why a verdict is what it is, or that its claim is open here."""
+    """Return why a verdict is what it is, or that its claim is open here.
+
+    Args:
+        verdict: A verdict of `hplab.claims`.
+
+    Returns:
+        A sentence.
+    """
     if verdict.outcome == MISSING:
         return "No run of its length is recorded in this book yet, so that claim is open here."
     if verdict.interval is None or verdict.n < MIN_SEEDS:
@@ -42,6 +59,9 @@ def mean(values: Iterable[float], metric: str) -> str:
     Args:
         values: One number a seed, in units of the table of runs.
         metric: The column they are of, which decides unit and digits.
+
+    Returns:
+        Words such as "98.73 % (95 % interval 98.60 to 98.86 %, n = 5 seeds)".
     """
     return _interval(metric, cells.mean_of(values))
 
@@ -55,6 +75,9 @@ def difference(runs: pd.DataFrame, column: str, first: object, second: object, y
         first: Its value in the one,
         second: and in the other.
         y: The metric; a difference of accuracies is in percentage points.
+
+    Returns:
+        Words with the difference, its interval and n.
     """
     if runs.empty or column not in runs:
         return ""
@@ -68,7 +91,14 @@ def difference(runs: pd.DataFrame, column: str, first: object, second: object, y
 
 
 def share(happened: Iterable[bool]) -> str:
-    """Return how many of the seeds it happened to, with an exact interval (Clopper-Pearson)."""
+    """Return how many of the seeds it happened to, with an exact interval (Clopper-Pearson).
+
+    Args:
+        happened: Whether it happened, one value a seed.
+
+    Returns:
+        Words with the share, its interval and n.
+    """
     cases = [bool(one) for one in happened]
     if len(cases) < MIN_SEEDS:
         return ""
@@ -78,7 +108,16 @@ def share(happened: Iterable[bool]) -> str:
 
 
 def best(runs: pd.DataFrame, x: str, y: str) -> str:
-    """Return which of the values tried has the best mean, with that mean, "" for too few seeds."""
+    """Return which of the values tried has the best mean, with that mean, "" for too few seeds.
+
+    Args:
+        runs: One row a trial.
+        x: Column of the hyperparameter.
+        y: Column of the metric.
+
+    Returns:
+        Words with the value, its mean and interval.
+    """
     table = cells.cells(runs, y, [x]) if len(runs) else pd.DataFrame()
     top = cells.best(table, y) if len(table) else None
     if top is None or not (text := _interval(y, table.loc[top])):
@@ -92,7 +131,16 @@ def best(runs: pd.DataFrame, x: str, y: str) -> str:
 
 
 def sharpness(runs: pd.DataFrame, lrs: Sequence[float], optimizer: str = "sgd") -> str:
-    """Return training loss and sharpness at some learning rates as words, for a sentence."""
+    """Return training loss and sharpness at some learning rates as words, for a sentence.
+
+    Args:
+        runs: Trials with the measure "sharpness", one row a trial.
+        lrs: Learning rates to name.
+        optimizer: Whose runs are meant.
+
+    Returns:
+        The words, "not recorded yet" where there are no such runs.
+    """
     parts = []
     for lr in lrs:
         rows = runs[(runs["optimizer"] == optimizer) & (runs["lr"] == lr)]

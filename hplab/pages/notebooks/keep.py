@@ -18,6 +18,9 @@ def keep(store: Store | None = None) -> Html:
 
     Args:
         store: Where records are; None takes the project's own.
+
+    Returns:
+        The words, which show themselves in a notebook.
     """
     store = store or default_store()
     count = labels.count(store.status()["pending"], "record")

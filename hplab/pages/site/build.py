@@ -22,7 +22,7 @@ from hplab import places
 from hplab.pages.figures import explorer_data
 from hplab.pages.site import audit, study_pages
 from hplab.pages.site.audit import check
-from hplab.pages.tables import fill
+from hplab.pages.tables import fill, reference
 from hplab.sweeps.records import shown
 from hplab.trial import HplabError
 
@@ -33,12 +33,21 @@ LEFT_OUT = ("results", "reference", "studies")
 EXTENSIONS = (
     *("myst_nb", "jupyter_book", "sphinx_external_toc", "sphinx_design", "sphinx_book_theme"),
     *("sphinxcontrib.bibtex", "sphinx_multitoc_numbering"),
+    *("sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_codeautolink"),  # the reference
 )
 _CLAIM = re.compile(r'<span class="hp-claim"( id="[\w-]+")?>([\w-]+)</span>')
 CONF = """\
 from hplab.pages.notebooks import spare_address_grammar
+from hplab.pages.tables import reference
 
 spare_address_grammar()
+
+
+def setup(app):
+    app.connect("autodoc-process-signature", reference.signature)
+    app.connect("autodoc-process-docstring", reference.docstring, priority=400)
+
+
 """
 
 
@@ -61,6 +70,7 @@ def build(executed_dir: Path | str, out: Path | str, *, store: Any = None) -> Pa
     source = out.parent / "source"
     missing = stage(executed_dir, source, store=store)
     raw = out.parent / "sphinx"
+    _forget(source, raw)
     _run_sphinx(source, raw, strict=not missing)
     fresh = out.with_name(f"{out.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
@@ -104,6 +114,7 @@ def stage(
     tables = fill.tables(notebooks, store, repository=repository)
     for name in [name for name in files if name.endswith(".md")]:
         files[name] = fill.fill(files[name].decode(), tables, f"book/{name}").encode()
+    files |= {f"{name}.md": text.encode() for name, text in _reference(toc).items()}
     files |= {f"studies/{p.name}": study_pages.source(p.read_bytes()) for p in notebooks}
     files["_toc.yml"] = yaml.safe_dump(toc, sort_keys=False).encode()
     settings = (f"{name} = {value!r}\n" for name, value in sphinx_settings(config).items())
@@ -139,6 +150,17 @@ def _reduce_toc(toc: dict[str, Any], book: Path, studies: set[str]) -> list[str]
         part["chapters"] = kept
     toc["parts"] = [part for part in toc.get("parts", []) if part["chapters"]]
     return missing
+
+
+def _reference(toc: dict[str, Any]) -> dict[str, str]:
+    """Return the pages of the reference, and put them below its overview in the contents."""
+    for part in toc["parts"]:
+        for chapter in part["chapters"]:
+            if chapter["file"] == reference.FOLDER:
+                made = reference.pages()
+                chapter["sections"] = [{"file": name} for name in made]
+                return made
+    return {}
 
 
 def _write(files: dict[str, bytes], folder: Path) -> None:
@@ -189,6 +211,14 @@ def sphinx_settings(config: Mapping[str, Any]) -> dict[str, Any]:
         "suppress_warnings": ["myst.domains"],
         **config.get("sphinx", {}).get("config", {}),
     }
+
+
+def _forget(source: Path, raw: Path) -> None:
+    """Remove pages of an earlier build whose source is gone; Sphinx leaves them."""
+    for path in _pages(raw):
+        name = path.relative_to(raw).with_suffix("")
+        if not any((source / name).with_suffix(kind).is_file() for kind in (".md", ".ipynb")):
+            path.unlink()
 
 
 def _run_sphinx(source: Path, out: Path, *, strict: bool) -> None:

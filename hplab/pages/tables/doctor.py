@@ -109,7 +109,7 @@ def machine(root: Path) -> str:
         ("threads", str(torch.get_num_threads())),
         *((name, version(name)) for name in (*PACKAGES, *TOOLS)),
         *((name, datasets.available(name) or "not here") for name in DATA),
-        ("clone", str(root)),
+        ("clone", str(root) if (root / "book").is_dir() else f"none; installed in {root}"),
         ("results", str(store.root)),
         ("pending", str(store.pending)),
         *((name, value) for name, value in places.settings().items()),

@@ -16,6 +16,7 @@ from hplab.pages.tables import (
     margins,
     pieces,
     precision,
+    reference,
     rooms,
     seeds,
     speed,
@@ -66,6 +67,7 @@ def tables(
         **speed.tables(_bench_folder(store)),
         **margins.tables(_bench_folder(store)),
         **precision.tables(store),
+        **reference.tables(),
         **rooms.tables(),
         **status.tables(notebooks, store, repository=repository),
     }

@@ -19,6 +19,12 @@ from hplab.sweeps import runner
 from hplab.sweeps import store as stores
 from hplab.trial import Trial, grid
 
+__all__ = [
+    "components",
+    "shown",
+    "trials",
+]
+
 # A setting that trains in a second, with a fifth of its images held out for validation.
 BASE = Trial(data="mnist", model="mlp", optimizer="sgd", lr=0.1, epochs=1, split="holdout")
 STUDY = "02-batch-size"  # the study that trains it
@@ -32,6 +38,9 @@ def trials(base: Trial = BASE) -> list[Trial]:
 
     Args:
         base: A trial that holds out part of its images (`split="holdout"`).
+
+    Returns:
+        The trials: five levels of each source, every combination.
     """
     pairs = itertools.product(range(LEVELS), repeat=2)
     seeds = [{"init": init, "order": order} for init, order in pairs]
@@ -44,6 +53,10 @@ def components(runs: pd.DataFrame, y: str) -> dict[str, Interval]:
     Args:
         runs: Finished runs of `trials`, one for every combination of the levels they have.
         y: A column of them.
+
+    Returns:
+        For each source, and for "what they do together", the variance with its interval, in the
+        squared unit of the metric.
 
     Raises:
         ValueError: If a combination is missing.
@@ -64,6 +77,9 @@ def shown(runs: pd.DataFrame, y: str = "val_acc") -> Html:
     Args:
         runs: Runs of `trials`.
         y: An accuracy among their columns.
+
+    Returns:
+        The table, which shows itself in a notebook.
     """
     if runs.empty:
         return nothing_recorded()

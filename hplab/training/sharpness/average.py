@@ -52,6 +52,12 @@ def directions(n: int, dim: int, seed: int, kind: str = "sphere") -> Iterator[Te
         dim: Length of each.
         seed: Seed of their own random stream.
         kind: "sphere" has length exactly 1, "gaussian" length 1 in the mean square.
+
+    Yields:
+        The directions, shape `(dim,)` each.
+
+    Raises:
+        HplabError: If there is no such kind.
     """
     if kind not in KINDS:
         raise unknown("kind of direction", kind, KINDS)
@@ -74,7 +80,25 @@ def average_direction(
     lanes: int = 1,
     bf16: bool = False,
 ) -> AverageSharpness:
-    """Estimate average-direction sharpness at one radius; see `average_ladder`."""
+    """Estimate average-direction sharpness at one radius; see `average_ladder`.
+
+    Args:
+        objective: What is measured.
+        radius: Radius in weight space (with a scale: a factor on that scale).
+        n_directions: As in `average_ladder`, like all that follow.
+        seed: Seed of the directions.
+        antithetic: Whether to add the opposite of every direction.
+        kind: "sphere" or "gaussian".
+        scale: None, "elementwise" or "filter".
+        lanes: Directions evaluated in one pass.
+        bf16: Round one product to bfloat16.
+
+    Returns:
+        The mean rise of the loss in nats with its standard error; `signed` has every direction.
+
+    Raises:
+        HplabError: As `average_ladder`.
+    """
     [found] = average_ladder(
         objective,
         [radius],
@@ -114,7 +138,7 @@ def average_ladder(
         antithetic: Whether to add the opposite of every direction.
         kind: "sphere", or "gaussian" with the same mean square length.
         scale: None perturbs all weights alike. "elementwise" multiplies a standard normal vector
-            by |theta|: the adaptive average sharpness, unchanged when layers are rescaled.
+            by `|theta|`: the adaptive average sharpness, unchanged when layers are rescaled.
             "filter" gives every row or filter the norm of the weights it perturbs.
         lanes: Directions evaluated in one pass; more than 1 pays on a graphics card.
         bf16: Round the product of images and perturbation to bfloat16, where the network is a

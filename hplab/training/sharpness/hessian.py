@@ -28,7 +28,14 @@ class Eigenvalues:
 
 
 def gradient(objective: Objective) -> Tensor:
-    """Return the gradient of the mean loss, shape `(d,)`."""
+    """Return the gradient of the mean loss, shape `(d,)`.
+
+    Args:
+        objective: What is measured.
+
+    Returns:
+        The gradient in nats per unit of weight, shape `(d,)`.
+    """
     total = torch.zeros_like(objective.vector())
     with restored(objective.model), objective.measuring(), torch.enable_grad():
         for part in objective.graph():
@@ -38,7 +45,15 @@ def gradient(objective: Objective) -> Tensor:
 
 
 def hessian_vector_product(objective: Objective, vector: Tensor) -> Tensor:
-    """Return the Hessian of the mean loss times a vector, shape `(d,)`."""
+    """Return the Hessian of the mean loss times a vector, shape `(d,)`.
+
+    Args:
+        objective: What is measured.
+        vector: Shape `(d,)`, on the network's device.
+
+    Returns:
+        The product, shape `(d,)`.
+    """
     total = torch.zeros_like(vector)
     pieces = objective.shaped(vector)
     with restored(objective.model), objective.measuring(), torch.enable_grad():
@@ -88,6 +103,10 @@ def top_eigenvalues(
         k: How many.
         n_steps: Hessian-vector products, at most the number of weights.
         seed: Seed of the starting vector.
+
+    Returns:
+        `values`, the largest first, and for each a bound on its error in `bounds`. Shape `(k,)`
+        each.
 
     Raises:
         HplabError: If there are fewer steps than eigenvalues asked for.

@@ -194,6 +194,12 @@ def restored(model: nn.Module) -> Iterator[None]:
     """Give back weights and buffers bit for bit when the body ends, also if it raises.
 
     The saved numbers are copied back. Subtracting a perturbation would leave rounding errors.
+
+    Args:
+        model: Any network.
+
+    Returns:
+        A context manager.
     """
     tensors = [*model.parameters(), *model.buffers()]
     saved = [t.detach().clone() for t in tensors]
@@ -207,7 +213,14 @@ def restored(model: nn.Module) -> Iterator[None]:
 
 @contextlib.contextmanager
 def exact_matmul(device: str) -> Iterator[None]:
-    """Compute matrix products in full float32: no TF32, no bfloat16 inside, no autocast."""
+    """Compute matrix products in full float32: no TF32, no bfloat16 inside, no autocast.
+
+    Args:
+        device: Kind of device whose autocast is switched off, such as "cpu" or "cuda".
+
+    Returns:
+        A context manager; afterwards everything is as it was.
+    """
     # On a processor, where it may round to bfloat16; torch puts an object in place of the module.
     place = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
     before = place.fp32_precision

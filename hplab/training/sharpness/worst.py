@@ -33,7 +33,17 @@ class Worst:
 def sam(objective: Objective, rho: float) -> Worst:
     """Return the rise one step along the gradient, as the optimizer SAM looks at it.
 
-    Foret et al. (2021) evaluate the loss at rho * g / |g| only: the first step of a search.
+    Foret et al. (2021) evaluate the loss at `rho * g / |g|` only: the first step of a search.
+
+    Args:
+        objective: What is measured.
+        rho: Length of the step, in weight space.
+
+    Returns:
+        The rise in nats (`value`) and the step (`delta`).
+
+    Raises:
+        HplabError: As `worst_case`.
     """
     return worst_case(objective, rho, n_steps=1)
 
@@ -50,19 +60,23 @@ def worst_case(
 ) -> Worst:
     """Search for the largest rise of the loss in a ball around the weights.
 
-    The search repeats delta = rho * g / |g| with the gradient g at the present delta (for the
-    maximum norm, rho * sign(g)). On a convex loss every step goes up; in general the best point
+    The search repeats `delta = rho * g / |g|` with the gradient g at the present delta (for the
+    maximum norm, `rho * sign(g)`). On a convex loss every step goes up; in general the best point
     seen is returned.
 
     Args:
         objective: What is measured.
         rho: Radius.
         norm: "l2" or "linf".
-        adaptive: Measure the perturbation of each weight in units of |weight| + eta (ASAM; Kwon et
-            al., 2021), so that rescaling the layers of a network changes nothing.
-        eta: Added to |weight| when adaptive.
+        adaptive: Measure the perturbation of each weight in units of `|weight| + eta` (ASAM;
+            Kwon et al., 2021), so that rescaling the layers of a network changes nothing.
+        eta: Added to `|weight|` when adaptive.
         n_steps: Gradients to compute.
         seed: Seed of the first perturbation, which is random where the gradient is zero.
+
+    Returns:
+        The largest rise seen, in nats (`value`), the rise after each step (`path`), and where it is
+        (`delta`, shape `(d,)`).
 
     Raises:
         HplabError: If the norm is unknown or there are no steps.
@@ -100,8 +114,8 @@ def keskar(
 ) -> Worst:
     """Return Keskar's sharpness: the largest relative rise in a box, in percent.
 
-    The box holds every y with |y_i| <= eps (|(A^+ theta)_i| + 1); the value is
-    100 (max L(theta + A y) - L) / (1 + L), searched with L-BFGS-B (Keskar et al., 2017).
+    The box holds every y with `|y_i| <= eps * (|(A^+ theta)_i| + 1)`; the value is
+    `100 * (max L(theta + A y) - L) / (1 + L)`, searched with L-BFGS-B (Keskar et al., 2017).
 
     Args:
         objective: What is measured.
@@ -109,6 +123,9 @@ def keskar(
         n_dims: Columns of the random matrix A; None searches the whole space (A = I).
         n_steps: Iterations of L-BFGS-B.
         seed: Seed of A and of the starting point near the centre.
+
+    Returns:
+        The rise in percent (`value`) and where it is (`delta`, shape `(d,)`).
     """
     from scipy.optimize import minimize  # slow to import
 
