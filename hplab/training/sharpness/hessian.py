@@ -38,14 +38,21 @@ def gradient(objective: Objective) -> Tensor:
 
 
 def hessian_vector_product(objective: Objective, vector: Tensor) -> Tensor:
-    """Return the Hessian of the mean loss times a vector, shape `(d,)`."""
+    """Return the Hessian of the mean loss times a vector, shape `(d,)`.
+
+    Raises:
+        HplabError: If torch knows no second derivative of a layer.
+    """
     total = torch.zeros_like(vector)
     pieces = objective.shaped(vector)
     with restored(objective.model), objective.measuring(), torch.enable_grad():
         for part in objective.graph():
             first = torch.autograd.grad(part, objective.parameters, create_graph=True)
             along = cast(Tensor, sum((g * v).sum() for g, v in zip(first, pieces, strict=True)))
-            second = torch.autograd.grad(along, objective.parameters, materialize_grads=True)
+            try:
+                second = torch.autograd.grad(along, objective.parameters, materialize_grads=True)
+            except NotImplementedError as error:
+                raise HplabError(f"a layer has no second derivative in torch: {error}") from error
             total += torch.cat([h.flatten() for h in second])
     return total / len(objective.inputs)
 
