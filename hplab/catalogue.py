@@ -101,7 +101,7 @@ def number(name: str, value: Any, kind: type) -> Any:
         plain = kind(value)
     except OverflowError:
         plain = math.inf
-    if not math.isfinite(plain):
+    if isinstance(plain, float) and not math.isfinite(plain):
         raise HplabError(f"{name} must be finite, got {value!r:.60}")
     if kind is int and abs(plain) >= 2**63:
         raise HplabError(f"{name} must be an integer of at most 64 bits, got one that is larger")

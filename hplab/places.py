@@ -130,7 +130,7 @@ def n_workers(jobs: int | None = None) -> int:
         affinity = getattr(os, "sched_getaffinity", None)  # not to be had everywhere
         return len(affinity(0)) if affinity else os.cpu_count() or 1
     try:
-        count = int(asked)
+        count = int(asked) if isinstance(asked, str | int) else 0
     except ValueError:
         count = 0
     if count < 1:

@@ -63,6 +63,7 @@ def train(
     """
     if executors.is_importing_main():
         raise SystemExit(1)  # the process that started this one says why
+    stacking.check(todo, datasets)
     workers = places.n_workers(jobs) if device == "cpu" else 1
     stays = own.to_send()[1]
     if named := [name for trial in todo for name in trial.code if name in stays]:

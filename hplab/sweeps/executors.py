@@ -51,12 +51,13 @@ class SerialExecutor(Executor):
         return future
 
 
-def resolve_device(name: str) -> str:
-    """Return the torch device for "auto", "cpu", "cuda" (or "cuda:1") or "mps".
+def resolve_device(name: str | torch.device) -> str:
+    """Return the name of the torch device for "auto", "cpu", "cuda" (or "cuda:1") or "mps".
 
     Raises:
         HplabError: If the name is unknown, or the device is not there.
     """
+    name = str(name)
     kind = name.split(":")[0]
     if kind not in DEVICES:
         raise unknown("device", name, DEVICES)

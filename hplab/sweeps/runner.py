@@ -54,7 +54,7 @@ def run(
         Stopped: If training was interrupted; what was finished is kept.
     """
     store = store or stores.default_store()
-    declared = list(trials)
+    declared = presets.as_list(trials)
     if places.from_records():
         presets.preset(preset)
         smaller = presets.SIZES[: presets.SIZES.index(preset) + 1]
@@ -106,7 +106,7 @@ def recorded(
     """
     own_data = [name for name in presets.SIZES if not presets.PRESETS[name].stand_in]
     sizes = [presets.preset(preset).name] if preset else own_data
-    return _cached(list(trials), sizes, store or stores.default_store(), study)
+    return _cached(presets.as_list(trials), sizes, store or stores.default_store(), study)
 
 
 def everything(

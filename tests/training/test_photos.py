@@ -251,6 +251,13 @@ def test_grouped_folds_keep_near_copies_together():
     assert sorted(torch.cat(grouped).tolist()) == list(range(60))
 
 
+def test_more_folds_than_groups_are_refused():
+    three = dataclasses.replace(grouped_set(), groups=torch.arange(60) // 20)
+
+    with pytest.raises(HplabError, match="n_folds is 5, but there are 3 groups of near copies"):
+        datasets.split(three, split="kfold", split_args={"n_folds": 5, "grouped": True}, fold=1)
+
+
 def test_grouped_folds_need_groups():
     with pytest.raises(HplabError, match="near copies in 'toy' are not known"):
         datasets.split(
