@@ -66,7 +66,7 @@ def records() -> tuple[Path, Path]:
     (hplab installed without a checkout, as on Colab: there they lie in plain sight).
     """
     if named := os.environ.get("HPLAB_RESULTS"):
-        root = Path(named).expanduser().absolute()
+        root = Path(os.path.expanduser(named)).absolute()
         return root, root.parent / ".hplab" / "pending"
     if top := checkout():
         return top / "book" / "results", top / ".hplab" / "pending"
@@ -81,8 +81,10 @@ def data() -> Path | None:
 
 
 def cache() -> Path:
-    """Return the folder of downloaded data sets."""
-    return Path(os.environ.get("HPLAB_CACHE") or Path.home() / ".cache" / "hplab")
+    """Return the folder of downloaded data sets: without a home folder, one beside the records."""
+    home = os.path.expanduser("~")  # stays "~" where there is no HOME and the user has no entry
+    usual = Path(home, ".cache", "hplab") if home != "~" else records()[1].with_name("cache")
+    return Path(os.environ.get("HPLAB_CACHE") or usual)
 
 
 def _upwards(*starts: Path) -> Iterator[Path]:

@@ -72,8 +72,9 @@ def train(
         workers = sharers = 1
     if workers > 1 and stacking.seconds(todo, datasets) < POOL_FROM_S:
         workers = 1
-    if max(workers, sharers) > 1:
-        executors.get_ready()
+    if max(workers, sharers) > 1 and (why := executors.get_ready()):
+        print(f"one process trains: others cannot be started here ({why})")
+        workers = sharers = 1
     folder = checkpoints.Folder.of(store.pending, device)
     stacks = folder.begun(todo, {name: dataset.digest for name, dataset in datasets.items()})
     begun = {trial.identity() for stack in stacks for trial in stack}

@@ -111,7 +111,7 @@ def machine(root: Path) -> str:
         ("pending", str(store.pending)),
         *((name, value) for name, value in places.settings().items()),
     ]
-    home = str(Path.home())
+    home = os.path.expanduser("~")
     return "\n".join(f"{name:16} {value}".replace(home, "~") for name, value in rows)
 
 
