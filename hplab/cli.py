@@ -552,8 +552,8 @@ def fetch_data(names: Sequence[str]) -> None:
     for name in names:
         found = sets.load(name)
         counts = f"{len(found.labels)} training and {len(found.test_labels)} test images"
-        note = "" if sets.is_official(found) else "; differs from the official files"
-        click.echo(f"{name}: {counts}, digest {found.digest[:12]} ({sets.available(name)}{note})")
+        told = "; ".join(filter(None, (sets.available(name), sets.notes(found))))
+        click.echo(f"{name}: {counts}, digest {found.digest[:12]} ({told})")
 
 
 @cli.command()
