@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 import importlib.util
+import math
 import re
 import statistics
 from collections import Counter
@@ -247,7 +248,7 @@ def _n_settings(runs: pd.DataFrame) -> int:
 
 def duration(seconds: float) -> str:
     """Seconds as people say them: "0.84 s", "42 s", "3 min 20 s", "2 h 5 min"."""
-    if seconds < 10:
+    if not seconds >= 10 or math.isinf(seconds):
         return f"{seconds:.2g} s"
     whole = round(seconds)
     if whole < 60:
