@@ -242,9 +242,7 @@ class Trial:
 
     def key(self, data_digest: str) -> str:
         """Return the 32 hex digits that name this trial's result on data with that digest."""
-        rest = {"data": data_digest, "seed": self.seed, "task": TASK, "task_version": TASK_VERSION}
-        text = f'{{"config":{self.setting},{canonical(rest)[1:]}'  # names in order: config is first
-        return hashlib.sha256(text.encode()).hexdigest()[:32]
+        return key_of(self.setting, self.seed, data_digest)
 
     def flat(self) -> dict[str, Any]:
         """Return every hyperparameter as a plain scalar, for one row of a table.
@@ -286,6 +284,15 @@ _OPTIONAL: dict[str, Any] = {
     for field in dataclasses.fields(Trial)
     if field.name not in (*_ALWAYS, "seed")
 }
+
+
+def key_of(
+    setting: str, seed: int, data_digest: str, task: str = TASK, task_version: int = TASK_VERSION
+) -> str:
+    """Return the key of a trial's result, from the canonical text of its config and its seed."""
+    rest = {"data": data_digest, "seed": seed, "task": task, "task_version": task_version}
+    text = f'{{"config":{setting},{canonical(rest)[1:]}'  # names in order: config is first
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def grid(base: Trial, axes: Mapping[str, Iterable] | None = None, **more: Iterable) -> list[Trial]:

@@ -25,6 +25,7 @@ from hplab.pages.figures.figure import Html, nothing_recorded, table
 from hplab.pages.notebooks import prose
 from hplab.sweeps import presets
 from hplab.sweeps import store as stores
+from hplab.sweeps.records import DamagedError
 from hplab.trial import HplabError, Trial
 
 _GLUED = "application/papermill.record/"  # a kind of output that pages take up and do not show
@@ -290,7 +291,9 @@ def provenance(runs: pd.DataFrame, *, store: Any = None) -> Html:
 def _described(store: Any, name: str) -> dict[str, Any]:
     try:
         return store.provenance(name)
-    except HplabError:
+    except DamagedError:
+        raise
+    except HplabError:  # none is recorded, which the table says
         return {}
 
 

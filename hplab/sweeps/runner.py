@@ -20,7 +20,7 @@ from hplab.sweeps import driver, executors, presets
 from hplab.sweeps import store as stores
 from hplab.sweeps.table import of_trials
 from hplab.training import datasets as data
-from hplab.trial import TASK, TASK_VERSION, Trial
+from hplab.trial import TASK, TASK_VERSION, HplabError, Trial
 
 
 def run(
@@ -145,12 +145,20 @@ def everything(
     trials: list[Trial] = []
     kept: list[dict[str, Any] | None] = []
     for record in found:
-        trial = Trial.from_config(record["config"], record["seed"])
+        trial = _trial_of(record, store)
         if arm := size.declared(trial, stands_for):
             arms.append(arm)
             trials.append(trial)
             kept.append(record)
     return of_trials(arms, trials, kept, preset, n_new=0) if arms else pd.DataFrame()
+
+
+def _trial_of(record: dict[str, Any], store: stores.Store) -> Trial:
+    try:
+        return Trial.from_config(record["config"], record["seed"])
+    except HplabError as error:
+        place = store.where(record["key"])
+        raise HplabError(f"{place}: {error}; a newer hplab wrote it, or it was edited") from error
 
 
 # -------------------------------------------------------------------------------- tables
