@@ -139,7 +139,7 @@ def seen(draw, runs):
         made = draw(runs)
     except HplabError as error:
         return str(error).replace("\n", "Traceback")  # more than one line is as bad
-    return made._repr_html_() if hasattr(made, "_repr_html_") else str(made)
+    return made.html if hasattr(made, "html") else made.figure.html
 
 
 QUICK = ("none", "one", "all diverged")
