@@ -285,7 +285,9 @@ def make_folder(folder: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Wait until the folder's entries are on disk."""
+    """Wait until the folder's entries are on disk, where a system can be asked to."""
+    if os.name != "posix":
+        return
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
