@@ -308,9 +308,12 @@ def grid(base: Trial, axes: Mapping[str, Iterable] | None = None, **more: Iterab
     """
     merged = {**(axes or {}), **more}
     for name, values in merged.items():
-        if isinstance(values, str) or not isinstance(values, Iterable):
+        try:
+            merged[name] = list(values)
+        except TypeError:  # a single value
+            merged[name] = values
+        if isinstance(values, str | bytes) or merged[name] is values:
             raise HplabError(f"grid axis {name!r} needs a list of values, got {values!r}")
-        merged[name] = list(values)
         if not merged[name]:
             raise HplabError(f"grid axis {name!r} is empty")
     combinations = itertools.product(*merged.values())

@@ -95,7 +95,8 @@ def sealed(record: Record) -> Record:
         raise StoreError(f"{where}: a key is 32 hex digits")
     if out["status"] not in ("ok", "diverged"):
         raise StoreError(f"{where}: status must be ok or diverged, got {out['status']!r}")
-    if not re.fullmatch(r"[a-z0-9][a-z0-9_.-]*", str(out["config"].get("data"))):
+    data = out["config"].get("data")
+    if not isinstance(data, str) or not re.fullmatch(r"[a-z0-9][a-z0-9_.-]*", data):
         raise StoreError(f"{where}: config needs the name of a data set, in lower-case letters")
     return out
 
