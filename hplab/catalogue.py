@@ -14,7 +14,7 @@ import functools
 import importlib
 import math
 import numbers
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,9 +55,9 @@ class Arg:
         """
         if not isinstance(self.default, list):
             return self._one(name, value, self.default)
-        if isinstance(value, str) or not isinstance(value, Iterable):
+        if (items := items_of(value)) is None:
             raise HplabError(f"{name} must be a list, got {value!r}")
-        return [self._one(name, item, self.default[0]) for item in value]
+        return [self._one(name, item, self.default[0]) for item in items]
 
     def _one(self, name: str, value: Any, default: object) -> Any:
         if isinstance(default, str):
@@ -78,6 +78,16 @@ class Arg:
             if broken:
                 raise HplabError(f"{name} must be {limit}, got {value!r}")
         return int(value) if self.is_count_from_1 and value >= 1 else value
+
+
+def items_of(value: Any) -> list | None:
+    """Return what a list, or anything like one, holds; None for text and single values."""
+    if isinstance(value, str | bytes):
+        return None
+    try:
+        return list(value)
+    except TypeError:  # an array of no dimension has the methods of a list too
+        return None
 
 
 def number(name: str, value: Any, kind: type) -> Any:

@@ -17,6 +17,7 @@ from hplab.pages.notebooks import execute, pairing
 from hplab.pages.notebooks.execute import Outcome
 from hplab.pages.site import build as site
 from hplab.pages.tables import doctor
+from hplab.sweeps.records import canonical, digest_of, seal
 from hplab.sweeps.store import Store
 from hplab.trial import TASK, TASK_VERSION, Trial
 
@@ -388,6 +389,26 @@ def test_a_check_with_nothing_to_check_is_a_mistake(clone, hplab):
     for page in (clone / "book" / "studies").iterdir():
         page.unlink()
     assert hplab("sync", "--check")[0] == 2
+
+
+def test_verdicts_on_contradicting_records_are_no_verdicts(clone, hplab):
+    """A copy with another value and a fitting checksum: which one counts would be its name's say."""
+    (clone / "book" / "verdicts.json").write_text("{}")
+    store = Store(clone / "results", clone / ".hplab" / "pending")
+    prov = store.put_provenance({"code": "0" * 16})
+    store.put([record(1) | {"prov": prov}])
+    store.pack()
+    [committed] = (clone / "results" / "digits").glob("*.jsonl")
+    changed = json.loads(committed.read_text())
+    changed["final"]["val_acc"] = 0.99
+    text = canonical(seal(changed)).encode() + b"\n"
+    (committed.parent / f"{digest_of(text)}.jsonl").write_bytes(text)
+
+    code, out, err = hplab("claims", "--check")
+
+    assert code == 1
+    assert "jsonl:1: contradicts " in out
+    assert err == "hplab: 1 problem in the records\n"
 
 
 def test_the_store_is_checked_put_together_and_cleared(clone, hplab):
