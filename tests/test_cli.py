@@ -392,7 +392,7 @@ def test_a_check_with_nothing_to_check_is_a_mistake(clone, hplab):
 
 
 def test_verdicts_on_contradicting_records_are_no_verdicts(clone, hplab):
-    """A copy with another value and a fitting checksum: which one counts would be its name's say."""
+    """A copy with another value and a fitting checksum: its name would decide which counts."""
     (clone / "book" / "verdicts.json").write_text("{}")
     store = Store(clone / "results", clone / ".hplab" / "pending")
     prov = store.put_provenance({"code": "0" * 16})
