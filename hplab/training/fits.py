@@ -20,8 +20,7 @@ def check(trial: Trial, dataset: Dataset, n_images: int) -> None:
 
     Raises:
         HplabError: If there are fewer images than it keeps, dropping the last batch leaves none, or
-            a batch holds one image and the network normalizes over a batch. A stack would train
-            such a batch without a word, where a network alone cannot.
+            a batch holds one image and the network normalizes over a batch.
     """
     n_train = batches.n_kept(trial, n_images)
     batches.steps_per_epoch(trial, n_train)
