@@ -15,6 +15,7 @@ import contextlib
 import datetime
 import functools
 import json
+import re
 import secrets
 import shlex
 import time
@@ -263,7 +264,8 @@ class Store:
         Raises:
             StoreError: If there is none, or its file is damaged.
         """
-        for folder in (self.pending / "prov", self.root / "prov"):
+        is_id = re.fullmatch(r"[0-9a-f]{12}", name)  # a record may say anything
+        for folder in (self.pending / "prov", self.root / "prov") if is_id else ():
             path = folder / f"{name}.json"
             with contextlib.suppress(FileNotFoundError):
                 data = path.read_bytes()
