@@ -31,7 +31,8 @@ $(READY): # redone when the lock or pyproject.toml change, or when it was interr
 	@$(BIN)/python -c '$(RANGE)' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV) >/dev/null || { rm -rf $(VENV); \
 		echo "$(PYTHON) cannot make an environment; on Debian or Ubuntu: apt install python3-venv" >&2; exit 1; }
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null
-	@$(BIN)/python -m pip install -qq --no-deps "$$(grep '^uv==' requirements.lock)"
+	@env -u PIP_USER -u PIP_TARGET -u PIP_PREFIX -u PIP_ROOT \
+		$(BIN)/python -m pip install -qq --no-deps "$$(grep '^uv==' requirements.lock)"
 	@$(BIN)/uv pip install $$(test -t 2 || echo -q) --compile-bytecode -p $(VENV) -c requirements.lock -b requirements.lock -e '.[book,dev]'
 	@rm -f $(VENV)/hplab-* && touch $@
 

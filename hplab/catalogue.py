@@ -14,7 +14,7 @@ import functools
 import importlib
 import math
 import numbers
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,9 +55,9 @@ class Arg:
         """
         if not isinstance(self.default, list):
             return self._one(name, value, self.default)
-        if isinstance(value, str) or not isinstance(value, Iterable):
+        if (items := items_of(value)) is None:
             raise HplabError(f"{name} must be a list, got {value!r}")
-        return [self._one(name, item, self.default[0]) for item in value]
+        return [self._one(name, item, self.default[0]) for item in items]
 
     def _one(self, name: str, value: Any, default: object) -> Any:
         if isinstance(default, str):
@@ -80,21 +80,53 @@ class Arg:
         return int(value) if self.is_count_from_1 and value >= 1 else value
 
 
+def items_of(value: Any) -> list | None:
+    """Return what a list, or anything like one, holds; None for text and single values."""
+    if isinstance(value, str | bytes):
+        return None
+    try:
+        return list(value)
+    except TypeError:  # an array of no dimension has the methods of a list too
+        return None
+
+
 def number(name: str, value: Any, kind: type) -> Any:
-    """Return `value` as a plain Python number of that kind, or say why it is none."""
+    """Return `value` as a plain Python number of that kind, or say why it is none.
+
+    A scalar of NumPy or torch is read as what it prints: `np.float32(1e-3)` is 0.001, as the
+    number in a trial's text is.
+    """
     if kind is bool:
         if isinstance(value, bool):
             return value
         raise HplabError(f"{name} must be True or False, got {value!r}")
-    if hasattr(value, "item"):  # a NumPy scalar
-        value = value.item()
+    got = value
+    if hasattr(value, "item") and getattr(value, "ndim", 0) == 0:
+        value = _shortest(value)
     wanted = numbers.Integral if kind is int else numbers.Real
     if isinstance(value, bool) or not isinstance(value, wanted):
         article = "an integer" if kind is int else "a number"
-        raise HplabError(f"{name} must be {article}, got {value!r}")
-    if kind is float and not math.isfinite(value):
-        raise HplabError(f"{name} must be finite, got {value!r}")
-    return kind(value) + kind(0)  # + 0 turns -0.0 into 0.0
+        raise HplabError(f"{name} must be {article}, got {got!r:.60}")
+    try:
+        plain = kind(value)
+    except OverflowError:
+        plain = math.inf
+    if isinstance(plain, float) and not math.isfinite(plain):
+        raise HplabError(f"{name} must be finite, got {value!r:.60}")
+    if kind is int and abs(plain) >= 2**63:
+        raise HplabError(f"{name} must be an integer of at most 64 bits, got one that is larger")
+    return plain + kind(0)  # + 0 turns -0.0 into 0.0
+
+
+def _shortest(scalar: Any) -> Any:
+    """Return a scalar of NumPy or torch as a plain number, a float by the fewest digits it has."""
+    plain = scalar.item()
+    if isinstance(plain, float):
+        again = getattr(scalar, "new_tensor", None) or scalar.dtype.type
+        for digits in range(1, 18):
+            if again(short := float(f"{plain:.{digits}g}")) == scalar:
+                return short
+    return plain
 
 
 @dataclasses.dataclass(frozen=True)

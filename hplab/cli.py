@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,8 @@ def main(args: Sequence[str] | None = None) -> None:
     except ModuleNotFoundError as error:
         needs = f"this command needs {error.name}, which is not installed"
         code = _complain(f"{needs}; this brings it: pip install 'hplab[book]'", 2)
+    except OSError as error:
+        code = _complain(_refused(error), 2)
     except click.ClickException as error:
         error.show()
         code = error.exit_code
@@ -54,6 +57,12 @@ def main(args: Sequence[str] | None = None) -> None:
 
 def _terminate(*_: Any) -> None:
     raise Terminated
+
+
+def _refused(error: OSError) -> str:
+    """Say in one line what the system refused: what, and where."""
+    where = " ".join(str(name) for name in (error.filename, error.filename2) if name)
+    return f"{where}: {error.strerror}" if where and error.strerror else str(error)
 
 
 def _complain(line: str, code: int) -> int:
@@ -150,22 +159,30 @@ def _execute(
 
     limit = _limit(preset) if timeout is None else timeout
     given = {"preset": preset, "device": device, "n_seeds": seeds}
-    outcomes = executing.run_all(
-        pages,
-        out or ROOT / "_build" / "executed" / "studies",
-        {name: value for name, value in given.items() if value is not None},
-        at_once=at_once,
-        env=(env or {}) | ({"HPLAB_JOBS": str(jobs)} if jobs else {}),
-        timeout_s=limit or None,
-        faults=ROOT / "_build" / "faults",
-        store=None if afresh else default_store(),
-    )
+    with _building("execute"):
+        outcomes = executing.run_all(
+            pages,
+            out or ROOT / "_build" / "executed" / "studies",
+            {name: value for name, value in given.items() if value is not None},
+            at_once=at_once,
+            env=(env or {}) | ({"HPLAB_JOBS": str(jobs)} if jobs else {}),
+            timeout_s=limit or None,
+            faults=ROOT / "_build" / "faults",
+            store=None if afresh else default_store(),
+        )
     faulty = [outcome for outcome in outcomes if outcome.fault]
     if not faulty:
         return 0
     click.echo(f"\n{executing.index(outcomes)}", err=True)
     total = f"{len(faulty)} of {len(outcomes)} studies failed"
     return _complain(f"{total}; no page was built, what was trained is kept", 1)
+
+
+def _building(what: str) -> AbstractContextManager[None]:
+    """Keep every other command out of `_build` meanwhile; refuse if one is in it."""
+    from hplab.sweeps import locks
+
+    return locks.held(ROOT / "_build" / ".lock", f"hplab {what}", waits=False)
 
 
 def _check_sizes(preset: str | None, device: str | None) -> None:
@@ -232,11 +249,12 @@ def _build() -> int:
     from hplab.sweeps.records import shown
 
     executed = ROOT / "_build" / "executed"
-    for notebook in executed.glob("studies/*.ipynb"):
-        if not (ROOT / "book" / "studies" / f"{notebook.stem}.md").exists():
-            notebook.unlink()
-    click.echo("building the pages", err=True)
-    start = site.build(executed, ROOT / "_build" / "html")
+    with _building("book"):
+        for notebook in executed.glob("studies/*.ipynb"):
+            if not (ROOT / "book" / "studies" / f"{notebook.stem}.md").exists():
+                notebook.unlink()
+        click.echo("building the pages", err=True)
+        start = site.build(executed, ROOT / "_build" / "html")
     click.echo(f"open {shown(start)}")
     return 0
 
@@ -256,6 +274,7 @@ def sync(only_check: bool, force: bool, back: bool) -> int:
     from hplab.sweeps.records import shown
 
     if only_check:
+        find_studies(())
         return _list_problems([str(problem) for problem in pairing.check(studies)], "pairs")
     for path in pairing.sync(studies, force=force, back=back):
         click.echo(f"wrote {shown(path)}")
@@ -299,7 +318,7 @@ def check() -> int:
     for path in sorted(executed.glob("studies/*.ipynb")):
         faults = verify.verify(ipynb.read(path))
         problems += [f"{path.name}, cell {fault.cell}: {fault.what}" for fault in faults]
-    return _list_problems(problems, "pages") or _check_verdicts()
+    return _list_problems(problems, "pages") or (_check_verdicts() if ledger.is_file() else 0)
 
 
 @cli.command()
@@ -460,10 +479,13 @@ def fill(
 def _check_verdicts() -> int:
     """Report committed verdicts that do not follow from the committed records."""
     from hplab.analysis.claims import committed, rerun
+    from hplab.sweeps import upkeep
 
     path = _of_the_book("verdicts.json")
     if not path.is_file():
-        return _list_problems([], "verdicts")
+        raise HplabError(f"nothing to check: there is no {path}")
+    if faults := upkeep.faults(rerun.committed_store()):
+        return _list_problems(faults, "records")
     problems = committed.problems(rerun.all_verdicts(), committed.read(path))
     if problems:
         click.echo("the records have changed; `hplab claims --write` writes what they say now")
@@ -536,12 +558,14 @@ def records(preset: str, jobs: int | None, write: bool) -> int:
     if not presets.preset(preset).stand_in:
         raise HplabError(f"preset {preset!r} trains for hours; `make execute` adds its records")
     scratch = ROOT / "_build" / f"records-{preset}"
-    shutil.rmtree(scratch, ignore_errors=True)
+    pages, env = scratch / "pages", {"HPLAB_RESULTS": str(scratch / "results")}
     mine = store.default_store()  # the pages look for records on the reports' own data too
-    if mine.root.is_dir():
-        shutil.copytree(mine.root, scratch / "results", ignore=shutil.ignore_patterns("digits"))
-    env = {"HPLAB_RESULTS": str(scratch / "results")}
-    if fault := _execute((), preset=preset, jobs=jobs, env=env, afresh=True, out=scratch / "pages"):
+    with _building("records"):
+        shutil.rmtree(scratch, ignore_errors=True)
+        if mine.root.is_dir():
+            shutil.copytree(mine.root, scratch / "results", ignore=shutil.ignore_patterns("digits"))
+        fault = _execute((), preset=preset, jobs=jobs, env=env, afresh=True, out=pages)
+    if fault:
         return fault
     new = store.Store(scratch / "results", scratch / ".hplab" / "pending")
     changes = again.compare(mine, new, "digits")
@@ -554,6 +578,58 @@ def records(preset: str, jobs: int | None, write: bool) -> int:
         _pack(mine)
     fine = (again.EQUAL, again.NEW) if write else (again.EQUAL,)
     return int(any(change.kind not in fine for change in changes))
+
+
+@cli.command()
+def stale() -> None:
+    """Say which records were made with other code than this, by study."""
+    from hplab.pages.tables import upkeep
+    from hplab.sweeps import store
+
+    click.echo(upkeep.stale(store.default_store(), ROOT / "book"))
+
+
+@cli.group("store")
+def store_group() -> None:
+    """Look after the records: find every fault, use fewer files, take in others, clear up."""
+
+
+@store_group.command("check")
+def check_store() -> int:
+    """List every fault of the records, each with its file and line; change nothing."""
+    from hplab.sweeps import store, upkeep
+
+    return _list_problems(upkeep.faults(store.default_store()), "store")
+
+
+@store_group.command("compact")
+def compact_store() -> None:
+    """Put the committed records of each data set into as few files as possible."""
+    from hplab.pages.tables import upkeep as told
+    from hplab.sweeps import store, upkeep
+
+    click.echo(told.done(upkeep.compact(store.default_store()), "deleted"))
+
+
+@store_group.command("merge")
+@click.argument("source", type=click.Path(path_type=Path), metavar="FOLDER")
+def merge_store(source: Path) -> None:
+    """Take the records of another folder, such as one from another machine, as pending ones."""
+    from hplab.pages.tables import upkeep as told
+    from hplab.sweeps import store, upkeep
+
+    click.echo(told.done(upkeep.merge(store.default_store(), source), "deleted"))
+
+
+@store_group.command("gc")
+@click.option("--dry-run", is_flag=True, help="Only say what would be deleted.")
+def clear_store(dry_run: bool) -> None:
+    """Delete what no record needs: old temporary files, failures made good, doubles."""
+    from hplab.pages.tables import upkeep as told
+    from hplab.sweeps import store, upkeep
+
+    done = upkeep.gc(store.default_store(), dry_run=dry_run)
+    click.echo(told.done(done, "would delete" if dry_run else "deleted"))
 
 
 @cli.group(invoke_without_command=True)
@@ -591,8 +667,8 @@ def fetch_data(names: Sequence[str]) -> None:
     for name in names:
         found = sets.load(name)
         counts = f"{len(found.labels)} training and {len(found.test_labels)} test images"
-        note = "" if sets.is_official(found) else "; differs from the official files"
-        click.echo(f"{name}: {counts}, digest {found.digest[:12]} ({sets.available(name)}{note})")
+        told = "; ".join(filter(None, (sets.available(name), sets.notes(found))))
+        click.echo(f"{name}: {counts}, digest {found.digest[:12]} ({told})")
 
 
 @cli.command()

@@ -69,7 +69,7 @@ def records() -> tuple[Path, Path]:
     (hplab installed without a checkout, as on Colab: there they lie in plain sight).
     """
     if named := os.environ.get("HPLAB_RESULTS"):
-        root = Path(named).expanduser().absolute()
+        root = Path(os.path.expanduser(named)).absolute()
         return root, root.parent / ".hplab" / "pending"
     if top := checkout():
         return top / "book" / "results", top / ".hplab" / "pending"
@@ -84,8 +84,10 @@ def data() -> Path | None:
 
 
 def cache() -> Path:
-    """Return the folder of downloaded data sets."""
-    return Path(os.environ.get("HPLAB_CACHE") or Path.home() / ".cache" / "hplab")
+    """Return the folder of downloaded data sets: without a home folder, one beside the records."""
+    home = os.path.expanduser("~")  # stays "~" where there is no HOME and the user has no entry
+    usual = Path(home, ".cache", "hplab") if home != "~" else records()[1].with_name("cache")
+    return Path(os.environ.get("HPLAB_CACHE") or usual)
 
 
 def _upwards(*starts: Path) -> Iterator[Path]:
@@ -133,7 +135,7 @@ def n_workers(jobs: int | None = None) -> int:
         affinity = getattr(os, "sched_getaffinity", None)  # not to be had everywhere
         return len(affinity(0)) if affinity else os.cpu_count() or 1
     try:
-        count = int(asked)
+        count = int(asked) if isinstance(asked, str | int) else 0
     except ValueError:
         count = 0
     if count < 1:

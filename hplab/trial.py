@@ -145,12 +145,12 @@ class Trial:
             if field != "n_train" or self.n_train is not None:
                 self._set(field, arg.checked(field, getattr(self, field)))
         self._set("augment", _augmentations(self.augment))
-        if isinstance(self.measure, str) or not isinstance(self.measure, Iterable):
+        if (measure := catalogue.items_of(self.measure)) is None:
             raise HplabError(f"measure must be a list of names, got {self.measure!r}")
-        for name in self.measure:
-            if name not in catalogue.MEASURES:
+        for name in measure:
+            if not isinstance(name, str) or name not in catalogue.MEASURES:
                 raise unknown("measure", name, catalogue.MEASURES, "Trial")
-        self._set("measure", tuple(sorted(set(self.measure))))
+        self._set("measure", tuple(sorted(set(measure))))
         self._set("seeds", _seeds(self.seeds))
         self._check_together()
 
@@ -210,6 +210,8 @@ class Trial:
                 if field not in _ARGUMENT_FIELDS:
                     raise unknown("argument field", field, _ARGUMENT_FIELDS, f"{name!r}")
                 current = plain.get(field, getattr(self, field))
+                if not isinstance(current, Mapping):
+                    raise HplabError(f"{field} must be a mapping, got {current!r}")
                 plain[field] = {**current, argument: value}
         wrong = [name for name in plain if name not in _FIELDS]
         if wrong:
@@ -242,9 +244,7 @@ class Trial:
 
     def key(self, data_digest: str) -> str:
         """Return the 32 hex digits that name this trial's result on data with that digest."""
-        rest = {"data": data_digest, "seed": self.seed, "task": TASK, "task_version": TASK_VERSION}
-        text = f'{{"config":{self.setting},{canonical(rest)[1:]}'  # names in order: config is first
-        return hashlib.sha256(text.encode()).hexdigest()[:32]
+        return key_of(self.setting, self.seed, data_digest)
 
     def flat(self) -> dict[str, Any]:
         """Return every hyperparameter as a plain scalar, for one row of a table.
@@ -288,6 +288,15 @@ _OPTIONAL: dict[str, Any] = {
 }
 
 
+def key_of(
+    setting: str, seed: int, data_digest: str, task: str = TASK, task_version: int = TASK_VERSION
+) -> str:
+    """Return the key of a trial's result, from the canonical text of its config and its seed."""
+    rest = {"data": data_digest, "seed": seed, "task": task, "task_version": task_version}
+    text = f'{{"config":{setting},{canonical(rest)[1:]}'  # names in order: config is first
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
 def grid(base: Trial, axes: Mapping[str, Iterable] | None = None, **more: Iterable) -> list[Trial]:
     """Return every combination of the axes, the last axis varying fastest.
 
@@ -304,9 +313,9 @@ def grid(base: Trial, axes: Mapping[str, Iterable] | None = None, **more: Iterab
     """
     merged = {**(axes or {}), **more}
     for name, values in merged.items():
-        if isinstance(values, str) or not isinstance(values, Iterable):
+        if (items := catalogue.items_of(values)) is None:
             raise HplabError(f"grid axis {name!r} needs a list of values, got {values!r}")
-        merged[name] = list(values)
+        merged[name] = items
         if not merged[name]:
             raise HplabError(f"grid axis {name!r} is empty")
     combinations = itertools.product(*merged.values())
@@ -354,9 +363,9 @@ def _arguments(field: str, name: str, given: object, digest: str) -> dict[str, A
 
 def _augmentations(given: object) -> dict[str, Any]:
     """Check a mapping from augmentation to strength, or a list of names."""
-    if isinstance(given, str) or not isinstance(given, Iterable):
+    if (names := catalogue.items_of(given)) is None:
         raise HplabError(f"augment must be a list of names or a mapping, got {given!r}")
-    pairs = given.items() if isinstance(given, Mapping) else [(name, None) for name in given]
+    pairs = given.items() if isinstance(given, Mapping) else [(name, None) for name in names]
     out = {}
     for name, value in sorted(pairs, key=str):
         if not isinstance(name, str) or name not in catalogue.AUGMENTATIONS:

@@ -1,9 +1,12 @@
 """The catalogue: every row names something that works, and its bounds hold."""
 
+import math
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+import torch
 
 from hplab import catalogue
 from hplab.catalogue import Arg
@@ -47,6 +50,12 @@ def test_every_default_is_within_its_own_bounds(field):
         (Arg(True), 1, "x must be True or False, got 1"),
         (Arg(1), True, "x must be an integer, got True"),
         (Arg(1.0), "1", "x must be a number, got '1'"),
+        (Arg(1.0), 10**400, "x must be finite, got 1000"),
+        (Arg(1.0), math.nan, "x must be finite, got nan"),
+        (Arg(1), 2**63, "x must be an integer of at most 64 bits"),
+        (Arg(1), 64.0, "x must be an integer, got 64.0"),
+        (Arg(1.0), np.array([1.0]), "x must be a number, got array([1.])"),
+        (Arg(1.0), torch.ones(2), "x must be a number, got tensor([1., 1.])"),
     ],
 )
 def test_a_value_out_of_bounds_is_one_line(arg, value, said):
@@ -55,6 +64,28 @@ def test_a_value_out_of_bounds_is_one_line(arg, value, said):
 
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "scalar",
+    [
+        np.float16,
+        np.float32,
+        np.float64,
+        np.array,
+        torch.tensor,
+        torch.tensor(0.0).bfloat16().new_tensor,
+    ],
+)
+@pytest.mark.parametrize("value", [0.001, 0.1, 0.3, 12.0, 0.0003, 0.0])
+def test_a_scalar_is_the_number_it_prints(scalar, value):
+    """A learning rate of `np.float32(1e-3)` is that of a trial with 0.001, whatever its width."""
+    assert repr(Arg(1.0).checked("x", scalar(value))) == repr(value)
+
+
+def test_a_scalar_integer_stays_one():
+    for scalar in (np.int8(3), np.uint64(3), np.array(3), torch.tensor(3)):
+        assert repr(Arg(1).checked("x", scalar)) == "3"
 
 
 def test_a_share_may_be_a_count():

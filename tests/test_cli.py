@@ -1,5 +1,6 @@
 """What the `hplab` command answers: exit codes, one-line errors, and what it hands on."""
 
+import errno
 import json
 import os
 import re
@@ -16,6 +17,7 @@ from hplab.pages.notebooks import execute, pairing
 from hplab.pages.notebooks.execute import Outcome
 from hplab.pages.site import build as site
 from hplab.pages.tables import doctor
+from hplab.sweeps.records import canonical, digest_of, seal
 from hplab.sweeps.store import Store
 from hplab.trial import TASK, TASK_VERSION, Trial
 
@@ -346,6 +348,86 @@ def test_status_of_a_damaged_store_names_the_file(clone, hplab):
     assert code == 0
     assert "damaged" in out
     assert "0123456789abcdef.jsonl" in out
+
+
+def test_what_the_system_refuses_is_one_line(clone, hplab, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/somewhere/_build")
+
+    monkeypatch.setattr(doctor, "results", full)
+    assert hplab("status") == (2, "", "hplab: /somewhere/_build: No space left on device\n")
+
+
+def test_a_command_that_writes_pages_says_who_else_does(clone, hplab, monkeypatch):
+    script = f"""
+import sys
+from pathlib import Path
+from hplab.sweeps import locks
+with locks.held(Path({str(clone)!r}) / "_build" / ".lock", "hplab book", waits=False):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+    monkeypatch.setattr(execute, "run_all", lambda *_, **__: pytest.fail("wrote into _build"))
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout.readline() == "held\n"
+        for command in (("run", "1"), ("book",), ("execute",), ("records",)):
+            code, _, err = hplab(*command)
+            assert code == 2, command
+            said = rf"hplab: hplab book \(process {other.pid}, since .*\) is writing in .*_build; "
+            assert re.fullmatch(rf"{said}wait until it is done, or end it\n", err)
+        other.kill()  # it says no word about it
+    monkeypatch.setattr(execute, "run_all", lambda *_, **__: [])
+    assert hplab("run", "1")[0] == 0
+
+
+def test_a_check_with_nothing_to_check_is_a_mistake(clone, hplab):
+    code, out, err = hplab("claims", "--check")
+    assert (code, out) == (2, "")
+    assert err.startswith("hplab: nothing to check: there is no ")
+    for page in (clone / "book" / "studies").iterdir():
+        page.unlink()
+    assert hplab("sync", "--check")[0] == 2
+
+
+def test_verdicts_on_contradicting_records_are_no_verdicts(clone, hplab):
+    """A copy with another value and a fitting checksum: its name would decide which counts."""
+    (clone / "book" / "verdicts.json").write_text("{}")
+    store = Store(clone / "results", clone / ".hplab" / "pending")
+    prov = store.put_provenance({"code": "0" * 16})
+    store.put([record(1) | {"prov": prov}])
+    store.pack()
+    [committed] = (clone / "results" / "digits").glob("*.jsonl")
+    changed = json.loads(committed.read_text())
+    changed["final"]["val_acc"] = 0.99
+    text = canonical(seal(changed)).encode() + b"\n"
+    (committed.parent / f"{digest_of(text)}.jsonl").write_bytes(text)
+
+    code, out, err = hplab("claims", "--check")
+
+    assert code == 1
+    assert "jsonl:1: contradicts " in out
+    assert err == "hplab: 1 problem in the records\n"
+
+
+def test_the_store_is_checked_put_together_and_cleared(clone, hplab):
+    store = Store(clone / "results", clone / ".hplab" / "pending")
+    for seed in range(4):
+        store.put([record(seed)])
+        store.pack()
+    code, out, _ = hplab("store", "check")
+    assert code == 1  # the records of this test have no description of an environment
+    assert "no provenance '0123456789ab'" in out
+
+    assert "4 records, 1 files written, 4 deleted" in hplab("store", "compact")[1]
+    assert "0 records, 0 files written, 0 would delete" in hplab("store", "gc", "--dry-run")[1]
+    elsewhere = Store(clone / "other" / "results", clone / "other" / ".hplab" / "pending")
+    elsewhere.put([record(3), record(4)])
+    said = hplab("store", "merge", str(clone / "other"))[1]
+    assert "1 records, 1 files written, 0 deleted; 1 were here already" in said
+    assert "records: 5 (4 committed, 1 pending" in hplab("status")[1]
+    assert "0 of 5 records were made with other code" in hplab("stale")[1]
 
 
 def test_pack_says_what_it_wrote(clone, hplab):

@@ -57,3 +57,14 @@ def test_settings_are_ours_alone_and_the_later_ones_count(monkeypatch):
     found = places.settings({"HPLAB_JOBS": "3", "PATH": "/nowhere"})
     assert found["HPLAB_JOBS"] == "3"
     assert all(name.startswith("HPLAB_") for name in found)
+
+
+def test_without_a_home_downloads_lie_beside_the_records(tmp_path, monkeypatch):
+    for name in ("HOME", "HPLAB_CACHE", "HPLAB_RESULTS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)  # as where no user has an entry
+    assert places.cache() == places.records()[1].parent / "cache"
+    monkeypatch.setenv("HPLAB_RESULTS", str(tmp_path / "results"))
+    assert places.cache() == tmp_path / ".hplab" / "cache"
+    monkeypatch.setenv("HPLAB_CACHE", str(tmp_path / "mine"))
+    assert places.cache() == tmp_path / "mine"

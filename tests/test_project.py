@@ -211,6 +211,7 @@ def test_a_trial_is_described_without_torch(path):
         "CONTRIBUTING.md",
         "CHANGELOG.md",
         "CITATION.cff",
+        "SECURITY.md",
         "LICENSE",
         "LICENSE-text",
         "Makefile",
@@ -372,6 +373,26 @@ def test_only_hosted_machines_see_pull_requests(path):
     assert "pull_request_target" not in triggers(path)
     if "pull_request" in triggers(path):
         assert {job["runs-on"] for job in workflow(path)["jobs"].values()} == {"ubuntu-latest"}
+
+
+def test_settings_of_pip_do_not_reach_the_environment_that_setup_makes():
+    """With PIP_USER or PIP_TARGET set, pip would install elsewhere, or refuse to."""
+    text = (ROOT / "Makefile").read_text(encoding="utf-8").replace("\\\n", " ")
+    lines = [line for line in text.splitlines() if "-m pip install" in line]
+    assert lines
+    for line in lines:
+        for name in ("PIP_USER", "PIP_TARGET", "PIP_PREFIX"):
+            assert f"-u {name} " in line
+
+
+def test_the_locked_packages_are_held_against_known_advisories_every_week():
+    weekly = workflow(ROOT / ".github" / "workflows" / "weekly.yml")
+    assert weekly[True]["schedule"]
+    commands = [step.get("run", "") for step in weekly["jobs"]["audit"]["steps"]]
+    [audit] = [command for command in commands if "pip-audit==" in command]
+    assert "--strict" in audit
+    assert "requirements.lock" in audit
+    assert "job `audit`" in (ROOT / "SECURITY.md").read_text(encoding="utf-8")
 
 
 def test_the_gpu_workflow_runs_on_main_by_hand_or_schedule_and_never_in_a_fork():

@@ -192,6 +192,7 @@ def test_grid_reaches_into_arguments():
         ({"optimizer": "adam"}, "needs a list"),
         ({"learning_rate": [0.1]}, "unknown field 'learning_rate'"),
         ({"lr": [0.1, 0.1]}, "repeats a trial"),
+        ({"lr": [np.float32(0.1), 0.1]}, "repeats a trial"),
         ({"optimiser_args.momentum": [0]}, "did you mean 'optimizer_args'"),
     ],
 )

@@ -8,6 +8,7 @@ returns several and the curve itself.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -29,7 +30,9 @@ class LrFind:
             "minimum / 10" (a tenth of the lr of minimal loss) and "valley" (two thirds into the
             longest fall).
         diverged_at: Learning rate at which the test was cut, or None if it never blew up.
-        at_edge: Rules whose pick lies at either end of the tested range.
+        at_edge: Rules whose pick lies at either end of the tested range, or beyond.
+        left_out: Seeds that are not in the mean since they diverged early, before half the steps
+            of the middle seed: for each the learning rate at which it did.
     """
 
     lr: np.ndarray
@@ -37,6 +40,7 @@ class LrFind:
     suggestions: dict[str, float]
     diverged_at: float | None
     at_edge: tuple[str, ...]
+    left_out: Mapping[int, float] = dataclasses.field(default_factory=dict)
 
 
 def lr_find(steps: pd.DataFrame) -> LrFind:
@@ -55,24 +59,26 @@ def lr_find(steps: pd.DataFrame) -> LrFind:
     """
     wide = steps.pivot(index="step", columns="seed", values="step_loss")
     lr = steps.groupby("step")["step_lr"].first().reindex(wide.index).to_numpy()
-    finite = np.isfinite(wide.to_numpy()).all(axis=1)
-    n_finite = len(finite) if finite.all() else int(finite.argmin())
+    finite = np.isfinite(wide.to_numpy())
+    ends = np.where(finite.all(axis=0), len(finite), finite.argmin(axis=0))
+    kept = ends >= np.median(ends) / 2
+    n_finite = int(ends[kept].min())
     if n_finite < 10:
         raise HplabError(f"a range test needs at least 10 finite steps, got {n_finite}")
-    smooth = smoothed(wide.to_numpy()[:n_finite]).mean(axis=1)
+    smooth = smoothed(wide.to_numpy()[:n_finite, kept]).mean(axis=1)
     best = np.minimum.accumulate(smooth)
     blown = np.flatnonzero(smooth > GIVE_UP * best)
     end = int(blown[0]) + 1 if len(blown) else n_finite
     cut = len(blown) > 0 or n_finite < len(finite)
     lr_kept, loss_kept = lr[:end], smooth[:end]
     picks = suggest(lr_kept, loss_kept)
-    edges = (lr_kept[0], lr_kept[-1])
     return LrFind(
         lr=lr_kept,
         loss=loss_kept,
         suggestions=picks,
         diverged_at=float(lr_kept[-1]) if cut else None,
-        at_edge=tuple(rule for rule, pick in picks.items() if pick in edges),
+        at_edge=tuple(r for r, pick in picks.items() if not lr_kept[0] < pick < lr_kept[-1]),
+        left_out={int(wide.columns[i]): float(lr[ends[i]]) for i in np.flatnonzero(~kept)},
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 import importlib.util
+import math
 import re
 import statistics
 from collections import Counter
@@ -24,6 +25,7 @@ from hplab.pages.figures.figure import Html, nothing_recorded, table
 from hplab.pages.notebooks import prose
 from hplab.sweeps import presets
 from hplab.sweeps import store as stores
+from hplab.sweeps.records import DamagedError
 from hplab.trial import HplabError, Trial
 
 _GLUED = "application/papermill.record/"  # a kind of output that pages take up and do not show
@@ -259,7 +261,7 @@ def _n_settings(runs: pd.DataFrame) -> int:
 
 def duration(seconds: float) -> str:
     """Seconds as people say them: "0.84 s", "42 s", "3 min 20 s", "2 h 5 min"."""
-    if seconds < 10:
+    if not seconds >= 10 or math.isinf(seconds):
         return f"{seconds:.2g} s"
     whole = round(seconds)
     if whole < 60:
@@ -304,7 +306,9 @@ def provenance(runs: pd.DataFrame, *, store: Any = None) -> Html:
 def _described(store: Any, name: str) -> dict[str, Any]:
     try:
         return store.provenance(name)
-    except HplabError:
+    except DamagedError:
+        raise
+    except HplabError:  # none is recorded, which the table says
         return {}
 
 

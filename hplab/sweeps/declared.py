@@ -36,8 +36,9 @@ def read(path: Path) -> list[Declared]:
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise HplabError(f"{path}: {error.strerror}; `hplab plan --anew` writes it") from error
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "is not UTF-8"
+        raise HplabError(f"{path}: {why}; `hplab plan --anew` writes it") from error
     found = []
     for number, line in enumerate(lines, 1):
         try:
@@ -46,7 +47,7 @@ def read(path: Path) -> list[Declared]:
             for first, last in said["seeds"]:
                 seeds = range(first, last + 1)
                 found += [(said["study"], trial.replace(seed=seed)) for seed in seeds]
-        except (ValueError, KeyError, TypeError, HplabError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError, HplabError) as error:
             raise HplabError(f"{path}, line {number}: no declared trials: {error}") from error
     return found
 

@@ -61,6 +61,7 @@ def train(
     """
     if executors.is_importing_main():
         raise SystemExit(1)  # the process that started this one says why
+    stacking.check(todo, datasets)
     workers = places.n_workers(jobs) if device == "cpu" else 1
     stays = own.to_send()[1]
     if named := [name for trial in todo for name in trial.code if name in stays]:
@@ -69,8 +70,9 @@ def train(
         workers = sharers = 1
     if workers > 1 and stacking.seconds(todo, datasets) < POOL_FROM_S:
         workers = 1
-    if max(workers, sharers) > 1:
-        executors.get_ready()
+    if max(workers, sharers) > 1 and (why := executors.get_ready()):
+        print(f"one process trains: others cannot be started here ({why})")
+        workers = sharers = 1
     folder = checkpoints.Folder.of(store.pending, device)
     stacks = folder.begun(todo, {name: dataset.digest for name, dataset in datasets.items()})
     begun = {trial.identity() for stack in stacks for trial in stack}

@@ -51,12 +51,13 @@ class SerialExecutor(Executor):
         return future
 
 
-def resolve_device(name: str) -> str:
-    """Return the torch device for "auto", "cpu", "cuda" (or "cuda:1") or "mps".
+def resolve_device(name: str | torch.device) -> str:
+    """Return the name of the torch device for "auto", "cpu", "cuda" (or "cuda:1") or "mps".
 
     Raises:
         HplabError: If the name is unknown, or the device is not there.
     """
+    name = str(name)
     kind = name.split(":")[0]
     if kind not in DEVICES:
         raise unknown("device", name, DEVICES)
@@ -139,10 +140,13 @@ def share(dataset: Dataset) -> Dataset | None:
     """
     tensors = (dataset.images, dataset.labels, dataset.test_images, dataset.test_labels)
     here = all(tensor.is_shared() for tensor in tensors)
-    if not here and shutil.disk_usage(_SHARED).free < 2 * sum(t.nbytes for t in tensors):
+    try:
+        if not here and shutil.disk_usage(_SHARED).free < 2 * sum(t.nbytes for t in tensors):
+            return None
+        for tensor in tensors:
+            tensor.share_memory_()
+    except (OSError, RuntimeError):  # there is no such memory, or none that may be written
         return None
-    for tensor in tensors:
-        tensor.share_memory_()
     return dataset
 
 
@@ -152,12 +156,23 @@ def is_importing_main() -> bool:
     return script is not None and script is not sys.modules["__main__"]  # it gets both when done
 
 
-def get_ready() -> None:
-    """Start the server that workers are forked from: it imports while this process plans."""
-    if _workers_context().get_start_method() == "forkserver":
-        from multiprocessing import forkserver  # not to be had everywhere
+def get_ready() -> str:
+    """Start the server that workers are forked from: it imports while this process plans.
 
-        forkserver.ensure_running()
+    Returns:
+        Why there can be no worker processes here, "" if there can. They need shared memory for
+        semaphores, and a folder for temporary files with a path that is short enough for a socket.
+    """
+    context = _workers_context()
+    try:
+        context.Event()
+        if context.get_start_method() == "forkserver":
+            from multiprocessing import forkserver  # not to be had everywhere
+
+            forkserver.ensure_running()
+    except OSError as error:
+        return f"{error.strerror or error}; they need /dev/shm and a TMPDIR with a short path"
+    return ""
 
 
 def _workers_context() -> multiprocessing.context.BaseContext:

@@ -120,13 +120,28 @@ class Preset:
             raise HplabError(f"n_seeds must be a positive integer or None, got {n_seeds!r}")
         kept: list[Trial] = []
         seen: dict[str, int] = {}
-        for trial in {trial.identity(): trial for trial in trials}.values():
+        for trial in {trial.identity(): trial for trial in as_list(trials)}.values():
             if seen.get(trial.setting, 0) < limit:
                 kept.append(trial)
             seen[trial.setting] = seen.get(trial.setting, 0) + 1
         if not kept:
             raise HplabError("there are no trials to run")
         return kept
+
+
+def as_list(trials: Iterable[Trial]) -> list[Trial]:
+    """Return trials as a list.
+
+    Raises:
+        HplabError: If it is anything else, such as one trial alone.
+    """
+    if isinstance(trials, Trial) or not isinstance(trials, Iterable):
+        raise HplabError(f"trials must be a list of hp.Trial, got {trials!r:.60}")
+    found = list(trials)
+    for one in found:
+        if not isinstance(one, Trial):
+            raise HplabError(f"trials must be a list of hp.Trial, but it holds {one!r:.60}")
+    return found
 
 
 def _small(trial: Trial) -> dict[str, Any]:
@@ -202,7 +217,7 @@ def preset(name: str) -> Preset:
     Raises:
         HplabError: If there is none, with the nearest match.
     """
-    if name not in PRESETS:
+    if not isinstance(name, str) or name not in PRESETS:
         raise unknown("preset", name, PRESETS)
     return PRESETS[name]
 

@@ -95,7 +95,8 @@ def sealed(record: Record) -> Record:
         raise StoreError(f"{where}: a key is 32 hex digits")
     if out["status"] not in ("ok", "diverged"):
         raise StoreError(f"{where}: status must be ok or diverged, got {out['status']!r}")
-    if not re.fullmatch(r"[a-z0-9][a-z0-9_.-]*", str(out["config"].get("data"))):
+    data = out["config"].get("data")
+    if not isinstance(data, str) or not re.fullmatch(r"[a-z0-9][a-z0-9_.-]*", data):
         raise StoreError(f"{where}: config needs the name of a data set, in lower-case letters")
     return out
 
@@ -170,14 +171,28 @@ def read_batch(path: Path, data: bytes) -> list[Line]:
         StoreError: If it is damaged, edited, cut or of an unknown version; it names file and line.
     """
     *texts, tail = data.split(b"\n")
-    lines = [Line(_head(text, path, n), text, path, n) for n, text in enumerate(texts, 1)]
+    heads = [_head(text, path, n) for n, text in enumerate(texts, 1)]
     if tail:
-        raise DamagedError(f"{shown(path)}:{len(lines) + 1}: the last line is cut")
-    if digest_of(data) != path.stem.rsplit("-", 1)[-1]:
+        raise DamagedError(f"{shown(path)}:{len(heads) + 1}: the last line is cut")
+    if (digest := digest_of(data)) != path.stem.rsplit("-", 1)[-1]:
+        if digest in path.stem:
+            raise DamagedError(f"{shown(path)}: a copy under another name than {digest}.jsonl")
         raise DamagedError(f"{shown(path)}: lines were cut, added or moved (digest mismatch)")
+    lines = [Line(*one, path, n) for n, one in enumerate(zip(heads, texts, strict=True), 1)]
     for line in lines:
         check_fields(line.head, line)
     return lines
+
+
+def read_line(text: bytes, path: Path, number: int) -> Line:
+    """Return one line of a file, whole or refused.
+
+    Raises:
+        StoreError: As `read_batch`.
+    """
+    line = Line(_head(text, path, number), text, path, number)
+    check_fields(line.head, line)
+    return line
 
 
 def _head(text: bytes, path: Path, number: int) -> Record:
@@ -187,7 +202,8 @@ def _head(text: bytes, path: Path, number: int) -> Record:
     checksum = head.get("sum")
     member = f',"sum":"{checksum}"'.encode("ascii", "replace")
     if digest_of(text.replace(member, b"", 1)) != checksum:
-        raise DamagedError(f"{where}: checksum mismatch (damaged or edited)")
+        changed = "line ends were changed to CRLF" if text.endswith(b"\r") else "damaged or edited"
+        raise DamagedError(f"{where}: checksum mismatch ({changed})")
     return head
 
 
@@ -196,10 +212,19 @@ def parse(text: bytes, where: object) -> Record:
     try:
         record = _DECODER.decode(text.decode("ascii"))
     except (ValueError, RecursionError) as error:
-        raise DamagedError(f"{where}: not JSON (damaged or edited)") from error
+        raise DamagedError(f"{where}: {_not_json(text)}") from error
     if type(record) is not dict:
         raise DamagedError(f"{where}: not a record (damaged or edited)")
     return record
+
+
+def _not_json(text: bytes) -> str:
+    """Say what a line looks like that is no record."""
+    if text[:7] in (b"<<<<<<<", b"|||||||", b"=======", b">>>>>>>"):
+        return "a mark of a merge conflict"
+    if text.startswith(b"\xef\xbb\xbf"):
+        return "a byte order mark that an editor put there"
+    return "not JSON (damaged or edited)"
 
 
 def _refuse(name: str) -> None:
@@ -261,7 +286,9 @@ def make_folder(folder: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Wait until the folder's entries are on disk."""
+    """Wait until the folder's entries are on disk, where a system can be asked to."""
+    if os.name != "posix":
+        return
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

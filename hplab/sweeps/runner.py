@@ -20,7 +20,7 @@ from hplab.sweeps import driver, executors, presets
 from hplab.sweeps import store as stores
 from hplab.sweeps.table import of_trials
 from hplab.training import datasets as data
-from hplab.trial import TASK, TASK_VERSION, Trial
+from hplab.trial import TASK, TASK_VERSION, HplabError, Trial
 
 
 def run(
@@ -54,7 +54,7 @@ def run(
         Stopped: If training was interrupted; what was finished is kept.
     """
     store = store or stores.default_store()
-    declared = list(trials)
+    declared = presets.as_list(trials)
     if places.from_records():
         presets.preset(preset)
         smaller = presets.SIZES[: presets.SIZES.index(preset) + 1]
@@ -106,7 +106,7 @@ def recorded(
     """
     own_data = [name for name in presets.SIZES if not presets.PRESETS[name].stand_in]
     sizes = [presets.preset(preset).name] if preset else own_data
-    return _cached(list(trials), sizes, store or stores.default_store(), study)
+    return _cached(presets.as_list(trials), sizes, store or stores.default_store(), study)
 
 
 def everything(
@@ -147,12 +147,20 @@ def everything(
     trials: list[Trial] = []
     kept: list[dict[str, Any] | None] = []
     for record in found:
-        trial = Trial.from_config(record["config"], record["seed"])
+        trial = _trial_of(record, store)
         if arm := size.declared(trial, stands_for):
             arms.append(arm)
             trials.append(trial)
             kept.append(record)
     return of_trials(arms, trials, kept, preset, n_new=0) if arms else pd.DataFrame()
+
+
+def _trial_of(record: dict[str, Any], store: stores.Store) -> Trial:
+    try:
+        return Trial.from_config(record["config"], record["seed"])
+    except HplabError as error:
+        place = store.where(record["key"])
+        raise HplabError(f"{place}: {error}; a newer hplab wrote it, or it was edited") from error
 
 
 # -------------------------------------------------------------------------------- tables

@@ -147,7 +147,9 @@ def _records(runs: pd.DataFrame, store: stores.Store | None) -> dict[str, Record
         HplabError: If the store does not hold one.
     """
     store, records = store or stores.default_store(), {}
-    for key in runs["key"]:
+    if "key" not in runs and len(runs):
+        raise HplabError("a table of runs needs its column 'key', by which records are found")
+    for key in runs.get("key", []):
         if (record := store.get(key)) is None:
             raise HplabError(f"no record {key!r} in {store.root}: hand in the store it is in")
         records[key] = record

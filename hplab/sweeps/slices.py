@@ -53,7 +53,7 @@ def read(path: Path) -> list[Trial]:
         try:
             found = json.loads(line)
             trials.append(Trial.from_config(found["config"], found["seed"]))
-        except (ValueError, KeyError, TypeError, HplabError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError, HplabError) as error:
             raise HplabError(f"{path}, line {number}: no trial: {error}") from error
     return trials
 

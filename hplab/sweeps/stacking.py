@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from hplab.training import datasets as data
-from hplab.training import loop
+from hplab.training import fits, loop
 from hplab.training.networks import models
-from hplab.trial import Trial
+from hplab.trial import HplabError, Trial
 
 # Lanes of one stack, by the parameters of one network. On a processor, stacking pays while a step
 # is mostly overhead; larger networks fill it alone, and their stacks spill out of the cache. A
@@ -68,6 +68,25 @@ def stacks(
     else:
         found.sort(key=lambda some: some[0], reverse=True)
     return [stack for _, stack in found]
+
+
+def check(trials: list[Trial], datasets: Mapping[str, data.Dataset]) -> None:
+    """Refuse trials that cannot train on their data, before any of them is trained.
+
+    Raises:
+        HplabError: If a split, a number of images or a batch is impossible; it names the trial.
+    """
+    sizes: dict[str, int] = {}
+    for trial in (group[0] for group in _groups(trials)):
+        dataset, part = datasets[trial.data], (trial.split, trial.split_args, trial.fold)
+        try:
+            if (name := f"{trial.data} {part}") not in sizes:
+                split, split_args, fold = part
+                found = data.split(dataset, split=split, split_args=split_args, fold=fold)
+                sizes[name] = len(found.train_index)
+            fits.check(trial, dataset, sizes[name])
+        except HplabError as error:
+            raise HplabError(f"{error}; in the trial {trial.identity()}") from error
 
 
 def seconds(trials: list[Trial], datasets: Mapping[str, data.Dataset]) -> float:

@@ -15,16 +15,17 @@ import contextlib
 import datetime
 import functools
 import json
+import re
 import secrets
+import shlex
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from hplab import places
+from hplab.sweeps import locks
 from hplab.sweeps.provenance import collect_provenance
 from hplab.sweeps.records import (
     RESULT,
@@ -34,7 +35,6 @@ from hplab.sweeps.records import (
     StoreError,
     batch,
     digest_of,
-    make_folder,
     max_delta,
     read_batch,
     same_result,
@@ -59,6 +59,7 @@ __all__ = [
 FUNCTION, FUNCTION_VERSION = "function", 1  # runs of a reader's own function (`functions`)
 TASKS = {TASK: TASK_VERSION, FUNCTION: FUNCTION_VERSION}
 BATCH_RECORDS = 2000  # at most this many records a committed file: a few megabytes each
+_LOOKS = 5  # at a folder whose files are being put together, before a missing one is a fault
 LEFTOVER_S = 24 * 3600  # a temporary file older than this belongs to no living writer
 
 
@@ -117,9 +118,9 @@ class Store:
         Raises:
             StoreError: If a batch is damaged or a file cannot be written. Nothing is lost.
         """
-        with self._lock():
+        with self.locked("pack"):
             self.refresh()
-            self._check_whole()
+            self.check_whole()
             self._pack_provenance()
             new: dict[str, list[Line]] = {}
             for line in self._by_key.values():
@@ -161,7 +162,15 @@ class Store:
         self._damage = {}
         # Pending before committed, because records move that way: none can slip past in between.
         pending = self._load(sorted(self.pending.glob("*.jsonl")))
-        committed = self._load(sorted(self.root.glob("*/*.jsonl")))
+        committed = self._load(paths := sorted(self.root.glob("*/*.jsonl")))
+        for _ in range(_LOOKS):
+            gone = [path for path in paths if path not in committed and path not in self._damage]
+            if not gone:
+                break
+            # What was gone when it was to be read is in another file by now (`upkeep.compact`).
+            committed = self._load(paths := sorted(self.root.glob("*/*.jsonl")))
+        else:
+            self._damage |= {path: f"{shown(path)}: a link to nothing" for path in gone}
         self._batches, self.is_read = {**committed, **pending}, True
         self._by_key, self._by_identity, self._conflicts = {}, None, []
         for lines in self._batches.values():
@@ -197,7 +206,7 @@ class Store:
 
     def get(self, key: str) -> Record | None:
         """Return the record with this key, or None."""
-        self._check_whole()
+        self.check_whole()
         line = self._by_key.get(key)
         return line.record() if line else None
 
@@ -207,32 +216,38 @@ class Store:
         line = self._by_key.get(key)
         return dict(line.head) if line else None
 
-    def heads(self) -> Iterator[Record]:
-        """Yield every record without its curves, in no order; what is nested is the store's own."""
-        self._check_whole()
-        return (line.head for line in self._by_key.values())
-
     def file_of(self, key: str) -> Path | None:
         """Return the file that a record is in, None if there is no such record."""
-        self._check_whole()
+        self.check_whole()
         line = self._by_key.get(key)
         return line.path if line else None
 
+    def where(self, key: str) -> str:
+        """Return the place of a record as "file:line", "" if there is no such record."""
+        self.check_whole()
+        return str(self._by_key[key]) if key in self._by_key else ""
+
     def has(self, key: str) -> bool:
         """Return whether there is a record with this key."""
-        self._check_whole()
+        self.check_whole()
         return key in self._by_key
 
     def contents(self) -> Iterator[tuple[str, str, str]]:
         """Yield key, data set and checksum of each record, sorted by key."""
-        self._check_whole()
+        self.check_whole()
         for key in sorted(self._by_key):
             head = self._by_key[key].head
             yield key, head["config"]["data"], head["sum"]
 
+    def heads(self) -> Iterator[Record]:
+        """Yield each record without its curves, sorted by key; the store's own: read them only."""
+        self.check_whole()
+        for key in sorted(self._by_key):
+            yield self._by_key[key].head
+
     def records(self, data: str | None = None) -> Iterator[Record]:
         """Yield one record a key, sorted by key; of one data set, or of all."""
-        self._check_whole()
+        self.check_whole()
         for key in sorted(self._by_key):
             line = self._by_key[key]
             if data is None or line.head["config"].get("data") == data:
@@ -248,7 +263,7 @@ class Store:
             A dict each: "key", "kept" and "other" (file:line), "records" (both), "max_delta" (the
             largest difference between their metrics), "path" (the file of the other).
         """
-        self._check_whole()
+        self.check_whole()
         return list(self._conflicts)
 
     def provenance(self, name: str) -> dict[str, Any]:
@@ -257,7 +272,8 @@ class Store:
         Raises:
             StoreError: If there is none, or its file is damaged.
         """
-        for folder in (self.pending / "prov", self.root / "prov"):
+        is_id = re.fullmatch(r"[0-9a-f]{12}", name)  # a record may say anything
+        for folder in (self.pending / "prov", self.root / "prov") if is_id else ():
             path = folder / f"{name}.json"
             with contextlib.suppress(FileNotFoundError):
                 data = path.read_bytes()
@@ -299,7 +315,7 @@ class Store:
             "outdated": sum(not _is_current(head) for head in heads),
             "conflicts": len(self._conflicts),
             "failures": len(self.failures()),
-            "leftovers": len(self._leftovers()),
+            "leftovers": len(self.leftovers()),
             "batches": len(self._batches) + len(self._damage),
             "bytes": sum(len(line.text) + 1 for lines in self._batches.values() for line in lines),
             "data": dict(sorted(Counter(str(h["config"].get("data")) for h in heads).items())),
@@ -325,7 +341,7 @@ class Store:
         return batches
 
     def _find(self, trial: Trial, digest: str | None) -> Line | None:
-        self._check_whole()
+        self.check_whole()
         if digest is not None:
             return self._by_key.get(trial.key(digest))
         if self._by_identity is None:
@@ -354,8 +370,12 @@ class Store:
                     }
                 )
 
-    def _check_whole(self) -> None:
-        """Read on first use; refuse to answer while a batch is damaged."""
+    def check_whole(self) -> None:
+        """Read on first use; refuse to answer while a batch is damaged.
+
+        Raises:
+            StoreError: Naming the first damage.
+        """
         if not self.is_read or self._damage:  # it may have been mended
             self.refresh()
         for message in self._damage.values():
@@ -365,7 +385,7 @@ class Store:
         delete = "delete the file and its trials are trained again"
         if self.pending in path.parents:
             return delete
-        return f"restore it with git checkout -- {shown(path)}, or {delete}"
+        return f"restore it with git checkout -- {shlex.quote(str(shown(path)))}, or {delete}"
 
     def _commit(self, data: str, lines: list[Line]) -> list[Path]:
         pairs = sorted((line.head["key"], line.text) for line in lines)
@@ -382,20 +402,20 @@ class Store:
             write_whole(self.root / "prov" / path.name, text.encode() + b"\n")
             path.unlink()
 
-    def _leftovers(self) -> list[Path]:
+    def leftovers(self) -> list[Path]:
         """Temporary files of writers that were killed, or that are writing now."""
         folders = [self.pending, self.failed, *self.pending.glob("prov"), *self.root.glob("*")]
         return [path for folder in folders for path in folder.glob(".tmp-*")]
 
     def _delete_leftovers(self) -> None:
-        for path in self._leftovers():
+        for path in self.leftovers():
             with contextlib.suppress(FileNotFoundError):
                 if time.time() - path.stat().st_mtime > LEFTOVER_S:
                     path.unlink()
 
-    def _lock(self) -> FileLock:
-        make_folder(self.pending.parent)
-        return FileLock(self.pending.parent / "lock")
+    def locked(self, what: str) -> contextlib.AbstractContextManager[None]:
+        """Return what keeps every other process from moving or deleting files meanwhile."""
+        return locks.held(self.pending.parent / "lock", f"hplab {what}", waits=True)
 
 
 def default_store() -> Store:

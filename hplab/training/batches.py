@@ -113,6 +113,18 @@ class Batches:
         return augment.apply(images.flatten(0, 1), self.trial.augment, flat).view(images.shape)
 
 
+def n_kept(trial: Trial, n_images: int) -> int:
+    """Return how many of the images that its split leaves a trial trains on.
+
+    Raises:
+        HplabError: If it is to keep more than there are.
+    """
+    n_train = trial.n_train or n_images
+    if n_train > n_images:
+        raise HplabError(f"n_train is {n_train}, but {trial.data!r} has {n_images} training images")
+    return n_train
+
+
 def steps_per_epoch(trial: Trial, n_train: int) -> int:
     """Return how many updates one epoch over `n_train` images makes.
 
@@ -130,11 +142,9 @@ def steps_per_epoch(trial: Trial, n_train: int) -> int:
 
 def _subsets(lanes: Sequence[Trial], n: int) -> Tensor | None:
     """Return which training images each lane keeps, `(M, n_train)`, or None for all of them."""
-    n_train = lanes[0].n_train
-    if n_train is None:
+    n_train = n_kept(lanes[0], n)
+    if lanes[0].n_train is None:
         return None
-    if n_train > n:
-        raise HplabError(f"n_train is {n_train}, but {lanes[0].data!r} has {n} training images")
     streams = [torch.Generator().manual_seed(t.stream("subset")) for t in lanes]
     return torch.stack([torch.randperm(n, generator=g)[:n_train] for g in streams])
 

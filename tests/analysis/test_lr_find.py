@@ -116,3 +116,42 @@ def test_equal_seeds_change_nothing():
 def test_too_few_steps_are_refused():
     with pytest.raises(HplabError, match="at least 10 finite steps, got 9"):
         lr_find(steps(np.ones(9)))
+
+
+def bowl(n_finite=81):
+    loss = (np.log10(LR) + 2) ** 2
+    loss[n_finite:] = np.nan
+    return loss
+
+
+def of_seeds(*losses):
+    tables = [steps(loss).assign(seed=seed) for seed, loss in enumerate(losses)]
+    return lr_find(pd.concat(tables))
+
+
+@pytest.mark.parametrize("early", [0, 5, 12, 30])
+def test_a_seed_that_diverges_early_is_told_and_cuts_no_other(early):
+    whole = of_seeds(bowl(), bowl())
+    found = of_seeds(bowl(), bowl(early), bowl())
+
+    assert found.left_out == {1: pytest.approx(LR[early])}
+    assert found.suggestions == whole.suggestions
+    assert len(found.lr) == len(whole.lr)
+    assert whole.left_out == {}
+
+
+def test_seeds_that_diverge_at_about_the_same_rate_are_one_test():
+    found = of_seeds(bowl(70), bowl(72), bowl(81))
+
+    assert found.left_out == {}
+    assert found.diverged_at == pytest.approx(LR[69])
+
+
+def test_when_all_diverge_early_there_is_no_test():
+    with pytest.raises(HplabError, match="at least 10 finite steps, got 4"):
+        of_seeds(bowl(5), bowl(4))
+
+
+def test_a_pick_below_the_tested_range_is_at_its_edge():
+    """The loss rises from the first step on, so a tenth of its minimum was never tried."""
+    assert "minimum / 10" in of_seeds(np.linspace(1, 3, 81)).at_edge

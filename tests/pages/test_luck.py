@@ -8,6 +8,7 @@ import pytest
 
 from hplab.pages.tables import luck
 from hplab.sweeps import runner
+from hplab.trial import HplabError
 
 
 def made(effects, n=4):
@@ -30,7 +31,7 @@ def test_each_source_gets_the_variance_it_makes():
 
 
 def test_a_combination_that_is_missing_is_named():
-    with pytest.raises(ValueError, match="63 runs are not every combination"):
+    with pytest.raises(HplabError, match="63 runs are not every combination"):
         luck.components(made((1, 1, 1)).iloc[1:], "val_acc")
 
 

@@ -1,12 +1,17 @@
 """Where trials are computed, and what is left of it in the process that asked."""
 
 import ctypes
+import errno
+import os
+import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from hplab.sweeps import executors
+from hplab.sweeps import driver, executors, runner
+from hplab.trial import Trial, grid
 
 
 class Memory(ctypes.Structure):
@@ -44,3 +49,44 @@ def test_a_serial_sweep_leaves_threads_and_memory_as_they_were():
 
     assert inside == (False, 1)
     assert after == (True, 2)
+
+
+@pytest.mark.parametrize("reason", [errno.ENOSYS, errno.EROFS, errno.ENOSPC])
+def test_where_no_process_can_be_started_this_one_trains(store, monkeypatch, capsys, reason):
+    """Semaphores need shared memory, which containers may not have, or not to write in."""
+
+    def refuse():
+        raise OSError(reason, os.strerror(reason))
+
+    monkeypatch.setattr(driver, "POOL_FROM_S", 0.0)
+    monkeypatch.setattr(executors, "_workers_context", lambda: SimpleNamespace(Event=refuse))
+    trials = grid(Trial("digits", model="mlp", epochs=1, n_train=64), batch_size=[30, 31])
+
+    runs = runner.run(trials, preset="paper", device="cpu", jobs=2, store=store)
+
+    assert list(runs["status"]) == ["ok", "ok"]
+    said = f"one process trains: others cannot be started here ({os.strerror(reason)}; they need"
+    assert capsys.readouterr().out.count(said) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="sockets lie in TMPDIR there")
+def test_a_temporary_folder_with_a_long_path_is_named(tmp_path):
+    long = tmp_path / ("x" * 110)
+    long.mkdir()
+    code = "from hplab.sweeps import executors; print(executors.get_ready())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
+                          env={**os.environ, "TMPDIR": str(long)})  # fmt: skip
+
+    assert done.stdout.startswith("AF_UNIX path too long; they need"), done.stderr
+
+
+def test_data_are_not_shared_where_there_is_no_room(stripes, monkeypatch, tmp_path):
+    monkeypatch.setattr(executors, "_SHARED", str(tmp_path / "gone"))
+    assert executors.share(stripes) is None
+    monkeypatch.setattr(executors, "_SHARED", str(tmp_path))
+
+    def refuse(_):
+        raise RuntimeError("unable to open shared memory object </torch_1> in read-write mode")
+
+    monkeypatch.setattr(torch.Tensor, "share_memory_", refuse)
+    assert executors.share(stripes) is None

@@ -384,6 +384,72 @@ def test_impossible_jobs_are_refused(jobs, monkeypatch):
         places.n_workers()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"device": None}, "unknown device 'None'"),
+        ({"preset": ["smoke"]}, r"unknown preset \['smoke'\]; .* did you mean 'smoke'"),
+        ({"preset": None}, "unknown preset None"),
+        ({"jobs": 1.5}, "jobs must be a positive integer or auto, got 1.5"),
+        ({"n_seeds": "3"}, "n_seeds must be a positive integer or None, got '3'"),
+        ({"trials": BASE}, r"trials must be a list of hp.Trial, got Trial\("),
+        ({"trials": "mnist"}, "trials must be a list of hp.Trial, but it holds 'm'"),
+        ({"trials": None}, "trials must be a list of hp.Trial, got None"),
+    ],
+)
+def test_an_argument_of_another_type_is_one_line(store, arguments, said):
+    asked = {"trials": TRIALS, "preset": "smoke", "device": "cpu", "store": store, **arguments}
+    with pytest.raises(HplabError, match=said) as caught:
+        runner.run(asked.pop("trials"), **asked)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_device_of_torch_is_a_device(store):
+    runs = runner.run([BASE], preset="smoke", device=torch.device("cpu"), store=store)
+    assert list(runs["device"]) == ["cpu"]
+
+
+# ------------------------------------------------------------- what cannot train is told at once
+
+NORMED = Trial("digits", model="mlp", model_args={"batch_norm": True}, epochs=1)
+
+
+@pytest.mark.parametrize(
+    ("trial", "said"),
+    [
+        (
+            NORMED.replace(n_train=65),
+            r"a batch of one image .* \(65 .*, batch_size 64\); use drop_",
+        ),
+        (NORMED.replace(n_train=8, batch_size=1), "a batch of one .* use another batch_size"),
+        (NORMED.replace(n_train=9, batch_size=8, drop_last=True), ""),
+        (NORMED.replace(n_train=66), ""),
+        (Trial("digits", model="mlp", epochs=1, n_train=65), ""),
+        (Trial("digits", model_args={"batch_norm": True}, epochs=1, n_train=65), ""),
+        (NORMED.replace(n_train=1438), "n_train is 1438, but 'digits' has 1437 training images"),
+        (NORMED.replace(batch_size=1438, drop_last=True), "drop_last leaves no batch"),
+        (NORMED.replace(split="kfold", split_args={"n_folds": 140}), "n_folds must be .* 139"),
+        (NORMED.replace(split="kfold", split_args={"grouped": True}), "near copies .* not known"),
+        (NORMED.replace(split="holdout", split_args={"val": 0.999}), "cannot hold out 0.999"),
+        (NORMED.replace(split="holdout", split_args={"val": 1}), "cannot hold out 1 of 1437"),
+    ],
+)
+def test_a_trial_that_does_not_fit_its_data_is_refused_before_any_is_trained(
+    store, count, trial, said
+):
+    beside = Trial("digits", model="mlp", epochs=1, n_train=64)
+    trials = grid(trial, seed=range(2))
+
+    if not said:
+        runs = runner.run(trials, preset="paper", device="cpu", store=store)
+        assert list(runs["status"]) == ["ok", "ok"]
+        return
+    with pytest.raises(HplabError, match=f"{said}.*; in the trial {{") as caught:
+        runner.run([beside, *trials], preset="paper", device="cpu", store=store)
+    assert not count
+    assert "\n" not in str(caught.value)
+
+
 # ------------------------------------------------------------------- what can happen to a sweep
 
 NO_TWO_STACK = grid(BASE, batch_size=[60, 61, 62])

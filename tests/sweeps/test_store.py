@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -612,3 +613,17 @@ def test_every_committed_record_keeps_the_key_it_was_written_with():
             moved.append(record["key"])
     assert n > 2000
     assert moved == []
+
+
+@pytest.mark.parametrize(
+    "name", ["../../secret", "\ud800", "a\0b", "", "0123456789AB", "/etc/passwd"]
+)
+def test_only_the_id_of_a_description_names_a_file(place, tmp_path, name):
+    (tmp_path / "secret.json").write_text("{}")
+    with pytest.raises(StoreError, match="no provenance"):
+        place().provenance(name)
+
+
+def test_a_folder_is_not_synced_where_a_system_has_no_such_thing(tmp_path, monkeypatch):
+    monkeypatch.setattr(records, "os", SimpleNamespace(name="nt"))  # where a folder is not opened
+    assert records.sync_folder(tmp_path) is None

@@ -2,14 +2,16 @@
 
 import dataclasses
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, features
 
 from hplab.training import datasets
+from hplab.training.datasets import photofiles
 from hplab.training.datasets import photos as folders
 from hplab.trial import HplabError
 
@@ -75,11 +77,152 @@ def test_an_image_under_another_images_ending_is_used(photos):
 
 
 def test_litter_is_passed_over(photos):
-    for name in (".DS_Store", "Thumbs.db"):
+    for name in (".DS_Store", "Thumbs.db", "THUMBS.DB", "Desktop.ini", "._0.png"):
         (photos / "Apato" / name).write_bytes(b"x")
-    (photos / "readme.txt").write_text("beside the classes")
+    for name in ("__MACOSX", "@eaDir", "$RECYCLE.BIN", ".git", "Apato/@eaDir"):
+        (photos / name).mkdir()
+    (photos / "README.txt").write_text("beside the classes")
+    (photos / "labels.CSV").write_text("beside the classes")
+
+    found = photofiles.checked(photos)
 
     assert len(folders.read(photos, 16)[1]) == 4
+    assert sum(map(len, found.photos.values())) == 4
+    assert len(found.litter) == 12
+
+
+def loose_photo(root):
+    photo(7).save(root / "loose.png")
+
+
+def link_to_a_class_that_is_gone(root):
+    (root / "Coelo").symlink_to(root / "gone")
+
+
+def link_to_a_photo_that_is_gone(root):
+    (root / "Apato" / "2.png").symlink_to(root / "gone.png")
+
+
+def name_in_latin_1(root):
+    os.rename(root / "Apato" / "0.png", os.fsencode(root / "Apato") + b"/caf\xe9.png")
+
+
+def class_in_latin_1(root):
+    os.mkdir(os.fsencode(root) + b"/Apat\xe9")
+
+
+def name_of_two_lines(root):
+    (root / "Apato" / "0.png").rename(root / "Apato" / "0\n1.png")
+
+
+def one_folder_deeper(root):
+    (root / "train" / "Apato").mkdir(parents=True)
+    photo(7).save(root / "train" / "Apato" / "0.png")
+
+
+def pipe(root):
+    os.mkfifo(root / "Apato" / "2.png")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such names, links or pipes")
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (loose_photo, "loose.png lies beside the class folders, in none"),
+        (link_to_a_class_that_is_gone, "Coelo is a link to nothing"),
+        (link_to_a_photo_that_is_gone, "2.png is a link to nothing"),
+        (
+            name_in_latin_1,
+            r"Apato is not one line of UTF-8, b'caf\\xe9.png'; rename it",
+        ),
+        (class_in_latin_1, r"is not one line of UTF-8, b'Apat\\xe9'"),
+        (name_of_two_lines, r"is not one line of UTF-8, b'0\\n1.png'"),
+        (one_folder_deeper, r"train/Apato is a folder inside a class \(if train is no class, move"),
+        (pipe, "2.png is neither a file nor a folder"),
+    ],
+)
+def test_nothing_in_the_folder_vanishes_without_a_word(photos, make, said):
+    make(photos)
+    (photos / ".DS_Store").write_bytes(b"x")
+
+    with pytest.raises(HplabError, match=f"{said}.*mend or remove them .* photos, 1 passed over"):
+        folders.read(photos, 16)
+
+
+def test_a_link_to_a_class_and_to_a_photo_are_used(photos, tmp_path):
+    photos.rename(tmp_path / "elsewhere")
+    photos.mkdir()
+    for name in ("Apato", "Brachio"):
+        (photos / name).symlink_to(tmp_path / "elsewhere" / name, target_is_directory=True)
+    (photos / "Apato" / "2.png").symlink_to(photos / "Apato" / "0.png")
+
+    assert list(folders.read(photos, 16)[1]) == [0, 0, 0, 1, 1]
+
+
+# ------------------------------------------------------------------------- how one is decoded
+
+
+def decoded(image, path, **options):
+    image.save(path, **options)
+    return folders.decode(path, image.height)
+
+
+def test_orientation_is_not_applied_as_torchvision_does_not(tmp_path):
+    image = photo(size=(32, 32))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by a quarter
+
+    plain = decoded(image, tmp_path / "a.png")
+    assert np.array_equal(decoded(image, tmp_path / "b.png", exif=exif), plain)
+
+
+def test_colours_under_transparency_are_kept_and_a_mere_outline_is_refused(tmp_path):
+    image = photo(size=(32, 32))
+    faded = image.copy()
+    faded.putalpha(Image.linear_gradient("L").resize((32, 32)))
+    logo = Image.new("RGBA", (32, 32))
+    logo.putalpha(Image.linear_gradient("L").resize((32, 32)))
+
+    plain = decoded(image, tmp_path / "a.png")
+    assert np.array_equal(decoded(faded, tmp_path / "b.png"), plain)
+    with pytest.raises(HplabError, match=r"c\.png cannot be used: it is one colour without its tr"):
+        decoded(logo, tmp_path / "c.png")
+    logo.putalpha(255)
+    assert not decoded(logo, tmp_path / "d.png").any()
+
+
+@pytest.mark.parametrize(
+    ("pixels", "said"),
+    [
+        (np.full((8, 8), 0.5, np.float32), "floating-point numbers of no known scale"),
+        (np.full((8, 8), 2**16, np.int32), "beyond 16 bits"),
+        (np.full((8, 8), -1, np.int32), "beyond 16 bits"),
+    ],
+)
+def test_pixels_of_no_known_scale_are_refused(tmp_path, pixels, said):
+    with pytest.raises(HplabError, match=f"a.tif cannot be used: its pixels are {said}"):
+        decoded(Image.fromarray(pixels), tmp_path / "a.tif")
+
+
+def test_the_first_of_several_pictures_is_used(tmp_path):
+    first, second = photo(1, (32, 32)), photo(2, (32, 32))
+    plain = decoded(first, tmp_path / "a.tif")
+
+    several = {"save_all": True, "append_images": [second]}
+    assert np.array_equal(decoded(first, tmp_path / "b.tif", **several), plain)
+    assert np.array_equal(decoded(first, tmp_path / "c.webp", lossless=True, **several), plain)
+
+
+@pytest.mark.parametrize("suffix", [".jfif", ".jpe", ".JPG"])
+def test_other_endings_of_jpeg_are_photos(photos, suffix):
+    photo(9).save(photos / "Apato" / f"z{suffix}", "JPEG")
+    assert len(folders.read(photos, 16)[1]) == 5
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow reads no AVIF")
+def test_avif_is_read_where_pillow_reads_it(photos):
+    photo(9).save(photos / "Apato" / "z.avif")
+    assert len(folders.read(photos, 16)[1]) == 5
 
 
 def jpeg_cut_short(path):
@@ -89,7 +232,7 @@ def jpeg_cut_short(path):
 
 BAD = {
     "a.jpg is empty": ("a.jpg", lambda p: p.write_bytes(b"")),
-    "a.jpg is damaged: image file is truncated": ("a.jpg", jpeg_cut_short),
+    "a.jpg cannot be used: image file is truncated": ("a.jpg", jpeg_cut_short),
     "a.jpg is not an image, whatever its name says": ("a.jpg", lambda p: p.write_text("<html>")),
     "notes.txt is not an image by its name; known endings: .jpg": (
         "notes.txt",
@@ -249,6 +392,24 @@ def test_grouped_folds_keep_near_copies_together():
     assert divided(grouped) == 0
     assert divided(plain) > 0
     assert sorted(torch.cat(grouped).tolist()) == list(range(60))
+
+
+def test_near_copies_in_two_classes_are_counted():
+    dataset = grouped_set()
+    labels = dataset.labels.clone()
+    labels[1] = 1 - labels[0]  # of the first three near copies one is said to be another class
+
+    astride = folders.n_astride(dataclasses.replace(dataset, labels=torch.arange(60) // 3 % 2))
+    assert astride == 0
+    assert folders.n_astride(dataclasses.replace(dataset, labels=labels)) >= 1
+    assert folders.n_astride(dataclasses.replace(dataset, groups=None)) == 0
+
+
+def test_more_folds_than_groups_are_refused():
+    three = dataclasses.replace(grouped_set(), groups=torch.arange(60) // 20)
+
+    with pytest.raises(HplabError, match="n_folds is 5, but there are 3 groups of near copies"):
+        datasets.split(three, split="kfold", split_args={"n_folds": 5, "grouped": True}, fold=1)
 
 
 def test_grouped_folds_need_groups():

@@ -460,6 +460,132 @@ def test_filters_of_a_direction_have_the_norms_of_the_weights():
     assert found.samples == pytest.approx(0.25 * filters, rel=1e-9)
 
 
+# ------------------------------------------------------------------ any network, any loss
+
+
+class Reads(nn.Module):
+    """A layer between an input and three logits."""
+
+    def __init__(self, layer, width, pick=lambda out: out.flatten(1)):
+        super().__init__()
+        self.layer, self.out, self.pick = layer, nn.Linear(width, 3), pick
+
+    def forward(self, inputs):
+        return self.out(self.pick(self.layer(inputs)))
+
+
+def last_of_sequence(out):
+    return out[0][:, -1]
+
+
+def attention(kind):
+    torch.manual_seed(0)
+    if kind == "encoder":
+        return Reads(nn.TransformerEncoderLayer(4, 2, 6, batch_first=True), 4, lambda o: o[:, 0])
+    return Reads({"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}[kind](4, 3, batch_first=True), 3,
+                 last_of_sequence)  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["encoder", "lstm", "gru", "rnn"])
+def test_layers_with_fused_kernels_have_a_curvature_and_lanes(kind):
+    model, x = attention(kind).double(), random(8, 5, 4)
+    objective = on(model, x, torch.arange(8) % 3, loss=cross_entropy)
+    v = random(objective.dim, seed=3)
+    h = 1e-5
+
+    def slope_at(t):
+        with sh.restored(model):
+            objective.assign(objective.vector() + t * v)
+            return sh.gradient(objective)
+
+    differences = (slope_at(h) - slope_at(-h)) / (2 * h)
+    assert sh.hessian_vector_product(objective, v) == pytest.approx(differences, rel=1e-4, abs=1e-7)
+    one = sh.average_direction(objective, 0.3, n_directions=4)
+    side_by_side = sh.average_direction(objective, 0.3, n_directions=4, lanes=4)
+    assert side_by_side.signed == pytest.approx(one.signed, rel=1e-9, abs=1e-12)
+    assert torch.backends.mha.get_fastpath_enabled()
+    assert torch.backends.cudnn.enabled
+
+
+def test_a_layer_without_a_second_derivative_is_one_line():
+    model = Reads(nn.EmbeddingBag(9, 4), 4)
+    objective = on(model, torch.arange(40).view(8, 5) % 9, torch.arange(8) % 3, loss=cross_entropy)
+
+    with pytest.raises(HplabError, match="no second derivative"):
+        sh.hessian_trace(objective)
+
+
+MEASURES = {
+    "average": lambda o: sh.average_direction(o, 0.1, n_directions=2),
+    "lanes": lambda o: sh.average_direction(o, 0.1, n_directions=2, lanes=2),
+    "sam": lambda o: sh.sam(o, 0.1),
+    "worst": lambda o: sh.worst_case(o, 0.1),
+    "keskar": sh.keskar,
+    "gradient": sh.gradient,
+    "trace": lambda o: sh.hessian_trace(o, n_probes=2),
+    "eigenvalues": lambda o: sh.top_eigenvalues(o, n_steps=3),
+}
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_a_loss_that_is_a_mean_already_is_refused(measure, reduction):
+    right = classifier(4, 5, 3)
+    wrong = on(
+        right.model, right.inputs, right.targets, loss=nn.CrossEntropyLoss(reduction=reduction)
+    )
+
+    with pytest.raises(HplabError, match=r"one value an example, \(60,\), got \(\); .*none"):
+        MEASURES[measure](wrong)
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_network_that_diverged_is_not_the_flattest(measure, value):
+    objective = classifier(4, 5, 3)
+    with torch.no_grad():
+        objective.parameters[0][0, 0] = value
+
+    with pytest.raises(HplabError, match="not finite on .* of 60 examples"):
+        MEASURES[measure](objective)
+
+
+def test_a_loss_that_is_no_number_nearby_is_the_worst_case():
+    class Cliff(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.theta = nn.Parameter(torch.ones(1).double())
+
+        def forward(self, inputs):
+            return torch.sqrt(1.05 - self.theta) + self.theta * 2 + 0 * inputs[:, 0]
+
+    steep = on(Cliff())
+    with torch.no_grad():
+        steep.parameters[0].copy_(torch.tensor([0.9]))
+    assert sh.worst_case(steep, 0.5).value == math.inf
+    assert sh.worst_case(steep, 0.01).value < 0.01
+
+
+def test_what_is_no_objective_is_refused_at_once():
+    model, x, y = nn.Linear(4, 3), torch.zeros(6, 4), torch.zeros(6, dtype=torch.long)
+    frozen = nn.Linear(4, 3).requires_grad_(False)
+
+    class Named(nn.Linear):
+        def forward(self, inputs):
+            return {"logits": super().forward(inputs)}
+
+    for build, said in (
+        (lambda: on(model, x.numpy(), y), "inputs must be a tensor .*, got ndarray"),
+        (lambda: on(model, x, y.tolist()), "targets must be a tensor .*, got list"),
+        (lambda: on(frozen, x, y), "no weights that require a gradient"),
+        (lambda: on(nn.Linear(4, 3, device="meta"), x, y), "on one device, got cpu, meta"),
+        (lambda: on(Named(4, 3), x, y, loss=cross_entropy).losses(), "the network gives a dict"),
+        (lambda: on(model, x, y, loss=lambda o, t: 1.0).losses(), "one value .*got float"),
+    ):
+        with pytest.raises(HplabError, match=said):
+            build()
+
+
 @pytest.mark.parametrize(
     ("call", "said"),
     [

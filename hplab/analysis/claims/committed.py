@@ -70,14 +70,17 @@ def read(path: Path) -> dict[str, dict[str, Any]]:
     """Return the committed verdicts by claim.
 
     Raises:
-        HplabError: If the file is missing or is not JSON.
+        HplabError: If the file is missing, is not JSON, or holds anything but verdicts.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise HplabError(f"cannot read {path}: {error.strerror}") from error
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise HplabError(f"{path.name} is not valid JSON: {error}") from error
+    if not isinstance(found, dict) or not all(isinstance(row, dict) for row in found.values()):
+        raise HplabError(f"{path.name} must map each claim to its verdict")
+    return found
 
 
 def summary(found: Iterable[Verdict]) -> dict[str, dict[str, Any]]:

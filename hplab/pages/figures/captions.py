@@ -178,6 +178,8 @@ def trend(table: pd.DataFrame, names: Names, *, means: bool) -> str:
     x, y, by = names
     what = "Means with every run as a dot" if means else "Every run as a dot"
     tested = cells.levels(table[x])
+    if not tested:
+        return "No run converged."
     ends = f"from {labels.setting(tested[0])} to {labels.setting(tested[-1])}"
     lead = f"{what}: {labels.quantity(y)} for {len(tested)} values of {labels.quantity(x)}"
     lead += f" {ends}" if cells.is_numeric(tested) and len(tested) > 1 else ""

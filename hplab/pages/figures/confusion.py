@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import MaxNLocator
 
-from hplab.pages.figures import captions, svg
+from hplab.pages.figures import captions, cells, svg
 from hplab.pages.figures.figure import Figure, Html, nothing_recorded
 from hplab.trial import HplabError
 
@@ -33,15 +33,20 @@ def confusion(
         class_names: Names of the classes; numbers from 1 where there are none.
 
     Raises:
-        HplabError: If there are more than three runs, or not one name for each.
+        HplabError: If there are more than three runs, not one name for each, or no images.
     """
     if runs.empty:
         return nothing_recorded()
     if len(runs) > MOST_MATRICES:
         raise HplabError(f"plots.confusion: at most {MOST_MATRICES} runs, got {len(runs)}")
-    names = list(names) or [f"seed {seed}" for seed in runs["seed"]]
+    names = list(names)
+    if not names:
+        cells.require(runs, "seed", what="plots.confusion")
+        names = [f"seed {seed}" for seed in runs["seed"]]
     if len(names) != len(runs):
         raise HplabError(f"plots.confusion: {len(names)} names for {len(runs)} runs")
+    if not all(matrix.to_numpy().any() for matrix in matrices):
+        raise HplabError("plots.confusion: a matrix counts no image")
     labels = list(class_names) or [str(i + 1) for i in range(len(matrices[0]))]
 
     def draw(fig: Canvas) -> None:

@@ -42,7 +42,7 @@ def layers(
         raise HplabError(
             f"plots.layers: no {column!r}; y is signal, gradient or dead, when is start or end"
         )
-    cells.require(profiles, by, what="plots.layers")
+    cells.require(profiles, by, "layer", "seed", what="plots.layers")
     known = profiles[np.isfinite(profiles[column].astype(float))]
     fallen = captions.off_log("value", known[column]) if y != "dead" else []
     if y != "dead":

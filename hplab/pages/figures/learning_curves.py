@@ -49,7 +49,8 @@ def learning_curves(
         return nothing_recorded()
     metrics = [y] if isinstance(y, str) else list(y)
     cells.require(curves, "epoch", *metrics, by, what="plots.learning_curves")
-    table = curves.assign(run=_run_ids(curves))
+    numbers = {name: curves[name].astype(float) for name in metrics}  # None becomes NaN
+    table = curves.assign(run=_run_ids(curves), **numbers)
     others = cells.mixed(curves, [by] if by else [])
     groups = cells.parts(table, by) if by else [(None, table)]
     rows = math.ceil(len(metrics) / 2) if len(metrics) > 2 else 1

@@ -42,7 +42,7 @@ def lr_find(
     picks = {str(name): float(value) for name, value in (_of(result, "suggestions") or {}).items()}
     sweep = tuned if isinstance(tuned, pd.DataFrame) else None
     optimum = tuned if sweep is None else _optimum(sweep, y)
-    at_edge = [name for name, value in picks.items() if value <= lr[0] or value >= lr[-1]]
+    at_edge = [name for name, value in picks.items() if not lr[0] < value < lr[-1]]
     limits = _useful(loss)
 
     def draw(fig: Canvas) -> None:
@@ -144,6 +144,8 @@ def _range_caption(
         )
     if (end := _of(result, "diverged_at")) is not None:
         clauses.append(f"the loss blew up at {labels.rough(float(end))}")
+    for seed, value in (_of(result, "left_out") or {}).items():
+        clauses.append(f"seed {seed} diverged early, at {labels.rough(value)}, and is not in it")
     table = sweep if sweep is not None else pd.DataFrame()
     return captions.full(clauses, lost=0, total=0, runs=table)
 

@@ -43,9 +43,11 @@ def descent(
     """
     if curves.empty:
         return nothing_recorded()
-    summary.require(curves, x, y, by, what="plots.descent")
+    summary.require(curves, x, y, by, "key", "epoch", "seed", what="plots.descent")
     known = curves[curves[y].notna() & curves[x].notna()]
     seen = known[known[y] > 0]
+    if seen.empty:
+        return nothing_recorded(f"no run has a {labels.quantity(y)} above 0")
     groups = summary.parts(seen, by)
 
     def draw(fig: Canvas) -> None:
@@ -124,7 +126,9 @@ def published_sharpness(runs: pd.DataFrame | None = None, *, x: str = "lr") -> F
     if not rows:
         raise unknown("sweep", x, {row["sweep"] for row in _rows()}, "report 002")
     theirs = _long(rows, x)
-    ours = pd.DataFrame(columns=[x, "optimizer", "sharpness"]) if runs is None else runs
+    ours = pd.DataFrame(columns=[x, "optimizer", "sharpness"])
+    if runs is not None and not runs.empty:
+        summary.require(ours := runs, x, "optimizer", "sharpness", what="plots.published_sharpness")
     scale = scales.Scale(x, summary.levels(theirs[x]), None)
     tables = [(who, name, part[part["optimizer"] == name]) for who, part in
               (("report", theirs), ("ours", ours)) for name in OPTIMIZERS]  # fmt: skip

@@ -7,6 +7,7 @@ that works from a plain file is written, and only files that some page needs are
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -237,6 +238,8 @@ def _run_sphinx(source: Path, out: Path, *, strict: bool) -> None:
     command += ["-d", str(known), str(source), str(out)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(places.CODE), *_python_path()])}
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if done.returncode and (full := os.strerror(errno.ENOSPC)) in done.stderr:
+        raise HplabError(f"the book was not built: {shown(out)}: {full}")  # not 153 warnings of it
     sys.stderr.write(done.stderr)
     if done.returncode:
         count = len(re.findall(r"\b(?:WARNING|ERROR)\b", done.stderr))

@@ -34,7 +34,7 @@ def results(store: Store | None = None, *, n_shown: int = 5) -> str:
         lines += [f"{name}: {counts[name]}"] if counts[name] else []
     if counts["damaged"]:
         return "\n".join(lines)  # the rest would be told from half of the records
-    lines += _table(("data", "model", "epochs", "images", "settings", "trials"), _groups(store))
+    lines += aligned(("data", "model", "epochs", "images", "settings", "trials"), _groups(store))
     conflicts = store.conflicts()
     lines.append(f"conflicts: {len(conflicts)}")
     for found in conflicts[:n_shown]:
@@ -89,7 +89,7 @@ def pages(root: Path) -> str:
         since = f"{' and '.join(changed)} changed since" if changed else "up to date"
         seconds = f"{stamp.get('seconds', 0):.0f} s"
         rows.append((page.stem, stamp.get("preset"), stamp.get("started"), seconds, since))
-    return "\n".join(_table(("study", "preset", "executed", "took", "state"), rows))
+    return "\n".join(aligned(("study", "preset", "executed", "took", "state"), rows))
 
 
 def machine(root: Path) -> str:
@@ -114,7 +114,7 @@ def machine(root: Path) -> str:
         ("pending", str(store.pending)),
         *((name, value) for name, value in places.settings().items()),
     ]
-    home = str(Path.home())
+    home = os.path.expanduser("~")
     return "\n".join(f"{name:16} {value}".replace(home, "~") for name, value in rows)
 
 
@@ -132,7 +132,7 @@ def version(name: str) -> str:
         return "not installed"
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:
+def aligned(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:
     """Return rows as lines with aligned columns, and nothing if there are none."""
     texts = [[str(value) for value in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(head, *texts, strict=True)]

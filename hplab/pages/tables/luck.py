@@ -14,10 +14,11 @@ import pandas as pd
 from hplab.analysis.stats import variance
 from hplab.analysis.stats.intervals import Interval
 from hplab.pages import labels
+from hplab.pages.figures.cells import require
 from hplab.pages.figures.figure import Html, nothing_recorded, table
 from hplab.sweeps import runner
 from hplab.sweeps import store as stores
-from hplab.trial import Trial, grid
+from hplab.trial import HplabError, Trial, grid
 
 __all__ = [
     "components",
@@ -59,12 +60,13 @@ def components(runs: pd.DataFrame, y: str) -> dict[str, Interval]:
         squared unit of the metric.
 
     Raises:
-        ValueError: If a combination is missing.
+        HplabError: If a column or a combination is missing.
     """
+    require(runs, *SOURCES, y, what="luck")
     cells = runs.set_index([*SOURCES])[y].sort_index()
     shape = tuple(len(level) for level in cells.index.levels)
     if len(cells) != np.prod(shape):
-        raise ValueError(f"{len(cells)} runs are not every combination of {shape} levels")
+        raise HplabError(f"{len(cells)} runs are not every combination of {shape} levels")
     names = [*SOURCES.values()]
     found = variance.variance_components(cells.to_numpy().reshape(shape), names)
     found[REST] = found.pop("rest")

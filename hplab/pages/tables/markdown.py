@@ -12,6 +12,9 @@ from typing import Any
 def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """A Markdown table; columns of numbers are set to the right, missing values say so.
 
+    A cell is text, whatever it holds: a `<` in it begins no element of the page, unless the cell is
+    `Markup`.
+
     >>> print(table(["preset", "trials"], [["smoke", 12], ["paper", None], ["a|b", 3]]))
     | preset | trials |
     | --- | --- |
@@ -19,13 +22,27 @@ def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     | paper | not noted |
     | a\\|b | 3 |
     """
-    cells = [["not noted" if value in (None, "") else str(value) for value in row] for row in rows]
+    cells = [
+        ["not noted" if value in (None, "") else _text(value) for value in row] for row in rows
+    ]
     numeric = [
         all(re.fullmatch(r"[\d.,]+( s)?", row[i]) for row in cells) for i in range(len(head))
     ]
     rule = ["---:" if right else "---" for right in numeric]
-    lines = [list(head), rule, *([value.replace("|", "\\|") for value in row] for row in cells)]
+    lines = [
+        [_text(name) for name in head],
+        rule,
+        *([value.replace("|", "\\|") for value in row] for row in cells),
+    ]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+class Markup(str):
+    """A cell of a table that is HTML on purpose."""
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, Markup) else str(value).replace("<", "&lt;")
 
 
 def raw(markup: str) -> str:

@@ -74,7 +74,7 @@ def observed(verdicts: Sequence[Verdict]) -> str:
             continue
         rows.append(
             (
-                f'<a href="ledger.html#{verdict.claim.id}">{verdict.claim.id}</a>',
+                markdown.Markup(f'<a href="ledger.html#{verdict.claim.id}">{verdict.claim.id}</a>'),
                 html.escape(verdict.claim.says),
                 shown(sd, verdict.unit),
                 shown(margin, verdict.unit),

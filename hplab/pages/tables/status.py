@@ -16,6 +16,7 @@ from typing import Any
 
 from hplab.pages.tables import doctor
 from hplab.pages.tables.markdown import table
+from hplab.sweeps.records import DamagedError
 from hplab.trial import TASK, HplabError
 
 TOOLS = ("jupyter-book", "sphinx", "myst-nb", "sphinx-book-theme", "papermill", "jupytext")
@@ -146,7 +147,9 @@ def _lookup(store: Any) -> Callable[[str], Mapping[str, Any]]:
         if name not in known:
             try:
                 known[name] = _store(store).provenance(name)
-            except (HplabError, OSError):
+            except DamagedError:
+                raise
+            except (HplabError, OSError):  # none is recorded, which the table says
                 known[name] = {}
         return known[name]
 

@@ -17,7 +17,7 @@ What would be left to torchvision is the reader of idx files, which is 15 lines 
 """
 
 from hplab.training.datasets.dataset import Dataset
-from hplab.training.datasets.loading import available, can_fetch, is_official, load
+from hplab.training.datasets.loading import available, can_fetch, is_official, load, notes
 from hplab.training.datasets.normalizing import IMAGENET_MEAN, IMAGENET_STD, normalize, normalizer
 from hplab.training.datasets.splits import Split, split
 
@@ -32,5 +32,6 @@ __all__ = [
     "load",
     "normalize",
     "normalizer",
+    "notes",
     "split",
 ]

@@ -97,6 +97,14 @@ def is_official(dataset: Dataset) -> bool:
     return archives.equal_published(arrays, SOURCES[dataset.name])
 
 
+def notes(dataset: Dataset) -> str:
+    """Return what is to be known of a data set beside its counts, or ""."""
+    said = [] if is_official(dataset) else ["differs from the official files"]
+    if n := photos.n_astride(dataset):
+        said.append(f"{n} groups of near copies have photos in more than one class")
+    return "; ".join(said)
+
+
 # ---------------------------------------------------------------------------------------------
 # Loading
 

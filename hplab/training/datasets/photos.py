@@ -3,29 +3,46 @@
 Every photo is decoded once, squeezed to one size and kept as bytes, so that training never opens
 a file. A file that cannot be used stops the reading with a line that names it: a photo left out in
 silence would be another data set under the same name.
+
+How a photo is decoded, as torchvision's `ImageFolder` does where nothing else is said:
+
+| a photo | becomes |
+|---|---|
+| greyscale, palette, CMYK, YCbCr | 8-bit RGB, by Pillow's conversion |
+| 16 bits a channel, greyscale | its upper 8 bits, where Pillow would clip |
+| with transparency | its colours without it; refused where nothing is left but one colour |
+| animated, or of several pages | its first picture |
+| turned by its EXIF orientation | not turned: its pixels as they are stored |
+| floating-point, or beyond 16 bits | refused, since its scale is not known |
+| of any shape | a square, bilinear and antialiased |
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import struct
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
-from hplab.training.datasets import readers
+from hplab.training.datasets import photofiles, readers
+from hplab.training.datasets.dataset import Dataset
 from hplab.trial import HplabError
 
 PHOTOS = {"dinosaurs": 128}  # data sets of photos: rows and columns they are squeezed to
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
-_KINDS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")  # what Pillow may try to decode
-_LITTER = ("Thumbs.db", "desktop.ini")
+_KINDS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "AVIF")  # what Pillow may try to decode
 MAX_PIXELS = 100_000_000  # refused before decoding
 MAX_FILE_BYTES = 200 << 20
 _LAYOUT = b"hplab photos 1"  # part of a cache's name: change it when decoding changes
-_N_NAMED = 5  # unusable files that one message names
+# What Pillow raises on a damaged file, by the format's plugin.
+_DAMAGES = (
+    *(OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, RuntimeError),
+    struct.error,
+)
 _THUMB = 16
 NEAR = 0.96  # correlation of two thumbnails from which photos count as near copies
 
@@ -102,10 +119,7 @@ def read(
 ) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
     """Return the photos of a folder.
 
-    A photo in greyscale, CMYK, 16-bit or with a palette becomes 8-bit RGB; transparency is dropped
-    and only the first picture of an animation counts. A photo is squeezed to a square whatever its
-    shape, with the filter of torchvision's `Resize` (bilinear, antialiased). Hidden files are
-    passed over.
+    How each is decoded stands at the head of this module; what is passed over, in `photofiles`.
 
     Args:
         folder: One sub-folder a class, named as the class; photos inside, in no deeper folder.
@@ -119,11 +133,13 @@ def read(
 
     Raises:
         HplabError: If there are no classes, a class has no photo, or a file is empty, damaged, too
-            large, not an image, or named as none. Up to five files are named.
+            large, not an image, named as none, or in no class. Up to five files are named.
     """
-    classes = _classes(folder)
-    paths = [path for name in classes for path in _photos(folder / name)]
-    labels = np.array([classes.index(path.parent.name) for path in paths], np.int64)
+    found = photofiles.checked(folder).photos
+    classes = list(found)
+    paths = [path for photos in found.values() for path in photos]
+    counts = [len(photos) for photos in found.values()]
+    labels = np.repeat(np.arange(len(classes), dtype=np.int64), counts)
     kept = None if cache is None else cache / f"photos-{_digest(paths, size)}.npz"
     if kept is not None and kept.is_file():
         images = readers.read_npz(kept, ("images",))["images"]
@@ -147,7 +163,8 @@ def decode(path: Path, size: int) -> np.ndarray:
     if path.stat().st_size > MAX_FILE_BYTES:
         raise HplabError(f"{path} is larger than {MAX_FILE_BYTES >> 20} MiB")
     try:
-        with Image.open(path, formats=_KINDS) as photo:
+        Image.init()
+        with Image.open(path, formats=[kind for kind in _KINDS if kind in Image.OPEN]) as photo:
             if photo.width * photo.height > MAX_PIXELS:
                 raise HplabError(
                     f"{path} has {photo.width} x {photo.height} pixels, more than "
@@ -158,9 +175,9 @@ def decode(path: Path, size: int) -> np.ndarray:
         raise HplabError(f"{path} is not an image, whatever its name says") from None
     except Image.DecompressionBombError:
         raise HplabError(f"{path} has too many pixels") from None
-    except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError) as error:
+    except _DAMAGES as error:
         reason = " ".join(str(error).split())[:100] or type(error).__name__
-        raise HplabError(f"{path} is damaged: {reason}") from error
+        raise HplabError(f"{path} cannot be used: {reason}") from error
 
 
 def near_copies(images: np.ndarray) -> np.ndarray:
@@ -193,6 +210,14 @@ def near_copies(images: np.ndarray) -> np.ndarray:
     return connected_components(graph, directed=False)[1].astype(np.int64)
 
 
+def n_astride(dataset: Dataset) -> int:
+    """Return how many groups of near copies have photos in more than one class."""
+    if dataset.groups is None:
+        return 0
+    pairs = {*zip(dataset.groups.tolist(), dataset.labels.tolist(), strict=True)}
+    return sum(count > 1 for count in Counter(group for group, _ in pairs).values())
+
+
 def _thumbnails(images: np.ndarray) -> np.ndarray:
     """Return grey thumbnails with mean 0 and length 1, float32 `(N, 16, 16)`."""
     height, width = images.shape[2:]
@@ -208,42 +233,26 @@ def _thumbnails(images: np.ndarray) -> np.ndarray:
 
 
 def rgb(photo):
-    """Return a Pillow image in 8-bit RGB; 16 bits are scaled, where Pillow would clip."""
-    if photo.mode.startswith("I;16") or photo.mode == "I":
+    """Return a Pillow image in 8-bit RGB, by the rules at the head of this module.
+
+    Raises:
+        ValueError: If its pixels are not on a known scale, or all of it is in its transparency.
+    """
+    if photo.mode == "F":
+        raise ValueError("its pixels are floating-point numbers of no known scale")
+    if photo.mode.startswith("I"):
         from PIL import Image
 
-        return Image.fromarray((np.asarray(photo).astype(np.uint32) >> 8).astype(np.uint8)).convert(
-            "RGB"
-        )
-    return photo.convert("RGB")
-
-
-def _classes(folder: Path) -> list[str]:
-    names = sorted(p.name for p in folder.iterdir() if p.is_dir() and not _is_litter(p.name))
-    if len(names) < 2:
-        found = f"only {names[0]!r}" if names else "none"
-        raise HplabError(f"{folder} should hold one folder a class, at least two; it has {found}")
-    return names
-
-
-def _photos(folder: Path) -> list[Path]:
-    found: list[Path] = []
-    wrong: list[Path] = []
-    for path in sorted(folder.iterdir()):
-        if _is_litter(path.name):
-            continue
-        fits = path.is_file() and path.suffix.lower() in SUFFIXES
-        (found if fits else wrong).append(path)
-    if wrong:
-        kind = "a folder inside a class" if wrong[0].is_dir() else "not an image by its name"
-        raise HplabError(f"{wrong[0]} is {kind}; known endings: {', '.join(SUFFIXES)}")
-    if not found:
-        raise HplabError(f"class folder {folder} holds no photo")
-    return found
-
-
-def _is_litter(name: str) -> bool:
-    return name.startswith(".") or name in _LITTER
+        pixels = np.asarray(photo)
+        if pixels.min() < 0 or pixels.max() > 0xFFFF:
+            raise ValueError("its pixels are beyond 16 bits")
+        return Image.fromarray((pixels.astype(np.uint32) >> 8).astype(np.uint8)).convert("RGB")
+    rgb = photo.convert("RGB")
+    if photo.has_transparency_data:
+        low, high = photo.convert("RGBA").getchannel("A").getextrema()
+        if low < high and all(a == b for a, b in rgb.getextrema()):
+            raise ValueError("it is one colour without its transparency; put a background in")
+    return rgb
 
 
 def _decode_all(paths: Sequence[Path], size: int) -> np.ndarray:
@@ -260,9 +269,7 @@ def _decode_all(paths: Sequence[Path], size: int) -> np.ndarray:
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:  # Pillow lets go of the lock
         list(pool.map(work, range(len(paths))))
     if problems:
-        named, more = sorted(problems)[:_N_NAMED], len(problems) - _N_NAMED
-        rest = f"; and {more} more" if more > 0 else ""
-        raise HplabError(f"{'; '.join(named)}{rest}: mend or remove them")
+        raise HplabError(f"{photofiles.named(sorted(problems))}: mend or remove them")
     return images
 
 

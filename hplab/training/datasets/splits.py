@@ -138,6 +138,8 @@ def _fold(
         raise HplabError(
             f"n_folds must be between 2 and {rarest}, the size of the rarest class; got {n_folds}"
         )
+    if groups is not None and n_folds > (n_groups := len(np.unique(groups))):
+        raise HplabError(f"n_folds is {n_folds}, but there are {n_groups} groups of near copies")
     kind = StratifiedKFold if groups is None else StratifiedGroupKFold
     splitter = kind(n_folds, shuffle=True, random_state=seed)
     return list(splitter.split(labels, labels, groups))[fold - 1]

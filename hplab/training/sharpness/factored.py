@@ -75,7 +75,7 @@ def rises(
         while group := list(itertools.islice(drawn, GROUP)):
             outputs = _outputs(objective, group, steps, chunks)
             for lane in outputs:
-                losses = (objective.loss(_headed(objective, o), objective.targets) for o in lane)
+                losses = (objective.each(_headed(objective, o), objective.targets) for o in lane)
                 found.append(
                     [float((x.to(precision.exact(x.device)) - base).mean()) for x in losses]
                 )

@@ -53,6 +53,9 @@ def hessian_vector_product(objective: Objective, vector: Tensor) -> Tensor:
 
     Returns:
         The product, shape `(d,)`.
+
+    Raises:
+        HplabError: If torch knows no second derivative of a layer.
     """
     total = torch.zeros_like(vector)
     pieces = objective.shaped(vector)
@@ -60,7 +63,10 @@ def hessian_vector_product(objective: Objective, vector: Tensor) -> Tensor:
         for part in objective.graph():
             first = torch.autograd.grad(part, objective.parameters, create_graph=True)
             along = cast(Tensor, sum((g * v).sum() for g, v in zip(first, pieces, strict=True)))
-            second = torch.autograd.grad(along, objective.parameters, materialize_grads=True)
+            try:
+                second = torch.autograd.grad(along, objective.parameters, materialize_grads=True)
+            except NotImplementedError as error:
+                raise HplabError(f"a layer has no second derivative in torch: {error}") from error
             total += torch.cat([h.flatten() for h in second])
     return total / len(objective.inputs)
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from hplab.training import precision
@@ -64,7 +65,10 @@ class Objective:
         chunk: Examples a forward pass, where layers do not mix examples.
 
     Raises:
-        HplabError: If the mode is unknown, or there are no examples or unequally many targets.
+        HplabError: If the mode is unknown, there are no examples or unequally many targets, they
+            are no tensors or lie on another device than the network, or it has no weights to
+            train. When evaluated: if the loss gives anything but one value an example, or is not
+            finite at the network's own weights.
     """
 
     def __init__(
@@ -79,12 +83,26 @@ class Objective:
     ) -> None:
         if batch_norm not in BATCH_NORM:
             raise unknown("batch_norm mode", batch_norm, BATCH_NORM, "Objective")
+        for name, value in (("inputs", inputs), ("targets", targets)):
+            if not isinstance(value, Tensor) or not value.dim():
+                raise HplabError(
+                    f"Objective: {name} must be a tensor with a row an example, got "
+                    f"{type(value).__name__}; torch.as_tensor makes one"
+                )
         if not len(inputs) or len(inputs) != len(targets):
             raise HplabError(f"Objective: {len(inputs)} inputs and {len(targets)} targets")
         self.model, self.inputs, self.targets, self.loss = model, inputs, targets, loss
         self.batch_norm, self.chunk = batch_norm, chunk
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.names = [n for n, p in model.named_parameters() if p.requires_grad]
+        if not self.parameters:
+            raise HplabError("Objective: the network has no weights that require a gradient")
+        devices = {str(t.device) for t in (*self.parameters, inputs, targets)}
+        if len(devices) > 1:
+            raise HplabError(
+                f"Objective: network, inputs and targets must be on one device, got "
+                f"{', '.join(sorted(devices))}"
+            )
         self.head = batch_head(model)
         mixing = [m for m in model.modules() if _mixes(m, batch_norm) and m is not self.head]
         self.whole = bool(mixing)
@@ -118,10 +136,23 @@ class Objective:
         with restored(self.model), self.measuring(), torch.inference_mode():
             if vector is not None:
                 self.assign(vector)
-            return torch.cat([part.to(precision.exact(part.device)) for part in self._parts()])
+            parts = [part.to(precision.exact(part.device)) for part in self._parts()]
+            losses = torch.cat(parts)
+        if vector is None:
+            _check_finite(losses)
+        return losses
 
     def losses_of(self, vectors: Tensor) -> Tensor:
-        """Return the losses at several weights `(K, d)` in one pass, float64, shape `(K, N)`."""
+        """Return the losses at several weights `(K, d)`, float64, shape `(K, N)`.
+
+        They are computed in one pass, or one after the other where a layer cannot be batched.
+        """
+        try:
+            return self._batched(vectors)
+        except RuntimeError:  # torch has no batched form of it, or the memory is too small
+            return torch.stack([self.losses(vector) for vector in vectors])
+
+    def _batched(self, vectors: Tensor) -> Tensor:
         with restored(self.model), self.measuring(), torch.no_grad():
             stacked = [
                 torch.stack(pieces)
@@ -137,9 +168,33 @@ class Objective:
 
     def _vmapped(self, weights: dict[str, Tensor], inputs: Tensor, targets: Tensor) -> Tensor:
         def one(lane: dict[str, Tensor]) -> Tensor:
-            return self.loss(functional_call(self.model, lane, (inputs,)), targets)
+            return self.each(functional_call(self.model, lane, (inputs,)), targets)
 
         return torch.vmap(one)(weights)
+
+    def each(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the loss of each example, shape `(n,)`, from what the network gives for them.
+
+        Raises:
+            HplabError: If it is another shape: a loss that is a mean already would make every
+                curvature smaller by the number of examples.
+        """
+        try:
+            losses = self.loss(outputs, targets)
+        except (AttributeError, TypeError) as error:
+            if isinstance(outputs, Tensor):
+                raise
+            raise HplabError(
+                f"Objective: the network gives a {type(outputs).__name__}, which the loss does not "
+                "take; pass a loss that does, or a network that gives a tensor"
+            ) from error
+        if not isinstance(losses, Tensor) or losses.shape != (len(targets),):
+            got = tuple(losses.shape) if isinstance(losses, Tensor) else type(losses).__name__
+            raise HplabError(
+                f"Objective: the loss must give one value an example, ({len(targets)},), got {got};"
+                ' a loss of torch does with reduction="none"'
+            )
+        return losses
 
     def rise(self, vector: Tensor, base: Tensor) -> float:
         """Return the mean over examples of the loss at `vector` minus `base`, in nats."""
@@ -152,7 +207,9 @@ class Objective:
     def graph(self) -> Iterator[Tensor]:
         """Yield sums of losses, with a graph for autograd, that add up to the loss of all."""
         for inputs, targets in self._pairs(self._whole_size()):
-            yield self.loss(self.model(inputs), targets).sum()
+            losses = self.each(self.model(inputs), targets)
+            _check_finite(losses)
+            yield losses.sum()
 
     def _whole_size(self) -> int:
         return len(self.inputs) if self.whole or self.head is not None else self.chunk
@@ -163,11 +220,11 @@ class Objective:
     def _parts(self) -> Iterator[Tensor]:
         if self.head is None or self.whole:
             for inputs, targets in self._pairs(self._whole_size()):
-                yield self.loss(self.model(inputs), targets)
+                yield self.each(self.model(inputs), targets)
             return
         body = cast(nn.Sequential, self.model)[:-1]
         logits = torch.cat([body(inputs) for inputs, _ in self._pairs(self.chunk)])
-        yield self.loss(self.head(logits), self.targets)
+        yield self.each(self.head(logits), self.targets)
 
     @contextlib.contextmanager
     def measuring(self) -> Iterator[None]:
@@ -180,7 +237,7 @@ class Objective:
                 layer.train()
                 layer.track_running_stats = False  # neither used nor updated
         try:
-            with exact_matmul(self.inputs.device.type):
+            with exact_matmul(self.inputs.device.type), twice_differentiable(self.model):
                 yield
         finally:
             for module, mode in modes.items():
@@ -230,6 +287,33 @@ def exact_matmul(device: str) -> Iterator[None]:
             yield
     finally:
         place.fp32_precision = before
+
+
+@contextlib.contextmanager
+def twice_differentiable(model: nn.Module) -> Iterator[None]:
+    """Compute attention and recurrent layers by kernels whose derivative has a derivative.
+
+    The arithmetic is the same but for rounding; the fused kernels are only faster.
+    """
+    fused, cudnn = torch.backends.mha.get_fastpath_enabled(), torch.backends.cudnn.enabled
+    recurrent = any(isinstance(layer, nn.RNNBase) for layer in model.modules())
+    torch.backends.mha.set_fastpath_enabled(False)
+    torch.backends.cudnn.enabled = cudnn and not recurrent
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
+        torch.backends.cudnn.enabled = cudnn
+
+
+def _check_finite(losses: Tensor) -> None:
+    wrong = int((~losses.isfinite()).sum())
+    if wrong:
+        raise HplabError(
+            f"Objective: the loss is not finite on {wrong} of {len(losses)} examples; a network "
+            "that diverged has no sharpness"
+        )
 
 
 def _mixes(layer: nn.Module, batch_norm: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 import torch
@@ -62,7 +63,7 @@ def worst_case(
 
     The search repeats `delta = rho * g / |g|` with the gradient g at the present delta (for the
     maximum norm, `rho * sign(g)`). On a convex loss every step goes up; in general the best point
-    seen is returned.
+    seen is returned. Where the loss is not a number the rise is infinite, and the search ends.
 
     Args:
         objective: What is measured.
@@ -98,9 +99,12 @@ def worst_case(
                 slope = slope.to(theta)
             push = slope.sign() if norm == "linf" else slope / slope.norm()
             delta = rho * unit * push
-            path.append(objective.rise(theta + delta, base))
+            rise = objective.rise(theta + delta, base)
+            path.append(math.inf if math.isnan(rise) else rise)
             if path[-1] > best.value:
                 best = Worst(path[-1], (), delta)
+            if path[-1] == math.inf:
+                break
     return dataclasses.replace(best, path=tuple(path))
 
 
