@@ -19,14 +19,22 @@ from typing import Any
 import torch
 
 from hplab import own, places
-from hplab.sweeps import checkpoints, executors, progress, provenance, records, stacking
+from hplab.sweeps import (
+    checkpoints,
+    costs,
+    executors,
+    forkserver,
+    progress,
+    provenance,
+    records,
+    stacking,
+)
 from hplab.sweeps import store as stores
+from hplab.sweeps.costs import POOL_FROM_S
 from hplab.training import datasets as data
 from hplab.training import loop
 from hplab.trial import TASK, TASK_VERSION, HplabError, Trial, canonical
 
-# Below this much work for one core in all, starting worker processes costs more than it saves.
-POOL_FROM_S = 1.5
 PUT_FROM_S = 2.0  # results wait to be written together until they are worth this much training
 Result = dict[str, Any] | Exception
 Stack = list[Trial]
@@ -61,7 +69,7 @@ def train(
         HplabError: If no trial could be trained, no worker process starts, or the store refuses
             the records to the end.
     """
-    if executors.is_importing_main():
+    if forkserver.is_importing_main():
         raise SystemExit(1)  # the process that started this one says why
     workers = places.n_workers(jobs) if device == "cpu" else 1
     stays = own.to_send()[1]
@@ -69,10 +77,11 @@ def train(
         if max(workers, sharers) > 1:
             print(f"one process trains: {named[0]} cannot be sent to others ({stays[named[0]]})")
         workers = sharers = 1
-    if workers > 1 and stacking.seconds(todo, datasets) < POOL_FROM_S:
+    sizes = {name: costs.size(dataset) for name, dataset in datasets.items()}
+    if workers > 1 and costs.seconds(todo, sizes) < POOL_FROM_S:
         workers = 1
     if max(workers, sharers) > 1:
-        executors.get_ready()
+        forkserver.start(todo)
     folder = checkpoints.Folder.of(store.pending, device)
     stacks = folder.begun(todo, {name: dataset.digest for name, dataset in datasets.items()})
     begun = {trial.identity() for stack in stacks for trial in stack}
