@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 
 from hplab.sweeps import store as stores
 from hplab.sweeps.records import Record
 from hplab.sweeps.table import FINAL, GAPS, LADDER, LAYERS
-from hplab.training import loop
+from hplab.training.lane import BY_STEP, METRICS
 from hplab.trial import HplabError
 
 
@@ -19,14 +20,14 @@ def curves(runs: pd.DataFrame, *, store: stores.Store | None = None) -> pd.DataF
 
     Returns:
         One row a trial and epoch: the columns of `runs` without its final metrics, "epoch" counted
-        from 1, one column for each of `hplab.training.loop.METRICS`, and one for each curve that a
+        from 1, one column for each of `hplab.training.lane.METRICS`, and one for each curve that a
         measure added; the learning rate of the epoch's last step is "lr_used", since "lr" is the
         trial's own.
     """
     records = _records(runs, store)
     found = dict.fromkeys(name for record in records.values() for name in record["curves"])
-    more = [n for n in found if n not in (*LADDER, *LAYERS) and not n.startswith(loop.BY_STEP)]
-    names = list(dict.fromkeys([*loop.METRICS, *more]))
+    more = [n for n in found if n not in (*LADDER, *LAYERS) and not n.startswith(BY_STEP)]
+    names = list(dict.fromkeys([*METRICS, *more]))
     return _long(runs, records, names, "epoch").rename(columns={"curve_lr": "lr_used"})
 
 
@@ -110,13 +111,16 @@ def _long(
     finals = {*FINAL, *GAPS}.union(*(record["final"] for record in records.values()))
     kept = [n for n in runs.columns if n not in finals and (n == "lr" or n not in names)]
     columns = [f"curve_{name}" if name in kept else name for name in names]
-    pieces = []
-    for row in runs[kept].to_dict("records"):
-        values = records[row["key"]]["curves"]
-        series = [pd.Series(values.get(name, []), dtype=float) for name in names]
-        piece = pd.DataFrame(dict(zip(columns, series, strict=True)))
-        piece.insert(0, index, range(1, len(piece) + 1))
-        pieces.append(piece.assign(**row))
-    table = pd.concat(pieces, ignore_index=True) if pieces else pd.DataFrame()
+    values = [records[key]["curves"] for key in runs["key"]]
+    lengths = [max((len(one.get(name, [])) for name in names), default=0) for one in values]
+    rows = np.repeat(np.arange(len(runs)), np.array(lengths, dtype=int))
+    table = runs[kept].iloc[rows].infer_objects().reset_index(drop=True)
+    table[index] = [i for n in lengths for i in range(1, n + 1)]
+    for name, column in zip(names, columns, strict=True):
+        padded = [
+            [*one.get(name, []), *[None] * (n - len(one.get(name, [])))]
+            for one, n in zip(values, lengths, strict=True)
+        ]
+        table[column] = pd.Series([x for one in padded for x in one], dtype=float)
     table.attrs.update(runs.attrs)
-    return table.reindex(columns=[*kept, index, *columns])
+    return table[[*kept, index, *columns]]
