@@ -101,17 +101,17 @@ def ratios(found: Mapping[str, Any]) -> str:
 
 def fresh(found: Mapping[str, Any]) -> str:
     """What the first sweep of a process takes, in a sentence."""
+    said = "Rounds count from the second on, when everybody is warm. "
     rows = {row["name"]: row for row in found["rows"]}
     name = next((name for name in rows if name.endswith(FRESH)), None)
     if name is None:
-        return "What the first sweep of a process takes longer than later ones is not measured yet."
+        return said + "How long the first sweep of a fresh process takes is not measured yet."
     first, usual = rows[name], name.removesuffix(FRESH)
     seconds = [row["trials"] * row["seconds_a_trial"]["hplab"] for row in (first, rows[usual])]
     return (
-        "Rounds count from the second on, when everybody is warm. The first sweep of a fresh "
-        f"process ({usual}) takes {seconds[0]:.2g} s from the start of Python to its end, a later "
-        f"one {seconds[1]:.2g} s. A plain loop that starts like that would take "
-        f"{first['ratio']['plain loop']:.3g} times as long for as many trials."
+        f"{said}The first sweep of a fresh process ({usual}) takes {seconds[0]:.2g} s from the "
+        f"start of Python to its end, a later one {seconds[1]:.2g} s. A plain loop that starts "
+        f"like that would take {first['ratio']['plain loop']:.3g} times as long for as many trials."
     )
 
 
