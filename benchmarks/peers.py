@@ -4,6 +4,9 @@ Each function trains one trial from the same initial weights, on the same batche
 and with the same optimizer as hplab, measures the loss and accuracy on all training and all
 validation images in evaluation mode after every epoch, as hplab does, and returns the last training
 loss. Data are ready as float tensors; nobody decodes or augments.
+
+The network is hplab's, which pools before it activates, or has its layers in the order that a user
+would write (`Task.pool_last`).
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ from hplab.trial import Trial, stream_seed
 
 OPTIMIZERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adagrad": torch.optim.Adagrad}
 EVAL_BATCH = 500
+POOL_LAST = ", pool last"
 
 
 class Order(Sampler):
@@ -44,10 +48,16 @@ class Order(Sampler):
 
 
 class Task:
-    """A trial with its data as a user would hold them: float images in `TensorDataset`s."""
+    """A trial with its data as a user would hold them: float images in `TensorDataset`s.
 
-    def __init__(self, trial: Trial, dataset: datasets.Dataset) -> None:
-        self.trial = trial
+    Args:
+        trial: What to train.
+        dataset: Its data.
+        pool_last: Whether pooling comes after the activation, which gives the same numbers.
+    """
+
+    def __init__(self, trial: Trial, dataset: datasets.Dataset, *, pool_last: bool = False) -> None:
+        self.trial, self.pool_last = trial, pool_last
         split = datasets.split(dataset, split="official", split_args={}, fold=1)
 
         def normalised(images: Tensor) -> Tensor:
@@ -58,7 +68,8 @@ class Task:
         self.shape, self.n_classes = tuple(dataset.images.shape[1:]), len(dataset.class_names)
 
     def network(self) -> nn.Module:
-        return models.build(self.trial, self.shape, self.n_classes)
+        network = models.build(self.trial, self.shape, self.n_classes)
+        return activated_first(network) if self.pool_last else network
 
     def batches(self) -> DataLoader:
         order = Order(self.trial, len(self.train))
@@ -70,6 +81,15 @@ class Task:
 
     def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
         return OPTIMIZERS[self.trial.optimizer](network.parameters(), lr=self.trial.lr)
+
+
+def activated_first(network: nn.Module) -> nn.Sequential:
+    """Return a sequence of the same layers in which every pooling comes after its ReLU."""
+    layers = list(network)
+    for i in range(len(layers) - 1):
+        if isinstance(layers[i], nn.MaxPool2d) and isinstance(layers[i + 1], nn.ReLU):
+            layers[i : i + 2] = layers[i + 1], layers[i]
+    return nn.Sequential(*layers)
 
 
 @torch.no_grad()

@@ -7,6 +7,7 @@ trials costs nothing.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 import hashlib
@@ -216,6 +217,10 @@ class Trial:
         wrong = [name for name in plain if name not in _FIELDS]
         if wrong:
             raise unknown("field", wrong[0], _FIELDS, "Trial")
+        if list(plain) == ["seed"]:  # the setting, which is checked and has its text, stays
+            trial = copy.copy(self)
+            trial._set("seed", _PLAIN["seed"].checked("seed", plain["seed"]))
+            return trial
         return dataclasses.replace(self, **plain)
 
     def config(self) -> dict[str, Any]:

@@ -213,3 +213,17 @@ def test_unknown_lists_what_is_known():
     text = str(unknown("fruit", "aple", ["pear", "apple"], "the basket"))
 
     assert text == "unknown fruit 'aple' in the basket; known: apple, pear; did you mean 'apple'?"
+
+
+def test_another_seed_makes_the_trial_that_is_made_anew():
+    fields = {"data": "mnist", "model_args": {"channels": [4]}, "seeds": {"init": 3}, "lr": 0.01}
+    trial = Trial(**fields, seed=1)
+    _ = trial.setting  # a text that is kept
+
+    other = trial.replace(seed=np.int64(7))
+
+    assert other == Trial(**fields, seed=7)
+    assert (other.identity(), type(other.seed)) == (Trial(**fields, seed=7).identity(), int)
+    assert trial.seed == 1
+    with pytest.raises(HplabError, match="seed must be at least 0"):
+        trial.replace(seed=-1)

@@ -17,15 +17,23 @@ from typing import Any
 import torch
 
 from hplab import own, places
-from hplab.sweeps import checkpoints, executors, progress, provenance, records, stacking
+from hplab.sweeps import (
+    checkpoints,
+    costs,
+    executors,
+    forkserver,
+    progress,
+    provenance,
+    records,
+    stacking,
+)
 from hplab.sweeps import store as stores
+from hplab.sweeps.costs import POOL_FROM_S
 from hplab.sweeps.writer import Writer
 from hplab.training import datasets as data
 from hplab.training import loop
 from hplab.trial import TASK, TASK_VERSION, HplabError, Trial
 
-# Below this much work for one core in all, starting worker processes costs more than it saves.
-POOL_FROM_S = 1.5
 Result = dict[str, Any] | Exception
 Stack = list[Trial]
 
@@ -59,7 +67,7 @@ def train(
         HplabError: If no trial could be trained, no worker process starts, or the store refuses
             the records to the end.
     """
-    if executors.is_importing_main():
+    if forkserver.is_importing_main():
         raise SystemExit(1)  # the process that started this one says why
     stacking.check(todo, datasets)
     workers = places.n_workers(jobs) if device == "cpu" else 1
@@ -68,9 +76,10 @@ def train(
         if max(workers, sharers) > 1:
             print(f"one process trains: {named[0]} cannot be sent to others ({stays[named[0]]})")
         workers = sharers = 1
-    if workers > 1 and stacking.seconds(todo, datasets) < POOL_FROM_S:
+    sizes = {name: costs.size(dataset) for name, dataset in datasets.items()}
+    if workers > 1 and costs.seconds(todo, sizes) < POOL_FROM_S:
         workers = 1
-    if max(workers, sharers) > 1 and (why := executors.get_ready()):
+    if max(workers, sharers) > 1 and (why := forkserver.start(todo)):
         print(f"one process trains: others cannot be started here ({why})")
         workers = sharers = 1
     folder = checkpoints.Folder.of(store.pending, device)

@@ -24,6 +24,7 @@ from concurrent.futures import Executor, Future, ProcessPoolExecutor
 import torch
 
 from hplab import own
+from hplab.sweeps import forkserver
 from hplab.training.datasets.dataset import Dataset
 from hplab.trial import HplabError, unknown
 
@@ -32,8 +33,6 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _KEPT = 2**30
 _USUAL = 2**25  # where glibc's own adjustment of them ends
-# What a worker would import: the function it is sent, the first optimizer, the first split.
-_PRELOADED = ["hplab.sweeps.driver", "torch._dynamo", "sklearn.model_selection"]
 # Between a worker's order to end and its end: to make an update and to write a checkpoint.
 _GRACE_S = 10.0
 _SHARED = "/dev/shm" if sys.platform == "linux" else "/"
@@ -100,7 +99,7 @@ class WorkerPool(ProcessPoolExecutor):
     """Worker processes that compute with one thread each; `started` once one of them is ready."""
 
     def __init__(self, workers: int) -> None:
-        context = _workers_context()
+        context = forkserver.context()
         self.started = context.Event()
         given = (self.started, own.to_send()[0])
         super().__init__(workers, context, initializer=_start_worker, initargs=given)
@@ -148,44 +147,6 @@ def share(dataset: Dataset) -> Dataset | None:
     except (OSError, RuntimeError):  # there is no such memory, or none that may be written
         return None
     return dataset
-
-
-def is_importing_main() -> bool:
-    """Return whether this is a worker that is only starting: it runs the user's script again."""
-    script = sys.modules.get("__mp_main__")  # the name under which a worker runs it
-    return script is not None and script is not sys.modules["__main__"]  # it gets both when done
-
-
-def get_ready() -> str:
-    """Start the server that workers are forked from: it imports while this process plans.
-
-    Returns:
-        Why there can be no worker processes here, "" if there can. They need shared memory for
-        semaphores, and a folder for temporary files with a path that is short enough for a socket.
-    """
-    context = _workers_context()
-    try:
-        context.Event()
-        if context.get_start_method() == "forkserver":
-            from multiprocessing import forkserver  # not to be had everywhere
-
-            forkserver.ensure_running()
-    except OSError as error:
-        return f"{error.strerror or error}; they need /dev/shm and a TMPDIR with a short path"
-    return ""
-
-
-def _workers_context() -> multiprocessing.context.BaseContext:
-    """Return how worker processes are started.
-
-    Importing what training needs takes a process several seconds. On Linux a server process does it
-    once, and every worker of this and later sweeps is forked from it.
-    """
-    if sys.platform != "linux":
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(_PRELOADED)
-    return context
 
 
 def _start_worker(started: multiprocessing.synchronize.Event, components: bytes) -> None:

@@ -82,6 +82,16 @@ class Preset:
             augment=_on_digits(trial.augment),
         )
 
+    def scaled(self, trials: Iterable[Trial]) -> list[Trial]:
+        """Return the trials as this preset runs them; each setting is scaled once."""
+        known: dict[str, Trial] = {}
+        found = []
+        for trial in trials:
+            if trial.setting not in known:
+                known[trial.setting] = self.scale(trial)
+            found.append(known[trial.setting].replace(seed=trial.seed))
+        return found
+
     def declared(self, trial: Trial, data: str = "") -> Trial | None:
         """Return the trial of a report that this preset scaled to `trial`.
 
@@ -244,7 +254,7 @@ def changes(trials: Iterable[Trial], name: str, n_report: int = 1) -> list[dict[
         "n_directions",
     ):
         before = _values(declared, field)
-        after = _values([size.scale(trial) for trial in kept], field)
+        after = _values(size.scaled(kept), field)
         if before != after:
             rows.append({"field": field, "report": before, "preset": after})
     seeds = {trial.seed for trial in kept}

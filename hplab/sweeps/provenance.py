@@ -10,6 +10,7 @@ import ast
 import datetime
 import functools
 import hashlib
+import importlib.metadata
 import platform
 import subprocess
 import sys
@@ -37,7 +38,6 @@ def collect_provenance(device: str = "cpu") -> dict[str, Any]:
         device: A torch device: "cpu", "cuda", "cuda:1", "mps".
     """
     import torch
-    import torchvision
 
     from hplab.training import precision
 
@@ -49,7 +49,7 @@ def collect_provenance(device: str = "cpu") -> dict[str, Any]:
         "code": code_digest(),
         "python": platform.python_version(),
         "torch": str(torch.__version__),
-        "torchvision": str(torchvision.__version__),
+        "torchvision": _version("torchvision"),
         "numpy": np.__version__,
         "cuda": torch.version.cuda,
         "cudnn": torch.backends.cudnn.version(),
@@ -89,6 +89,14 @@ def of_sweep(process: dict[str, Any]) -> dict[str, Any]:
     """Complete the description of a process that called a reader's own function."""
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
     return {"hplab": __version__, "git": git_state(), **process, "date": today}
+
+
+def _version(package: str) -> str | None:
+    """Return the version of a package without importing it; None if it is not installed."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 @functools.cache

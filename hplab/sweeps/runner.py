@@ -7,6 +7,7 @@ trial. With `HPLAB_MODE=cached` it never trains; it shows what is recorded and n
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -16,11 +17,13 @@ import pandas as pd
 
 from hplab import places
 from hplab.errors import Stopped
-from hplab.sweeps import driver, executors, presets
+from hplab.sweeps import costs, forkserver, presets
 from hplab.sweeps import store as stores
 from hplab.sweeps.table import of_trials
-from hplab.training import datasets as data
 from hplab.trial import TASK, TASK_VERSION, HplabError, Trial
+
+# Where Linux has a graphics card that torch may know of.
+_CARDS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 
 
 def run(
@@ -61,7 +64,12 @@ def run(
         return _cached(declared, smaller, store, least_epochs=least_epochs)
     size = presets.preset(preset)
     declared = size.choose(declared, n_seeds)
-    scaled = [size.scale(trial) for trial in declared]
+    scaled = size.scaled(declared)
+    if "torch" not in sys.modules:
+        _start_ahead(scaled, device, jobs, store)
+    from hplab.sweeps import driver, executors  # with torch, which a look at records does without
+    from hplab.training import datasets as data
+
     datasets = {name: data.load(name) for name in sorted({t.data for t in scaled})}
     digests = {name: dataset.digest for name, dataset in datasets.items()}
     found = [store.summary(trial, digests[trial.data]) for trial in scaled]
@@ -74,6 +82,17 @@ def run(
             raise _stopped(todo, digests, store) from None
         found = [store.summary(trial, digests[trial.data]) for trial in scaled]
     return of_trials(declared, scaled, found, preset, n_new=len(todo))
+
+
+def _start_ahead(trials: list[Trial], device: str, jobs: int | None, store: stores.Store) -> None:
+    """Start the server of worker processes if they will be needed: both import torch at once."""
+    on_cpu = device == "cpu" or (device == "auto" and not any(map(os.path.exists, _CARDS)))
+    if not on_cpu or places.n_workers(jobs) == 1 or forkserver.is_importing_main():
+        return
+    known = [trial for trial in trials if trial.data in costs.SIZES and not trial.code]
+    missing = [trial for trial in known if store.summary(trial) is None]
+    if costs.seconds(missing, costs.SIZES) >= costs.POOL_FROM_S:
+        forkserver.start(missing)
 
 
 def _stopped(todo: list[Trial], digests: dict[str, str], store: stores.Store) -> Stopped:
@@ -177,12 +196,12 @@ def _cached(
     """Return what is recorded at the best preset (see `_best`), and say what is not."""
     size = _best(declared, [presets.PRESETS[name] for name in sizes], store, least_epochs)
     kept = size.choose(declared, len(declared))
-    scaled = [size.scale(trial) for trial in kept]
+    scaled = size.scaled(kept)
     any_data = [record for trial in scaled if (record := store.summary(trial))]
     digests = _main_digests(any_data)
     found = [store.summary(trial, digests.get(trial.data)) for trial in scaled]
     _say_left_out(len(any_data) - sum(record is not None for record in found), digests, store)
-    planned = [size.scale(trial) for trial in size.choose(declared)]
+    planned = size.scaled(size.choose(declared))
     gaps = sum(store.summary(trial, digests.get(trial.data)) is None for trial in planned)
     if gaps:
         print(_gap_note(size.name, gaps, len(planned), study))
@@ -204,7 +223,7 @@ def _best(
     """
     n_settings, long_enough = {}, {}
     for size in sizes:
-        scaled = [size.scale(trial) for trial in size.choose(declared, len(declared))]
+        scaled = size.scaled(size.choose(declared, len(declared)))
         n_settings[size.name] = len({trial.setting for trial in scaled if store.summary(trial)})
         long_enough[size.name] = min(trial.epochs for trial in scaled) >= least_epochs
     kept = [size for size in sizes if n_settings[size.name]] or sizes[-1:]

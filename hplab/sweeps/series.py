@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 
 from hplab.sweeps import store as stores
 from hplab.sweeps.records import Record
 from hplab.sweeps.table import FINAL, GAPS, LADDER, LAYERS
+from hplab.training.lane import BY_STEP, METRICS
 from hplab.trial import TASK, HplabError
 
 
@@ -22,7 +24,7 @@ def curves(runs: pd.DataFrame, *, store: stores.Store | None = None) -> pd.DataF
 
     Returns:
         One row a trial and epoch: the columns of `runs` without its final metrics, "epoch" counted
-        from 1, one column for each of `hplab.training.loop.METRICS`, and one for each curve that a
+        from 1, one column for each of `hplab.training.lane.METRICS`, and one for each curve that a
         measure added; the learning rate of the epoch's last step is "lr_used", since "lr" is the
         trial's own. Of a function's runs (`hp.sweep`) one for each number that it yielded.
 
@@ -45,11 +47,9 @@ def curves(runs: pd.DataFrame, *, store: stores.Store | None = None) -> pd.DataF
 
 def _of_trials(records: Iterable[Record]) -> list[str]:
     """Return the curves that have a value an epoch."""
-    from hplab.training import loop  # with torch, which runs of a reader's function may not need
-
     found = dict.fromkeys(name for record in records for name in record["curves"])
-    more = [n for n in found if n not in (*LADDER, *LAYERS) and not n.startswith(loop.BY_STEP)]
-    return [*loop.METRICS, *more]
+    more = [n for n in found if n not in (*LADDER, *LAYERS) and not n.startswith(BY_STEP)]
+    return [*METRICS, *more]
 
 
 def probes(runs: pd.DataFrame, *, store: stores.Store | None = None) -> pd.DataFrame:
@@ -162,13 +162,16 @@ def _long(
     finals = {*FINAL, *GAPS}.union(*(record["final"] for record in records.values()))
     kept = [n for n in runs.columns if n not in finals and (n == "lr" or n not in names)]
     columns = [f"curve_{name}" if name in kept else name for name in names]
-    pieces = []
-    for row in runs[kept].to_dict("records"):
-        values = records[row["key"]]["curves"]
-        series = [pd.Series(values.get(name, []), dtype=float) for name in names]
-        piece = pd.DataFrame(dict(zip(columns, series, strict=True)))
-        piece.insert(0, index, range(1, len(piece) + 1))
-        pieces.append(piece.assign(**row))
-    table = pd.concat(pieces, ignore_index=True) if pieces else pd.DataFrame()
+    values = [records[key]["curves"] for key in runs["key"]]
+    lengths = [max((len(one.get(name, [])) for name in names), default=0) for one in values]
+    rows = np.repeat(np.arange(len(runs)), np.array(lengths, dtype=int))
+    table = runs[kept].iloc[rows].infer_objects().reset_index(drop=True)
+    table[index] = [i for n in lengths for i in range(1, n + 1)]
+    for name, column in zip(names, columns, strict=True):
+        padded = [
+            [*one.get(name, []), *[None] * (n - len(one.get(name, [])))]
+            for one, n in zip(values, lengths, strict=True)
+        ]
+        table[column] = pd.Series([x for one in padded for x in one], dtype=float)
     table.attrs.update(runs.attrs)
-    return table.reindex(columns=[*kept, index, *columns])
+    return table[[*kept, index, *columns]]

@@ -9,9 +9,10 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
+from hplab.sweeps import costs
 from hplab.training import datasets as data
 from hplab.training import fits, loop
-from hplab.training.networks import models
+from hplab.training.networks import models, shapes
 from hplab.trial import HplabError, Trial
 
 # Lanes of one stack, by the parameters of one network. On a processor, stacking pays while a step
@@ -25,9 +26,6 @@ GPU_CONV_WIDTH = ((50_000, 512), (1_000_000, 64), (math.inf, 1))
 # Of a card's free memory, what the lanes of one stack may take: weights, gradients, two numbers of
 # optimizer state, the graph's copy and a temporary of each, and activations.
 _SHARE, _COPIES = 0.4, 6
-# What one core of a laptop roughly does, to tell a short sweep from a long one: seconds of an
-# update beside its arithmetic, and multiplications and additions a second.
-_UPDATE_S, _FLOPS = 4e-4, 4e10
 
 
 def stacks(
@@ -52,12 +50,12 @@ def stacks(
         The same trials, each in one stack. The trials of a stack differ only in what the lanes of
         a stack may differ in.
     """
-    groups = [(group, _seconds(group[0], datasets[group[0].data])) for group in _groups(trials)]
+    sizes = {name: costs.size(dataset) for name, dataset in datasets.items()}
+    groups = [(group, costs.of_trial(group[0], sizes[group[0].data])) for group in _groups(trials)]
     in_all = sum(len(group) * each for group, each in groups)
     found: list[tuple[float, list[Trial]]] = []
     for group, each in groups:
-        dataset = datasets[group[0].data]
-        lanes = width(group[0], _network(group[0], dataset), device, dataset)
+        lanes = _lanes(group[0], datasets[group[0].data], device)
         shares = math.ceil(2 * workers * len(group) * each / in_all)  # of half a worker's work
         n_stacks = max(math.ceil(len(group) / lanes), min(workers, len(group), shares))
         bounds = [round(i * len(group) / n_stacks) for i in range(n_stacks + 1)]
@@ -89,18 +87,14 @@ def check(trials: list[Trial], datasets: Mapping[str, data.Dataset]) -> None:
             raise HplabError(f"{error}; in the trial {trial.identity()}") from error
 
 
-def seconds(trials: list[Trial], datasets: Mapping[str, data.Dataset]) -> float:
-    """Return roughly how long one core would train the trials one after another, in seconds."""
-    return sum(
-        len(group) * _seconds(group[0], datasets[group[0].data]) for group in _groups(trials)
-    )
-
-
 def _groups(trials: list[Trial]) -> list[list[Trial]]:
     """Return the trials, those together that may share a stack."""
+    keys: dict[str, str] = {}
     groups: dict[str, list[Trial]] = {}
     for trial in trials:
-        groups.setdefault(loop.stack_key(trial), []).append(trial)
+        if trial.setting not in keys:
+            keys[trial.setting] = loop.stack_key(trial)
+        groups.setdefault(keys[trial.setting], []).append(trial)
     return list(groups.values())
 
 
@@ -130,6 +124,15 @@ def _why_alone(trial: Trial, dataset: data.Dataset) -> str:
     )
 
 
+def _lanes(trial: Trial, dataset: data.Dataset, device: str) -> int:
+    """Return how many trials like this one train together at most; builds a network if need be."""
+    size = costs.size(dataset)
+    cost = shapes.cost(trial, size.shape, size.n_classes)
+    if cost and _allowed(cost.n_parameters, cost.convolves, device) == 1:
+        return 1
+    return width(trial, _network(trial, dataset), device, dataset)
+
+
 def width(
     trial: Trial, network: nn.Module, device: str, dataset: data.Dataset | None = None
 ) -> int:
@@ -138,6 +141,11 @@ def width(
         return 1
     n_parameters = sum(p.numel() for p in network.parameters())
     convolves = any(isinstance(layer, nn.Conv2d) for layer in network.modules())
+    return _allowed(n_parameters, convolves, device)
+
+
+def _allowed(n_parameters: int, convolves: bool, device: str) -> int:
+    """Return how many networks of a size train together at most, if they can be stacked."""
     on_card = GPU_CONV_WIDTH if convolves else GPU_WIDTH
     table = CPU_WIDTH if device == "cpu" else on_card
     lanes = next(lanes for limit, lanes in table if n_parameters < limit)
@@ -150,19 +158,6 @@ def _fitting(n_parameters: int, device: str) -> int:
         return 2**30
     free, _ = torch.cuda.mem_get_info(device)
     return int(_SHARE * free / (4 * _COPIES * n_parameters))
-
-
-def _seconds(trial: Trial, dataset: data.Dataset) -> float:
-    """Return roughly how long one core trains a trial; folds and held-out images stay in."""
-    from torch.utils.flop_counter import FlopCounterMode  # slow to import, not always needed
-
-    n_images = trial.n_train or len(dataset.labels)
-    n_updates = math.ceil(n_images / trial.batch_size)
-    network = _network(trial, dataset).eval()
-    with torch.no_grad(), FlopCounterMode(display=False) as counted:
-        network(torch.zeros(1, *dataset.images.shape[1:]))
-    passes = 4 * n_images * counted.get_total_flops()  # forward, twice that back, and measuring
-    return trial.epochs * (n_updates * _UPDATE_S + passes / _FLOPS)
 
 
 def _network(trial: Trial, dataset: data.Dataset) -> nn.Module:

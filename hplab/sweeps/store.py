@@ -212,7 +212,7 @@ class Store:
 
     def head(self, key: str) -> Record | None:
         """Return the record with this key without its curves, or None; see `summary`."""
-        self._check_whole()
+        self.check_whole()
         line = self._by_key.get(key)
         return dict(line.head) if line else None
 

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from hplab import catalogue
+from hplab.training import collapse
 from hplab.trial import STREAMS, Trial
 
 
@@ -260,11 +261,9 @@ def _flat(trials: list[Trial]) -> list[dict[str, Any]]:
 
 
 def _results_of(record: dict[str, Any] | None) -> dict[str, Any]:
-    from hplab.training.measures import diagnostics  # with torch; the schema needs none
-
     final: dict[str, Any] = record["final"] if record else {}
-    if record and record["config"]["epochs"] < diagnostics.N_JUDGED:  # too short to have collapsed
-        final = {name: value for name, value in final.items() if name not in diagnostics.JUDGED}
+    if record and record["config"]["epochs"] < collapse.N_JUDGED:  # too short to have collapsed
+        final = {name: value for name, value in final.items() if name not in collapse.JUDGED}
     row: dict[str, Any] = {name: final.get(name) for name in FINAL}
     more = {name: value for name, value in final.items() if name not in FINAL}
     whole = all(value is not None for value in row.values())

@@ -6,13 +6,15 @@ import copy
 import dataclasses
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any
-
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from hplab.trial import Trial
 
+if TYPE_CHECKING:  # who reads records needs no torch
+    from torch import nn
+
 METRICS = ("train_loss", "train_acc", "val_loss", "val_acc", "running_loss", "running_acc", "lr")
+BY_STEP = ("step_", "probe_", "confusion")  # curves that are not one value an epoch
 
 
 @dataclasses.dataclass

@@ -22,7 +22,6 @@ from hplab.training.measures import protocol
 from hplab.training.networks import lanes, layouts, models
 from hplab.trial import HplabError, Trial
 
-BY_STEP = ("step_", "probe_", "confusion")  # curves that are not one value an epoch
 # What may differ between the lanes of one stack, and how `stack_key` levels it.
 _FREE: dict[str, Any] = {
     "seed": 0,

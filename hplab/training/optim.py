@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable, Iterable, Sequence
 
 import torch
@@ -10,6 +12,9 @@ from torch.nn import Parameter
 
 from hplab import catalogue, own
 from hplab.trial import HplabError, Trial
+
+# Methods of torch's optimizers that its compiler is told to skip.
+_SKIPPED = ("step", "zero_grad", "add_param_group", "state_dict", "load_state_dict")
 
 
 class TensorAdagrad(torch.optim.Optimizer):
@@ -75,11 +80,24 @@ def build(
         arguments |= {"lr": trial.lr if rates is None else rates[setting], "setting": setting}
         rows += [arguments | some for some in _decayed(trial, trained)]
     if rates is not None and row.in_graphs:
-        return catalogue.imported(row.in_graphs)(rows)
+        return bare(catalogue.imported(row.in_graphs))(rows)
     options = {"fused": True} if trained[0].device.type in row.fused else {}
     if rates is not None and row.capturable:
         options["capturable"] = True
-    return row.implementation(rows, **options)
+    return bare(row.implementation)(rows, **options)
+
+
+@functools.cache
+def bare(kind: type[torch.optim.Optimizer]) -> Callable[..., torch.optim.Optimizer]:
+    """Return an optimizer of torch without what only `torch.compile` needs.
+
+    Torch wraps some methods so that its compiler skips them, and the first call of any of these
+    wrappers imports the compiler: a second of every process, and nothing here is compiled. What
+    they wrap is called here as it is, and computes the same.
+    """
+    methods = {name: inspect.unwrap(getattr(kind, name)) for name in _SKIPPED}
+    methods["step"] = torch.no_grad()(methods["step"])  # which one of the wrappers saw to
+    return type(kind.__name__, (kind,), methods)
 
 
 def _own(

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from hplab.sweeps import driver, executors, runner
+from hplab.sweeps import driver, executors, forkserver, runner
 from hplab.trial import Trial, grid
 
 
@@ -59,7 +59,7 @@ def test_where_no_process_can_be_started_this_one_trains(store, monkeypatch, cap
         raise OSError(reason, os.strerror(reason))
 
     monkeypatch.setattr(driver, "POOL_FROM_S", 0.0)
-    monkeypatch.setattr(executors, "_workers_context", lambda: SimpleNamespace(Event=refuse))
+    monkeypatch.setattr(forkserver, "context", lambda: SimpleNamespace(Event=refuse))
     trials = grid(Trial("digits", model="mlp", epochs=1, n_train=64), batch_size=[30, 31])
 
     runs = runner.run(trials, preset="paper", device="cpu", jobs=2, store=store)
@@ -73,7 +73,7 @@ def test_where_no_process_can_be_started_this_one_trains(store, monkeypatch, cap
 def test_a_temporary_folder_with_a_long_path_is_named(tmp_path):
     long = tmp_path / ("x" * 110)
     long.mkdir()
-    code = "from hplab.sweeps import executors; print(executors.get_ready())"
+    code = "from hplab.sweeps import forkserver; print(forkserver.start([]))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
                           env={**os.environ, "TMPDIR": str(long)})  # fmt: skip
 

@@ -120,3 +120,10 @@ def test_digits_are_turned_but_never_mirrored_or_shifted():
 
     assert presets.PRESETS["laptop"].scale(photo).augment == {"rotate": 15}
     assert presets.PRESETS["reduced"].scale(photo).augment == photo.augment
+
+
+@pytest.mark.parametrize("size", presets.PRESETS)
+def test_many_trials_are_scaled_as_each_is(size):
+    trials = grid(BASE, lr=[1e-2, 1e-3], model=["cnn", "mlp"], seed=[0, 3])
+
+    assert presets.PRESETS[size].scaled(trials) == [presets.PRESETS[size].scale(t) for t in trials]

@@ -15,7 +15,8 @@ from sklearn.datasets import load_digits
 
 from hplab.catalogue import DATA
 from hplab.training import datasets
-from hplab.training.datasets import archives, loading, photos, readers, sources
+from hplab.training.datasets import archives, loading, photos, readers, sources, splits
+from hplab.training.datasets import digits as embedded
 from hplab.training.datasets.dataset import _channel_stats
 from hplab.training.datasets.fetch import Remote
 from hplab.trial import HplabError
@@ -97,8 +98,24 @@ def test_every_digit_has_its_share_of_the_test_part(digits):
     assert (torch.bincount(digits.test_labels) - expected).abs().max() < 1
 
 
+def test_the_test_part_of_digits_is_what_scikit_learn_drew(digits):
+    original = load_digits()
+    _, test = splits.holdout(original.target, val=360, seed=0)
+    test = np.sort(test)
+
+    assert digits.test_labels.tolist() == original.target[test].tolist()
+    sixteenths = np.rint(digits.test_images.squeeze(1).numpy() / 255 * 16)
+    assert np.array_equal(sixteenths, original.images[test])
+
+
+def test_digits_are_asked_of_scikit_learn_if_their_file_is_elsewhere(digits, monkeypatch):
+    monkeypatch.setattr(embedded, "_file", lambda: None)
+
+    assert datasets.load("digits").digest == digits.digest
+
+
 def test_the_digest_of_digits_is_the_recorded_one(digits):
-    """If scikit-learn ever divides otherwise, recorded results no longer match: say so here."""
+    """Recorded results are of these digits, so divided."""
     assert digits.digest == "2f777066b28f149b62081895aa495231727be2e3d142a9946cec9e94d1a78b99"
     assert datasets.is_official(digits)
     assert datasets.available("digits") == "embedded"

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from hplab.training import datasets, evaluation, loop
+from hplab.training import collapse, datasets, evaluation, loop
 from hplab.training.measures import diagnostics
 from hplab.training.networks import models
 from hplab.trial import HplabError, Trial, grid
@@ -133,7 +133,7 @@ def test_a_dead_layer_is_seen_dead(stripes, monkeypatch):
     ],
 )
 def test_collapse_is_judged_on_the_last_epochs(live, predicted, expected):
-    assert diagnostics.collapsed(live, predicted) is expected
+    assert collapse.collapsed(live, predicted) is expected
 
 
 @pytest.mark.parametrize(

@@ -128,16 +128,42 @@ def test_only_weights_decay_where_biases_are_spared():
     assert [group["setting"] for group in stepper.param_groups] == [0, 0]
 
 
-@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
+@pytest.mark.parametrize("name", OPTIMIZERS)
 def test_weight_decay_follows_torchs_own_optimizer_bit_for_bit(name):
     """Fifty steps with a changing gradient, and torch's class called as its manual says."""
     trial = Trial(data="mnist", optimizer=name, lr=0.01, weight_decay=0.1)
-    cls = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[name]
+    cls = getattr(torch.optim, type(optim.build([(trial, [torch.zeros(1)])])).__name__)
+    options = {"fused": True} if OPTIMIZERS[name].fused else {}
 
     ours = path(lambda p: optim.build([(trial, p)]), n_steps=50)
-    torchs = path(lambda p: cls(p, lr=0.01, weight_decay=0.1, fused=True), n_steps=50)
+    torchs = path(lambda p: cls(p, lr=0.01, weight_decay=0.1, **options), n_steps=50)
 
     assert ours == torchs
+
+
+def test_the_state_of_an_optimizer_is_torchs():
+    """What was saved of one is taken up by the other, and the next step is the same."""
+    trial = Trial(data="mnist", optimizer="adam", lr=0.01)
+    here, there = (torch.nn.Parameter(torch.ones(3)) for _ in range(2))
+    ours, torchs = optim.build([(trial, [here])]), torch.optim.Adam([there], lr=0.01, fused=True)
+    for stepper, x in ((ours, here), (torchs, there)):
+        (x**4).sum().backward()
+        stepper.step()
+    torchs.load_state_dict(ours.state_dict())
+    for stepper in (ours, torchs):
+        stepper.step()
+
+    assert isinstance(ours, torch.optim.Adam)
+    assert torch.equal(here, there)
+
+
+def test_an_update_is_not_part_of_the_graph_of_gradients():
+    x = torch.nn.Parameter(torch.ones(3))
+    stepper = optim.build([(Trial(data="mnist", optimizer="sgd"), [x])])
+    x.sum().backward()
+    stepper.step()
+
+    assert (x.is_leaf, x.grad_fn, torch.is_grad_enabled()) == (True, None, True)
 
 
 @pytest.mark.parametrize("arguments", [{}, {"lr_decay": 0.1, "initial_accumulator_value": 0.5}])

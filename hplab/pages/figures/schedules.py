@@ -11,6 +11,7 @@ from matplotlib.figure import Figure as Canvas
 from hplab.pages import labels
 from hplab.pages.figures import svg
 from hplab.pages.figures.figure import Figure
+from hplab.training.schedules import lr_at
 from hplab.trial import Trial
 
 STEPS = 400  # at which a schedule is drawn
@@ -56,8 +57,6 @@ def schedules(trials: Sequence[Trial] | Trial) -> Figure:
 
 def _rates(trials: Sequence[Trial]) -> pd.DataFrame:
     """The learning rate of each distinct schedule at about `STEPS` shares of the run."""
-    from hplab.training.schedules import lr_at  # with torch; not needed for tables of runs
-
     distinct = {(t.schedule, str(t.schedule_args), t.lr): t for t in trials}.values()
     rows = []
     for trial in distinct:

@@ -12,11 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from hplab import catalogue, places
-from hplab.training.datasets import archives, photos, registered
+from hplab.training.datasets import archives, digits, photos, registered
 from hplab.training.datasets.dataset import Dataset, of_arrays, tensors_of
 from hplab.training.datasets.fetch import fetch
 from hplab.training.datasets.sources import DIGESTS, SOURCES, Source
-from hplab.training.datasets.splits import holdout
 from hplab.trial import HplabError
 
 
@@ -42,7 +41,7 @@ def load(name: str, *, root: Path | None = None, download: bool = True) -> Datas
     if row.digest != catalogue.OURS:
         return registered.load(name, row)
     if name == "digits":
-        return _digits()
+        return of_arrays(name, digits.read(), tuple("0123456789"))
     if name in photos.PHOTOS:
         npz, cache = _places(name, root)
         images, labels, class_names, groups = photos.load(name, npz, cache)
@@ -136,15 +135,3 @@ def _download(name: str, source: Source, folder: Path, allowed: bool) -> None:
             fetch(remote, folder)
         except HplabError as error:
             raise HplabError(f"{error}, or {by_hand}") from error
-
-
-def _digits() -> Dataset:
-    """Return scikit-learn's 1,797 handwritten digits, 1,437 to train on and 360 to test on."""
-    from sklearn.datasets import load_digits  # slow to import
-
-    digits = load_digits()
-    images = np.rint(digits.images * (255 / 16)).astype(np.uint8)[:, None]
-    train, test = holdout(digits.target, val=360, seed=0)
-    train, test = np.sort(train), np.sort(test)
-    arrays = (images[train], digits.target[train], images[test], digits.target[test])
-    return of_arrays("digits", arrays, tuple("0123456789"))

@@ -13,13 +13,12 @@ import torch
 from torch import Tensor
 
 from hplab.training import precision
+from hplab.training.collapse import collapsed, died_after
 from hplab.training.evaluation import Watch
 from hplab.training.measures.protocol import Numbers, Run, Series, View
 
 # Recorded once an epoch with the measure "diagnostics"; "batch_grad_norm_1", ... come on top.
 CURVES = ("live_units", "n_predicted", "output_entropy", "batch_grad_norm")
-N_JUDGED = 3  # epochs in a row on which a collapse is judged
-JUDGED = ("collapsed", "died", "revived")  # mean nothing of a run that is shorter
 
 
 class Diagnostics:
@@ -84,9 +83,10 @@ def of_run(
         labels: Labels of the training images.
 
     Returns:
-        The last value of each of `CURVES`; as 1 or 0, "collapsed" (see `collapsed`), "died" (no
-        live unit after three epochs in a row), "revived" (it had died, and a unit was live after a
-        later epoch) and "top_is_majority" (`top` is the largest class of the training images).
+        The last value of each of `CURVES`; as 1 or 0, "collapsed" (see `hplab.training.collapse`),
+        "died" (no live unit after three epochs in a row), "revived" (it had died, and a unit was
+        live after a later epoch) and "top_is_majority" (`top` is the largest class of the training
+        images).
     """
     common = int(torch.bincount(labels.cpu()).argmax())
     dead = collapsed(curves["live_units"], curves["n_predicted"])
@@ -100,21 +100,3 @@ def of_run(
     }
     last = {name: curves[name][-1] for name in CURVES}
     return last | {name: float(value) for name, value in found.items()}
-
-
-def died_after(live_units: Sequence[float | None], n: int = N_JUDGED) -> int | None:
-    """Return after which epoch there had been no live unit for `n` epochs in a row, or None."""
-    for epoch in range(n, len(live_units) + 1):
-        if not any(live_units[epoch - n : epoch]):
-            return epoch
-    return None
-
-
-def collapsed(live_units: Sequence[float | None], n_predicted: Sequence[float | None]) -> bool:
-    """Return whether a run ended dead: no live unit and one class in its last three epochs.
-
-    Args:
-        live_units: Live units on the training images after each epoch.
-        n_predicted: Different classes predicted on the validation images after each epoch.
-    """
-    return set(live_units[-N_JUDGED:]) == {0} and set(n_predicted[-N_JUDGED:]) == {1}

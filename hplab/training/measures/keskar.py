@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from hplab.training import sharpness
 from hplab.training.measures.protocol import Numbers, Series, View
 from hplab.training.measures.sharpness import objective
+from hplab.training.sharpness import PATH_EXAMPLES, worst
 
 
 class Keskar:
@@ -15,5 +15,5 @@ class Keskar:
     """
 
     def at_end(self, view: View) -> tuple[Numbers, Series]:
-        found = sharpness.keskar(objective(view, sharpness.PATH_EXAMPLES), seed=view.seed)
+        found = worst.keskar(objective(view, PATH_EXAMPLES), seed=view.seed)
         return {"keskar": found.value}, {}

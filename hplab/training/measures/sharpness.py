@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from hplab.training import losses, precision, sharpness
+from hplab.training import losses, precision
 from hplab.training.measures.protocol import Numbers, Series, View
+from hplab.training.sharpness import average, hessian
 from hplab.training.sharpness.average import AverageSharpness
+from hplab.training.sharpness.objective import Objective
 
 RADIUS = 5.0  # report 002's perturbation, in weight space
 LADDER = (0.1, 0.3, 1.0, 3.0, 5.0)
@@ -22,10 +24,10 @@ class Sharpness:
 
     def at_end(self, view: View) -> tuple[Numbers, Series]:
         whole_loss, n = objective(view), view.trial.n_directions
-        whole = sharpness.average_direction(whole_loss, RADIUS, n_directions=n, seed=view.seed)
+        whole = average.average_direction(whole_loss, RADIUS, n_directions=n, seed=view.seed)
         weight_norm, some = norm(whole_loss.vector()), objective(view, LADDER_EXAMPLES)
         radii = [*LADDER, RELATIVE * weight_norm]
-        ladder = sharpness.average_ladder(some, radii, n_directions=N_LADDER, seed=view.seed)
+        ladder = average.average_ladder(some, radii, n_directions=N_LADDER, seed=view.seed)
         numbers = {
             "sharpness": whole.value,
             "sharpness_se": whole.se,
@@ -34,7 +36,7 @@ class Sharpness:
             "sharpness_relative": ladder[-1].value,
             "sharpness_relative_se": ladder[-1].se,
             "weight_norm": weight_norm,
-            "grad_norm": norm(sharpness.gradient(some)),
+            "grad_norm": norm(hessian.gradient(some)),
         }
         return numbers, {
             "ladder_radius": radii,
@@ -48,10 +50,10 @@ def norm(vector: Tensor) -> float:
     return float(vector.to(precision.exact(vector.device)).norm())
 
 
-def objective(view: View, n: int | None = None) -> sharpness.Objective:
+def objective(view: View, n: int | None = None) -> Objective:
     """Return the training loss of the first `n` images as a function of the weights."""
     loss = losses.named(view.trial.loss)
-    return sharpness.Objective(view.model, *view.inputs(n), loss=loss, batch_norm="batch")
+    return Objective(view.model, *view.inputs(n), loss=loss, batch_norm="batch")
 
 
 def _quadratic(ladder: Sequence[AverageSharpness]) -> float | None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from hplab.training import sharpness
 from hplab.training.measures.protocol import Numbers, View
 from hplab.training.measures.sharpness import RADIUS, norm, objective
+from hplab.training.sharpness import PATH_EXAMPLES, average, hessian
 
 N_PATH = 4  # and after an epoch; at the end the trial says how many
 CHECKPOINTS = 12  # epochs at which the path is measured, at most; the first and last are among them
@@ -19,12 +19,12 @@ class SharpnessPath:
     def after_epoch(self, view: View) -> Numbers:
         if not view.is_last and view.lane.n_epochs not in checkpoints(view.trial.epochs):
             return {}
-        loss = objective(view, sharpness.PATH_EXAMPLES)
-        found = sharpness.average_direction(loss, RADIUS, n_directions=N_PATH, seed=view.seed)
+        loss = objective(view, PATH_EXAMPLES)
+        found = average.average_direction(loss, RADIUS, n_directions=N_PATH, seed=view.seed)
         return {
             "sharpness_path": found.value,
             "weight_norm_path": norm(loss.vector()),
-            "grad_norm_path": norm(sharpness.gradient(loss)),
+            "grad_norm_path": norm(hessian.gradient(loss)),
         }
 
 

@@ -8,31 +8,13 @@ no less than that.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-# Output channels of each block, and 2 where it halves the image.
-BLOCKS = (
-    (64, 1),
-    (128, 2),
-    (128, 1),
-    (256, 2),
-    (256, 1),
-    (512, 2),
-    (512, 1),
-    (512, 1),
-    (512, 1),
-    (512, 1),
-    (512, 1),
-    (1024, 2),
-    (1024, 1),
-)
-STEM = 32  # channels of the first convolution
-SMALLEST = 2  # height and width of a feature map, in pixels
+from hplab.training.networks import shapes
 
 
 def build(
@@ -57,22 +39,16 @@ def build(
     """
     spatial, mixing = (Fp32Conv, Pointwise) if mixed else (nn.Conv2d, nn.Conv2d)
 
-    def channels(full: int) -> int:
-        return max(1, round(full * width))
-
     def normalized(conv: nn.Conv2d, block: int) -> list[nn.Module]:
         kind = activation if block in blocks else nn.ReLU
         return [conv, nn.BatchNorm2d(conv.out_channels), kind()]
 
-    n, size = channels(STEM), min(in_shape[1:])
+    n = shapes.scaled(shapes.STEM, width)
     layers = normalized(spatial(in_shape[0], n, 3, padding=1, bias=False), 0)
-    for block, (full, halving) in enumerate(BLOCKS):
-        stride = halving if size >= 2 * SMALLEST else 1
-        size = math.ceil(size / stride)
-        depthwise = spatial(n, n, 3, stride, padding=1, groups=n, bias=False)
-        pointwise = mixing(n, channels(full), 1, bias=False)
+    for block, (n_in, n, stride) in enumerate(shapes.blocks(in_shape, width)):
+        depthwise = spatial(n_in, n_in, 3, stride, padding=1, groups=n_in, bias=False)
+        pointwise = mixing(n_in, n, 1, bias=False)
         layers += [*normalized(depthwise, block), *normalized(pointwise, block)]
-        n = channels(full)
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(n, n_classes))
 
 

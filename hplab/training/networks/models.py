@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from hplab import catalogue, own
-from hplab.training.networks import init, mobilenet
+from hplab.training.networks import init, mobilenet, shapes
 from hplab.training.networks.dropout import LaneDropout
 from hplab.trial import HplabError, Trial
 
@@ -190,9 +190,9 @@ def _dropout(trial: Trial, at: int, width: int) -> list[nn.Module]:
 def mobile(trial: Trial, in_shape: tuple[int, ...], n_classes: int) -> nn.Module:
     """Return a MobileNet."""
     blocks = trial.argument("model", "blocks")
-    wrong = [block for block in blocks if block >= len(mobilenet.BLOCKS)]
+    wrong = [block for block in blocks if block >= len(shapes.BLOCKS)]
     if wrong:
-        last = len(mobilenet.BLOCKS) - 1
+        last = len(shapes.BLOCKS) - 1
         raise HplabError(f"model_args.blocks must be between 0 and {last}, got {wrong[0]}")
     return mobilenet.build(
         in_shape,
