@@ -38,7 +38,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 
 class Markup(str):
-    """A cell of a table that is HTML on purpose."""
+    """A cell of a table that is Markdown or HTML on purpose."""
 
 
 def _text(value: Any) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
-from hplab.pages.tables.markdown import table
+from hplab.pages.tables.markdown import Markup, table
 
 FOLDER = "api"
 SHARED = {  # pages of names from several modules: title, and what they are for
@@ -38,7 +38,7 @@ def overview() -> str:
     parts = []
     for page, names in contents().items():
         title, about = _heading(page)
-        rows = [(_link(name), summary(name, found)) for name, found in names.items()]
+        rows = [(Markup(_link(name)), summary(name, found)) for name, found in names.items()]
         parts.append(f"## {title}\n\n{about}\n\n{table(('name', 'what it does'), rows)}")
     return "\n\n".join(parts)
 
