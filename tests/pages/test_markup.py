@@ -13,7 +13,7 @@ from hplab.pages.figures.confusion import confusion
 from hplab.pages.figures.explorer import explore
 from hplab.pages.tables import status
 from hplab.pages.tables.markdown import table
-from hplab.trial import HplabError
+from hplab.trial import TASK, HplabError
 
 HOSTILE = "$\\frac</svg>\"'><script>alert(1)</script>"
 IMAGE = "<img src=x onerror=alert(1)>"
@@ -76,6 +76,7 @@ def test_no_provenance_is_markup():
 
     check(cards.provenance(some_runs(), store=Origins()))
     record = {
+        "task": TASK,
         "config": {"data": HOSTILE, "model": HOSTILE, "epochs": 1, "precision": HOSTILE},
         "status": "ok",
         "prov": "x",

@@ -304,7 +304,7 @@ def thinned(length: int, most: int) -> list[int]:
     """Return which values of a curve are kept: the first and last, and early ones more densely.
 
     >>> thinned(4, 10), thinned(100, 6)
-    ([0, 1, 2, 3], [0, 3, 14, 35, 63, 99])
+    ([0, 1, 2, 3], [0, 4, 16, 36, 63, 99])
     """
     if length <= most:
         return list(range(length))
