@@ -37,8 +37,9 @@ LOADING = {
 }
 UNSEEN = frozenset("script style svg pre button noscript table details".split())
 UNSEARCHED = frozenset({"headerlink", "hp-unsearched", "hp-fold-head"})
-# How much a hit weighs: of a page, or of a kind of section. Pages of 0 come after all others.
-PAGE_WEIGHT = {"bibliography": 0.0, "ledger": 0.2, "originals": 0.3, "status": 0.5}
+# How much a hit weighs: of a page or a folder of them, or of a kind of section. Pages of 0 come after
+# all others.
+PAGE_WEIGHT = {"bibliography": 0.0, "ledger": 0.2, "api": 0.2, "originals": 0.3, "status": 0.5}
 KIND_WEIGHT = {"term": 2.0, "claim": 0.3}
 INLINE = frozenset("a abbr b code em i kbd mark q small span strong sub sup".split())
 HEADINGS = frozenset("h1 h2 h3 h4 h5 h6".split())
@@ -192,7 +193,7 @@ def search_script(pages: Iterable[tuple[str, Page]]) -> str:
     """Return the script that hands all sections of (address, page) pairs to the search page."""
     rows = []
     for address, page in pages:
-        weight = PAGE_WEIGHT.get(address.removesuffix(".html"), 1.0)
+        weight = PAGE_WEIGHT.get(address.removesuffix(".html").partition("/")[0], 1.0)
         name = " ".join(page.sections[0].title.split()) if page.sections else ""
         for section in page.sections:
             text, title = (_plain(words) for words in (section.text, section.title))

@@ -127,9 +127,7 @@ def _page(page: str, names: Mapping[str, Any]) -> str:
     if page not in SHARED:
         about = inspect.getdoc(_module(page)) or ""
     entries = "\n\n".join(_entry(name, value) for name, value in names.items())
-    # Its names are found by the search; its many words would stand before what explains them.
-    head = "---\nnosearch: true\n---\n"
-    return f"{head}# {title}\n\n{about}\n\n```{{eval-rst}}\n{entries}\n```\n"
+    return f"# {title}\n\n{about}\n\n```{{eval-rst}}\n{entries}\n```\n"
 
 
 def _entry(name: str, value: Any) -> str:
