@@ -55,11 +55,12 @@ class Fill:
 
     def workers(self) -> list[psutil.Process]:
         """Return those that train: started by the server that the driver forks them from."""
+        found: list[psutil.Process] = []
         with contextlib.suppress(psutil.Error):
-            [trainer] = self.asking.children()
-            servers = [p for p in trainer.children() if p.children()]
-            return [worker for server in servers for worker in server.children()]
-        return []
+            for trainer in self.asking.children():
+                for server in trainer.children():
+                    found += server.children()
+        return found
 
     def look(self) -> None:
         for worker in self.workers():
