@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from hplab import cli
+from hplab.cli import base
 from hplab.pages.notebooks import execute, pairing
 from hplab.pages.notebooks.execute import Outcome
 from hplab.pages.site import build as site
@@ -50,7 +51,7 @@ def clone(tmp_path, monkeypatch):
     folder.mkdir(parents=True)
     for name in STUDIES:
         (folder / f"{name}.md").write_text(PAGE.format(code="preset"))
-    monkeypatch.setattr(cli, "ROOT", tmp_path)
+    monkeypatch.setattr(base, "ROOT", tmp_path)
     monkeypatch.setenv("HPLAB_RESULTS", str(tmp_path / "results"))
     monkeypatch.setattr(site, "build", lambda *_, **__: pytest.fail("built the pages"))
     return tmp_path
@@ -110,12 +111,12 @@ def test_version(hplab):
     "name", ["02-batch-size", "batch-size", "02", "2", "book/studies/02-batch-size.md"]
 )
 def test_a_study_goes_by_its_name_topic_number_or_path(clone, name):
-    assert [page.stem for page in cli.find_studies([name])] == ["02-batch-size"]
+    assert [page.stem for page in base.find_studies([name])] == ["02-batch-size"]
 
 
 def test_no_name_means_all_studies_and_two_names_one_study_once(clone):
-    assert [page.stem for page in cli.find_studies([])] == list(STUDIES)
-    assert [page.stem for page in cli.find_studies(["02", "1", "batch-size"])] == list(STUDIES)
+    assert [page.stem for page in base.find_studies([])] == list(STUDIES)
+    assert [page.stem for page in base.find_studies(["02", "1", "batch-size"])] == list(STUDIES)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +144,7 @@ def test_a_mistake_is_told_in_words_with_exit_code_2(clone, hplab, args, words):
 
 
 def test_outside_a_clone_the_message_says_so(clone, hplab, monkeypatch):
-    monkeypatch.setattr(cli, "ROOT", clone / "elsewhere")
+    monkeypatch.setattr(base, "ROOT", clone / "elsewhere")
 
     assert "works in a clone" in hplab("execute")[2]
 
@@ -224,10 +225,10 @@ def test_an_interrupt_ends_everything_and_says_what_is_kept(clone, how):
     code = f"import time\nopen({str(begun)!r}, 'w').close()\ntime.sleep(300)"
     (clone / "book/studies/01-learning-rate.md").write_text(PAGE.format(code=code))
     script = (
-        "import pathlib, signal, sys; from hplab import cli;"
+        "import pathlib, signal, sys; from hplab import cli; from hplab.cli import base;"
         # a shell that starts the tests in the background has told its children to ignore Ctrl-C
         "signal.signal(signal.SIGINT, signal.default_int_handler);"
-        "cli.ROOT = pathlib.Path(sys.argv[1]); cli.main(['run', '01'])"
+        "base.ROOT = pathlib.Path(sys.argv[1]); cli.main(['run', '01'])"
     )
     command = subprocess.Popen(
         [sys.executable, "-c", script, str(clone)],

@@ -3,6 +3,7 @@
 import pytest
 
 from hplab import cli
+from hplab.cli import base, studies
 from hplab.sweeps import again
 from hplab.sweeps.store import Store
 from hplab.trial import Trial
@@ -93,8 +94,8 @@ def test_what_is_not_recorded_is_added_only_when_asked(write, tmp_path, monkeypa
         scratch.put([record(0.1, 0.8) | {"prov": prov}, record(0.2, 0.7) | {"prov": prov}])
         return 0
 
-    monkeypatch.setattr(cli, "ROOT", tmp_path)
-    monkeypatch.setattr(cli, "_execute", execute)
+    monkeypatch.setattr(base, "ROOT", tmp_path)
+    monkeypatch.setattr(studies, "execute_pages", execute)
     monkeypatch.setattr("hplab.sweeps.store.default_store", lambda: mine)
     with pytest.raises(SystemExit) as ended:
         cli.main(["records", *(["--write"] if write else [])])
@@ -124,8 +125,8 @@ def test_trials_that_are_only_new_are_no_fault_once_they_are_written(
         scratch.put([record(0.1, 0.8) | {"prov": scratch.put_provenance({"device": "cpu"})}])
         return 0
 
-    monkeypatch.setattr(cli, "ROOT", tmp_path)
-    monkeypatch.setattr(cli, "_execute", execute)
+    monkeypatch.setattr(base, "ROOT", tmp_path)
+    monkeypatch.setattr(studies, "execute_pages", execute)
     monkeypatch.setattr("hplab.sweeps.store.default_store", lambda: mine)
     with pytest.raises(SystemExit) as ended:
         cli.main(["records", *arguments])

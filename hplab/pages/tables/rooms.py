@@ -9,7 +9,7 @@ from pathlib import Path
 from hplab import places
 from hplab.pages.tables.markdown import table
 
-FLOORS = ("pages", "analysis", "sweeps", "training")  # from readers down; below is the ground
+FLOORS = ("cli", "pages", "analysis", "sweeps", "training")  # from the top; below is the ground
 
 
 def tables(package: Path = places.CODE / "hplab") -> dict[str, Callable[[], str]]:
@@ -38,7 +38,7 @@ def rooms(package: Path) -> str:
 
 
 def ground(package: Path) -> str:
-    """A row a module that stands beside the floors: the ground they stand on, and the command."""
+    """A row a module of the ground, on which the floors stand."""
     sources = modules(package)
     rows = [
         (f"`{_short(name)}.py`", _purpose(path), _n_lines(path))

@@ -1,0 +1,118 @@
+"""What all commands share: the command itself, its exit codes, and how it complains."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hplab import __version__, places
+from hplab.errors import Terminated
+from hplab.pages.notebooks import spare_address_grammar
+from hplab.trial import HplabError, unknown
+
+ROOT = places.CODE
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+@click.group(context_settings=CONTEXT)
+@click.version_option(__version__, prog_name="hplab")
+def cli() -> None:
+    """What does this hyperparameter really do? Train, execute the studies, build the book."""
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run the command and end the process with its exit code."""
+    signal.signal(signal.SIGTERM, _terminate)
+    spare_address_grammar()
+    try:
+        code = cli.main(args, prog_name="hplab", standalone_mode=False)
+    except HplabError as error:
+        code = complain(str(error), 2)
+    except ModuleNotFoundError as error:
+        needs = f"this command needs {error.name}, which is not installed"
+        code = complain(f"{needs}; this brings it: pip install 'hplab[book]'", 2)
+    except OSError as error:
+        code = complain(_refused(error), 2)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (click.Abort, KeyboardInterrupt) as error:
+        told = isinstance(error.__cause__ or error, Terminated)  # click wraps what it caught
+        kept = "every finished trial is kept; the same command goes on from there"
+        code = complain(f"interrupted; {kept}", 143 if told else 130)
+    sys.exit(code)
+
+
+def _terminate(*_: Any) -> None:
+    raise Terminated
+
+
+def _refused(error: OSError) -> str:
+    """Say in one line what the system refused: what, and where."""
+    where = " ".join(str(name) for name in (error.filename, error.filename2) if name)
+    return f"{where}: {error.strerror}" if where and error.strerror else str(error)
+
+
+def complain(line: str, code: int) -> int:
+    """Say on standard error what went wrong; return the exit code."""
+    click.echo(f"hplab: {line}", err=True)
+    return code
+
+
+def building(what: str) -> AbstractContextManager[None]:
+    """Keep every other command out of `_build` meanwhile; refuse if one is in it."""
+    from hplab.sweeps import locks
+
+    return locks.held(ROOT / "_build" / ".lock", f"hplab {what}", waits=False)
+
+
+def of_the_book(name: str) -> Path:
+    """Return where a file of the book is, which only a clone has.
+
+    Raises:
+        HplabError: Outside a clone.
+    """
+    if not (ROOT / "book").is_dir():
+        raise HplabError(f"no book in {ROOT}: this command works in a clone of the repository")
+    return ROOT / "book" / name
+
+
+def list_problems(problems: Sequence[str], what: str) -> int:
+    """List what a check found; return the exit code, 1 if it is anything."""
+    for problem in problems:
+        click.echo(problem)
+    if problems:
+        return complain(f"{len(problems)} problem{'s' * (len(problems) > 1)} in the {what}", 1)
+    click.echo(f"{what}: no problem")
+    return 0
+
+
+def find_studies(names: Sequence[str]) -> list[Path]:
+    """Return the pages of the named studies, or of all, in reading order.
+
+    A name may be the file's (01-learning-rate, with or without folder and ending), the topic
+    (learning-rate) or the number (01 or 1).
+
+    Raises:
+        HplabError: If there is no such study, with the nearest match.
+    """
+    pages = sorted((ROOT / "book" / "studies").glob("[0-9][0-9]-*.md"))
+    if not pages:
+        raise HplabError(f"no studies in {ROOT}: this command works in a clone of the repository")
+    chosen = {_match(name, pages) for name in names}
+    return [page for page in pages if not chosen or page in chosen]
+
+
+def _match(name: str, pages: Sequence[Path]) -> Path:
+    wanted = name.rsplit("/", 1)[-1].removesuffix(".md").removesuffix(".ipynb")
+    for page in pages:
+        number, _, topic = page.stem.partition("-")
+        if wanted in (page.stem, topic, number, str(int(number))):
+            return page
+    raise unknown("study", name, [page.stem for page in pages])
