@@ -245,6 +245,17 @@ def test_what_would_settle_it_is_the_power_of_its_test():
     assert f"(planned={n})" in found.settles
 
 
+def test_what_would_settle_it_never_asks_for_another_plan():
+    runs = table(5, sd=0.02, gain=0.02)
+    n = 5 + judge(runs, "lr=0.01 beats lr=0.0001").more_seeds
+    far, near, done = (
+        judge(runs, "lr=0.01 beats lr=0.0001", planned=planned) for planned in (3 * n, 6, 5)
+    )
+    assert far.settles.endswith(f"would settle it with a chance of 80 %; {3 * n} are planned.")
+    assert near.settles.endswith("the 6 seeds that are planned would probably not settle it.")
+    assert done.settles == "All 5 seeds that were planned are there, so it stays open."
+
+
 def test_the_last_look_at_the_longest_plan_leaves_that_much():
     assert sequential.levels(3, MOST, 0.05)[-1] == pytest.approx(0.05 * LAST_LOOK, rel=0.05)
     with pytest.raises(HplabError, match="at most 300 seeds, got 301"):

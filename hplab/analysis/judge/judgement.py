@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import html
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -127,15 +128,29 @@ class Judgement:
         """What would settle it, in a sentence; "" where it is settled or not known."""
         if self.outcome != INCONCLUSIVE or self.finding is None:
             return ""
+        planned = self.asked.claim.seeds
+        has_plan = planned < sys.maxsize
+        if has_plan and min(self.n) >= planned:
+            return f"All {planned} seeds that were planned are there, so it stays open."
         if self.more_seeds is not None:
             runs = "seeds" if self.asked.paired or len(self.asked.arms) == 1 else "runs"
             total = min(self.n) + self.more_seeds
-            return (
+            more = (
                 f"At the scatter seen so far, {self.more_seeds} more {runs} of each setting would "
-                f"settle it with a chance of 80 %. Say then that {total} were planned "
-                f"(planned={total}): this was a look, and looking twice costs."
+                "settle it with a chance of 80 %"
+            )
+            if has_plan:
+                return f"{more}; {planned} are planned."
+            return (
+                f"{more}. Say then that {total} were planned (planned={total}): this was a look, "
+                "and looking twice costs."
             )
         if self.finding.distances and not self.finding.face:
+            if has_plan:
+                return (
+                    f"At the scatter seen so far, the {planned} seeds that are planned would "
+                    "probably not settle it."
+                )
             return (
                 f"Even {MOST} seeds of each setting would probably not settle it: what was seen is "
                 "too near to the margin."
