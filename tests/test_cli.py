@@ -79,7 +79,7 @@ def asked(monkeypatch):
     """What `execute.run_all` is asked for, in place of doing it."""
     calls = []
 
-    def run_all(sources, out_dir, parameters, **options):
+    def run_all(sources, out_dir, parameters=None, **options):
         calls.append({"sources": sources, "out_dir": out_dir, "parameters": parameters, **options})
         return [Outcome(path.stem, out_dir, 0.0) for path in sources]
 
@@ -193,6 +193,47 @@ def test_the_book_is_made_from_records_at_the_paper_preset(clone, hplab, asked, 
     assert built == [(clone / "_build" / "executed", clone / "_build" / "html")]
     assert "index.html" in out
     assert not old.exists()  # a page without a study
+
+
+@pytest.fixture
+def gallery(clone, monkeypatch):
+    """A page of the gallery in the clone; no site is built."""
+    monkeypatch.setattr(site, "build", lambda *args: clone / "index.html")
+    page = clone / "book" / "gallery" / "01-mine.md"
+    page.parent.mkdir()
+    page.write_text(PAGE.format(code="1"))
+    return page
+
+
+@pytest.mark.parametrize("command", ["book", "execute"])
+def test_the_gallery_trains_in_a_folder_of_its_own(clone, hplab, asked, gallery, command):
+    left = clone / "_build" / "gallery" / "results" / "left.jsonl"
+    left.parent.mkdir(parents=True)
+    left.touch()
+
+    assert hplab(command, "--jobs", "1")[0] == 0
+
+    call = asked[1]
+    assert call["sources"] == [gallery]
+    assert call["out_dir"] == clone / "_build" / "executed" / "gallery"
+    assert call["cwd"] == clone / "_build" / "gallery"
+    records = {"HPLAB_MODE": "", "HPLAB_RESULTS": str(left.parent), "HPLAB_JOBS": "1"}
+    assert call["env"] == records
+    assert not left.exists()
+
+
+def test_who_asks_for_one_study_does_not_wait_for_the_gallery(hplab, asked, gallery):
+    assert hplab("execute", "--study", "01")[0] == 0
+
+    assert len(asked) == 1
+
+
+def test_pages_of_the_gallery_are_paired_too(hplab, gallery):
+    hplab("sync")
+
+    assert gallery.with_suffix(".ipynb").is_file()
+    gallery.with_suffix(".ipynb").unlink()
+    assert "01-mine.ipynb: is missing" in hplab("sync", "--check")[1]
 
 
 def test_without_book_the_pages_stay(clone, hplab, asked):

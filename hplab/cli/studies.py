@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from hplab.cli import base, claims
 from hplab.trial import HplabError
+
+if TYPE_CHECKING:
+    from hplab.pages.notebooks.execute import Outcome
 
 
 def _sizes(command: Callable) -> Callable:
@@ -57,7 +61,9 @@ def execute(studies: Sequence[str], no_book: bool, **sizes: Any) -> int:
     come out as it is is not run again. A study that fails does not stop the others; the faults are
     listed at the end.
     """
-    return execute_pages(studies, **sizes) or (0 if no_book else build_pages())
+    if code := execute_pages(studies, **sizes):
+        return code
+    return 0 if no_book else build_pages(studies, sizes["afresh"], sizes["jobs"])
 
 
 @base.cli.command()
@@ -69,12 +75,13 @@ def book(studies: Sequence[str], preset: str, jobs: int | None, afresh: bool) ->
     """Build the pages from recorded results; train nothing.
 
     Where a study has no records at the preset, those of the next smaller one are shown, down to
-    the committed ones of the laptop preset, and the page says so.
+    the committed ones of the laptop preset, and the page says so. The gallery's examples are no
+    results of the book: they run once, for some seconds each, and again when something changed.
     """
     at_once = jobs or min(4, os.cpu_count() or 1)
     mode = {"HPLAB_MODE": "cached"}
     options: dict[str, Any] = {"env": mode, "at_once": at_once, "afresh": afresh}
-    return execute_pages(studies, preset=preset, **options) or build_pages()
+    return execute_pages(studies, preset=preset, **options) or build_pages(studies, afresh, jobs)
 
 
 @base.cli.command()
@@ -82,20 +89,22 @@ def book(studies: Sequence[str], preset: str, jobs: int | None, afresh: bool) ->
 @click.option("--force", is_flag=True, help="Overwrite notebooks that were edited by hand.")
 @click.option("--back", is_flag=True, help="Bring edits of notebooks into the texts first.")
 def sync(only_check: bool, force: bool, back: bool) -> int:
-    """Write each study's notebook (.ipynb) from its text (.md), or check the pairs.
+    """Write each notebook (.ipynb) of studies and gallery from its text (.md), or check the pairs.
 
     The text is what is reviewed. Edits made in a notebook are brought back with --back; in
     JupyterLab (`make lab`) every save does that.
     """
-    studies = base.of_the_book("studies")
+    folders = [base.of_the_book(name) for name in ("studies", "gallery")]
     from hplab.pages.notebooks import pairing
     from hplab.sweeps.records import shown
 
     if only_check:
         base.find_studies(())
-        return base.list_problems([str(problem) for problem in pairing.check(studies)], "pairs")
-    for path in pairing.sync(studies, force=force, back=back):
-        click.echo(f"wrote {shown(path)}")
+        problems = [str(problem) for folder in folders for problem in pairing.check(folder)]
+        return base.list_problems(problems, "pairs")
+    for folder in folders:
+        for path in pairing.sync(folder, force=force, back=back):
+            click.echo(f"wrote {shown(path)}")
     return 0
 
 
@@ -133,7 +142,7 @@ def check() -> int:
     problems = site.check(html) + study_pages.missing_figures(html, executed)
     if ledger.is_file():
         problems += study_pages.contradictions(html, executed, committed.read(ledger))
-    for path in sorted(executed.glob("studies/*.ipynb")):
+    for path in sorted(executed.glob("*/*.ipynb")):
         faults = verify.verify(ipynb.read(path))
         problems += [f"{path.name}, cell {fault.cell}: {fault.what}" for fault in faults]
     return base.list_problems(problems, "pages") or (
@@ -173,11 +182,48 @@ def execute_pages(
             faults=base.ROOT / "_build" / "faults",
             store=None if afresh else default_store(),
         )
+    return _faults(outcomes, "studies")
+
+
+def _gallery(afresh: bool, jobs: int | None) -> int:
+    """Execute the gallery's pages in a folder of their own; return 1 and list any faults.
+
+    What a page trains is not kept: it takes seconds, and a page that has not changed is not run.
+    """
+    from hplab.pages.notebooks import execute as executing
+    from hplab.pages.notebooks import pairing
+    from hplab.sweeps.store import Store
+
+    top = base.ROOT / "_build"
+    pages, work = pairing.pages(base.ROOT / "book" / "gallery"), top / "gallery"
+    if not pages:
+        return 0
+    records = work / "results"
+    env = {"HPLAB_MODE": "", "HPLAB_RESULTS": str(records)}
+    with base.building("execute"):
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir(parents=True)
+        outcomes = executing.run_all(
+            pages,
+            top / "executed" / "gallery",
+            env=env | ({"HPLAB_JOBS": str(jobs)} if jobs else {}),
+            timeout_s=600,
+            cwd=work,
+            faults=top / "faults",
+            store=None if afresh else Store(records, work / ".hplab" / "pending"),
+        )
+    return _faults(outcomes, "gallery pages")
+
+
+def _faults(outcomes: Sequence[Outcome], what: str) -> int:
+    """Return 0 if all pages are there, else 1, with the faults listed."""
+    from hplab.pages.notebooks.execute import index
+
     faulty = [outcome for outcome in outcomes if outcome.fault]
     if not faulty:
         return 0
-    click.echo(f"\n{executing.index(outcomes)}", err=True)
-    total = f"{len(faulty)} of {len(outcomes)} studies failed"
+    click.echo(f"\n{index(outcomes)}", err=True)
+    total = f"{len(faulty)} of {len(outcomes)} {what} failed"
     return base.complain(f"{total}; no page was built, what was trained is kept", 1)
 
 
@@ -203,15 +249,20 @@ def _limit(preset: str | None) -> int:
     return 3600 if presets.preset(preset or "laptop").stand_in else 0
 
 
-def build_pages() -> int:
-    """Build the site from what has been executed, and say where it is."""
+def build_pages(studies: Sequence[str], afresh: bool, jobs: int | None) -> int:
+    """Build the site from what has been executed, and say where it is.
+
+    Whoever asks for some studies alone does not wait for the gallery.
+    """
+    if not studies and (code := _gallery(afresh, jobs)):
+        return code
     from hplab.pages.site import build as site
     from hplab.sweeps.records import shown
 
     executed = base.ROOT / "_build" / "executed"
     with base.building("book"):
-        for notebook in executed.glob("studies/*.ipynb"):
-            if not (base.ROOT / "book" / "studies" / f"{notebook.stem}.md").exists():
+        for notebook in executed.glob("*/*.ipynb"):
+            if not (base.ROOT / "book" / notebook.parent.name / f"{notebook.stem}.md").exists():
                 notebook.unlink()
         click.echo("building the pages", err=True)
         start = site.build(executed, base.ROOT / "_build" / "html")

@@ -2,6 +2,7 @@
 
 import itertools
 import re
+import shutil
 
 import pytest
 import tiny_book
@@ -181,6 +182,7 @@ def test_a_warning_stops_the_build_and_leaves_the_site_that_was_there(built_book
     text = tiny_book.TEXT + "\n{term}`no such word`\n"
     for study in (places.CODE / "book" / "studies").glob("*.md"):  # warnings count in whole books
         tiny_book.write(built_book / "broken", text=f"# {study.stem}\n", name=study.stem)
+    tiny_book.write_gallery(built_book / "broken")
     tiny_book.write(built_book / "broken", text=text)
     before = (built_book / "html" / "index.html").stat().st_mtime_ns
     empty = Store(built_book / "results", built_book / "pending")  # judging records takes long
@@ -248,6 +250,29 @@ def test_a_study_without_a_notebook_is_left_out_of_the_contents(tmp_path, checko
     toc = yaml.safe_load((source / "_toc.yml").read_text())
     assert missing == ["studies/02-batch-size"]
     assert toc["parts"][0]["chapters"] == [{"file": "studies/01-learning-rate"}]
+
+
+def test_pages_of_the_gallery_stand_below_their_overview(tmp_path, checkout, store):
+    book, source = checkout / "book", tmp_path / "source"
+    toc = yaml.safe_load((book / "_toc.yml").read_text())
+    toc["parts"].append({"chapters": [{"file": "gallery"}]})
+    (book / "_toc.yml").write_text(yaml.safe_dump(toc))
+    (book / "gallery.md").write_text("# Gallery\n")
+    (book / "gallery").mkdir()
+    for name in ("01-learning-rate", "02-later"):
+        (book / "gallery" / f"{name}.md").write_text("# Text of the page\n")
+    executed = tiny_book.write(tmp_path / "executed")
+    (tmp_path / "executed" / "gallery").mkdir()
+    shutil.copyfile(executed, tmp_path / "executed" / "gallery" / executed.name)
+
+    missing = site.stage(tmp_path / "executed", source, checkout=checkout, store=store)
+
+    assert "gallery/02-later" in missing
+    (chapter,) = yaml.safe_load((source / "_toc.yml").read_text())["parts"][1]["chapters"]
+    assert chapter["sections"] == [{"file": "gallery/01-learning-rate"}]
+    assert [path.name for path in (source / "gallery").iterdir()] == ["01-learning-rate.ipynb"]
+    there = (source / "gallery" / "01-learning-rate.ipynb").read_bytes()
+    assert there == (source / "studies" / "01-learning-rate.ipynb").read_bytes()
 
 
 def test_a_prose_page_that_is_not_there_is_an_error(tmp_path, checkout, store):

@@ -95,6 +95,23 @@ def test_a_page_that_reads_the_users_data_is_always_run(digest, preset):
     assert digest(parameters={"preset": preset}) is None
 
 
+def test_a_page_without_a_preset_reads_no_records(tmp_path, store):
+    notebook = ipynb.read(page(tmp_path, "page", GOOD))
+    (cell,) = (c for c in notebook.cells if "parameters" in c.metadata.get("tags", []))
+    cell.source = "n_seeds = 5"
+
+    before = uptodate.ingredients(notebook, {}, {}, store)
+    store.put([own_data(1)])
+
+    assert len(before) == 64
+    assert uptodate.ingredients(notebook, {}, {}, store) == before
+    assert uptodate.ingredients(notebook, {"n_seeds": 6}, {}, store) != before
+    cached = {"HPLAB_MODE": "cached"}
+    with_records = uptodate.ingredients(notebook, {}, cached, store)
+    store.put([own_data(2)])
+    assert uptodate.ingredients(notebook, {}, cached, store) != with_records
+
+
 def executed(path, **stamp):
     notebook = ipynb.fresh(ipynb.read(path))
     notebook.metadata["hplab"].update(stamp)

@@ -2,7 +2,8 @@
 
 A page is made of its text, its parameters, the code, the ledger, the installed versions and the
 records it reads. On stand-in data and from records alone nothing else counts. A page that reads a
-data set of the user's is always run: only loading it tells whether it changed.
+data set of the user's is always run: only loading it tells whether it changed. A page without a
+preset, as those of the gallery, trains functions of its own on what is installed.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def ingredients(
     """Return a digest of all that a study's page is made of, but for its own stand-in trials.
 
     Args:
-        notebook: The study's text.
+        notebook: The page's text.
         parameters: Values given for names of its `parameters` cell.
         env: Environment variables of its kernel, on top of this process's.
         store: Where its kernel reads records.
@@ -44,7 +45,8 @@ def ingredients(
     given = ipynb.parameters(notebook) | dict(parameters)
     from_records = places.from_records(env)
     preset = presets.PRESETS.get(str(given.get("preset")))
-    if not from_records and not (preset and preset.stand_in):
+    has_trials = from_records or "preset" in given
+    if has_trials and not from_records and not (preset and preset.stand_in):
         return None
     named = {
         name: value
@@ -56,7 +58,7 @@ def ingredients(
         json.dumps([given, named], sort_keys=True, default=str),
         _code(places.CODE),
         _installed(),
-        _records(store, all_of_them=from_records),
+        _records(store, all_of_them=from_records) if has_trials else "",
     ]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 

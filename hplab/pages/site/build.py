@@ -1,6 +1,7 @@
 """Makes the book: stages its source, runs Sphinx on it, and puts the finished site together.
 
-The source that Sphinx reads is `book/` with the executed notebooks in place of the studies' texts.
+The source that Sphinx reads is `book/` with the executed notebooks in place of the texts of studies
+and gallery.
 What Sphinx writes is not yet the site: the start page takes the name index.html, a search index
 that works from a plain file is written, and only files that some page needs are kept.
 """
@@ -21,6 +22,7 @@ import yaml
 
 from hplab import places
 from hplab.pages.figures import explorer_data
+from hplab.pages.notebooks import pairing
 from hplab.pages.site import audit, study_pages
 from hplab.pages.site.audit import check
 from hplab.pages.tables import fill, reference
@@ -29,7 +31,8 @@ from hplab.trial import HplabError
 
 __all__ = ["build", "check", "sphinx_settings", "stage"]
 
-LEFT_OUT = ("results", "reference", "studies")
+GALLERY = "gallery"  # its overview, and the folder of its pages
+LEFT_OUT = ("results", "reference", "studies", GALLERY)
 # Jupyter Book's, but LaTeX and those whose scripts load from elsewhere or do what hplab.js does.
 EXTENSIONS = (
     *("myst_nb", "jupyter_book", "sphinx_external_toc", "sphinx_design", "sphinx_book_theme"),
@@ -56,7 +59,7 @@ def build(executed_dir: Path | str, out: Path | str, *, store: Any = None) -> Pa
     """Build the book's site from executed notebooks, with every warning an error.
 
     Args:
-        executed_dir: Folder whose `studies/` holds the executed notebooks.
+        executed_dir: Folder whose `studies/` and `gallery/` hold the executed notebooks.
         out: Where the site goes; an earlier one there is replaced only when all went well.
         store: Where the tables of prose pages read records; None for the default store.
 
@@ -92,7 +95,8 @@ def stage(
     """Write the source that Sphinx reads; files that have not changed keep their time.
 
     Returns:
-        Studies of the table of contents that were left out for want of an executed notebook.
+        Pages that were left out for want of an executed notebook: studies of the table of
+        contents, and pages of the gallery.
 
     Raises:
         HplabError: See `build`.
@@ -103,6 +107,12 @@ def stage(
     notebooks = _executed(Path(executed_dir))
     toc = yaml.safe_load((book / "_toc.yml").read_text(encoding="utf-8"))
     missing = _reduce_toc(toc, book, {path.stem for path in notebooks})
+    shows = sorted((Path(executed_dir) / GALLERY).glob("*.ipynb"))
+    if shows and (overview := _chapter(toc, GALLERY)):
+        overview["sections"] = [{"file": f"{GALLERY}/{path.stem}"} for path in shows]
+    there = {path.stem for path in shows}
+    texts = pairing.pages(book / GALLERY)
+    missing += [f"{GALLERY}/{path.stem}" for path in texts if path.stem not in there]
     files: dict[str, bytes] = {
         path.relative_to(book).as_posix(): path.read_bytes()
         for path in sorted(book.rglob("*"))
@@ -116,7 +126,8 @@ def stage(
     for name in [name for name in files if name.endswith(".md")]:
         files[name] = fill.fill(files[name].decode(), tables, f"book/{name}").encode()
     files |= {f"{name}.md": text.encode() for name, text in _reference(toc).items()}
-    files |= {f"studies/{p.name}": study_pages.source(p.read_bytes()) for p in notebooks}
+    made = {f"studies/{p.name}": p for p in notebooks} | {f"{GALLERY}/{p.name}": p for p in shows}
+    files |= {name: study_pages.source(path.read_bytes()) for name, path in made.items()}
     files["_toc.yml"] = yaml.safe_dump(toc, sort_keys=False).encode()
     settings = (f"{name} = {value!r}\n" for name, value in sphinx_settings(config).items())
     files["conf.py"] = "".join([CONF, *settings]).encode()
@@ -153,15 +164,20 @@ def _reduce_toc(toc: dict[str, Any], book: Path, studies: set[str]) -> list[str]
     return missing
 
 
+def _chapter(toc: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return a chapter of the table of contents; {} if there is none of that name."""
+    chapters = (chapter for part in toc.get("parts", []) for chapter in part["chapters"])
+    return next((chapter for chapter in chapters if chapter["file"] == name), {})
+
+
 def _reference(toc: dict[str, Any]) -> dict[str, str]:
     """Return the pages of the reference, and put them below its overview in the contents."""
-    for part in toc["parts"]:
-        for chapter in part["chapters"]:
-            if chapter["file"] == reference.FOLDER:
-                made = reference.pages()
-                chapter["sections"] = [{"file": name} for name in made]
-                return made
-    return {}
+    overview = _chapter(toc, reference.FOLDER)
+    if not overview:
+        return {}
+    made = reference.pages()
+    overview["sections"] = [{"file": name} for name in made]
+    return made
 
 
 def _write(files: dict[str, bytes], folder: Path) -> None:

@@ -112,11 +112,11 @@ def missing_figures(html_dir: Path, executed_dir: Path) -> list[str]:
 
     Args:
         html_dir: The built site.
-        executed_dir: Folder whose `studies/` holds the notebooks that it was built from.
+        executed_dir: Folder whose `studies/` and `gallery/` hold the notebooks it was built from.
     """
     problems = []
-    for path in sorted(Path(executed_dir).glob("studies/*.ipynb")):
-        page = Path(html_dir) / "studies" / f"{path.stem}.html"
+    for path in sorted(Path(executed_dir).glob("*/*.ipynb")):
+        page = Path(html_dir) / path.parent.name / f"{path.stem}.html"
         notebook = ipynb.read(path)
         if not page.is_file() or notebook.metadata.get("hplab", {}).get("preset") == "smoke":
             continue
