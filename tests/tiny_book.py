@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-from hplab import places
 from hplab.pages.site import build as site
 from hplab.sweeps.store import Store
 
@@ -41,13 +40,7 @@ def shown(mime: str, value: str, **metadata: object) -> dict:
     return {"output_type": "display_data", "data": data, "metadata": metadata}
 
 
-def write(
-    executed: Path,
-    *,
-    text: str = TEXT,
-    name: str = "01-learning-rate",
-    folder: str = "studies",
-) -> Path:
+def write(executed: Path, *, text: str = TEXT, name: str = "01-learning-rate") -> Path:
     """Write the executed notebook below `executed`, as the runner does."""
     wide = "".join(f"<th>column_{i}</th>" for i in range(30))
     table = f'<table class="dataframe"><thead><tr>{wide}</tr></thead></table>'
@@ -87,16 +80,10 @@ def write(
         },
         "cells": cells,
     }
-    path = executed / folder / f"{name}.ipynb"
+    path = executed / "studies" / f"{name}.ipynb"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(notebook), encoding="utf-8")
     return path
-
-
-def write_gallery(executed: Path) -> None:
-    """Write an executed notebook for each page of the book's gallery."""
-    for page in (places.CODE / "book" / "gallery").glob("*.md"):
-        write(executed, text=f"# {page.stem}\n", name=page.stem, folder="gallery")
 
 
 _built: list[Path] = []

@@ -95,8 +95,8 @@ def stage(
     """Write the source that Sphinx reads; files that have not changed keep their time.
 
     Returns:
-        Pages that were left out for want of an executed notebook: studies of the table of
-        contents, and pages of the gallery.
+        Studies of the table of contents that were left out for want of an executed notebook. Pages
+        of the gallery are staged without outputs then.
 
     Raises:
         HplabError: See `build`.
@@ -107,12 +107,9 @@ def stage(
     notebooks = _executed(Path(executed_dir))
     toc = yaml.safe_load((book / "_toc.yml").read_text(encoding="utf-8"))
     missing = _reduce_toc(toc, book, {path.stem for path in notebooks})
-    shows = sorted((Path(executed_dir) / GALLERY).glob("*.ipynb"))
-    if shows and (overview := _chapter(toc, GALLERY)):
-        overview["sections"] = [{"file": f"{GALLERY}/{path.stem}"} for path in shows]
-    there = {path.stem for path in shows}
     texts = pairing.pages(book / GALLERY)
-    missing += [f"{GALLERY}/{path.stem}" for path in texts if path.stem not in there]
+    if texts and (overview := _chapter(toc, GALLERY)):
+        overview["sections"] = [{"file": f"{GALLERY}/{path.stem}"} for path in texts]
     files: dict[str, bytes] = {
         path.relative_to(book).as_posix(): path.read_bytes()
         for path in sorted(book.rglob("*"))
@@ -126,8 +123,13 @@ def stage(
     for name in [name for name in files if name.endswith(".md")]:
         files[name] = fill.fill(files[name].decode(), tables, f"book/{name}").encode()
     files |= {f"{name}.md": text.encode() for name, text in _reference(toc).items()}
-    made = {f"studies/{p.name}": p for p in notebooks} | {f"{GALLERY}/{p.name}": p for p in shows}
-    files |= {name: study_pages.source(path.read_bytes()) for name, path in made.items()}
+    files |= {f"studies/{p.name}": study_pages.source(p.read_bytes()) for p in notebooks}
+    for text in texts:
+        ran = Path(executed_dir) / GALLERY / f"{text.stem}.ipynb"
+        if ran.is_file():
+            files[f"{GALLERY}/{ran.name}"] = study_pages.source(ran.read_bytes())
+        else:
+            files[f"{GALLERY}/{text.name}"] = text.read_bytes()
     files["_toc.yml"] = yaml.safe_dump(toc, sort_keys=False).encode()
     settings = (f"{name} = {value!r}\n" for name, value in sphinx_settings(config).items())
     files["conf.py"] = "".join([CONF, *settings]).encode()
