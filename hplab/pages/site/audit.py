@@ -37,8 +37,7 @@ LOADING = {
 }
 UNSEEN = frozenset("script style svg pre button noscript table details".split())
 UNSEARCHED = frozenset({"headerlink", "hp-unsearched", "hp-fold-head"})
-# How much a hit weighs: of a page or a folder of them, or of a kind of section. Pages of 0 come after
-# all others.
+# How much a hit weighs: of a page or a folder, or of a kind of section. Pages of 0 come last.
 PAGE_WEIGHT = {"bibliography": 0.0, "ledger": 0.2, "api": 0.2, "originals": 0.3, "status": 0.5}
 KIND_WEIGHT = {"term": 2.0, "claim": 0.3}
 INLINE = frozenset("a abbr b code em i kbd mark q small span strong sub sup".split())
