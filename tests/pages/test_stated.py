@@ -85,6 +85,14 @@ def test_about_a_third_of_the_claims_has_runs_as_the_first_page_says():
     assert 0.26 < share < 0.42
 
 
+def test_most_of_what_is_open_is_interim_as_the_first_page_says():
+    known = json.loads((BOOK / "verdicts.json").read_text()).values()
+    interim = [row["interim"] for row in known if row["outcome"] == "inconclusive"]
+
+    assert "Most of what is open is interim" in (BOOK / "intro.md").read_text()
+    assert sum(interim) > len(interim) / 2
+
+
 def in_a_group(groups):
     """Return how many images share their group with another one."""
     sizes = np.unique(groups, return_counts=True)[1]

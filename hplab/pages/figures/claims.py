@@ -58,11 +58,11 @@ def claims(verdicts: Iterable[Verdict]) -> Figure | Html:
     def draw(fig: Canvas) -> None:
         ax = fig.add_subplot()
         ax.set_xscale("symlog", linthresh=1, linscale=0.8)
-        reach = 1.25 * max(10.0, *table[["low", "high"]].abs().max())
+        reach = 1.25 * max(10.0, *table[["low", "high", "report"]].abs().max().fillna(0))
         ax.set_xlim(-reach, reach)
         ax.set_ylim(len(table) - 0.4, -1.7)
         ax.axvspan(1, reach, color=svg.GRID, lw=0, alpha=0.55, zorder=0)
-        ax.axvline(0, color=svg.MUTED, lw=1, zorder=1)
+        ax.plot([0, 0], [-0.7, len(table)], color=svg.MUTED, lw=1, zorder=1)
         ax.grid(visible=False)
         for name, at in (("the opposite", -4), ("too small", 0), ("as claimed", 4)):
             ax.text(at, -1.15, name, ha="center", va="center", color=svg.MUTED, fontsize=12)
@@ -107,6 +107,9 @@ def _row(verdict: Verdict) -> dict[str, Any] | None:
     theirs = published.effect(claim)
     found = [interval.estimate, interval.low, interval.high, theirs[0] if theirs else math.nan]
     effect, low, high, report = (_in_margins(value, claim) for value in found)
+    if claim.test.type == "difference" and (report < 0 or (math.isnan(report) and effect < 0)):
+        # That two differ has no side; 0.0 - x, as -0.0 would be shown.
+        effect, low, high, report = 0.0 - effect, 0.0 - high, 0.0 - low, 0.0 - report
     shown = {
         "claim": Html(f'<a href="ledger.html#{claim.id}">{claim.id}</a>', claim.id),
         "what the report says": claim.says,
