@@ -364,13 +364,13 @@ def _how_sure(verdict: Verdict) -> str:
     """Return what stands on the fold of the statistics: the interval and the seeds, if any."""
     if verdict.finding is None:
         return "How this is decided"
-    found = f"n = {verdict.n}"
+    start, found = "How this was decided", f"n = {verdict.n}"
     if (interval := verdict.interval) and not verdict.finding.parts:
         of = "a new run of ours: " if verdict.claim.test.new_run else ""
         unit = {"ratio": "times", "any": "", "share": "", "tau": ""}.get(verdict.unit, verdict.unit)
         limits = of + phrases.limits(interval, verdict.unit)
-        found = ", ".join([f"{limits} {unit}".rstrip(), found])
-    return f"How sure: {found}"
+        start, found = "How sure", f"{f'{limits} {unit}'.rstrip()}, {found}"
+    return f"{start}: {found}"
 
 
 def wins(found: Interval, arms: Sequence[str]) -> str:

@@ -338,7 +338,9 @@ def _cut(sides: Sides) -> np.ndarray:
 def _cut_words(cut: np.ndarray) -> str:
     if not cut.any():
         return ""
-    return f" In {cut.sum()} seeds a run passed the threshold in its first epoch or never."
+    n = int(cut.sum())
+    seeds = "1 seed" if n == 1 else f"{n} seeds"
+    return f" In {seeds} a run passed the threshold in its first epoch or never."
 
 
 def _nothing_measured(sides: Sides) -> bool:
