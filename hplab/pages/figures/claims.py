@@ -13,14 +13,13 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from hplab.analysis.claims import published
+from hplab.analysis.claims import phrases, published
 from hplab.analysis.claims.claim import Claim
 from hplab.analysis.claims.verdict import NO_RUNS, WORDS, Verdict
 from hplab.analysis.stats.intervals import CONTRADICTED, INCONCLUSIVE, SUPPORTED
 from hplab.pages import labels
 from hplab.pages.figures import svg
 from hplab.pages.figures.figure import Figure, Html, nothing_recorded
-from hplab.pages.tables import terminal
 
 KINDS = ("direction", "interaction", "profile", "proportions", "variance", "difference")
 ROW_IN = 0.235  # height of a row, inches
@@ -114,9 +113,10 @@ def _row(verdict: Verdict) -> dict[str, Any] | None:
         "claim": Html(f'<a href="ledger.html#{claim.id}">{claim.id}</a>', claim.id),
         "what the report says": claim.says,
         "verdict": WORDS[verdict.outcome].lower(),
-        "ours (95 % interval)": terminal.estimate(verdict),
-        "its own number": terminal.number(*theirs) if theirs else "none",
-        "counts from": terminal.number(margin.value, margin.unit),
+        "ours (95 % interval)": f"{labels.effect(interval.estimate, verdict.unit)} "
+        f"({phrases.span(interval, verdict.unit)})",
+        "its own number": labels.effect(*theirs) if theirs else "none",
+        "counts from": labels.effect(margin.value, margin.unit),
         "n": verdict.n,
     }
     return {
