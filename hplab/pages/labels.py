@@ -234,6 +234,11 @@ def context(runs: pd.DataFrame) -> str:
     return ", ".join(parts)
 
 
+def effect(value: float, unit: str) -> str:
+    """An effect that stands by itself, in the unit of its claim; a ratio says that it is one."""
+    return f"{phrases.number(value, unit)}{' times' if unit == 'ratio' else ''}"
+
+
 def unbroken(text: str) -> str:
     """The text with true minus signs, unbroken before a unit, around an equals sign, in 1e-3."""
     text = re.sub(r"(?<![\w.-])-(?=\d)", MINUS, text)

@@ -831,6 +831,46 @@ def test_every_verdict_is_sound_html_with_its_word_and_class(as_reported):
         assert verdict.claim.rule in page.text
 
 
+def test_a_box_says_the_finding_first_and_folds_the_statistics(as_reported):
+    for verdict in judging.verdicts(ALL, as_reported, curves=make_curves):
+        before, folded = verdict._repr_html_().split("<details>")
+        said = Tags(f"{before}</section>").text
+        statistics = Tags(f"<section><details>{folded}").text
+
+        assert said.startswith(verdict.outcome.capitalize())
+        assert verdict.sentence in said
+        assert verdict.sentence.count(". ") == 0  # one sentence
+        for term in (" pp", "interval", "margin", "running", "Holm", "p =", "seed by seed"):
+            assert term not in verdict.sentence, term
+        assert verdict.reason not in said
+        assert verdict.reason in statistics
+        assert f"n = {verdict.n}" in statistics
+
+
+def test_a_sentence_says_how_far_the_runs_go(as_reported):
+    verdict = judging.verdict("S4-06", as_reported)
+    finding = dataclasses.replace(verdict.finding, in_short="a is 1.00 pp higher at lr 5e-4 than b")
+    look = sequential.look(3, 20, first=3)
+
+    def said(outcome, alone, **change):
+        found = dataclasses.replace(finding, outcome=alone)
+        given = {"outcome": outcome, "finding": found, "look": None, "p_holm": None} | change
+        return dataclasses.replace(verdict, **given).sentence
+
+    what = ": a is 1.00 percentage points higher at learning rate 0.0005 than b."
+    assert said("supported", "supported") == f"Our runs agree with the report{what}"
+    assert said("contradicted", "contradicted") == f"Our runs disagree with the report{what}"
+    assert (
+        said("inconclusive", "inconclusive", look=look) == f"Open after 3 of 20 planned seeds{what}"
+    )
+    assert said("inconclusive", "contradicted", look=look) == (
+        f"So far our runs disagree with the report, but 3 of 20 planned seeds are too few{what}"
+    )
+    assert said("inconclusive", "inconclusive") == f"Open, even with {verdict.n} seeds{what}"
+    assert "not clearly enough for one of its" in said("inconclusive", "supported", p_holm=0.2)
+    assert "ours, which agrees with it" in said("inconclusive", "supported", p_holm=0.01)
+
+
 def test_text_from_the_ledger_cannot_break_the_page(as_reported):
     claim = dataclasses.replace(ledger.load()["S4-06"], says="<b>&", quote='"<i>', note="<script>")
     verdict = judging.verdict("S4-06", as_reported, ledger=ledger.Ledger([claim]))

@@ -31,7 +31,16 @@ def decided(name="S4-06", **change):
         for values, keys in (([0.9897, 0.9923], ["a", "b"]), ([0.9907, 0.9911], ["c", "d"]))
     )
     sample = SimpleNamespace(arms=("lr 1e-3", "lr 5e-4"), rows=rows, n=2, seeds=[3, 4], differs={})
-    finding = SimpleNamespace(sample=sample, interval=None, unit="", parts=(), p=None, wins=None)
+    finding = SimpleNamespace(
+        sample=sample,
+        interval=None,
+        unit="",
+        parts=(),
+        p=None,
+        wins=None,
+        in_short="",
+        outcome="inconclusive",
+    )
     given = {"kind": "re-run", "preset": "paper", "finding": finding} | change
     return Verdict(ledger.load()[name], "inconclusive", "Too few.", **given)
 

@@ -114,6 +114,24 @@ def test_every_page_of_the_contents_is_there(built_book):
 
 
 @pytest.mark.xdist_group("book")
+def test_every_page_tells_other_sites_what_it_is(built_book):
+    base = yaml.safe_load((places.CODE / "_config.yml").read_text())["html"]["baseurl"]
+    pages = sorted((built_book / "html").rglob("*.html"))
+    sitemap = (built_book / "html" / "sitemap.xml").read_text()
+
+    assert base.endswith("/")
+    for path in pages:
+        page, name = path.read_text(), path.relative_to(built_book / "html").as_posix()
+        address = base if name == "index.html" else f"{base}{name}"
+        assert page.count('property="og:title"') == 1, name
+        assert page.count('name="description"') <= 1, name
+        assert (f'rel="canonical" href="{address}"' in page) == (name != "search.html"), name
+        assert (f"<loc>{address}</loc>" in sitemap) == (name != "search.html"), name
+        for picture in re.findall(f'"og:image" content="{base}([^"]+)"', page):
+            assert (built_book / "html" / picture).is_file(), name
+
+
+@pytest.mark.xdist_group("book")
 def test_the_study_shows_its_figure_its_number_and_its_links(built_book):
     page = (built_book / "html" / "studies" / "01-learning-rate.html").read_text()
 
@@ -136,7 +154,7 @@ def test_only_pages_with_formulas_load_mathjax(built_book):
 def test_the_site_is_small_and_has_none_of_the_themes_files(built_book):
     files = [path for path in (built_book / "html").rglob("*") if path.is_file()]
 
-    assert sum(path.stat().st_size for path in files) < 3.8e6  # 0.5: reference, 0.2: gallery
+    assert sum(path.stat().st_size for path in files) < 3.9e6  # 0.5: reference, 0.2: gallery
     assert not any(re.search("bootstrap|fontawesome|thebe|require", path.name) for path in files)
 
 

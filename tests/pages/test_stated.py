@@ -9,12 +9,13 @@ import pytest
 import torch
 import yaml
 
-from hplab.analysis.claims import ledger
-from hplab.sweeps import presets
+from hplab.analysis.claims import ledger, rerun
+from hplab.pages.tables import pieces
+from hplab.sweeps import presets, runner
 from hplab.training import datasets
 from hplab.training.datasets import photos as folders
 from hplab.training.networks import models
-from hplab.trial import Trial
+from hplab.trial import Trial, grid
 
 BOOK = Path(__file__).parents[2] / "book"
 DINOSAURS = Trial(
@@ -83,6 +84,30 @@ def test_about_a_third_of_the_claims_has_runs_as_the_first_page_says():
     assert "about a third" in " ".join((BOOK / "intro.md").read_text().split())
     assert "about a third" in " ".join((BOOK.parent / "README.md").read_text().split())
     assert 0.26 < share < 0.42
+
+
+def test_what_two_pages_read_off_ten_learning_rates_is_in_the_records():
+    """The page on tuning and study 1: flat around the top, and a cliff where seeds part."""
+    trials = grid(pieces.CNN, lr=pieces.RATES, seed=pieces.SEEDS)
+    runs = runner.recorded(trials, preset="paper", store=rerun.committed_store())
+    accuracy = runs.groupby("lr")["val_acc"]
+    means, least, most = accuracy.mean(), accuracy.min(), accuracy.max()
+
+    assert len(means) == 10
+    top = means[[3e-4, 5e-4, 1e-3]]
+    assert means.idxmax() in top.index
+    assert top.max() - top.min() < 0.001
+    assert most[1e-5] < least[1e-3]  # too small
+    assert least[1e-2] < 0.2 < 0.9 < most[1e-2]  # one seed learns and another does not
+    assert most[1e-1] < 0.2  # none learns
+
+
+def test_most_of_what_is_open_is_interim_as_the_first_page_says():
+    known = json.loads((BOOK / "verdicts.json").read_text()).values()
+    interim = [row["interim"] for row in known if row["outcome"] == "inconclusive"]
+
+    assert "Most of what is open is interim" in (BOOK / "intro.md").read_text()
+    assert sum(interim) > len(interim) / 2
 
 
 def in_a_group(groups):

@@ -25,6 +25,7 @@ class Finding:
     Attributes:
         outcome: "supported", "contradicted" or "inconclusive".
         reason: The numbers and what follows, in one or two sentences.
+        in_short: What was measured, as a clause without interval; "" for claims of several parts.
         unit: Unit of the interval, "" for none.
         sample: The runs it rests on.
         evidence: The p values for and against, where a test could be made.
@@ -58,6 +59,7 @@ class Finding:
     wins: Interval | None = None
     face: str = ""
     beside: Finding | None = None
+    in_short: str = ""
 
     @property
     def p(self) -> float | None:
@@ -273,14 +275,25 @@ def on(found: Sample, when: str = "after") -> str:
 
 def comparison(subject: str, decision: Decision, unit: str, arms: Sequence[str]) -> str:
     """Return a difference of two arms in words, with its interval."""
+    interval, words = decision.interval, compared(subject, decision, unit, arms)
+    if _exactly_same(interval, unit):
+        return words
+    of = "of the ratio " if unit == "ratio" else "of the difference "
+    return f"{words} ({phrases.limits(interval, unit, of)})"
+
+
+def compared(subject: str, decision: Decision, unit: str, arms: Sequence[str]) -> str:
+    """Return a difference of two arms in words."""
     interval = decision.interval
-    if unit != "ratio" and interval.low == interval.high == 0:
+    if _exactly_same(interval, unit):
         return f"{subject} is exactly the same at {arms[0]} and {arms[1]}, seed by seed"
     if unit == "ratio":
-        limits = phrases.limits(interval, unit, "of the ratio ")
         ratio = phrases.number(interval.estimate, "ratio")
-        return f"{subject} at {arms[0]} is {ratio} times that at {arms[1]} ({limits})"
+        return f"{subject} at {arms[0]} is {ratio} times that at {arms[1]}"
     by = phrases.number(abs(interval.estimate), unit)
     more = phrases.more(subject, interval.estimate)
-    limits = phrases.limits(interval, unit, "of the difference ")
-    return f"{subject} is {by} {more} at {arms[0]} than at {arms[1]} ({limits})"
+    return f"{subject} is {by} {more} at {arms[0]} than at {arms[1]}"
+
+
+def _exactly_same(interval: Interval, unit: str) -> bool:
+    return unit != "ratio" and interval.low == interval.high == 0

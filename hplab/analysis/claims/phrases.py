@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from hplab.analysis.stats.intervals import CONTRADICTED, INCONCLUSIVE, Interval
@@ -66,30 +67,67 @@ def margin(outcome: str, above: bool, size: float, unit: str, *, small: bool) ->
     return f"{fixed}."
 
 
-def shape(on: str, what: str, form: str, intervals: Sequence[Interval], unit: str) -> str:
+def course(what: str, form: str, intervals: Sequence[Interval]) -> str:
     """Return how many steps or comparisons of learning curves go the claimed way.
 
     Args:
-        on: How the sentence begins: on which seeds, and when.
         what: The quantity and the setting the claim is about.
         form: "lowest" or "rising".
         intervals: Simultaneous intervals, positive on the claimed side.
-        unit: Their unit.
     """
     up = sum(interval.low > 0 for interval in intervals)
     down = sum(interval.high < 0 for interval in intervals)
-    least = min(interval.estimate for interval in intervals)
     other = "falls"
     if form == "lowest":
         other = "is above them"
         what += f" is below its rivals in {up} of {len(intervals)} comparisons"
     else:
         what += f" rises in {up} of {len(intervals)} steps"
-    against = f" and {other} in {down}" if down else ""
+    return f"{what} and {other} in {down}" if down else what
+
+
+def shape(on: str, said: str, intervals: Sequence[Interval], unit: str) -> str:
+    """Return what the learning curves show, as a reason.
+
+    Args:
+        on: How the sentence begins: on which seeds, and when.
+        said: What `course` returned.
+        intervals: Simultaneous intervals, positive on the claimed side.
+        unit: Their unit.
+    """
+    least = min(interval.estimate for interval in intervals)
     return (
-        f"{on} {what}{against} (95 % intervals exclude 0); the smallest mean "
-        f"difference is {number(least, unit)}."
+        f"{on} {said} (95 % intervals exclude 0); the smallest mean difference is "
+        f"{number(least, unit)}."
     )
+
+
+_PLAIN = (  # terms of the ledger, and how a reader says them
+    (r"\brunning (?=training|accuracy gap)", ""),
+    (r"(?<=\d) pp\b", " percentage points"),
+    (r"\boptimizer adam\b", "Adam"),
+    (r"\boptimizer rmsprop\b", "RMSprop"),
+    (r"\boptimizer sgd\b", "SGD"),
+    (r"\bloss kl_div\b", "the KL divergence"),
+    (r"\bloss cross_entropy\b", "cross-entropy"),
+    (r"\bat (?=Adam|RMSprop|SGD|the KL|cross-entropy)", "with "),
+)
+
+
+def plain(text: str) -> str:
+    """Return what was measured in everyday words.
+
+    Example:
+        >>> plain("the running accuracy gap is 2.00 pp higher at lr 1e-3 than at optimizer sgd")
+        'the accuracy gap is 2.00 percentage points higher at learning rate 0.001 than with SGD'
+    """
+    for term, words in _PLAIN:
+        text = re.sub(term, words, text)
+    return re.sub(r"\blr (\d[\d.]*(?:e-?\d+)?)", _rate, text)
+
+
+def _rate(found: re.Match[str]) -> str:
+    return f"learning rate {float(found[1]):.10f}".rstrip("0").rstrip(".")
 
 
 def listed(words: Sequence[str]) -> str:

@@ -124,6 +124,14 @@ class Verdict:
         return ", ".join(filter(None, (self.data, length, f"n = {self.n}")))
 
     @property
+    def sentence(self) -> str:
+        """What came out, in one sentence without terms of statistics; they are in `reason`."""
+        if self.finding is None:
+            return self.reason
+        what = f": {phrases.plain(self.finding.in_short)}" if self.finding.in_short else ""
+        return f"{_came_out(self, self.finding)}{what}."
+
+    @property
     def interval(self) -> Interval | None:
         """The deciding interval, in `unit`; None for claims of several parts."""
         return self.finding.interval if self.finding else None
@@ -252,6 +260,33 @@ SMALL = {  # what a miniature says; it is never a verdict
 }
 
 
+_STANDS = {SUPPORTED: "agree with", CONTRADICTED: "disagree with"}
+
+
+def _came_out(verdict: Verdict, finding: Finding) -> str:
+    """Return how a verdict's sentence begins: what our runs say of the report's."""
+    if verdict.shown_small:
+        small = {SUPPORTED: "it is so", CONTRADICTED: "it is not so", INCONCLUSIVE: "it stays open"}
+        return f"In these small runs, which decide nothing, {small[verdict.miniature]}"
+    if verdict.outcome in _STANDS:
+        return f"Our runs {_STANDS[verdict.outcome]} the report"
+    alone, look = finding.outcome, verdict.look
+    if look and look.interim:
+        so_far = f"{look.n} of {look.planned} planned seeds"
+        if alone in _STANDS:
+            return f"So far our runs {_STANDS[alone]} the report, but {so_far} are too few"
+        return f"Open after {so_far}"
+    if alone not in _STANDS:
+        return f"Open, even with {verdict.n} seeds"
+    if verdict.p_holm is not None and verdict.p_holm >= verdict.claim.alpha:
+        return (
+            f"Open, as our runs {_STANDS[alone]} the report, but not clearly enough for one of its "
+            f"{verdict.n_family} main claims"
+        )
+    stands = _STANDS[alone].replace("agree", "agrees")
+    return f"Open, as the report may have used another network than ours, which {stands} it"
+
+
 def word(verdict: Verdict) -> str:
     """Return what stands first of a verdict; a miniature has words of its own."""
     if verdict.shown_small:
@@ -300,8 +335,8 @@ def box(verdict: Verdict) -> str:
         f'<section class="hp-verdict hp-{verdict.outcome}" id="claim-{say(claim.id)}" '
         f'aria-label="{about} {say(claim.id)}: {word(verdict).lower()}">'
         f'<p><span class="hp-verdict-word">{word(verdict)}</span>{label}</p>'
+        f'<p class="hp-verdict-finding">{say(verdict.sentence)}</p>'
         f"<blockquote>{say(claim.says)}</blockquote>"
-        f'<p class="hp-verdict-reason">{say(verdict.reason)}</p>'
         f'<p class="hp-verdict-own">Claim {named(claim.id)}, report {say(claim.report.id)}, '
         f"{say(claim.section)}.{quote} The report's own data: {say(own(claim))}</p>"
         f"{_details(verdict)}</section>"
@@ -310,6 +345,7 @@ def box(verdict: Verdict) -> str:
 
 def _details(verdict: Verdict) -> str:
     claim, finding, lines = verdict.claim, verdict.finding, [verdict.claim.rule]
+    reason = f'<p class="hp-verdict-reason">{html.escape(verdict.reason)}</p>'
     if finding and finding.p is not None:
         lines.append(_p_words(verdict, finding, finding.p))
     if finding and finding.wins:
@@ -319,8 +355,22 @@ def _details(verdict: Verdict) -> str:
     lines += [note for note in (estimands.words(claim), claim.note, claim.report.caveat) if note]
     text = "".join(f"<p>{html.escape(line)}</p>" for line in lines)
     return (
-        f"<details><summary>How this was decided</summary>{text}{_parts_table(verdict)}</details>"
+        f"<details><summary>{html.escape(_how_sure(verdict))}</summary>"
+        f"{reason}{text}{_parts_table(verdict)}</details>"
     )
+
+
+def _how_sure(verdict: Verdict) -> str:
+    """Return what stands on the fold of the statistics: the interval and the seeds, if any."""
+    if verdict.finding is None:
+        return "How this is decided"
+    start, found = "How this was decided", f"n = {verdict.n}"
+    if (interval := verdict.interval) and not verdict.finding.parts:
+        of = "a new run of ours: " if verdict.claim.test.new_run else ""
+        unit = {"ratio": "times", "any": "", "share": "", "tau": ""}.get(verdict.unit, verdict.unit)
+        limits = of + phrases.limits(interval, verdict.unit)
+        start, found = "How sure", f"{f'{limits} {unit}'.rstrip()}, {found}"
+    return f"{start}: {found}"
 
 
 def wins(found: Interval, arms: Sequence[str]) -> str:

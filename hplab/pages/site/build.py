@@ -23,7 +23,7 @@ import yaml
 from hplab import places
 from hplab.pages.figures import explorer_data
 from hplab.pages.notebooks import pairing
-from hplab.pages.site import audit, study_pages
+from hplab.pages.site import audit, share, study_pages
 from hplab.pages.site.audit import check
 from hplab.pages.tables import fill, reference
 from hplab.sweeps.records import shown
@@ -79,7 +79,13 @@ def build(executed_dir: Path | str, out: Path | str, *, store: Any = None) -> Pa
     fresh = out.with_name(f"{out.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
     root = yaml.safe_load((source / "_toc.yml").read_text(encoding="utf-8"))["root"]
-    assemble(raw, fresh, root=f"{root}.html")
+    assemble(
+        raw,
+        fresh,
+        root=f"{root}.html",
+        base=_config(places.CODE).get("html", {}).get("baseurl", ""),
+        pictures=share.pictures(_executed(Path(executed_dir))),
+    )
     shutil.rmtree(out, ignore_errors=True)
     fresh.rename(out)
     return out / "index.html"
@@ -117,7 +123,7 @@ def stage(
         and path.relative_to(book).parts[0] not in LEFT_OUT
         and path.suffix not in (".yaml", ".yml", ".json")
     }
-    config = yaml.safe_load((checkout / "_config.yml").read_text(encoding="utf-8"))
+    config = _config(checkout)
     repository = config.get("repository", {}).get("url", "")
     tables = fill.tables(notebooks, store, repository=repository)
     for name in [name for name in files if name.endswith(".md")]:
@@ -135,6 +141,10 @@ def stage(
     files["conf.py"] = "".join([CONF, *settings]).encode()
     _write(files, source)
     return missing
+
+
+def _config(checkout: Path) -> dict[str, Any]:
+    return dict(yaml.safe_load((checkout / "_config.yml").read_text(encoding="utf-8")))
 
 
 def _executed(folder: Path) -> list[Path]:
@@ -275,13 +285,22 @@ def _python_path() -> list[str]:
 # The site
 
 
-def assemble(raw: Path, out: Path, *, root: str) -> None:
+def assemble(
+    raw: Path,
+    out: Path,
+    *,
+    root: str,
+    base: str = "",
+    pictures: Mapping[str, tuple[bytes, str]] | None = None,
+) -> None:
     """Make the site of what Sphinx wrote: start page, search index, and no file without a use.
 
     Args:
         raw: What Sphinx wrote.
         out: A folder that does not exist yet.
         root: The page that becomes index.html.
+        base: Address of the site, with a slash at its end; "" where it is not known.
+        pictures: What other sites show of a page: a PNG and what it shows, by the page's place.
     """
     raw, out = raw.resolve(), out.resolve()
     home = re.compile(rf'(href="(?:\.\./)*){re.escape(root)}(?=["#])')
@@ -293,7 +312,9 @@ def assemble(raw: Path, out: Path, *, root: str) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         text = home.sub(r"\1index.html", path.read_text(encoding="utf-8"))
         text = explorer_data.with_script(link_claims(text, "../" * name.count("/")))
-        target.write_text(text, encoding="utf-8")
+        place = target.relative_to(out).as_posix()
+        shown = _shown_elsewhere(place, pictures or {}, raw, out) if base else {}
+        target.write_text(share.head(text, place, base=base, **shown), encoding="utf-8")
     pages = {path: audit.read(path) for path in _pages(out)}
     for path, page in pages.items():
         for target in audit.references(path, page):
@@ -302,7 +323,24 @@ def assemble(raw: Path, out: Path, *, root: str) -> None:
     found = [(path.relative_to(out).as_posix(), pages[path]) for path in ranked]
     index = audit.search_script(pair for pair in found if pair[0] != "search.html")
     (out / "_static" / "search-index.js").write_text(index, encoding="utf-8")
+    if base:
+        names = (path.relative_to(out).as_posix() for path in pages)
+        (out / "sitemap.xml").write_text(share.sitemap(base, names), encoding="utf-8")
     (out / ".nojekyll").touch()
+
+
+def _shown_elsewhere(
+    place: str, pictures: Mapping[str, tuple[bytes, str]], raw: Path, out: Path
+) -> dict[str, str]:
+    """Put a page's picture into the site; return where it is and what it shows, if there is one."""
+    if place not in pictures:
+        _bring(out / share.COVER, raw, out)
+        return share.COVER_SHOWS if (out / share.COVER).is_file() else {}
+    picture, alt = pictures[place]
+    file = out / "_static" / "share" / f"{Path(place).stem}.png"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(picture)
+    return {"picture": file.relative_to(out).as_posix(), "alt": alt}
 
 
 def link_claims(page: str, to_root: str) -> str:

@@ -70,7 +70,7 @@ def as_html(text: str) -> str:
 def their_number(verdict: Verdict) -> str:
     """Return the effect in the report's own numbers: one run a setting, so without interval."""
     found = published.effect(verdict.claim)
-    return terminal.number(*found) if found else ""
+    return labels.effect(*found) if found else ""
 
 
 def our_number(verdict: Verdict) -> str:

@@ -12,6 +12,7 @@ from hplab.analysis.claims import rerun
 from hplab.analysis.claims.verdict import Verdict
 from hplab.pages.tables import (
     all_runs,
+    findings,
     ledger,
     margins,
     pieces,
@@ -61,6 +62,7 @@ def tables(
 
     return {
         **ledger.tables(judged, notebooks, store, repository=repository),
+        **findings.tables(judged),
         **all_runs.tables(store),
         **pieces.tables(store),
         **seeds.tables(judged, store),

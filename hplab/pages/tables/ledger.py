@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from hplab.analysis.claims.ledger import load
-from hplab.analysis.claims.verdict import Verdict
+from hplab.analysis.claims.verdict import MISSING, Verdict
 from hplab.pages.tables import columns
 from hplab.pages.tables import folds as claim_fold
 from hplab.pages.tables.columns import OWN_DATA, RERUN, TONES
@@ -65,11 +65,12 @@ def counts(verdicts: Sequence[Verdict]) -> str:
         mine = [verdict for verdict in verdicts if verdict.claim.report.id == report]
         rows.append([f"report\u00a0{report}", *_counted(mine)])
     rows.append(["all\u00a0four", *_counted(verdicts)])
-    head = ("", "claims", "data for", "data against", "runs for", "runs against", "runs leave open")
+    head = ("", "claims", "data for", "data against", "runs for", "runs against", "runs leave open",
+            "to come")  # fmt: skip
     cells = "".join(
         "<tr>"
         + f'<th scope="row">{row[0]}</th>'
-        + "".join(f'<td class="hp-num">{value}</td>' for value in row[1:])
+        + "".join(f'<td class="hp-num">{value or claim_fold.EMPTY}</td>' for value in row[1:])
         + "</tr>"
         for row in rows
     )
@@ -85,7 +86,8 @@ def counts(verdicts: Sequence[Verdict]) -> str:
 def _counted(verdicts: Sequence[Verdict]) -> list[int]:
     own = Counter(verdict.claim.own_verdict for verdict in verdicts)
     ours = Counter(verdict.outcome for verdict in verdicts)
-    return [len(verdicts), own["supported"], own["contradicted"], *(ours[w] for w in TONES)]
+    told = [*(ours[word] for word in TONES), ours[MISSING]]
+    return [len(verdicts), own["supported"], own["contradicted"], *told]
 
 
 def whole(

@@ -91,6 +91,14 @@ def _recorded(trials: Sequence[Trial], preset: str, store: stores.Store | None) 
         return runner.recorded(trials, preset=preset, store=store)
 
 
+def tuning(store: stores.Store | None = None) -> str:
+    """Return the figure of ten learning rates on MNIST, for the page on how to tune."""
+    runs = _recorded(grid(CNN, lr=RATES, seed=SEEDS), "paper", store)
+    if runs.empty:
+        return none("no run of study 1 on MNIST is recorded")
+    return plots.axis(runs, x="lr", y="val_acc").html
+
+
 def rates(store: stores.Store | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the runs of study 1 on the digits that ended well, and their curves."""
     runs = _recorded(grid(CNN, lr=RATES, seed=SEEDS), "laptop", store)
@@ -213,6 +221,7 @@ def tables(store: Any = None) -> dict[str, Callable[[], str]]:
         "piece-units": functools.partial(units, store),
         "piece-predict": functools.partial(predict, store),
         "piece-scripts": scripts,
+        "tune-rate": functools.partial(tuning, store),
     }
     return {name: functools.partial(_raw, make) for name, make in made.items()}
 

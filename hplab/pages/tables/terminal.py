@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from hplab.analysis.claims import phrases
 from hplab.analysis.claims.verdict import SMALL, WORDS, Verdict
+from hplab.pages import labels
 from hplab.trial import unknown
 
 
@@ -68,13 +69,8 @@ def estimate(verdict: Verdict) -> str:
     """Return the deciding estimate with its interval: "0.58 pp (0.47 to 0.69)"; "" for none."""
     if verdict.interval is None:
         return ""
-    mean = number(verdict.interval.estimate, verdict.unit)
+    mean = labels.effect(verdict.interval.estimate, verdict.unit)
     return f"{mean} ({phrases.span(verdict.interval, verdict.unit)})"
-
-
-def number(value: float, unit: str) -> str:
-    """Return a number that stands by itself; a ratio says that it is one."""
-    return f"{phrases.number(value, unit)}{' times' if unit == 'ratio' else ''}"
 
 
 def as_json(verdicts: Iterable[Verdict]) -> str:

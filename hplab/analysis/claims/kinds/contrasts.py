@@ -19,6 +19,7 @@ from hplab.analysis.claims.decisions import (
     Finding,
     all_distances,
     claimed_side,
+    compared,
     comparison,
     in_unit,
     not_same,
@@ -59,9 +60,10 @@ class Direction(Kind):
         exact = _identical(sides)
         decision = claimed_side(first - second, self.margin, claim.alpha, cut=cut, exact=exact)
         when = "within" if quantity.unit == "epochs" else "after"
-        said = comparison(quantities.words(quantity), decision, quantity.unit, found.arms)
+        about = (quantities.words(quantity), decision, quantity.unit, found.arms)
+        said = comparison(*about)
         reason = f"{on(found, when)} {said}; {_margin(decision, self.margin)}{_cut_words(cut)}"
-        return _finding(decision, reason, quantity.unit, found, sides)
+        return _finding(decision, reason, quantity.unit, found, sides, in_short=compared(*about))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -82,14 +84,17 @@ class Interaction(Kind):
         decision = claimed_side(effects, self.margin, claim.alpha)
         means = (in_unit(intervals.mean_interval(x), unit).estimate for x in (a - b, c - d))
         one, other = (phrases.number(mean, unit) for mean in means)
-        reason = (
-            f"{on(found)} going from {found.arms[1]} to {found.arms[0]} changes "
+        in_short = (
+            f"going from {found.arms[1]} to {found.arms[0]} changes "
             f"{quantities.words(self.quantity)} by {one}, and going from {found.arms[3]} to "
-            f"{found.arms[2]} by {other} "
+            f"{found.arms[2]} by {other}"
+        )
+        reason = (
+            f"{on(found)} {in_short} "
             f"({phrases.limits(decision.interval, unit, 'of what is between them ')}); "
             f"{_margin(decision, self.margin)}"
         )
-        return _finding(decision, reason, unit, found, effects=effects)
+        return _finding(decision, reason, unit, found, effects=effects, in_short=in_short)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -130,9 +135,9 @@ class Profile(Kind):
         what = "the largest drop between neighbours" if drops else "the range"
         subject = f"{what} of mean {quantities.words(quantity)} over {self.x.replace('_', ' ')}"
         names = [side.get("optimizer", str(side)) for side in (self.first, self.second)]
-        said = comparison(subject, decision, quantity.unit, names)
-        reason = f"{on(found)} {said}; {_margin(decision, self.margin)}"
-        made = _finding(decision, reason, quantity.unit, found)
+        about = (subject, decision, quantity.unit, names)
+        reason = f"{on(found)} {comparison(*about)}; {_margin(decision, self.margin)}"
+        made = _finding(decision, reason, quantity.unit, found, in_short=compared(*about))
         return dataclasses.replace(made, at=at)
 
 
@@ -198,18 +203,20 @@ class _BothSides(Kind):
         decision = self.decide(effects, self.margin, claim.alpha, cut=cut, exact=exact)
         end = self.ends[decision.outcome].format(*self._words())
         reason = f"{on(found)} {self._said(decision, found)}; {end}{_cut_words(cut)}"
-        return _finding(decision, reason, quantity.unit, found, sides)
+        in_short = self._said(decision, found, with_limits=False)
+        return _finding(decision, reason, quantity.unit, found, sides, in_short=in_short)
 
-    def _said(self, decision: Decision, found: Sample) -> str:
+    def _said(self, decision: Decision, found: Sample, *, with_limits: bool = True) -> str:
         """Return the level of one arm, or the difference of two, in words."""
         subject, unit = quantities.words(self.quantity), self.quantity.unit
         if self.first is not None:
-            return comparison(subject, decision, unit, found.arms)
+            words = comparison if with_limits else compared
+            return words(subject, decision, unit, found.arms)
         ends = ("estimate", "low", "high")
         level = {name: getattr(decision.interval, name) + (self.centre or 0.0) for name in ends}
         mean = dataclasses.replace(decision.interval, **level)
-        words = f"{phrases.number(mean.estimate, unit)} ({phrases.limits(mean, unit)})"
-        return f"{subject} at {found.arms[0]} is {words}"
+        level_is = f"{subject} at {found.arms[0]} is {phrases.number(mean.estimate, unit)}"
+        return f"{level_is} ({phrases.limits(mean, unit)})" if with_limits else level_is
 
     def _words(self) -> tuple[str, str]:
         """Return what is held against the margin on both sides, and the margin, in words."""
@@ -273,13 +280,16 @@ class Variance(Kind):
             raise Missing("One of the settings has no spread over seeds.")
         decision = claimed_side(pseudo, self.margin, claim.alpha)
         ratio = decision.interval
+        in_short = (
+            f"{quantities.words(self.quantity)} spreads {ratio.estimate:.2f} times as "
+            f"much over seeds at {found.arms[0]} as at {found.arms[1]}"
+        )
         reason = (
-            f"{on(found)} {quantities.words(self.quantity)} spreads {ratio.estimate:.2f} times as "
-            f"much over seeds at {found.arms[0]} as at {found.arms[1]} "
+            f"{on(found)} {in_short} "
             f"({phrases.limits(ratio, '')}); the ratio fixed beforehand was {self.margin.value:g}"
         )
         reason += ", and the true one is surely nearer to 1." if decision.small else "."
-        return _finding(decision, reason, "ratio", found)
+        return _finding(decision, reason, "ratio", found, in_short=in_short)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -328,7 +338,9 @@ def _cut(sides: Sides) -> np.ndarray:
 def _cut_words(cut: np.ndarray) -> str:
     if not cut.any():
         return ""
-    return f" In {cut.sum()} seeds a run passed the threshold in its first epoch or never."
+    n = int(cut.sum())
+    seeds = "1 seed" if n == 1 else f"{n} seeds"
+    return f" In {seeds} a run passed the threshold in its first epoch or never."
 
 
 def _nothing_measured(sides: Sides) -> bool:
@@ -355,6 +367,8 @@ def _finding(
     found: Sample,
     sides: Sides | None = None,
     effects: np.ndarray | None = None,
+    *,
+    in_short: str = "",
 ) -> Finding:
     """Return a decision as a finding; of two arms, or of effects, with the checks of a pair."""
     pair = sides if sides and len(sides) == 2 else None
@@ -371,6 +385,7 @@ def _finding(
         distances=decision.distances,
         identical=bool(pair and _identical(pair)),
         wins=superiority(pair[0][0], pair[1][0]) if pair and len(pair[0][0]) > 1 else None,
+        in_short=in_short,
     )
 
 

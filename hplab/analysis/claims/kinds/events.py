@@ -167,12 +167,14 @@ class Proportion(_Events):
         together, percent = self.bound.evidence(count, n), at(1 - claim.alpha)
         of = f"of the {n} runs that {self.given}" if self.given else f"of {n} runs"
         length = f", after {found.length}," if found.length else ""
+        happens = f"{count} {of} {self.event}"
         reason = (
-            f"At {found.arms[0]}{length} {count} {of} {self.event} "
+            f"At {found.arms[0]}{length} {happens} "
             f"({phrases.limits(percent, '%')} %); {self.bound}."
         )
         outcome = three_way(together, alpha=claim.alpha)
-        return Finding(outcome, reason, "%", found, together, percent, at=at, chance=chance)
+        made = Finding(outcome, reason, "%", found, together, percent, at=at, chance=chance)
+        return dataclasses.replace(made, in_short=f"{happens} at {found.arms[0]}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -202,13 +204,17 @@ class Proportions(_Events):
         percent = at(1 - claim.alpha)
         together = proportions.excess(first, second, n, margin=margin / 100)
         outcome = three_way(together, alpha=claim.alpha)
+        in_short = (
+            f"{first} of {n} runs {self.event} at {found.arms[0]} and "
+            f"{second} of {n} at {found.arms[1]}"
+        )
         reason = (
-            f"{on(found)} {first} of {n} runs {self.event} at {found.arms[0]} and "
-            f"{second} of {n} at {found.arms[1]} "
+            f"{on(found)} {in_short} "
             f"({phrases.limits(percent, 'pp', 'of the difference ')} pp); the margin fixed "
             f"beforehand was {phrases.number(margin, 'pp')}."
         )
-        return Finding(outcome, reason, "pp", found, together, percent, at=at, chance=chance)
+        made = Finding(outcome, reason, "pp", found, together, percent, at=at, chance=chance)
+        return dataclasses.replace(made, in_short=in_short)
 
 
 KINDS = (Proportion, Proportions)

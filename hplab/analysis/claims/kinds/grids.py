@@ -202,7 +202,8 @@ class Shape(Kind):
         together = all_of(each)
         means = [intervals.mean_interval(piece, level=1 - claim.alpha) for piece in pieces.T]
         what = f"{quantities.words(quantity)} at {found.arms[0]}"
-        reason = phrases.shape(on(found, "over"), what, self.form, means, unit)
+        in_short = phrases.course(what, self.form, means)
+        reason = phrases.shape(on(found, "over"), in_short, means, unit)
         parts = tuple(
             {"part": name, "interval": mean, "unit": unit, "outcome": three_way(one)}
             for name, mean, one in zip(names, means, each, strict=True)
@@ -210,7 +211,8 @@ class Shape(Kind):
         worst = min(means, key=lambda interval: interval.low)
         outcome = three_way(together, alpha=claim.alpha)
         far = tuple(distance(piece, margin) for piece in pieces.T)
-        return Finding(outcome, reason, unit, found, together, worst, parts=parts, distances=far)
+        made = Finding(outcome, reason, unit, found, together, worst, parts=parts, distances=far)
+        return dataclasses.replace(made, in_short=in_short)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -259,9 +261,12 @@ class Ranking(Kind):
         n_behind = sum(three_way(one, alpha=claim.alpha) == SUPPORTED for one in each.values())
         closest = min(leads, key=lambda i: leads[i].estimate)
         lead = in_unit(leads[closest].scaled(turn), unit)
+        in_short = (
+            f"{found.arms[which]} surely has a {than} mean {_bare(self.quantity)} "
+            f"than {n_behind} of its {len(ahead)} rivals"
+        )
         reason = (
-            f"{on(found)} {found.arms[which]} surely has a {than} mean {_bare(self.quantity)} "
-            f"than {n_behind} of its {len(ahead)} rivals. From the nearest, {found.arms[closest]}, "
+            f"{on(found)} {in_short}. From the nearest, {found.arms[closest]}, "
             f"it differs by {phrases.number(lead.estimate, unit)} ({phrases.limits(lead, unit)})."
         )
         if outcome == CONTRADICTED:
@@ -278,7 +283,8 @@ class Ranking(Kind):
         )
         reason += self._wider(claim, runs, curves, found) if self.levels else ""
         far = tuple(distance(lead, 0.0) for lead in ahead.values())
-        return Finding(outcome, reason, "", found, together, parts=parts, distances=far)
+        made = Finding(outcome, reason, "", found, together, parts=parts, distances=far)
+        return dataclasses.replace(made, in_short=in_short)
 
     def _wider(self, claim: Claim, runs: pd.DataFrame, curves: Curves, found: Sample) -> str:
         """Return one sentence on a wider grid, if the runs hold one; it decides nothing."""
@@ -374,16 +380,17 @@ class MostCells(Kind):
         together = most_of(each)
         outcome = three_way(together, alpha=claim.alpha)
         above, below = sum(m.low > limit for m in means), sum(m.high < limit for m in means)
-        reason = (
-            f"{on(found)} {quantities.words(self.quantity)}, taken by itself, surely exceeds "
+        in_short = (
+            f"{quantities.words(self.quantity)}, taken by itself, surely exceeds "
             f"{phrases.number(self.above.value, unit)} in {above} of {len(means)} settings and "
-            f"surely does not in {below}."
+            f"surely does not in {below}"
         )
+        reason = f"{on(found)} {in_short}."
         parts = tuple(
             {"part": arm, "interval": mean, "unit": unit, "outcome": three_way(one)}
             for arm, mean, one in zip(found.arms, means, each, strict=True)
         )
-        return Finding(outcome, reason, "", found, together, parts=parts)
+        return Finding(outcome, reason, "", found, together, parts=parts, in_short=in_short)
 
 
 def _matrix(

@@ -80,6 +80,7 @@ class Number(Kind):
             together,
             one["interval"] if one else None,
             parts=tuple(parts),
+            in_short=f"of its numbers at {found.arms[0]}, {_missed(parts) or 'all are met'}",
         )
 
     def _compare(
@@ -154,12 +155,14 @@ class Value(Kind):
         what = quantities.words(quantity)
         where = f" at {found.arms[0]}" + (f" against {found.arms[1]}" if two else "")
         kind = {"ratio": "the ratio of "}.get(unit, "the difference of ") if two else ""
+        level = f"{kind}{what}{where} is {phrases.number(interval.estimate, unit)}"
+        theirs = phrases.number(self.value.value, unit)
         reason = (
-            f"{on(found)} {kind}{what}{where} is {phrases.number(interval.estimate, unit)}, theirs "
-            f"{phrases.number(self.value.value, unit)} (a new run: "
+            f"{on(found)} {level}, theirs {theirs} (a new run: "
             f"{phrases.span(interval, unit)}). {end}"
         )
-        return Finding(outcome, reason, unit, found, together, interval)
+        in_short = f"{level}, in the report {theirs}"
+        return Finding(outcome, reason, unit, found, together, interval, in_short=in_short)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

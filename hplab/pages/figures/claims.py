@@ -1,0 +1,171 @@
+"""Many claims in one figure: what our runs show of each, beside the report's own number."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure as Canvas
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from hplab.analysis.claims import phrases, published
+from hplab.analysis.claims.claim import Claim
+from hplab.analysis.claims.verdict import NO_RUNS, WORDS, Verdict
+from hplab.analysis.stats.intervals import CONTRADICTED, INCONCLUSIVE, SUPPORTED
+from hplab.pages import labels
+from hplab.pages.figures import svg
+from hplab.pages.figures.figure import Figure, Html, nothing_recorded
+
+KINDS = ("direction", "interaction", "profile", "proportions", "variance", "difference")
+ROW_IN = 0.235  # height of a row, inches
+OUTCOMES = (SUPPORTED, CONTRADICTED, INCONCLUSIVE)  # in the order they are drawn, from the top
+# Colour, marker, and whether the marker is filled: no two outcomes differ in colour alone.
+LOOKS: Mapping[str, tuple[str, str, bool]] = {
+    SUPPORTED: (svg.SERIES[2], "o", True),
+    CONTRADICTED: (svg.SERIES[1], "X", True),
+    INCONCLUSIVE: (svg.MUTED, "o", False),
+}
+TICKS = (-10, -1, 0, 1, 10)
+
+
+def claims(verdicts: Iterable[Verdict]) -> Figure | Html:
+    """Draw claims that say how one setting differs from another, a row a claim.
+
+    Effects of all units stand on one axis, since each is divided by the margin that was fixed for
+    it: 1 is the smallest difference that counts, to the right what the report claims. The axis is
+    linear between -1 and 1 and logarithmic beyond.
+
+    Args:
+        verdicts: Those without such an effect, or without runs at the report's setting, are left
+            out, and the caption counts them.
+
+    Returns:
+        The figure; its data has a row a claim with `effect`, `low`, `high` and `report` in margins.
+    """
+    verdicts = list(verdicts)
+    table = pd.DataFrame(filter(None, map(_row, verdicts)))
+    if table.empty:
+        return nothing_recorded("no claim of this kind has runs at its report's setting")
+    table["order"] = table["outcome"].map(OUTCOMES.index)
+    table = table.sort_values(["order", "effect"], ascending=[True, False], ignore_index=True)
+
+    def draw(fig: Canvas) -> None:
+        ax = fig.add_subplot()
+        ax.set_xscale("symlog", linthresh=1, linscale=0.8)
+        reach = 1.25 * max(10.0, *table[["low", "high", "report"]].abs().max().fillna(0))
+        ax.set_xlim(-reach, reach)
+        ax.set_ylim(len(table) - 0.4, -1.7)
+        ax.axvspan(1, reach, color=svg.GRID, lw=0, alpha=0.55, zorder=0)
+        ax.plot([0, 0], [-0.7, len(table)], color=svg.MUTED, lw=1, zorder=1)
+        ax.grid(visible=False)
+        for name, at in (("the opposite", -4), ("too small", 0), ("as claimed", 4)):
+            ax.text(at, -1.15, name, ha="center", va="center", color=svg.MUTED, fontsize=12)
+        for at, row in enumerate(table.itertuples()):
+            colour, marker, filled = LOOKS[str(row.outcome)]
+            ax.plot([row.low, row.high], [at, at], color=colour, lw=2, zorder=2)
+            face = colour if filled else svg.PAPER
+            ax.plot(row.effect, at, marker, color=colour, mfc=face, mew=1.6, ms=8, zorder=3)
+            if not math.isnan(row.report):
+                ax.plot(row.report, at, "D", color=svg.INK, mfc="none", mew=1.2, ms=5.5, zorder=4)
+        ax.set_yticks(range(len(table)), list(table["claim"]), fontsize=11)
+        ax.tick_params(axis="y", length=0)
+        ax.xaxis.set_major_locator(FixedLocator(TICKS))
+        ax.xaxis.set_minor_locator(NullLocator())
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}".replace("-", "\u2212")))
+        ax.set_xlabel("effect, in smallest differences that count")
+        ax.spines["left"].set_visible(False)
+        fig.legend(handles=_keys(table), loc="outside upper left", ncols=2, handlelength=1.4)
+
+    counted = Counter(table["outcome"])
+    said = labels.listed([f"{counted[x]} {WORDS[x].lower()}" for x in OUTCOMES if counted[x]])
+    return Figure(
+        draw,
+        caption=_caption(table, verdicts, said),
+        alt=_alt(table, said),
+        data=table.drop(columns=["order", "shown"]),
+        shown=pd.DataFrame(list(table["shown"])),
+        height=ROW_IN * (len(table) + 1.3) + 1.35,
+    )
+
+
+def _row(verdict: Verdict) -> dict[str, Any] | None:
+    """Return one row of the figure, None for a claim that has no place in it."""
+    claim, interval = verdict.claim, verdict.interval
+    if claim.test.type not in KINDS or verdict.outcome in NO_RUNS or interval is None:
+        return None
+    if getattr(claim.test, "arm", None) and claim.test.type == "difference":
+        return None
+    margin = claim.test.margin
+    if margin.tested <= 0 or margin.unit != verdict.unit:
+        return None
+    theirs = published.effect(claim)
+    found = [interval.estimate, interval.low, interval.high, theirs[0] if theirs else math.nan]
+    effect, low, high, report = (_in_margins(value, claim) for value in found)
+    if claim.test.type == "difference" and (report < 0 or (math.isnan(report) and effect < 0)):
+        # That two differ has no side; 0.0 - x, as -0.0 would be shown.
+        effect, low, high, report = 0.0 - effect, 0.0 - high, 0.0 - low, 0.0 - report
+    shown = {
+        "claim": Html(f'<a href="ledger.html#{claim.id}">{claim.id}</a>', claim.id),
+        "what the report says": claim.says,
+        "verdict": WORDS[verdict.outcome].lower(),
+        "ours (95 % interval)": f"{labels.effect(interval.estimate, verdict.unit)} "
+        f"({phrases.span(interval, verdict.unit)})",
+        "its own number": labels.effect(*theirs) if theirs else "none",
+        "counts from": labels.effect(margin.value, margin.unit),
+        "n": verdict.n,
+    }
+    return {
+        "claim": claim.id,
+        "outcome": verdict.outcome,
+        "effect": effect,
+        "low": low,
+        "high": high,
+        "report": report,
+        "n": verdict.n,
+        "shown": shown,
+    }
+
+
+def _in_margins(value: float, claim: Claim) -> float:
+    """Return an effect divided by its margin; that of a ratio by its logarithm."""
+    margin = claim.test.margin
+    return (math.log(value) if margin.unit == "ratio" else value) / margin.tested
+
+
+def _keys(table: pd.DataFrame) -> list[Line2D]:
+    keys = []
+    for outcome in OUTCOMES:
+        if (table["outcome"] == outcome).any():
+            colour, marker, filled = LOOKS[outcome]
+            face = colour if filled else svg.PAPER
+            style = {"color": colour, "marker": marker, "mfc": face, "mew": 1.6, "ms": 8}
+            keys.append(Line2D([], [], label=WORDS[outcome].lower(), **style))
+    if table["report"].notna().any():
+        style = {"color": svg.INK, "marker": "D", "mfc": "none", "mew": 1.2, "ms": 5.5, "ls": ""}
+        keys.append(Line2D([], [], label="the report's own number", **style))
+    return keys
+
+
+def _caption(table: pd.DataFrame, verdicts: Sequence[Verdict], said: str) -> str:
+    left = len(verdicts) - len(table)
+    others = f"; the other {left} claims have no such runs yet or are of another kind"
+    return (
+        f"What re-runs with several seeds show of {labels.count(len(table), 'claim')} that one "
+        "setting beats another: mean effect and 95 % interval, divided by the smallest difference "
+        f"that counts, which was fixed before the runs; {said}; n = "
+        f"{labels.span(table['n'])} seeds a claim{others if left else ''}"
+    )
+
+
+def _alt(table: pd.DataFrame, said: str) -> str:
+    wide = int(((table["low"] < 1) & (table["high"] > 1)).sum())
+    sure = labels.listed(table.loc[table["outcome"] != INCONCLUSIVE, "claim"]) or "none"
+    return html.unescape(
+        f"One row for each of {len(table)} claims, {said}. Decided are {sure}. In {wide} rows the "
+        "interval reaches from less than the smallest difference that counts to more"
+    )
