@@ -24,8 +24,6 @@ from engine import machine
 from hplab.trial import Trial, grid
 
 WORK = f"{sys.executable} -m pytest -q -n 2 tests/training/test_lanes.py"
-    f"{sys.executable} -m pytest tests/training/test_loop.py tests/training/test_lanes.py -q -n 2"
-)
 FILL = """
 import sys
 from pathlib import Path
