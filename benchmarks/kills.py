@@ -24,6 +24,7 @@ from collections import Counter
 from pathlib import Path
 
 import psutil
+import torch
 
 from hplab.sweeps import driver, provenance
 from hplab.sweeps.store import Store
@@ -147,6 +148,7 @@ def measure(n_kills: int, n_trials: int, epochs: int, seed: int) -> dict[str, ob
     costs = [record["cost"]["train_s"] + record["cost"]["eval_s"] for record in records]
     sample = rng.choice(records)
     call = [(sample["config"], sample["seed"])]
+    torch.set_num_threads(1)  # as workers do: the last digits depend on it
     [alone] = driver.compute(call, "cpu", datasets.load("digits"))
     return {
         "kills": dict(killed),
