@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from numbers import Real
 from typing import Any
 
@@ -17,6 +17,7 @@ from hplab.sweeps import provenance
 from hplab.sweeps.points import Point, plain
 
 Answer = dict[str, Any]
+Stop = Callable[[Sequence[Mapping[str, float]]], bool]
 
 # These would break a file of records, or the text around them.
 _NOT_IN_NAMES = set('{}"\\\n\r\t')
@@ -24,36 +25,68 @@ _NOT_IN_NAMES = set('{}"\\\n\r\t')
 _NO_RESULT = ("seed", "status", "key", "prov", "device", "settings", "code", "epoch")
 
 
-def call(function: Callable, point: Point) -> Answer:
+def call(function: Callable, point: Point, stop: Stop | None = None) -> Answer:
     """Call a function at a point.
+
+    Args:
+        function: What is called. A generator yields a mapping of numbers after every epoch, and may
+            return one, which is the result then; else the last one is.
+        point: Its arguments.
+        stop: Asked after every epoch, with all of them so far, whether to stop here.
 
     Returns:
         "status", "at", "final", "curves", "cost" as a record has them and "made_with"; or what
-        `failure` returns if it raised, or gave something else than numbers.
+        `failure` returns if it raised, or gave something else than numbers. A run that was stopped
+        has the status "stopped", its last epoch in "at", and what it had then.
     """
     began = time.perf_counter()
+    is_stopped = False
     try:
         found = function(**point)
         yields = isinstance(found, Iterator)
-        epochs = [numbers(one, point, yields=yields) for one in (found if yields else [found])]
+        if yields:
+            epochs, final, is_stopped = _epochs(found, point, stop)
+        else:
+            epochs = [final := numbers(found, point)]
         if not epochs:
             raise HplabError("it yielded nothing; yield a mapping of numbers after every epoch")
     except (Exception, SystemExit) as error:
         return failure(error)
     seconds = time.perf_counter() - began
-    final, curves = epochs[-1], {}
+    curves = {}
     if yields:
         names = dict.fromkeys(name for epoch in epochs for name in epoch)
         curves = {name: [_finite(epoch.get(name)) for epoch in epochs] for name in names}
     bad = [not all(map(math.isfinite, epoch.values())) for epoch in epochs]
+    is_lost = not all(map(math.isfinite, final.values()))
+    at = [*bad, True].index(True) + 1 if is_lost else len(epochs)  # a result may be bad by itself
     return {
-        "status": "diverged" if bad[-1] else "ok",
-        "at": {"epoch": bad.index(True) + 1} if bad[-1] and yields else None,
+        "status": "diverged" if is_lost else "stopped" if is_stopped else "ok",
+        "at": {"epoch": min(at, len(epochs))} if (is_lost or is_stopped) and yields else None,
         "final": {name: _finite(value) for name, value in final.items()},
         "curves": curves,
         "cost": {"train_s": round(seconds, 6), "eval_s": 0.0},
         "made_with": provenance.of_process(),
     }
+
+
+def _epochs(
+    found: Iterator[Any], point: Point, stop: Stop | None
+) -> tuple[list[dict[str, float]], dict[str, float], bool]:
+    """Return what was yielded, the result, and whether it was stopped before its end."""
+    epochs: list[dict[str, float]] = []
+    while True:
+        try:
+            one = next(found)
+        except StopIteration as end:
+            if isinstance(end.value, Mapping) and epochs:
+                return epochs, numbers(end.value, point), False
+            return epochs, epochs[-1] if epochs else {}, False
+        epochs.append(numbers(one, point, yields=True))
+        if stop is not None and stop(epochs):
+            if callable(close := getattr(found, "close", None)):
+                close()
+            return epochs, epochs[-1], True
 
 
 def failure(error: BaseException) -> Answer:

@@ -19,7 +19,7 @@ from hplab.errors import HplabError, Stopped
 from hplab.sweeps import calls, progress, provenance, table
 from hplab.sweeps import store as stores
 from hplab.sweeps.points import SEED, Point, expand, words
-from hplab.sweeps.records import Record, StoreError
+from hplab.sweeps.records import StoreError
 from hplab.sweeps.store import FUNCTION
 from hplab.sweeps.tasks import Task
 from hplab.sweeps.workers import Workers
@@ -98,23 +98,52 @@ def sweep(
     task = Task(train, name, version)
     found = expand(train, points, axes)
     store = store or stores.default_store()
-    keys = [task.key(point) for point in found]
-    todo = [point for key, point in zip(keys, found, strict=True) if not store.has(key)]
+    n_new = fill(task, found, workers, executor, store)
+    return table_of(task, found, store, n_new)
+
+
+def fill(
+    task: Task,
+    found: list[Point],
+    workers: int,
+    executor: Executor | None,
+    store: stores.Store,
+    *,
+    may_fail: bool = False,
+) -> int:
+    """Call a task at the points that have no record, and record what comes of it.
+
+    Args:
+        task: What is called.
+        found: Points, as `expand` gives them.
+        workers: Worker processes, where there is no executor.
+        executor: What calls it instead.
+        store: Where records are.
+        may_fail: Whether all calls may fail; they are told all the same.
+
+    Returns:
+        How many were called: 0 where the environment says to take what is recorded.
+
+    Raises:
+        HplabError: If every call failed.
+        Stopped: If it was interrupted; what was finished is kept.
+    """
+    todo = [point for point in found if task.head(point, store) is None]
     if todo:
         _tell_of_other_code(task, store)
     if todo and places.from_records():
         print(f"{len(todo)} of {len(found)} runs of {task.name!r} are not recorded yet")
-    elif todo:
+        return 0
+    if todo:
         try:
-            _run(task, todo, workers, executor, store)
+            _run(task, todo, workers, executor, store, may_fail)
         except KeyboardInterrupt:
-            kept = sum(store.has(task.key(point)) for point in todo)
+            kept = sum(task.head(point, store) is not None for point in todo)
             raise Stopped(
                 f"Stopped: {kept} of the {len(todo)} runs that were missing are finished and "
                 "kept; run this again and it goes on from there."
             ) from None
-    n_new = 0 if places.from_records() else len(todo)
-    return _table(task, found, [store.head(key) for key in keys], n_new)
+    return len(todo)
 
 
 def _tell_of_other_code(task: Task, store: stores.Store) -> None:
@@ -138,7 +167,12 @@ def _tell_of_other_code(task: Task, store: stores.Store) -> None:
 
 
 def _run(
-    task: Task, todo: list[Point], workers: int, executor: Executor | None, store: stores.Store
+    task: Task,
+    todo: list[Point],
+    workers: int,
+    executor: Executor | None,
+    store: stores.Store,
+    may_fail: bool,
 ) -> None:
     """Call the function at points that have no record, and keep each result."""
     failures: list[tuple[Point, calls.Answer]] = []
@@ -164,7 +198,7 @@ def _run(
         point, answer = failures[0]
         place = f" ({answer['place']})" if answer["place"] else ""
         first = f"{answer['error']}: {answer['message']}{place} at {words(point)}"
-        if writer.n_added:
+        if writer.n_added or may_fail:
             n = f"{len(failures)} of {len(todo)} runs"
             print(f"{n} failed and are tried again the next time; the first: {first}")
             return
@@ -242,10 +276,13 @@ def _as_completed(todo: list[Point], submit: Callable[[Point], Future]) -> Answe
 # ------------------------------------------------------------------------------ its table
 
 
-def _table(
-    task: Task, found: list[Point], heads: Iterable[Record | None], n_new: int
-) -> pd.DataFrame:
-    """Return one row a recorded point."""
+def table_of(task: Task, found: list[Point], store: stores.Store, n_new: int = 0) -> pd.DataFrame:
+    """Return one row a recorded point, as `sweep` does.
+
+    A run that was stopped early has no results: its row says "stopped", and its curves how far it
+    came.
+    """
+    heads = [task.head(point, store) for point in found]
     names = [n for n in dict.fromkeys(n for point in found for n in point) if n != SEED]
     named = table.settings_text([*names, "code"])
     rows: list[dict[str, Any]] = []
@@ -257,7 +294,8 @@ def _table(
         made = {"code": f"{task.name} {task.code}", "seed": head["seed"], "status": head["status"]}
         kept = {"key": head["key"], "prov": head["prov"], table.SETTINGS: named}
         cost = {"train_s": head["cost"]["train_s"]}
-        rows.append({**_shown(point), **made, **cost, **head["final"], **kept})
+        final = head["final"] if head["status"] != "stopped" else {}
+        rows.append({**_shown(point), **made, **cost, **final, **kept})
     others = ("key", "prov", table.SETTINGS)
     columns = [*names, "code", SEED, "status", *metrics, *others]
     columns += [] if "train_s" in columns else ["train_s"]

@@ -28,6 +28,8 @@ Record = dict[str, Any]
 
 VERSION = 1  # of the record format
 RESULT = ("status", "at", "final", "curves")  # what two records of one key must agree on
+STATUS = ("ok", "diverged", "stopped")  # stopped early: what it would have come to is unknown
+_ALLOWED = f"{', '.join(STATUS[:-1])} or {STATUS[-1]}"
 FIELDS = {  # what every reader relies on; other fields are kept and ignored
     "key": str,
     "task": str,
@@ -93,8 +95,8 @@ def sealed(record: Record) -> Record:
     check_fields(out, where)
     if not re.fullmatch(r"[0-9a-f]{32}", out["key"]):
         raise StoreError(f"{where}: a key is 32 hex digits")
-    if out["status"] not in ("ok", "diverged"):
-        raise StoreError(f"{where}: status must be ok or diverged, got {out['status']!r}")
+    if out["status"] not in STATUS:
+        raise StoreError(f"{where}: status must be {_ALLOWED}, got {out['status']!r}")
     data = out["config"].get("data")
     if not isinstance(data, str) or not re.fullmatch(r"[a-z0-9][a-z0-9_.-]*", data):
         raise StoreError(f"{where}: config needs the name of a data set, in lower-case letters")

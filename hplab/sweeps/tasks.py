@@ -14,7 +14,8 @@ from hplab.digest import Reading
 from hplab.sweeps import calls
 from hplab.sweeps.points import SEED, Point, name_of
 from hplab.sweeps.records import Record
-from hplab.sweeps.store import FUNCTION, FUNCTION_VERSION
+from hplab.sweeps.stopping import Board
+from hplab.sweeps.store import FUNCTION, FUNCTION_VERSION, Store
 from hplab.trial import canonical
 
 
@@ -25,10 +26,13 @@ class Task:
         function: What is called.
         name: What the sweep is called.
         code: The digest of its code and of what that uses, or the version that stands for it.
+        board: Says which calls are stopped early; None lets all finish. Whoever sets it does so
+            before anything is called.
     """
 
     def __init__(self, function: Callable, name: str, version: str) -> None:
         self.function = function
+        self.board: Board | None = None
         self.name = name or name_of(function)
         self.code = f"version {version}" if version else _digest(function, self.name)
         slug = re.sub(r"[^a-z0-9_.-]+", "-", self.name.lower()).strip("-")
@@ -43,8 +47,12 @@ class Task:
         if "_bytes" not in vars(self):
             import cloudpickle  # needed only where calls leave this process
 
-            self._bytes = cloudpickle.dumps(self.function)
+            self._bytes = cloudpickle.dumps(self._call)
         return self._bytes
+
+    @property
+    def _call(self) -> Callable[[Point], calls.Answer]:
+        return functools.partial(calls.call, self.function, stop=self.board)
 
     def to_send(self) -> tuple[bytes, str]:
         """Return the function for other processes, or why it cannot be sent."""
@@ -54,39 +62,47 @@ class Task:
             return b"", " ".join(str(error).split()) or type(error).__name__
 
     def __call__(self, point: Point) -> calls.Answer:
-        return calls.call(self.function, point)
+        return self._call(point)
 
-    def config(self, point: Point) -> dict[str, Any]:
+    def config(self, point: Point, *, stopped: bool = False) -> dict[str, Any]:
+        """Return what is called, and by which rule it was stopped.
+
+        A run that was stopped is another than the one that finishes: asked for without the rule, it
+        is run to its end.
+        """
         setting = {name: value for name, value in point.items() if name != SEED}
         named = {"data": self._data, "function": self.name, "code": self.code}
-        return {**named, "point": setting}
+        by = {"stopped_by": self.board.rule.text()} if stopped and self.board else {}
+        return {**named, "point": setting, **by}
 
-    def key(self, point: Point) -> str:
-        """Return the 32 hex digits that name the result at a point."""
-        what = {"config": self.config(point), "seed": point.get(SEED, 0)}
+    def key(self, point: Point, *, stopped: bool = False) -> str:
+        """Return the 32 hex digits that name the result at a point, finished or stopped early."""
+        what = {"config": self.config(point, stopped=stopped), "seed": point.get(SEED, 0)}
         text = canonical({**what, "task": FUNCTION, "task_version": FUNCTION_VERSION})
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
+    def head(self, point: Point, store: Store) -> Record | None:
+        """Return what is recorded of a point, without its curves: finished, else stopped early."""
+        found = store.head(self.key(point))
+        return found or (store.head(self.key(point, stopped=True)) if self.board else None)
+
     def record(self, point: Point, answer: calls.Answer, prov: str) -> Record:
+        stopped = answer["status"] == "stopped"
         return {
             "v": 1,
-            "key": self.key(point),
+            "key": self.key(point, stopped=stopped),
             "task": FUNCTION,
             "task_version": FUNCTION_VERSION,
             "data": self.code,
-            "config": self.config(point),
+            "config": self.config(point, stopped=stopped),
             "seed": point.get(SEED, 0),
             "prov": prov,
             **{k: answer[k] for k in ("status", "at", "final", "curves", "cost")},
         }
 
 
-def _received(sent: bytes) -> Callable[[Point], calls.Answer]:
-    return functools.partial(calls.call, _function(sent))
-
-
 @functools.lru_cache(4)
-def _function(sent: bytes) -> Callable:
+def _received(sent: bytes) -> Callable[[Point], calls.Answer]:
     import cloudpickle
 
     return cloudpickle.loads(sent)

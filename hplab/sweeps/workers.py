@@ -8,6 +8,7 @@ Nothing here needs torch.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import pickle
 import queue
@@ -32,7 +33,8 @@ class Workers:
     """A pool of processes that call one function; processes are started as they are needed.
 
     Args:
-        function: The function, as cloudpickle writes it; each process gets it once.
+        function: What gives the answer at a point, as cloudpickle writes it; each process gets it
+            once.
         n: Processes at most.
         cores: Cores that they share: each may use as many threads as its part, unless the
             environment says otherwise.
@@ -127,9 +129,9 @@ def serve() -> None:
     threading.Thread(target=_read, args=(questions, inbox), daemon=True).start()
     sent = inbox.get()
     _send(answers, _READY)
-    function = _load(sent)
+    call = _load(sent)
     while True:
-        _send(answers, calls.call(function, inbox.get()))
+        _send(answers, call(inbox.get()))
 
 
 def _load(sent: bytes) -> Any:
@@ -141,7 +143,7 @@ def _load(sent: bytes) -> Any:
     def failed(**_: Any) -> None:
         raise HplabError(f"{why}; jobs=1 runs it in this process")
 
-    return failed
+    return functools.partial(calls.call, failed)
 
 
 def _read(questions: Any, inbox: queue.SimpleQueue[Any]) -> None:
