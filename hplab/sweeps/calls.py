@@ -20,7 +20,7 @@ Answer = dict[str, Any]
 Stop = Callable[[Sequence[Mapping[str, float]]], bool]
 
 # These would break a file of records, or the text around them.
-_NOT_IN_NAMES = set('{}"\\\n\r\t')
+NOT_IN_NAMES = set('{}"\\\n\r\t')
 # A table of runs has columns of these names that mean something else.
 _NO_RESULT = ("seed", "status", "key", "prov", "device", "settings", "code", "epoch")
 
@@ -119,7 +119,7 @@ def numbers(found: Any, point: Mapping[str, Any], *, yields: bool = False) -> di
         )
     metrics = {}
     for name, value in found.items():
-        if not isinstance(name, str) or not name or _NOT_IN_NAMES & set(name):
+        if not isinstance(name, str) or not name or NOT_IN_NAMES & set(name):
             raise HplabError(f'{name!r} is no name for a metric: it must be text, without {{}}"\\')
         if name in point and _repeats(value, point[name]):
             continue

@@ -24,7 +24,7 @@ from hplab.sweeps import calls
 from hplab.sweeps.points import Point
 
 # What linear algebra asks for the number of its threads.
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+THREADS = ("OMP_NUMTHREADS", "OPENBLAS_NUMTHREADS", "MKL_NUMTHREADS", "VECLIB_MAXIMUMTHREADS")
 _READY = "ready"
 _ASK = "from hplab.sweeps import workers; workers.serve()"
 
@@ -42,7 +42,7 @@ class Workers:
 
     def __init__(self, function: bytes, n: int, cores: int) -> None:
         self._function = function
-        self._env = {**dict.fromkeys(_THREADS, str(max(1, cores // n))), **os.environ}
+        self._env = {**dict.fromkeys(THREADS, str(max(1, cores // n))), **os.environ}
         self._env["PYTHONPATH"] = os.pathsep.join(path or os.getcwd() for path in sys.path)
         self._threads = ThreadPoolExecutor(n, thread_name_prefix="hplab-worker")
         self._mine = threading.local()
@@ -79,7 +79,7 @@ class Workers:
             return pickle.load(process.stdout)
         except (OSError, EOFError, pickle.UnpicklingError):
             self._mine.process = None
-            raise BrokenExecutor(f"its worker process {_ended(self._end(process))}") from None
+            raise BrokenExecutor(f"its worker process {ended(self._end(process))}") from None
 
     def _start(self) -> Any:
         with self._lock:
@@ -98,7 +98,7 @@ class Workers:
                 return process
         except (OSError, EOFError, pickle.UnpicklingError):
             pass
-        how = _ended(self._end(process))
+        how = ended(self._end(process))
         raise HplabError(f"no worker process could start: it {how}; jobs=1 needs none")
 
     def _end(self, process: Any) -> int:
@@ -159,7 +159,8 @@ def _send(pipe: Any, what: Any) -> None:
     pipe.flush()
 
 
-def _ended(code: int) -> str:
+def ended(code: int) -> str:
+    """Return how a process ended, in words."""
     if code >= 0:
         return f"ended by itself with code {code}"
     try:

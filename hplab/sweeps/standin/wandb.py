@@ -8,6 +8,7 @@ kept. Nothing of hplab is imported, so it works in any Python.
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import sys
@@ -186,7 +187,7 @@ class Run:
         self.notes = said.get("notes") or ""
         self.dir, self.step, self.disabled = os.getcwd(), 0, False
         self._row: dict[str, float] = {}
-        _send("init", {})
+        atexit.register(self._flush)  # a script need not call finish
 
     def __enter__(self) -> Run:
         return self
