@@ -292,7 +292,9 @@ def _variable(match: re.Match[str]) -> str:
 
 def _no_program(file: SweepFile) -> str:
     beside = {path.name for path in (*Path.cwd().glob("*.py"), *file.path.parent.glob("*.py"))}
-    return str(unknown("program", file.program, beside)).replace("known", "Python files here", 1)
+    if not beside:
+        return f"no file {file.program!r} here"
+    return str(unknown("program", file.program, beside)).replace("known:", "Python files here:", 1)
 
 
 def _sources(files: list[Path]) -> dict[Path, bytes]:

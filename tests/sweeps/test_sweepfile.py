@@ -418,7 +418,7 @@ def test_a_bayesian_search_without_optuna_says_what_brings_it(tmp_path, monkeypa
 
 def test_a_bayesian_search_closes_in_and_goes_the_same_way_again(tmp_path):
     pytest.importorskip("optuna")
-    file = read(tmp_path, SPACE, method="bayes", rest="metric: {name: loss}")
+    file = read(tmp_path, SPACE.split("\n")[0], method="bayes", rest="metric: {name: loss}")
 
     def path(n):
         search = searches.Bayes(file, seed=1)
@@ -427,8 +427,7 @@ def test_a_bayesian_search_closes_in_and_goes_the_same_way_again(tmp_path):
             search.tell(trial, [abs(math.log10(point["lr"]) + 2)])
             yield point["lr"]
 
-    found = list(path(40))
-    assert found == list(path(40))
-    early, late = found[:10], found[-10:]
-    off = [sum(abs(math.log10(lr) + 2) for lr in part) for part in (early, late)]
-    assert off[1] < off[0] / 2
+    found = list(path(60))
+    assert found == list(path(60))
+    off = [abs(math.log10(lr) + 2) for lr in found[20:]]
+    assert sum(off) / len(off) < 0.35  # of uniform points it is 0.5, with a standard error of 0.05
