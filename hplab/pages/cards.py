@@ -238,6 +238,8 @@ def cost(runs: pd.DataFrame) -> Html:
         entries["from the store"] = str(len(runs) - n_new)
     if lost := int((runs["status"] == "diverged").sum() if "status" in runs else 0):
         entries["diverged"] = str(lost)
+    if early := int((runs["status"] == "stopped").sum() if "status" in runs else 0):
+        entries["stopped early"] = f"{early} (in no mean and no verdict)"
     body = "".join(
         f"<div><dt>{html.escape(term)}</dt><dd>{html.escape(value)}</dd></div>"
         for term, value in entries.items()

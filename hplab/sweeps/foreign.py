@@ -171,7 +171,8 @@ def _own(table: pd.DataFrame, asked: Mapping[str, Sequence[str]]) -> RunTable:
     if "status" not in runs:
         runs["status"] = "ok"
     known = runs["status"].isin(["ok", "diverged"])
-    left = runs[~known].assign(state=runs.loc[~known, "status"])
+    # A run that a sweep stopped early did badly, which is what other tools call pruned.
+    left = runs[~known].assign(state=runs.loc[~known, "status"].replace("stopped", "pruned"))
     runs = runs[known].reset_index(drop=True)
     if not len(runs):
         raise HplabError("no run of the table has finished")

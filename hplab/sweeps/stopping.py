@@ -37,8 +37,8 @@ class Rule:
         max_iter: hyperband: the longest run; the rungs are max_iter / eta, max_iter / eta ** 2 ...
         s: hyperband: how many rungs there are below max_iter.
         eta: hyperband: one in eta goes on.
-        strict: hyperband: whether one in eta is rounded up to whole runs (a run goes on only if it
-            is among them) or one more goes on, as in W&B.
+        strict: hyperband: how many go on of n runs: n / eta rounded up; else, as in W&B, rounded
+            down and one more.
         min_runs: median: how many others must have come as far.
     """
 

@@ -164,10 +164,13 @@ def at(cell: pd.Series, names: Sequence[str]) -> str:
 
 
 def full(clauses: Sequence[str], *, lost: int, total: int, runs: pd.DataFrame) -> str:
-    """Clauses, how many runs diverged, and what the table holds, as one sentence."""
+    """Clauses, how many runs diverged or were stopped, and what the table holds: one sentence."""
     parts = list(clauses)
     if lost:
         parts.append(f"{lost} of {labels.count(total, 'run')} diverged (\u00d7)")
+    if len(early := runs[cells.stopped(runs)]):
+        n = early["run"].nunique() if "run" in early else len(early)
+        parts.append(f"{labels.count(n, 'run')} stopped early for doing badly and left out")
     if where := labels.context(runs):
         parts.append(where)
     return labels.sentence("; ".join(parts))

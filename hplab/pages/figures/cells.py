@@ -98,9 +98,9 @@ def cells(runs: pd.DataFrame, y: str, by: list[str]) -> pd.DataFrame:
     """One row a combination of `by`, in order of their levels.
 
     Returns:
-        The columns of `by`, "mean", "low" and "high" of `y` over the runs that did not diverge
-        (in units of the table), whether that interval is "bent", "n" of those, "n_diverged", and
-        "values", their list.
+        The columns of `by`, "mean", "low" and "high" of `y` over the runs that came to their end
+        (in units of the table), whether that interval is "bent", "n" of those, "n_diverged",
+        "n_stopped", and "values", their list.
     """
     rows: list[dict[str, Any]] = []
 
@@ -111,12 +111,12 @@ def cells(runs: pd.DataFrame, y: str, by: list[str]) -> pd.DataFrame:
                 if len(inner):
                     descend(inner, names[1:], {**chosen, names[0]: level})
             return
-        lost = diverged(part, y)
-        values = [float(value) for value in part.loc[~lost, y].dropna()]
+        lost, early = diverged(part, y), stopped(part)
+        values = [float(value) for value in part.loc[~lost & ~early, y].dropna()]
         mean = mean_of(values, y)
         row = {"mean": mean.estimate, "low": mean.low, "high": mean.high, "n": mean.n}
         row["bent"] = bent(mean)
-        row["n_diverged"] = int(lost.sum())
+        row["n_diverged"], row["n_stopped"] = int(lost.sum()), int(early.sum())
         rows.append({**chosen, **row, "values": values})
 
     descend(runs, by, {})
@@ -135,14 +135,23 @@ def diverged(runs: pd.DataFrame, y: str) -> pd.Series:
     return (runs["status"] == "diverged") | np.isinf(values)
 
 
+def stopped(runs: pd.DataFrame) -> pd.Series:
+    """Which runs were stopped early for doing badly: what they would have come to is unknown."""
+    if "status" not in runs:
+        return pd.Series(False, index=runs.index)
+    return runs["status"] == "stopped"
+
+
 def best(table: pd.DataFrame, y: str) -> Any | None:
     """The index of the best mean, or None where `y` has no better side or nothing converged.
 
-    Cells that lost a run to divergence are passed over while there are cells that lost none.
+    Cells that lost a run to divergence or to early stopping are passed over while there are cells
+    that lost none.
     """
     sign = labels.better(y)
     finite = table[np.isfinite(table["mean"].astype(float))]
-    whole = finite[finite["n_diverged"] == 0]
+    lost = finite["n_diverged"] + finite.get("n_stopped", 0)
+    whole = finite[lost == 0]
     pool = whole if len(whole) else finite
     if sign == 0 or len(pool) == 0:
         return None

@@ -131,7 +131,8 @@ def _panel(
 
 
 def _converged(part: pd.DataFrame) -> pd.DataFrame:
-    return part[part["status"] != "diverged"] if "status" in part else part
+    """The runs that came to their end; a mean over fewer and fewer of them would tell nothing."""
+    return part[~part["status"].isin(["diverged", "stopped"])] if "status" in part else part
 
 
 def _thin(ax: Axes, part: pd.DataFrame, y: str, style: marks.Look, step: int) -> None:
