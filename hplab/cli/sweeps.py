@@ -22,7 +22,7 @@ from hplab.cli import base
     default=None,
     help="Answer for wandb in a script [default: where it is imported and not installed].",
 )
-@click.option("--version", default="", help="Stands for the code: change it when results change.")
+@click.option("--code", "version", default="", help="Stands for the code: change it with results.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write the table of runs (CSV).")
 def sweep_file(path: Path, **said: Any) -> int:
     """Run a sweep file: W&B's YAML, here and offline.
