@@ -227,7 +227,8 @@ def test_figures_and_means_leave_them_out_and_say_so(here):
 
     lines = hp.plots.learning_curves(hp.curves(runs), y="loss", by="lr")
     assert f"{n} runs stopped early for doing badly and left out" in lines.caption
-    assert set(lines.data["n"]) == set(fine.groupby("lr").size())
+    at = lines.data.groupby("lr")["n"].agg(["min", "max"])  # over all epochs
+    assert at.to_numpy().tolist() == [[6, 6], [3, 3]]
 
 
 def test_a_table_of_runs_read_elsewhere_keeps_them_apart(here):
