@@ -134,10 +134,11 @@ def test_stopped_runs_are_shown_as_such_and_have_no_result(here, capsys):
     assert curves.groupby("lr")["epoch"].max().to_dict() == {0.05: 8, 0.1: 8, 0.2: 2, 0.3: 2}
     said = swept.outcome(file, found)
     assert "2 finished, 2 stopped early (no results: what they would have come to" in said
-    assert [line.split() for line in said.splitlines()[-2:]] == [
+    assert [line.split() for line in said.splitlines()[-5:-3]] == [
         ["0.2", "-", "0", "1"],
         ["0.3", "-", "0", "1"],
     ]
+    assert "the best finished run: loss 0.175 at lr=0.05\n" in said
 
 
 def test_they_are_not_run_again_under_the_rule_and_run_to_the_end_without_it(here):

@@ -314,16 +314,39 @@ def test_seeds_cannot_be_asked_for_twice(here):
     assert run(file).runs["seed"].tolist() == [0, 1]
 
 
+def end_after(here, n, how):
+    """Start the sweep by its command; once so many runs have begun, send it a signal."""
+    code = "import sys; from hplab import cli; cli.main(sys.argv[1:])"
+    command = [sys.executable, "-c", code, "sweep", "sweep.yaml", "--jobs", "1"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        end = time.monotonic() + 60
+        while len(list(here.glob("called-*"))) < n and time.monotonic() < end:
+            time.sleep(0.01)
+        process.send_signal(how)
+        said = process.communicate()[1]
+    return process.returncode, said.strip().splitlines()
+
+
+def test_an_interrupted_sweep_ends_its_scripts_and_says_how_to_go_on(here):
+    source = """
+        import os, time
+        from pathlib import Path
+        Path(f"called-{os.getpid()}").touch()
+        time.sleep(60)
+    """
+    given(here, source)
+    code, said = end_after(here, 1, signal.SIGINT)
+    assert code == 130
+    assert said[-1].endswith("the same command goes on from there")
+    [path] = here.glob("called-*")
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(path.name.removeprefix("called-")), 0)
+
+
 def test_a_sweep_that_is_killed_goes_on_with_nothing_repeated_and_nothing_lost(here):
     source = PRINTS + "    import time; time.sleep(0.15)\n"
     given(here, source, "{lr: {values: [1, 2, 3, 4, 5, 6]}}", rest="metric: {name: loss}")
-    code = "import sys; from hplab import cli; cli.main(sys.argv[1:])"
-    command = [sys.executable, "-c", code, "sweep", "sweep.yaml", "--jobs", "1"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        end = time.monotonic() + 60
-        while len(list(here.glob("called-*"))) < 4 and time.monotonic() < end:
-            time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
+    end_after(here, 4, signal.SIGKILL)
     store = Store(here / "results", here / ".hplab" / "pending")
     kept = len(list(store.records()))
 

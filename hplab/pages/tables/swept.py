@@ -135,12 +135,34 @@ def outcome(file: SweepFile, found: Swept) -> str:
         lines.append(f"{file.metric} came to its target, {file.target:g}: no more runs were begun")
     if len(runs) and file.metric in runs:
         lines += ["", _settings(file, runs)]
+        if ended.get("stopped", 0):
+            lines += _best_run(file, runs)
     return "\n".join(lines)
+
+
+def _best_run(file: SweepFile, runs: pd.DataFrame) -> list[str]:
+    """Return the best finished run and what it is worth, where means would mislead."""
+    ends = runs.loc[runs["status"] == "ok", file.metric].dropna()
+    if ends.empty:
+        return []
+    best = runs.loc[ends.idxmin() if file.goal == "minimize" else ends.idxmax()]
+    varied = _varied(runs) + [SEED] * (runs[SEED].nunique() > 1)
+    where = ", ".join(f"{name}={_short(best[name])}" for name in varied)
+    return [
+        "",
+        f"the best finished run: {file.metric} {_short(best[file.metric])} at {where}",
+        "to compare settings, run the best few to their end: no early_terminate, and --seeds 5",
+    ]
+
+
+def _varied(runs: pd.DataFrame) -> list[str]:
+    names = hyperparameters(runs)
+    return [n for n in names if n != "code" and runs[n].nunique(dropna=False) > 1]
 
 
 def _settings(file: SweepFile, runs: pd.DataFrame) -> str:
     """Return the best settings, a line each."""
-    names = [n for n in hyperparameters(runs) if n != "code" and runs[n].nunique(dropna=False) > 1]
+    names = _varied(runs)
     groups = runs.groupby(names, dropna=False, sort=False) if names else [((), runs)]
     rows = []
     for setting, part in groups:
@@ -159,6 +181,7 @@ def _settings(file: SweepFile, runs: pd.DataFrame) -> str:
         )
     table = pd.DataFrame(rows)
     up = file.goal == "minimize"
+    table = table.sort_values("finished", ascending=False, kind="stable")
     table = table.sort_values(file.metric, ascending=up, na_position="last", kind="stable")
     table[file.metric] = [f"{x:.6g}" if x == x else "-" for x in table[file.metric]]
     for ending in ("stopped", "diverged"):
