@@ -128,10 +128,10 @@ def _wrong(name: str, args: Arguments) -> Fault | None:
     """Return the first argument that is impossible."""
     for key in ("min", "max", "mu", "sigma", "q", "a", "b"):
         if key in args and not _is_number(args[key]):
-            return Fault(key, f"must be a number, got {args[key]!r}")
+            return Fault(key, f"{key} must be a number, got {args[key]!r}")
     for key in ("sigma", "q", "a", "b"):
         if key in args and args[key] <= 0:
-            return Fault(key, f"must be above 0, got {args[key]}")
+            return Fault(key, f"{key} must be above 0, got {args[key]}")
     if name == "int_uniform":
         for key in ("min", "max"):
             if not _is_whole(args[key]):
@@ -157,13 +157,13 @@ def _wrong_list(args: Arguments) -> Fault | None:
     if chances is None:
         return None
     if not isinstance(chances, Sequence) or isinstance(chances, str):
-        return Fault("probabilities", f"must be a list of numbers, got {chances!r}")
+        return Fault("probabilities", f"probabilities must be a list of numbers, got {chances!r}")
     if len(chances) != len(values):
         return Fault("probabilities", f"{len(values)} values have {len(chances)} probabilities")
     if not all(_is_number(p) and p >= 0 for p in chances):
-        return Fault("probabilities", "must be numbers from 0")
+        return Fault("probabilities", "probabilities must be numbers from 0")
     if not math.isclose(sum(chances), 1, abs_tol=1e-6):
-        return Fault("probabilities", f"must sum to 1, not {sum(chances):g}")
+        return Fault("probabilities", f"probabilities must sum to 1, not {sum(chances):g}")
     return None
 
 

@@ -60,8 +60,8 @@ class Lines:
             raise HplabError(f"cannot read {shown(path)}: {error.strerror}") from None
         except UnicodeDecodeError:
             raise HplabError(f"cannot read {shown(path)}: it is no text in UTF-8") from None
-        self._loader = yaml.SafeLoader(text)
         try:
+            self._loader = yaml.SafeLoader(text)
             node = self._loader.get_single_node()
             self.top = Item({}, 1) if node is None else self._item(node, set())
         except yaml.YAMLError as error:

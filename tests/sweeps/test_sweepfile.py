@@ -201,7 +201,11 @@ FAULTS = {
     "1e-3 as min": ("lr: {min: 1e-3, max: 0.1}", 1, "lr.min: 1e-3 is text .* write 1.0e-3"),
     "1e-3 as a value": ("lr:\n  values: [0.1,\n    1e-3]", 3, "lr: 1e-3 is text .* 1.0e-3"),
     "1e3 without a sign": ("n: {value: 1.5e3}", 1, "n.value: 1.5e3 is text .* write 1.5e\\+3"),
-    "'1e-3' in quotes as min": ("lr: {min: '1e-3', max: 0.1}", 1, "must be a number, got '1e-3'"),
+    "'1e-3' in quotes as min": (
+        "lr: {min: '1e-3', max: 0.1}",
+        1,
+        "lr: min must be a number, got '1e-3'",
+    ),
     "unknown key": ("lr: {min: 0.1, mx: 1}", 1, "unknown key 'mx' in lr; .* mean 'max'"),
     "unknown distribution": (
         "lr:\n  distribution: log_unifrom\n  min: 1\n  max: 2",
@@ -222,7 +226,7 @@ FAULTS = {
     "min is infinity": ("lr: {min: -.inf, max: 0.1}", 1, "must be a number, got -inf"),
     "probabilities": ("x: {values: [1, 2], probabilities: [0.5, 0.4]}", 1, "sum to 1, not 0.9"),
     "too few probabilities": ("x: {values: [1, 2], probabilities: [1]}", 1, "2 values have 1"),
-    "q": ("x: {distribution: q_uniform, min: 0, max: 1, q: 0}", 1, "x: must be above 0, got 0"),
+    "q": ("x: {distribution: q_uniform, min: 0, max: 1, q: 0}", 1, "x: q must be above 0, got 0"),
     "sigma": ("x: {distribution: normal, sigma: -1}", 1, "must be above 0, got -1"),
     "log of zero": ("x: {distribution: log_uniform_values, min: 0, max: 1}", 1, "a min above 0"),
     "large exponents": ("x: {distribution: log_uniform, min: 1, max: 1000}", 1, "exponents of e"),
@@ -326,6 +330,7 @@ def test_a_fault_of_another_key_is_one_line_with_its_place(tmp_path, monkeypatch
             "method: grid\nparameters: {a: {value: 1}}\ncommand: ['${program}']",
             r"sweep.yaml:3: \$\{program\} needs the key 'program'",
         ),
+        ("method: grid\x00", "sweep.yaml: not YAML: unacceptable character"),
         ("a: &a [*a]", "sweep.yaml:1: it holds itself|undefined alias"),
     ],
 )
