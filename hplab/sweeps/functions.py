@@ -7,6 +7,7 @@ again costs nothing.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable, Generator, Iterable, Mapping
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, as_completed
@@ -110,6 +111,7 @@ def fill(
     store: stores.Store,
     *,
     may_fail: bool = False,
+    tick: Callable[[], object] | None = None,
 ) -> int:
     """Call a task at the points that have no record, and record what comes of it.
 
@@ -120,6 +122,7 @@ def fill(
         executor: What calls it instead.
         store: Where records are.
         may_fail: Whether all calls may fail; they are told all the same.
+        tick: Called after each call; None shows a bar of its own.
 
     Returns:
         How many were called: 0 where the environment says to take what is recorded.
@@ -136,7 +139,7 @@ def fill(
         return 0
     if todo:
         try:
-            _run(task, todo, workers, executor, store, may_fail)
+            _run(task, todo, workers, executor, store, may_fail, tick)
         except KeyboardInterrupt:
             kept = sum(task.head(point, store) is not None for point in todo)
             raise Stopped(
@@ -173,12 +176,14 @@ def _run(
     executor: Executor | None,
     store: stores.Store,
     may_fail: bool,
+    tick: Callable[[], object] | None,
 ) -> None:
     """Call the function at points that have no record, and keep each result."""
     failures: list[tuple[Point, calls.Answer]] = []
     described: dict[str, str] = {}
     answers = _answers(task, todo, workers, executor)
-    with progress.bar(len(todo), f"running {task.name}", "run") as tick, Writer(store) as writer:
+    shown = contextlib.nullcontext(tick) if tick else _bar(task, len(todo))
+    with shown as tick, Writer(store) as writer:
         try:
             for point, answer in answers:
                 if "error" in answer:
@@ -205,6 +210,10 @@ def _run(
         error = HplabError(f"every run of {task.name!r} failed; the first: {first}")
         error.add_note(answer["traceback"])
         raise error
+
+
+def _bar(task: Task, n: int) -> contextlib.AbstractContextManager[Callable[[], object]]:
+    return progress.bar(n, f"running {task.name}", "run")
 
 
 def _log(task: Task, point: Point, answer: calls.Answer, store: stores.Store) -> None:

@@ -9,7 +9,7 @@ import contextlib
 import math
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +18,7 @@ import pandas as pd
 
 from hplab import places
 from hplab.errors import unknown
-from hplab.sweeps import functions, programs, searches
+from hplab.sweeps import functions, programs, progress, searches
 from hplab.sweeps import store as stores
 from hplab.sweeps.points import SEED, Point, expand
 from hplab.sweeps.scripts import Script
@@ -26,6 +26,8 @@ from hplab.sweeps.stopping import Board
 from hplab.sweeps.sweepfile import SweepFile
 from hplab.sweeps.tasks import Task
 from hplab.trial import canonical
+
+MOST_FAILURES = 3  # so many runs fail one after the other before any works, and the sweep ends
 
 
 class Job(NamedTuple):
@@ -128,7 +130,8 @@ def run(
         store: Where records are; None takes the project's own.
 
     Raises:
-        HplabError: If the first run fails or does not give the metric.
+        HplabError: If the first `MOST_FAILURES` runs fail, or the first one that does not fail does
+            not give the metric.
         Stopped: If it was interrupted; what was finished is kept.
     """
     store = store or stores.default_store()
@@ -136,7 +139,7 @@ def run(
         if file.rule:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="hplab-board-"))
             job.task.board = Board(file.rule, Path(folder))
-        runner = _Runner(file, job, n_seeds, places.n_workers(jobs), store)
+        runner = _Runner(file, job, n_seeds, places.n_workers(jobs), store, stack)
         if file.method == "bayes":
             runner.search(searches.Bayes(file, seed), count)
         else:
@@ -147,12 +150,25 @@ def run(
 
 
 class _Runner:
-    """Runs points in parts, and looks at what came of each part."""
+    """Runs points in parts, and looks at what came of each part.
+
+    The first run goes alone: if it does not give the metric, the others need not run. If it fails,
+    the next one is the first.
+    """
 
     def __init__(
-        self, file: SweepFile, job: Job, n_seeds: int | None, workers: int, store: stores.Store
+        self,
+        file: SweepFile,
+        job: Job,
+        n_seeds: int | None,
+        workers: int,
+        store: stores.Store,
+        stack: contextlib.ExitStack,
     ) -> None:
         self.file, self.job, self.store, self.workers = file, job, store, workers
+        self.stack = stack  # holds the bar
+        self.tick: Callable[[], object] | None = None
+        self.n_tried, self.works = 0, places.from_records()
         self.axes = {} if n_seeds is None else {SEED: range(n_seeds)}
         self.done: list[Point] = []
         self.n_new, self.n_points, self.reached = 0, 0, False
@@ -166,12 +182,11 @@ class _Runner:
         found = self.expand(points)
         self.n_points = len(points)
         self._post(found)
-        size = self.workers if self.file.target is not None else len(found)
-        starts = [0, *range(1, len(found), max(size, 1))]
-        for begin, end in zip(starts, [*starts[1:], len(found)], strict=True):
-            self._run(found[begin:end])
-            if self.reached:
-                return
+        self._show(sum(self.job.task.head(point, self.store) is None for point in found))
+        while found and not self.reached:
+            size = self.workers if self.file.target is not None else len(found)
+            part, found = (found[:size], found[size:]) if self.works else (found[:1], found[1:])
+            self._run(part, is_last=not found)
 
     def search(self, bayes: searches.Bayes, count: int | None) -> None:
         """Run points of which each follows from the results so far."""
@@ -179,14 +194,15 @@ class _Runner:
         if most is None:
             raise searches.endless(self.file)
         seen: set[str] = set()
-        for _ in range(most):
+        self._show(most * max(len(self.axes.get(SEED, ())), 1))
+        for i in range(most):
             trial, point = bayes.ask()
             found = self.expand([point])
             if (text := canonical(point)) not in seen:
                 seen.add(text)
                 self.n_points += 1
                 self._post(found)
-                self._run(found)
+                self._run(found, is_last=i == most - 1)
             heads = [self.job.task.head(one, self.store) for one in found]
             ends = [_end(head, self.file.metric) for head in heads]
             stopped = any(head is not None and head["status"] == "stopped" for head in heads)
@@ -194,20 +210,24 @@ class _Runner:
             if self.reached:
                 return
 
-    def _run(self, part: list[Point]) -> None:
-        is_first = not self.done
-        self.n_new += functions.fill(
-            self.job.task,
-            part,
-            self.workers,
-            self.job.executor,
-            self.store,
-            may_fail=not is_first,
-        )
+    def _show(self, total: int) -> None:
+        """Show one bar for all parts."""
+        if total and not places.from_records():
+            what = f"running {self.job.task.name}"
+            self.tick = self.stack.enter_context(progress.bar(total, what, "run"))
+
+    def _run(self, part: list[Point], *, is_last: bool) -> None:
+        was_working, self.n_tried = self.works, self.n_tried + 1
+        may_fail = was_working or (self.n_tried < MOST_FAILURES and not is_last)
+        options: dict[str, Any] = {"may_fail": may_fail, "tick": self.tick}
+        executor, store = self.job.executor, self.store
+        self.n_new += functions.fill(self.job.task, part, self.workers, executor, store, **options)
         self.done += part
         heads = [self.job.task.head(point, self.store) for point in part]
-        if is_first and heads and heads[0] is not None:
-            self._check_first(heads[0])
+        for head in [head for head in heads if head is not None][:1]:
+            self.works = True
+            if not was_working:
+                self._check_first(head)
         if self.file.target is not None:
             ends = [_end(head, self.file.metric) for head in heads]
             self.reached = any(x is not None and self._is_there(x) for x in ends)

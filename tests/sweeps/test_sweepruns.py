@@ -292,6 +292,24 @@ def test_a_run_that_fails_later_is_told_and_tried_again(here, capsys):
     assert "AssertionError: too large" in capsys.readouterr().out
 
 
+def test_a_sweep_goes_on_where_the_first_run_fails_and_ends_where_three_do(here, capsys):
+    source = """
+        import sys
+        open("called", "a").write("x")
+        lr = float(sys.argv[1].partition("=")[2])
+        assert lr > LIMIT, "too small"
+        print(f"a={lr}")
+    """
+    found = run(given(here, source.replace("LIMIT", "2"), "{lr: {values: [1, 2, 3, 4]}}"))
+    assert (found.n_failed, found.runs["lr"].tolist()) == (2, [3, 4])
+    assert "1 of 1 runs failed and are tried again" in capsys.readouterr().out
+
+    (here / "called").unlink()
+    with pytest.raises(HplabError, match="every run of 'job.py' failed.*AssertionError: too small"):
+        run(given(here, source.replace("LIMIT", "9"), "{lr: {values: [1, 2, 3, 4]}}"))
+    assert (here / "called").read_text() == "xxx"
+
+
 def test_a_metric_that_nobody_logs_is_told_after_the_first_run(here):
     file = given(here, PRINTS, rest="metric: {name: los}")
     said = "sweep.yaml:4: after the first run, which is kept: unknown metric 'los'; it gave: loss"
