@@ -24,7 +24,7 @@ from hplab.sweeps import calls
 from hplab.sweeps.points import Point
 
 # What linear algebra asks for the number of its threads.
-THREADS = ("OMP_NUMTHREADS", "OPENBLAS_NUMTHREADS", "MKL_NUMTHREADS", "VECLIB_MAXIMUMTHREADS")
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 _READY = "ready"
 _ASK = "from hplab.sweeps import workers; workers.serve()"
 

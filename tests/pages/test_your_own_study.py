@@ -8,6 +8,7 @@ import pytest
 
 import hplab as hp
 from hplab import catalogue
+from hplab.sweeps import searches, sweepfile
 
 PAGE = Path(__file__).resolve().parents[2] / "book" / "your-own-study.md"
 TEXT = PAGE.read_text(encoding="utf-8")
@@ -35,9 +36,18 @@ def test_its_code_runs_from_top_to_bottom(tmp_path, monkeypatch):
     assert names["runs"]["val_acc"].between(0.5, 1).all()
 
 
+def test_its_sweep_file_is_read(tmp_path):
+    [text] = re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)
+    path = tmp_path / "sweep.yaml"
+    path.write_text(text, encoding="utf-8")
+    points = searches.points(sweepfile.read(path))
+    assert len(points) == 20
+    assert all(1e-4 <= point["lr"] <= 0.1 for point in points)
+
+
 def test_every_command_that_it_shows_is_there():
     from hplab.cli import cli
 
     shown = set(re.findall(r"(?m)^(?:\.venv/bin/)?hplab ([a-z-]+)", TEXT))
-    assert shown == {"judge", "new-study"}
+    assert shown == {"judge", "new-study", "sweep"}
     assert shown <= cli.commands.keys()

@@ -334,7 +334,7 @@ def test_a_file_that_cannot_be_read_is_named(place):
         ({"config": None}, "field 'config' must be dict"),
         ({"config": {"data": "../up"}}, "name of a data set"),
         ({"config": {}}, "name of a data set"),
-        ({"status": "failed"}, "status must be ok or diverged"),
+        ({"status": "failed"}, "status must be ok, diverged or stopped"),
         ({"sum": "0" * 16}, "changed after it was sealed"),
     ],
 )

@@ -157,6 +157,13 @@ def test_a_version_stands_for_the_code(here):
     assert run(file, version="1").runs.attrs["n_new"] == 0
 
 
+def test_scripts_side_by_side_share_the_cores(here, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setenv("HPLAB_JOBS", "6")
+    source = "import os\nprint('n=' + os.environ['OMP_NUM_THREADS'])"
+    assert run(given(here, source), jobs=2).runs["n"].tolist() == [3, 3]
+
+
 LOGS = """
     import wandb
     run = wandb.init(project="p", config={"lr": 5, "wd": 0.5})
