@@ -13,10 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from hplab.errors import HplabError, unknown
-from hplab.sweeps.points import SEED, expand
+from hplab.sweeps.points import expand
 from hplab.sweeps.sweepfile import SweepFile
 
 _FUNCTION = re.compile(r"(.+):([A-Za-z_]\w*)")
+_DEFINITIONS = (
+    *(ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef),
+    *(ast.Assign, ast.AnnAssign),
+)
 
 
 def nested(point: Mapping[str, Any]) -> dict[str, Any]:
@@ -44,11 +48,12 @@ class Nested:
         return self.function(**nested(point))
 
 
-def is_function(file: SweepFile, seeds: bool) -> bool:
-    """Return whether the program is a function, or a file with a `train` that takes every point.
+def is_function(file: SweepFile) -> bool:
+    """Return whether the program is a function, or a file that is there for its `train`.
 
-    A file that runs something when it is started (`if __name__ == "__main__":`) is a script, and so
-    is whatever the file has a command for.
+    Such a file does nothing by itself: it has no `if __name__ == "__main__":`, and either its
+    `train` takes every parameter, or it holds definitions only. All else is a script, and so is
+    whatever the file has a command for.
     """
     if file.command or not file.program:
         return False
@@ -58,16 +63,22 @@ def is_function(file: SweepFile, seeds: bool) -> bool:
     tree = parse(path)
     if tree is None or any(_is_main_guard(node) for node in tree.body):
         return False
-    names = {*nested(file.parameters), *([SEED] if seeds else [])}
+    only_defines = all(isinstance(node, _DEFINITIONS) for node in tree.body[_n_docstrings(tree) :])
     return any(
-        isinstance(node, ast.FunctionDef) and node.name == "train" and _takes(node.args, names)
+        isinstance(node, ast.FunctionDef)
+        and node.name == "train"
+        and (only_defines or _takes(node.args, {*nested(file.parameters)}))
         for node in tree.body
     )
 
 
+def _n_docstrings(tree: ast.Module) -> int:
+    return int(ast.get_docstring(tree) is not None)
+
+
 def _takes(args: ast.arguments, names: set[str]) -> bool:
     known = {arg.arg for arg in (*args.args, *args.kwonlyargs)}
-    return bool(names) and (args.kwarg is not None or names <= known)
+    return args.kwarg is not None or names <= known
 
 
 def _is_main_guard(node: ast.stmt) -> bool:

@@ -204,7 +204,8 @@ def _tuples(value: Any) -> Any:
 
 
 def _check_seeds(lines: Lines, item: Item, found: Distribution) -> None:
-    for value in found.values() or [0.5]:
+    ends = [found.args[key] for key in ("min", "max") if key in found.args]
+    for value in ends or found.values() or [0.5]:
         if type(value) is not int or value < 0:
             raise lines.error(
                 item,

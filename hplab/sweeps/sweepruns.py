@@ -90,7 +90,7 @@ def prepared(
             "seed is a parameter here, so --seeds has nothing to add: keep one",
         )
     workers = places.n_workers(jobs)
-    if programs.is_function(file, n_seeds is not None):
+    if programs.is_function(file):
         with programs.function_of(file) as function:
             task = Task(function, "", version)
             if any("." in name for name in file.parameters):

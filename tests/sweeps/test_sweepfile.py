@@ -176,6 +176,11 @@ def test_nested_parameters_have_the_names_of_all_levels(tmp_path):
     assert list(file.parameters) == ["lr", "optimizer.name", "optimizer.schedule.warmup"]
 
 
+def test_seeds_may_be_drawn_from_a_large_range(tmp_path):
+    file = read(tmp_path, "seed: {min: 0, max: 1000000000000}")
+    assert len(searches.points(file, n=3)) == 3
+
+
 def test_anchors_and_merge_keys_work(tmp_path):
     text = """
         a: &range {min: 0.0, max: 1.0}

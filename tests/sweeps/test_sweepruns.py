@@ -14,7 +14,7 @@ import pytest
 
 import hplab as hp
 from hplab.pages.tables import swept
-from hplab.sweeps import scripts, sweepfile, sweepruns
+from hplab.sweeps import programs, scripts, sweepfile, sweepruns
 from hplab.sweeps.store import Store
 from hplab.trial import HplabError
 
@@ -121,10 +121,32 @@ def test_a_program_that_is_not_there_is_one_line(here, program, said):
 
 def test_parameters_that_the_function_does_not_take_are_told_with_the_nearest(here):
     file = given(here, "def train(lr):\n    return {'loss': lr}\n", "{lrr: {value: 1}}")
-    path = here / "sweep.yaml"
-    path.write_text(path.read_text().replace("job.py", "job:train"))
     with pytest.raises(HplabError, match="yaml:3: unknown argument 'lrr' in train.* mean 'lr'"):
-        run(sweepfile.read(file.path))
+        run(file)
+
+
+def test_a_function_without_a_seed_is_told_so_where_seeds_are_asked_for(here):
+    file = given(here, "def train(lr):\n    return {'loss': lr}\n")
+    with pytest.raises(HplabError, match=r"train\(\) takes no seed: give it an argument `seed`"):
+        run(file, n_seeds=2)
+
+
+@pytest.mark.parametrize(
+    ("source", "is_function"),
+    [
+        ("def train(lr): ...", True),
+        ("def train(**point): ...", True),
+        ("import os\nos.getcwd()\ndef train(lr, n=1): ...", True),
+        ("'Trains.'\nimport os\nN = 3\ndef train(lrr): ...", True),  # which is told then
+        ("def train(lr): ...\nif __name__ == '__main__': train(1)", False),
+        ("def train(): ...\ntrain()", False),
+        ("print('loss=1')", False),
+        ("def fit(lr): ...", False),
+        ("this is no Python", False),
+    ],
+)
+def test_what_is_called_here_and_what_is_started(here, source, is_function):
+    assert programs.is_function(given(here, source)) == is_function
 
 
 # ----------------------------------------------------------------------------------- scripts
