@@ -6,6 +6,7 @@ import textwrap
 import pytest
 
 import hplab as hp
+from hplab.pages.figures import explorer_data
 from hplab.pages.tables import swept
 from hplab.sweeps import calls, foreign, sweepfile, sweepruns
 from hplab.sweeps.stopping import Board, Rule
@@ -230,6 +231,14 @@ def test_figures_and_means_leave_them_out_and_say_so(here):
     assert f"{n} runs stopped early for doing badly and left out" in lines.caption
     at = lines.data.groupby("lr")["n"].agg(["min", "max"])  # over all epochs
     assert at.to_numpy().tolist() == [[6, 6], [3, 3]]
+
+
+def test_the_explorer_shows_no_curve_of_a_stopped_run(here):
+    runs = half_stopped(here)
+    records = [default_store().get(key) for key in runs["key"]]
+    data = explorer_data.of_table(runs, curves=[record["curves"] for record in records])
+    shown = [values is not None for values in data["curves"]["series"]["loss"]]
+    assert shown == [True] * 9 + [False] * 3
 
 
 def test_a_table_of_runs_read_elsewhere_keeps_them_apart(here):

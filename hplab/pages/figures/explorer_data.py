@@ -83,6 +83,9 @@ def of_table(
     data: dict[str, Any] = {"version": VERSION, "title": title, "n": len(runs), "columns": columns}
     lost = runs["status"] == "diverged" if "status" in runs else pd.Series(False, index=runs.index)
     data["diverged"] = [i for i, is_lost in enumerate(lost) if is_lost]
+    # A mean of curves that end where a run was stopped for doing badly would be of the better ones.
+    early = cells.stopped(runs)
+    curves = [None if is_early else one for is_early, one in zip(early, curves, strict=False)]
     if any(curves):
         data["curves"] = _curves(curves, x_name, places)
         others = [name for name in data["curves"]["series"] if name not in results]
