@@ -98,7 +98,7 @@ def test_alone_it_leaves_the_claim_not_run(empty):
     small = found.smaller
     assert (small.miniature, small.outcome, small.preset) == ("contradicted", "missing", "reduced")
     assert small.runs_in_words == "mnist, 1 epoch, n = 5"
-    assert ledger_page._counted([found]) == [1, *ledger_page._counted([found])[1:3], 0, 0, 0]
+    assert ledger_page._counted([found]) == [1, *ledger_page._counted([found])[1:3], 0, 0, 0, 1]
 
 
 def test_the_report_s_data_come_first_where_three_seeds_are_there(empty):

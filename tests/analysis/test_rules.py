@@ -543,7 +543,7 @@ def test_times_that_were_never_reached_show_no_equality(kind, measured):
         found = judged(test, runs, curves=lines(runs, course))
         assert found.outcome == outcome, found.reason
         assert (found.interval is None) == (n_never == N)
-        assert ("In 1 seeds a run" in found.reason) == (n_never == 1)
+        assert ("In 1 seed a run" in found.reason) == (n_never == 1)
 
 
 def test_death_and_revival_are_read_off_the_live_units():
