@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from hplab.errors import HplabError, unknown
+from hplab.sweeps import cells
 from hplab.sweeps import metrics as named
 from hplab.sweeps.table import (
     SETTINGS,
@@ -139,14 +140,14 @@ def of(
     }
     if {"key", "prov", "status"} <= set(table) or SETTINGS in table:
         return _own(table, asked)
-    frame = _plain_types(table)
+    frame, notes = _plain_types(table)
     roles, clean = _roles(frame)
     for role, columns in asked.items():
         for column in columns:
             roles[_named(column, frame.columns, clean)] = "ignored" if role == "ignore" else role
     if seed:  # another column that looked like one is none
         roles.update({c: OTHER for c, r in roles.items() if r == SEED and clean[c] != seed != c})
-    return _made(frame, roles, clean, metrics)
+    return _made(frame, roles, clean, metrics, notes)
 
 
 def _own(table: pd.DataFrame, asked: Mapping[str, Sequence[str]]) -> RunTable:
@@ -181,22 +182,23 @@ def _own(table: pd.DataFrame, asked: Mapping[str, Sequence[str]]) -> RunTable:
     return RunTable(runs, chosen, tuple(dict.fromkeys(found)), seed, left_out=left, own=trials)
 
 
-def _plain_types(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the table with text that holds numbers made numbers, as MLflow's parameters are."""
+def _plain_types(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """Return the table with text that holds numbers made numbers, as MLflow's parameters are, and
+    what else was done to it.
+    """
     frame = table.reset_index(drop=True)
     frame.columns = [str(name) for name in frame.columns]
     frame = frame.loc[:, ~frame.columns.duplicated()].copy()
+    notes = []
     for name in frame.columns:
         column = frame[name]
         if pd.api.types.is_numeric_dtype(column) or not len(column):
             continue
         if column.map(lambda value: isinstance(value, (list, dict, set))).any():
-            frame[name] = column = column.astype(str)  # one value of a setting, as it is written
-        numbers = pd.to_numeric(column, errors="coerce")
-        said = column.notna() & ~column.astype(str).str.lower().isin(["none", "nan", ""])
-        if said.any() and numbers[said].notna().all():
-            frame[name] = numbers
-    return frame
+            column = column.astype(str)  # one value of a setting, as it is written
+        frame[name], note = cells.numbers(column)
+        notes += [note] if note else []
+    return frame, notes
 
 
 def _roles(frame: pd.DataFrame) -> tuple[dict[str, str], dict[str, str]]:
@@ -303,6 +305,7 @@ def _made(
     roles: dict[str, str],
     clean: Mapping[str, str],
     first: Sequence[str],
+    notes: list[str],
 ) -> RunTable:
     """Return the table with columns of known names, its unfinished runs apart."""
 
@@ -310,12 +313,19 @@ def _made(
         return [name for name in names if roles[name] == role]
 
     names = list(frame.columns)
-    notes: list[str] = []
     seeds = columns(SEED)
     found = columns(METRIC)
+    text = [
+        why for n in names if named.is_named_so(clean[n]) if (why := cells.no_numbers(frame[n]))
+    ]
+    if not found and text:
+        raise HplabError(f"no column of results holds numbers: {'; '.join(text)}")
     if not found:
         said = ", ".join(map(str, frame.columns))
         raise HplabError(f"no column is known to be a metric; name it (metric=...): {said}")
+    for name in found:
+        cells.check_numbers(frame[name])
+    notes += [f"{why}: taken for no metric" for why in text]
     order = {_named(name, frame.columns, clean): i for i, name in enumerate(first)}
     found.sort(key=lambda name: (order.get(name, len(order)), *named.order(clean[name])))
     frame[_ROW] = np.arange(1, len(frame) + 1)
@@ -339,8 +349,7 @@ def _made(
     if not len(runs):
         raise HplabError(f"none of {len(left)} runs has finished: {_said(left['state'])}")
     for name in [clean[one] for one in found]:
-        largest = np.nanmax(np.where(np.isfinite(runs[name]), runs[name], np.nan), initial=-np.inf)
-        if named.is_share(name) and 1 < largest <= 100:
+        if cells.is_percent(runs[name], runs["row"]):
             runs[name] /= 100
             left[name] /= 100
             if curves is not None:

@@ -208,9 +208,56 @@ def test_columns_of_the_reader_may_be_called_as_ours():
 
 
 def test_shares_above_one_are_percent_and_losses_are_not():
-    found = foreign.of(pd.DataFrame({"lr": [1, 2], "acc": [0.4, 90.0], "loss": [0.1, 90.0]}))
-    assert found.runs["acc"].tolist() == [0.004, 0.9]
+    found = foreign.of(pd.DataFrame({"lr": [1, 2], "acc": [4.0, 90.0], "loss": [0.1, 90.0]}))
+    assert found.runs["acc"].tolist() == [0.04, 0.9]
     assert found.runs["loss"].tolist() == [0.1, 90.0]
+
+
+def test_shares_and_percent_in_one_column_are_refused_with_their_rows():
+    runs = pd.DataFrame({"lr": [1, 1, 2, 2], "val_acc": [97.1, 0.972, 0.981, 98.0]})
+    with pytest.raises(HplabError, match=r"rows 2, 3 \(0.972\) .* percent in rows 1, 4 \(97.1\)"):
+        foreign.of(runs)
+    # A run that failed in percent, and one that learned nothing, keep their column in percent.
+    fine = runs.assign(val_acc=[97.1, 0.0, 9.8, 98.0])
+    assert foreign.of(fine).runs["val_acc"].tolist() == [0.971, 0.0, 0.098, 0.98]
+    # The smallest percent beside a share: ten classes, of which a lost run guesses one.
+    with pytest.raises(HplabError, match="write all of them alike"):
+        foreign.of(runs.assign(val_acc=[97.1, 9.8, 0.981, 0.97]))
+
+
+@pytest.mark.parametrize(
+    ("text", "note"),
+    [
+        ("lr;seed;val_acc\n0,001;0;0,9739\n0,0001;0;98,1e-2\n", "val_acc is written with decimal"),
+        ('lr,seed,val_acc\n"0,001",0,"0,9739"\n"1e-4",0,"0,981"\n', "0,9739 is read as 0.9739"),
+        ("lr,seed,val_acc\n0.001,0,97.39%\n0.0001,0,98.1 %\n", "val_acc is written with '%'"),
+        ("lr;seed;val_acc\n0,001;0;97,39%\n0,0001;0;0,981\n", "decimal commas and with '%'"),
+    ],
+)
+def test_decimal_commas_and_percent_signs_are_read_and_said(tmp_path, text, note):
+    found = table_of(tmp_path, "runs.csv", text)
+    assert found.runs["lr"].tolist() == [0.001, 0.0001]
+    assert found.runs["val_acc"].tolist() == pytest.approx([0.9739, 0.981], rel=1e-12)
+    assert note in "; ".join(found.notes)
+
+
+def test_commas_that_may_divide_thousands_stay_text():
+    runs = pd.DataFrame({"lr": ["1,024", "2,048"], "seed": [0, 0], "val_acc": [0.1, 0.2]})
+    assert foreign.of(runs).runs["lr"].tolist() == ["1,024", "2,048"]
+    with pytest.raises(
+        HplabError, match="holds '1,024' in rows 1, 2, which is no number .thousand"
+    ):
+        foreign.of(runs.assign(val_acc=runs["lr"]))
+
+
+@pytest.mark.parametrize("named", [[], ["val_acc"]])
+def test_text_where_results_should_be_is_said_with_its_row(named):
+    runs = pd.DataFrame({"lr": [1, 1, 2], "val_acc": ["0.5", "oom", None]})
+    with pytest.raises(HplabError, match="val_acc holds 'oom' in row 2, which is no number"):
+        foreign.of(runs, metrics=named)
+    found = foreign.of(runs.assign(val_loss=1.0))
+    assert found.metrics == ("val_loss",)
+    assert found.notes == ("val_acc holds 'oom' in row 2, which is no number: taken for no metric",)
 
 
 def test_the_last_step_of_each_run_counts_whatever_the_order():
