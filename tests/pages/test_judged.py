@@ -114,6 +114,21 @@ def test_the_calculator_is_filled_in_with_what_was_asked(path, tmp_path):
     assert f'name="sd" type="number" min="0" step="any" value="{sd:.3g}"' in text
 
 
+def test_the_calculator_says_that_it_plans_another_comparison(path, tmp_path):
+    """An open answer counts seeds for what was seen beyond the margin, the calculator for it."""
+    page = tmp_path / "report.html"
+    output = said(path, "lr=0.1 beats lr=0.01 by 2.9 pp", "--html", page)
+    assert "more seeds of each setting would settle it" in output
+    text = page.read_text(encoding="utf-8")
+    assert "<h2>Planning a new comparison</h2>" in text
+    assert "does not say how many more seeds an answer above needs" in text
+    assert "Filled in are the margin as the difference that matters" in text
+    said(path, "lr=0.1 beats lr=0.01", "--html", page)
+    assert "the difference seen, as no margin was asked for" in page.read_text(encoding="utf-8")
+    said(path, "lr=0.1 is higher than lr=0.01 by a factor of 1", "--html", page)
+    assert "as logarithms of ratios" in page.read_text(encoding="utf-8")
+
+
 def test_the_calculator_needs_no_file_beside_it():
     assert "src=" not in seeds.form()
     assert 'value="0.1"' in seeds.form()

@@ -92,7 +92,7 @@ def page(name: str, table: RunTable, found: Judgements | Overview) -> str:
         f"<title>{say(title)}</title><style>{style.sheet()}{_STYLE}</style>"
         f"<script>{_THEME}</script></head><body><main><h1>{say(title)}</h1>{lines}"
         f"<h2>{'Every setting, value by value' if is_overview else 'Answers'}</h2>{answers}{note}"
-        f"<h2>How many seeds</h2>{_calculator(found)}<h2>The runs</h2>{_data(table)}"
+        f"<h2>Planning a new comparison</h2>{_calculator(found)}<h2>The runs</h2>{_data(table)}"
         f"<p>Made with hplab {__version__}, by the rules of its book: every interval is over runs "
         "of one setting, and what neither supports nor contradicts stays open.</p>"
         "</main></body></html>"
@@ -142,19 +142,30 @@ def _comparison(table: RunTable, found: Overview, one: Comparison) -> str:
 
 
 def _calculator(found: Judgements | Overview) -> str:
-    """Return the calculator, with the margin and the scatter of the first answer filled in."""
+    """Return the calculator, with the margin and the scatter of the first answer filled in.
+
+    It plans with new seeds, at a difference that is chosen beforehand. How many seeds an answer
+    lacks is another number: it depends on the difference that was seen, and stands in its card.
+    """
     shown = _measured(found)
-    said = "The numbers filled in are examples."
+    said = (
+        "How many seeds a comparison of two settings takes, if it is made anew. This does not say "
+        "how many more seeds an answer above needs: an open answer says that itself. "
+    )
     numbers = {}
     if shown is not None:
         sd = seeds.scatter(shown)  # type: ignore[arg-type]
-        effect = shown.margin or abs(shown.interval.estimate)
-        if shown.unit == "ratio":
-            effect = math.log(shown.margin if shown.margin > 1 else shown.interval.estimate)
+        is_ratio = shown.unit == "ratio"
+        margin = shown.margin if shown.margin > is_ratio else None
+        effect = abs(shown.interval.estimate) if margin is None else margin
+        effect = math.log(effect) if is_ratio else effect
         if sd and effect:
             numbers = {"effect": abs(effect), "sd": sd}
-            of = " (both are logarithms of ratios)" * (shown.unit == "ratio")
-            said = f"Filled in are the margin, or else what was seen, and the scatter seen{of}."
+            what = "the difference seen, as no margin was asked for" if margin is None else "the"
+            what += " margin as the difference that matters" * (margin is not None)
+            of = " (both as logarithms of ratios)" * is_ratio
+            said += f"Filled in are {what}, and the scatter seen between seeds{of}."
+    said += "" if numbers else "The numbers filled in are examples."
     return f"<p>{said}</p>{seeds.form(**numbers)}"
 
 
