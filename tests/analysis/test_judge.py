@@ -256,6 +256,29 @@ def test_what_would_settle_it_never_asks_for_another_plan():
     assert done.settles == "All 5 seeds that were planned are there, so it stays open."
 
 
+@pytest.mark.parametrize(
+    ("question", "words"),
+    [
+        ("lr=0.01 beats lr=0.001 by 1 pp", "differences are the same at every seed"),
+        ("lr=0.01 is within 3 pp of lr=0.001", "differences are the same at every seed"),
+        ("lr=0.01 is best", "differences are the same at every seed"),
+        ("lr=0.01 beats lr=0.001 by 1 pp unpaired", "runs of a setting all have the same result"),
+        ("val_acc at lr=0.01 reaches 80 %", "runs of a setting all have the same result"),
+    ],
+)
+def test_runs_without_scatter_ask_whether_the_seed_is_used(question, words):
+    """No number of seeds can be named where nothing scatters; six the same are a sign test."""
+    runs = table(3, (1e-3, 1e-2), sd=0.0, gain=0.02)
+    found = judge(runs, question)
+    assert found.outcome == "inconclusive"
+    assert found.settles == ""
+    assert f"{words}, so nothing tells how far luck moves them. Is the seed used?" in repr(found)
+    assert "Even 300 seeds" not in repr(found)
+    many = judge(table(7, (1e-3, 1e-2), sd=0.0, gain=0.02), question)
+    assert (many.outcome, "Is the seed used?" in repr(many)) == ("supported", True)
+    assert "Is the seed used?" not in repr(judge(table(3, (1e-3, 1e-2)), question))
+
+
 def test_the_last_look_at_the_longest_plan_leaves_that_much():
     assert sequential.levels(3, MOST, 0.05)[-1] == pytest.approx(0.05 * LAST_LOOK, rel=0.05)
     with pytest.raises(HplabError, match="at most 300 seeds, got 301"):

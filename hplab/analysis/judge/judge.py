@@ -347,6 +347,11 @@ def _pruned(asked: Asked) -> str:
 def _remarks(asked: Asked, finding: Finding) -> list[str]:
     """Return what a reader has to know about the runs that decide, in sentences."""
     sample, remarks = finding.sample, []
+    if finding.lacks_scatter:
+        same = "The differences are the same at every seed"
+        if not asked.paired:
+            same = "The runs of a setting all have the same result"
+        remarks.append(f"{same}, so nothing tells how far luck moves them. Is the seed used?")
     if sample.n_collapsed:
         remarks.append(
             f"{sample.n_collapsed} {'seeds' if asked.paired else 'runs'} are left out in which a "

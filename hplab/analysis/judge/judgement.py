@@ -145,7 +145,7 @@ class Judgement:
                 f"{more}. Say then that {total} were planned (planned={total}): this was a look, "
                 "and looking twice costs."
             )
-        if self.finding.distances and not self.finding.face:
+        if self.finding.distances and not (self.finding.face or self.finding.lacks_scatter):
             if has_plan:
                 return (
                     f"At the scatter seen so far, the {planned} seeds that are planned would "
