@@ -322,7 +322,10 @@ def _made(
         raise HplabError(f"no column of results holds numbers: {'; '.join(text)}")
     if not found:
         said = ", ".join(map(str, frame.columns))
-        raise HplabError(f"no column is known to be a metric; name it (metric=...): {said}")
+        raise HplabError(
+            f"no column is known to be a metric; name it (metric=..., in a shell "
+            f"--metric ...): {said}"
+        )
     for name in found:
         cells.check_numbers(frame[name])
     notes += [f"{why}: taken for no metric" for why in text]

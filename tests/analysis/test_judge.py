@@ -242,7 +242,7 @@ def test_what_would_settle_it_is_the_power_of_its_test():
     n = 5 + found.more_seeds
     chance = found.finding.chance_of
     assert chance(n, 0.05 * LAST_LOOK) >= 0.8 > chance(n - 1, 0.05 * LAST_LOOK)
-    assert f"(planned={n})" in found.settles
+    assert f"(planned={n}, in a shell --planned {n})" in found.settles
 
 
 def test_what_would_settle_it_never_asks_for_another_plan():

@@ -53,6 +53,49 @@ def test_it_says_what_it_took_the_columns_for(path):
     assert "5 (and 1 crashed)" in output
 
 
+def test_a_mean_says_how_many_of_the_runs_it_rests_on(tmp_path):
+    """A seed that one value lacks is in no mean, and the table says so."""
+    lr, seed = [0.1] * 5 + [0.01] * 6, [0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 5]
+    acc = [0.90, 0.91, 0.92, 0.90, 0.91, 0.80, 0.82, 0.81, 0.83, 0.80, 0.40]
+    path = tmp_path / "runs.csv"
+    pd.DataFrame({"lr": lr, "seed": seed, "val_acc": acc}).to_csv(path, index=False)
+    output, page = said(path, "--html", tmp_path / "page.html"), tmp_path / "page.html"
+    assert re.search(r"0.01 +5 of 6 +81.20 ", output)
+    assert re.search(r"0.1 +5 +90.80 ", output)
+    assert "with the seeds and other settings that all values have" in output
+    assert "5 of 6" in page.read_text(encoding="utf-8")
+    assert [one["n_compared"] for one in json.loads(said(path, "--json"))["values"]] == [5, 5]
+    output = said(path, "--no-pair")
+    assert re.search(r"0.01 +6 +74.33 ", output)
+    assert "all values have" not in output
+
+
+@pytest.mark.parametrize(
+    ("table", "words", "option"),
+    [
+        ("lr,note\n0.1,5\n0.2,5\n", [], "--metric"),
+        ("lr,acc,seed\n0.1,0.5,0\n0.1,0.6,1\n", [], "--setting"),
+        ("lr,score,seed\n0.1,0.5,0\n0.2,0.6,1\n", ["--metric", "score"], "--better higher"),
+        ("lr,acc\n" + "0.1,0.5\n0.2,0.6\n" * 3, ["lr=0.1 beats lr=0.2", "--pair"], "--seed"),
+        (
+            "lr,acc,seed\n0.1,0.5,0\n" + "".join(f"0.1,0.5,{s}\n0.2,0.6,{s}\n" for s in range(3)),
+            ["lr=0.1 beats lr=0.2"],
+            "--no-pair",
+        ),
+        (
+            "lr,bs,acc\n" + "0.1,1,0.5\n0.1,2,0.5\n0.2,1,0.6\n0.2,2,0.6\n" * 3,
+            ["lr=0.1 beats lr=0.2"],
+            "--ignore",
+        ),
+    ],
+)
+def test_a_message_names_the_option_of_the_shell(tmp_path, table, words, option):
+    path = tmp_path / "runs.csv"
+    path.write_text(table)
+    with pytest.raises(HplabError, match=f"{option}\\b"):
+        said(path, *words)
+
+
 def test_a_question_is_answered(path):
     output = said(path, "lr=0.1 beats lr=0.01 by 1 pp")
     assert "Supported: The runs show that val_acc is higher at lr 0.1 than at lr 0.01" in output

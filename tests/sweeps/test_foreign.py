@@ -191,7 +191,9 @@ def test_a_name_that_is_no_column_gets_the_nearest():
 
 
 def test_a_table_without_metrics_lists_its_columns():
-    with pytest.raises(HplabError, match=r"name it \(metric=...\): lr, rs"):
+    with pytest.raises(
+        HplabError, match=r"name it \(metric=..., in a shell --metric ...\): lr, rs"
+    ):
         foreign.of(FRAME[["lr", "rs"]])
 
 

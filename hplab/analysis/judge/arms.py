@@ -151,7 +151,7 @@ def check_alike(
         fix = "no value of it is shared by all, so name it in each setting that is compared"
     raise HplabError(
         f"the runs at {what} also differ in {phrases.listed(also)}; {fix} (or leave the column "
-        "aside if it is no setting: ignore=...)"
+        "aside if it is no setting: ignore=[...], in a shell --ignore ...)"
     )
 
 
@@ -165,7 +165,10 @@ def pairs_up(
     """
     if table.seed is None:
         if question.pair:
-            raise HplabError("the runs have no column of seeds to pair by; name it (seed=...)")
+            raise HplabError(
+                "the runs have no column of seeds to pair by; name it (seed=..., in a "
+                "shell --seed ...)"
+            )
         return False
     if question.pair is False:
         return False
@@ -189,7 +192,8 @@ def pairs_up(
             rows = phrases.listed([str(row) for row in one["row"][:_MANY]])
             raise HplabError(
                 f"{len(one)} runs at {name} have seed {one['seed'].iloc[0]} (rows {rows}): drop "
-                "repeated rows, or say that runs are not to be paired (pair=False, 'unpaired')"
+                "repeated rows, or say that runs are not to be paired (pair=False, in a shell "
+                "--no-pair)"
             )
     return True
 

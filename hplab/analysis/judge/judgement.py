@@ -142,8 +142,8 @@ class Judgement:
             if has_plan:
                 return f"{more}; {planned} are planned."
             return (
-                f"{more}. Say then that {total} were planned (planned={total}): this was a look, "
-                "and looking twice costs."
+                f"{more}. Say then that {total} were planned (planned={total}, in a shell "
+                f"--planned {total}): this was a look, and looking twice costs."
             )
         if self.finding.distances and not (self.finding.face or self.finding.lacks_scatter):
             if has_plan:

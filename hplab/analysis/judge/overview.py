@@ -37,6 +37,8 @@ class Value:
     Attributes:
         value: The value.
         n: Runs that finished.
+        used: How many of them its mean rests on; fewer where a seed or another setting is not there
+            for every value.
         lost: Runs that did not, by what became of them.
         mean: Its mean over seeds with the 95 % interval, in the reader's unit; None with one run.
         behind: How much worse it is than the best, positive; None for the best itself.
@@ -54,6 +56,7 @@ class Value:
     p: float | None = None
     outcome: str = TIED
     why: str = ""
+    used: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,6 +117,7 @@ class Overview:
                 "setting": one.name,
                 "value": None if pd.isna(value.value) else value.value,
                 "n": value.n,
+                "n_compared": value.used,
                 "lost": dict(value.lost),
                 "mean": value.mean.estimate if value.mean else None,
                 "low": value.mean.low if value.mean else None,
@@ -174,7 +178,7 @@ def overview(
     if not about.better:
         raise HplabError(
             f"is more of {about.name!r} better, or less? Say it: better='higher' or 'lower' "
-            "(--better higher)"
+            "(in a shell --better higher)"
         )
     size = margin_of(asked, about)
     if size.unit == "ratio":
@@ -186,7 +190,10 @@ def overview(
     runs = runs.assign(y=y, fine=np.isfinite(y) & (runs["status"] == "ok").to_numpy())
     varied = [x for x in table.settings if runs[x].nunique(dropna=False) > 1]
     if not varied:
-        raise HplabError("no setting differs between the runs; name those that do (setting=...)")
+        raise HplabError(
+            "no setting differs between the runs; name those that do (settings=[...], in a "
+            "shell --setting ...)"
+        )
     other = {x: [o for o in varied if o != x and not _belongs(runs, o, x)] for x in varied}
     cells = {x: _cells(runs[runs["fine"]], x, other[x], table, pair) for x in varied}
     pairs = {x: _pairs(one, size.value) for x, one in cells.items() if isinstance(one, _Cells)}
@@ -317,13 +324,14 @@ def _comparison(
         values = [Value(v, _count(runs, x, v), lost.get(_key(v), {})) for v in few]
         return Comparison(x, tuple(values), why=cells)
     means = [_interval(mean) for mean in _means(cells)]
+    used = cells.rows.groupby("x").size().tolist()
     first = int(np.argmax([mean.estimate for mean in means]))
     top, found = cells.values[first], []
     for i in sorted(range(len(means)), key=lambda i: -means[i].estimate):
         value = cells.values[i]
         n, gone = _count(runs, x, value), lost.get(_key(value), {})
         if i == first:
-            found.append(Value(value, n, gone, means[i], outcome=BEST))
+            found.append(Value(value, n, gone, means[i], outcome=BEST, used=used[i]))
             continue
         pair = (min(i, first), max(i, first))
         behind = pairs[pair][0].scaled(1 if first < i else -1)
@@ -331,7 +339,8 @@ def _comparison(
         sure = small < ALPHA
         bad = next(filter(None, (_survivors(runs, x, v, lost) for v in (value, top))), "")
         outcome = BEHIND if sure and not bad else OPEN
-        found.append(Value(value, n, gone, means[i], behind, small, outcome, bad if sure else ""))
+        why = bad if sure else ""
+        found.append(Value(value, n, gone, means[i], behind, small, outcome, why, used[i]))
     compared = {_key(value) for value in cells.values}
     for value in every:
         if _key(value) not in compared:

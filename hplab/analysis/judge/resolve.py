@@ -102,7 +102,9 @@ def metric_of(table: RunTable, name: str = "", better: int = 0) -> Metric:
         HplabError: If there is no such metric.
     """
     if not table.metrics:
-        raise HplabError("the runs have no column of results; name one (metric=...)")
+        raise HplabError(
+            "the runs have no column of results; name one (metric=..., in a shell --metric ...)"
+        )
     name = name or table.metrics[0]
     runs_along = table.own and name in EVALUATED  # measured while training, so kept as a curve
     if name not in table.metrics and not runs_along:
@@ -182,7 +184,7 @@ def _way(question: Question, metric: Metric) -> int:
     if not metric.better:
         raise HplabError(
             f"is more of {metric.name!r} better, or less? Say it: better='higher' or 'lower' "
-            "(or write '(higher is better)' behind the question; --better higher)"
+            "(or write '(higher is better)' behind the question; in a shell --better higher)"
         )
     return metric.better * (question.way // 2)
 

@@ -137,6 +137,8 @@ def _comparison(one: Comparison, found: Overview) -> str:
     ]
     if not one.why:
         how = "compared seed by seed" if one.paired else "runs not paired"
+        if any(0 < value.used < value.n for value in one.values):
+            how += ", with the seeds and other settings that all values have"
         over = f"; means over {one.fixed} combinations of the other settings" * (one.fixed > 1)
         lines.append(f"  ({how}{over})")
     return "\n".join(lines)
@@ -163,7 +165,8 @@ def cells(value: Value, one: Comparison, found: Overview) -> tuple[str, ...]:
     p = "" if value.p is None else phrases.p_value(value.p).removeprefix("p = ").removeprefix("p ")
     word = "" if one.why else _OUTCOMES[value.outcome]
     word += f" ({value.why})" if value.why else ""
-    runs = f"{value.n}{f' (and {lost})' if lost else ''}"
+    part = f"{value.used} of " * (0 < value.used < value.n)
+    runs = f"{part}{value.n}{f' (and {lost})' if lost else ''}"
     return setting(value.value, one.name), runs, mean, behind, p, word
 
 
