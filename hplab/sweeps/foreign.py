@@ -297,6 +297,10 @@ def _named(name: str, columns: Iterable[str], clean: Mapping[str, str]) -> str:
     for column in columns:
         if clean[column] == name:
             return column
+    meant = named.match(name, columns) or named.match(name, clean.values())
+    for column in columns:
+        if meant is not None and meant in (column, clean[column]):
+            return column
     raise unknown("column", name, {*columns, *clean.values()}, "the table")
 
 

@@ -328,6 +328,44 @@ def test_arguments_that_one_setting_alone_has_belong_to_it():
     assert judge(runs, "opt=adam is within 9 pp of opt=sgd").outcome == "supported"
 
 
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Validation Accuracy at learning rate=0.01 beats learning rate=0.001 by 0.2 pp",
+        "validation_accuracy at learning_rate=0.01 beats Learning_Rate=0.001 by 0,2 pp",
+        "'Validation Accuracy' at \"learning rate\"=0,01 beats 'learning rate'=0,001 by 0.2 pp",
+        "VALIDATION ACCURACY at learning  rate = 0.01 is higher than learning rate=1e-3 by 0,2pp",
+    ],
+)
+def test_names_of_several_words_are_read_however_they_are_spelled(question):
+    plain = judge(table(), "val_acc at lr=0.01 beats lr=0.001 by 0.2 pp")
+    runs = table().rename(columns={"lr": "learning rate", "val_acc": "Validation Accuracy"})
+    found = judge(runs, question)
+    assert (found.outcome, found.p, found.interval) == (plain.outcome, plain.p, plain.interval)
+    assert found.asked.question.text == " ".join(question.split())
+    rises = judge(runs, "Validation Accuracy rises with Learning Rate")
+    assert rises.p == judge(table(), "val_acc rises with lr").p
+
+
+def test_arguments_name_columns_of_several_words_too():
+    runs = table(bs=8).rename(columns={"lr": "learning rate", "val_acc": "Val Acc"})
+    runs = runs.rename(columns={"bs": "batch size"})
+    said = {"metric": "val_acc", "margin": "0,2 pp", "where": "batch size=8"}
+    found = judge(runs, a="learning rate=0,01", b={"learning_rate": 0.001}, **said)
+    plain = judge(table(), "lr=0.01 beats lr=0.001 by 0.2 pp")
+    assert (found.p, found.interval) == (plain.p, plain.interval)
+    # Two columns that differ in upper case alone are told apart only as they are written.
+    twice = table(LR=1)
+    assert judge(twice, "lr=0.01 beats lr=0.001").outcome == "supported"
+    with pytest.raises(HplabError, match="unknown setting 'Lr'"):
+        judge(twice, "Lr=0.01 beats Lr=0.001")
+
+
+def test_a_comma_that_may_divide_thousands_is_no_decimal_comma():
+    with pytest.raises(HplabError, match=r"margin '2,125 pp'; write 0.2 pp, .* no share, 0.01"):
+        judge(table(), "lr=0.01 beats lr=0.001 by 2,125 pp")
+
+
 REFUSED = [
     ("lr=0.01 beets lr=0.1", {}, "cannot read the question"),
     ("lr=0.01 beats lr=0.1", {}, "no run has lr 0.1; lr is 1e-4, 1e-3 and 0.01"),

@@ -14,6 +14,7 @@ from hplab.analysis.claims.samples import describe, equal
 from hplab.analysis.judge import question as asking
 from hplab.analysis.judge.question import Question
 from hplab.errors import HplabError, unknown
+from hplab.sweeps import metrics as named
 from hplab.sweeps.foreign import RunTable
 from hplab.sweeps.table import setting
 
@@ -32,10 +33,11 @@ def in_words(arms: Sequence[Mapping[str, Any]]) -> list[str]:
 def settings_of(arm: Any, table: RunTable) -> dict[str, Any]:
     """Return an arm by the names of the table's settings; a bare value is looked for in them."""
     if isinstance(arm, Mapping):
-        for name in arm:
-            if name not in table.settings:
+        meant = {name: named.match(name, table.settings) for name in arm}
+        for name, one in meant.items():
+            if one is None:
                 raise unknown("setting", name, table.settings, "the runs")
-        return dict(arm)
+        return {str(meant[name]): value for name, value in arm.items()}
     places = [name for name in table.settings if equal(table.runs[name], arm).any()]
     if len(places) == 1:
         return {places[0]: arm}

@@ -26,6 +26,7 @@ from hplab.analysis.stats.intervals import INCONCLUSIVE
 from hplab.errors import HplabError, unknown
 from hplab.sweeps import files, foreign
 from hplab.sweeps.foreign import RunTable
+from hplab.sweeps.metrics import match
 
 PROBABLY = 0.8  # the chance of a verdict that counts as probable
 LAST_LOOK = 0.53  # of alpha is left for the last look at a plan of up to `MOST` seeds
@@ -104,14 +105,16 @@ def judge(
             raise HplabError("these runs were read already; name columns where they are read")
         table = runs
     else:
-        named = [metric] if metric in runs else []
+        column = match(metric, map(str, runs.columns)) if metric else None
+        named = [column] if column else []
         table = foreign.of(runs, settings=settings, seed=seed, metrics=named, ignore=ignore)
     texts = [question] if isinstance(question, str) or question is None else list(question)
     given = {
         "kind": kind, "metric": metric, "a": a, "b": b, "margin": margin, "target": target,
         "chance": chance, "x": x, "way": way, "where": where, "better": better, "pair": pair,
     }  # fmt: skip
-    asked = [resolve(_question(text, given), table, planned) for text in texts]
+    names = (*table.settings, *table.metrics)
+    asked = [resolve(_question(text, given, names), table, planned) for text in texts]
     found = of(asked, table, curves=curves, planned=planned)
     return found[0] if isinstance(question, str) or question is None else found
 
@@ -145,8 +148,8 @@ def of(
     )
 
 
-def _question(text: str | None, given: Mapping[str, Any]) -> Question:
-    """Return the question that words and arguments say together."""
+def _question(text: str | None, given: Mapping[str, Any], names: Sequence[str]) -> Question:
+    """Return the question that words and arguments say together, about columns of these names."""
     if given["better"] and given["better"] not in WAYS:
         raise unknown("side", given["better"], WAYS, "better")
     target = given["target"]
@@ -155,7 +158,7 @@ def _question(text: str | None, given: Mapping[str, Any]) -> Question:
         target = (float(bare.rstrip("% ")), "%" if bare.endswith("%") else "")
     elif target is not None:
         target = (float(target), "")
-    where = asking.arm(given["where"]) if given["where"] else {}
+    where = asking.arm(given["where"], names) if given["where"] else {}
     said: dict[str, Any] = {
         "metric": given["metric"],
         "size": asking.size(given["margin"]),
@@ -168,8 +171,8 @@ def _question(text: str | None, given: Mapping[str, Any]) -> Question:
         if any(given[name] not in (None, "") for name in ("kind", "a", "b", "x", "way", "chance")):
             raise HplabError("ask in words or by a=, b=, x=, kind=, way=, chance=; not both")
         added: dict[str, Any] = {name: one for name, one in said.items() if one is False or one}
-        return dataclasses.replace(asking.parse(text), **added)
-    arms = tuple(asking.arm(given[name]) for name in ("a", "b") if given[name] is not None)
+        return dataclasses.replace(asking.parse(text, names), **added)
+    arms = tuple(asking.arm(given[name], names) for name in ("a", "b") if given[name] is not None)
     kind = given["kind"] or _kind_of(given, len(arms))
     if kind not in asking.KINDS:
         raise unknown("kind of question", kind, asking.KINDS)

@@ -107,8 +107,11 @@ def metric_of(table: RunTable, name: str = "", better: int = 0) -> Metric:
         )
     name = name or table.metrics[0]
     runs_along = table.own and name in EVALUATED  # measured while training, so kept as a curve
-    if name not in table.metrics and not runs_along:
-        raise unknown("metric", name, table.metrics, "the runs")
+    if not runs_along:
+        meant = named.match(name, table.metrics)
+        if meant is None:
+            raise unknown("metric", name, table.metrics, "the runs")
+        name = meant
     unit, words = "pp" if named.is_share(name) else "any", name
     if table.own and name in METRICS:
         unit, words = METRICS[name]
@@ -123,6 +126,8 @@ def resolve(question: Question, table: RunTable, planned: int | None = None) -> 
             compared, seeds do not match, or the margin has no unit; with what to do.
     """
     metric = metric_of(table, question.metric, question.better)
+    axis = named.match(question.x, table.settings) or question.x
+    question = dataclasses.replace(question, x=axis)
     way = _way(question, metric)
     where = of_arms.settings_of(question.where, table)
     runs, left = (matching(part, where) for part in (table.runs, table.left_out))

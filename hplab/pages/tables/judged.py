@@ -66,7 +66,7 @@ def answer(
         raise HplabError("planned seeds belong to a question; ask one")
     if better and better not in WAYS:
         raise unknown("side", better, WAYS, "better")
-    chosen = asking.arm(where) if where else {}
+    chosen = asking.arm(where, table.settings) if where else {}
     sides: dict[str, Any] = {"metric": metric, "better": WAYS.get(better, 0), "margin": margin}
     return overviews.overview(table, **sides, where=chosen, pair=pair)
 
