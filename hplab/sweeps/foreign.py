@@ -15,8 +15,9 @@ import numpy as np
 import pandas as pd
 
 from hplab.errors import HplabError, unknown
-from hplab.sweeps import cells
+from hplab.sweeps import cells, steps
 from hplab.sweeps import metrics as named
+from hplab.sweeps.steps import KEY, ROW
 from hplab.sweeps.table import (
     SETTINGS,
     hyperparameters,
@@ -59,7 +60,6 @@ _KNOWN_SETTINGS = set(
     " dataset data normalization norm fold nesterov betas alpha rho rank".split()
 )
 _RESERVED = ("row", "key", "status", SETTINGS)  # columns that the table gets
-_ROW, _KEY = "\0row", "\0key"  # the same while the table is made
 FINISHED = {"finished", "complete", "completed", "ok", "success", "succeeded", "done", "terminated"}
 DIVERGED = {"diverged", "nan"}
 _LEFT_OUT = set(
@@ -84,6 +84,7 @@ class RunTable:
         curves: Learning curves in long form ("key", "epoch", metrics); None where there are none.
         place: What the curves are along: "epoch", or the column that counted steps.
         notes: What was done to the table, in sentences.
+        names: What runs are called, by row; empty where no column says it.
         own: Whether the runs are of this package, which knows their units and keeps their curves.
     """
 
@@ -97,6 +98,7 @@ class RunTable:
     place: str = "epoch"
     notes: tuple[str, ...] = ()
     own: bool = False
+    names: Mapping[int, str] = dataclasses.field(default_factory=dict)
 
     @property
     def varied(self) -> tuple[str, ...]:
@@ -132,6 +134,11 @@ def of(
     """
     if table.empty:
         raise HplabError("the table holds no runs")
+    if any(str(name).endswith("__MIN") for name in table):
+        raise HplabError(
+            "this is the export of a chart, which says no settings; export the table of runs (W&B: "
+            "the table of the workspace, then Export, CSV)"
+        )
     asked = {
         "setting": settings,
         "metric": metrics,
@@ -335,19 +342,22 @@ def _made(
     notes += [f"{why}: taken for no metric" for why in text]
     order = {_named(name, frame.columns, clean): i for i, name in enumerate(first)}
     found.sort(key=lambda name: (order.get(name, len(order)), *named.order(clean[name])))
-    frame[_ROW] = np.arange(1, len(frame) + 1)
-    frame[_KEY] = _keys(frame, [*columns(RUN_ID)], [*columns(SETTING), *seeds], columns(PLACE))
+    frame[ROW] = np.arange(1, len(frame) + 1)
+    frame[KEY] = steps.keys(frame, [*columns(RUN_ID)], [*columns(SETTING), *seeds], columns(PLACE))
     curves = None
-    if frame[_KEY].duplicated().any():
-        frame, curves, said = _last_of_each(frame, columns(PLACE)[0], found, clean)
+    if frame[KEY].duplicated().any():
+        frame, curves, said = steps.last_of_each(frame, columns(PLACE)[0], found, clean)
         notes.append(said)
     data = {clean[name]: frame[name] for name in columns(SETTING)}
     data |= {clean[name]: frame[name].astype(float) for name in found}
-    runs = pd.DataFrame(data).assign(row=frame[_ROW], key=frame[_KEY])
+    runs = pd.DataFrame(data).assign(row=frame[ROW], key=frame[KEY])
     runs["seed"] = _numbers(frame[seeds[0]]) if seeds else runs["row"]
     states = _states(frame[columns(STATUS)[0]]) if columns(STATUS) else None
     runs["status"] = "ok"
     left = runs.iloc[:0].assign(state="")
+    if states is None and columns(PLACE):
+        said = steps.ended_early(frame, columns(PLACE)[0], columns(SETTING))
+        notes += [said] if said else []
     if states is not None:
         runs.loc[states.isin(DIVERGED).to_numpy(), "status"] = "diverged"
         keep = states.isin(FINISHED | DIVERGED).to_numpy()
@@ -377,7 +387,17 @@ def _made(
         curves,
         clean[columns(PLACE)[0]] if curves is not None else "epoch",
         tuple(notes),
+        names=_called(frame, columns(RUN_ID)),
     )
+
+
+def _called(frame: pd.DataFrame, ids: Sequence[str]) -> dict[int, str]:
+    """Return what each run is called, by row: its name if there is one, else another mark."""
+    if not ids:
+        return {}
+    name = min(ids, key=lambda column: named.tokens(column)[-1:] != ["name"])
+    called = frame.loc[frame[name].notna(), [ROW, name]]
+    return dict(zip(called[ROW], called[name].astype(str), strict=True))
 
 
 def _said(states: pd.Series) -> str:
@@ -393,42 +413,3 @@ def _numbers(column: pd.Series) -> pd.Series:
     lacking = codes < 0  # a run without a seed has none in common with any other
     codes[lacking] = codes.max(initial=-1) + 1 + np.arange(lacking.sum())
     return pd.Series(codes, index=column.index)
-
-
-def _keys(
-    frame: pd.DataFrame, ids: Sequence[str], made: Sequence[str], places: Sequence[str]
-) -> pd.Series:
-    """Return which run each row is of: a row each, unless steps of runs are listed."""
-    alone = frame[_ROW].astype(str)
-    if not places or frame[places[0]].nunique() < 2:
-        return alone
-    place = frame[places[0]]
-    tried = [frame[name].astype(str) for name in ids]
-    if not ids and made:
-        tried = [frame.groupby(list(made), dropna=False, sort=False).ngroup().astype(str)]
-    for run in tried:
-        steps = place.groupby(run)
-        first = steps.min()
-        alike = (steps.size() > 1).all() and first.nunique() == 1  # all begin at one step
-        from_the_start = first.iloc[0] <= 1 or len(first) > 1
-        if (
-            alike
-            and from_the_start
-            and not pd.concat([run, place], axis=1, keys=["run", "place"]).duplicated().any()
-        ):
-            return run
-    return alone
-
-
-def _last_of_each(
-    frame: pd.DataFrame, place: str, found: Sequence[str], clean: Mapping[str, str]
-) -> tuple[pd.DataFrame, pd.DataFrame, str]:
-    """Return the last value of each metric of each run, and the curves they are the ends of."""
-    frame = frame.sort_values(_ROW).sort_values(place, kind="stable")
-    curves = frame[[_KEY, place, *found]].rename(columns={**clean, _KEY: "key", place: "epoch"})
-    runs = frame.groupby(_KEY, sort=False)
-    last = runs.last()
-    last[_ROW] = runs[_ROW].min()
-    last = last.reset_index().sort_values(_ROW).reset_index(drop=True)
-    words = f"{len(frame)} rows are steps of {len(last)} runs: the last value of each counts"
-    return last, curves, words

@@ -142,8 +142,23 @@ def test_the_page_stands_alone_and_escapes_what_it_shows(path, tmp_path, questio
     assert "prefers-color-scheme: dark" in text
     [link] = re.findall(r'href="data:text/csv;base64,([^"]*)"', text)
     rows = base64.b64decode(link).decode().splitlines()
-    assert len(rows) == 1 + 15
-    assert rows[0] == "row,lr,model,seed,val_acc,val_loss,status"
+    assert len(rows) == 1 + 18  # with the three that are left out, and why
+    assert rows[0] == "row,run,lr,model,seed,val_acc,val_loss,status"
+    assert [row.rpartition(",")[2] for row in rows[1:]] == ["crashed", *["ok"] * 5] * 3
+
+
+def test_the_page_names_runs_and_says_which_are_left_out(tmp_path):
+    runs = pd.DataFrame({"lr": [0.1] * 4 + [0.2] * 4, "seed": [0, 1, 2, 3] * 2})
+    runs = runs.assign(Name=[f"run-{i}" for i in range(8)], acc=0.5 + runs.index / 100)
+    runs["State"] = ["finished"] * 7 + ["killed"]
+    runs.to_csv(tmp_path / "runs.csv", index=False)
+    said(tmp_path / "runs.csv", "--html", tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert re.search(r'<th scope="row"[^>]*>7</th><td[^>]*>run-6</td>', text)
+    grey = re.findall(r'<span class="hp-left-out">([^<]*)</span>', text)
+    assert grey == ["8", "run-7", "0.2", "3", "0.57", "killed"]
+    assert "8 runs, of which 1 are left out (in grey)" not in text
+    assert "8 runs, of which 1 is left out (in grey)" in text
 
 
 def test_the_calculator_is_filled_in_with_what_was_asked(path, tmp_path):

@@ -159,6 +159,9 @@ def test_event_files_without_tensorboard_say_what_to_do(tmp_path, monkeypatch):
         ("runs.json", "[1, 2]", "cannot read runs.json as a table"),
         ("runs.json", "{", "cannot read runs.json as a table"),
         ("runs.csv", "lr,acc\n", "runs.csv holds no runs"),
+        ("runs.csv", "", "runs.csv is empty"),
+        ("runs.csv", "\n\n", "runs.csv is empty"),
+        ("runs.json", "", "runs.json is empty"),
         ("runs.db", "not a data base", "cannot read runs.db as a table"),
     ],
 )
@@ -260,6 +263,45 @@ def test_text_where_results_should_be_is_said_with_its_row(named):
     found = foreign.of(runs.assign(val_loss=1.0))
     assert found.metrics == ("val_loss",)
     assert found.notes == ("val_acc holds 'oom' in row 2, which is no number: taken for no metric",)
+
+
+def test_a_run_that_ended_early_is_noted_where_no_column_says_how_it_ended():
+    runs = pd.DataFrame({"lr": [0.1] * 3 + [0.2] * 3, "seed": [0, 1, 2] * 2, "val_acc": 0.5})
+    runs["epoch"] = [19, 2, 19, 4, 4, 4]  # four epochs are usual where lr is 0.2
+    note = "row 2 ended at epoch 2, where others of its setting end at 19: leave it out?"
+    assert foreign.of(runs).notes == (note,)
+    assert (
+        foreign.of(runs.rename(columns={"epoch": "_step"}))
+        .notes[0]
+        .startswith("row 2 ended at step 2")
+    )
+    assert foreign.of(runs.assign(epoch=[19, 10, 17, 4, 4, 3])).notes == ()
+    assert foreign.of(runs.assign(state="finished")).notes == ()  # its tracker says it is fine
+    two = foreign.of(runs.assign(epoch=[19, 2, 18, 10, 10, 1])).notes[0]
+    assert two == (
+        "rows 2, 6 ended at epoch 1 to 2, where others of their settings end at 10 to 18: leave "
+        "them out?"
+    )
+    long = pd.DataFrame(
+        [(r, e, 0.1, 0.5 + e / 100) for r in range(4) for e in range(2 if r == 3 else 9)],
+        columns=["run", "epoch", "lr", "val_acc"],
+    )
+    assert (
+        "row 28 ended at epoch 1, where others of its setting end at 8" in foreign.of(long).notes[1]
+    )
+
+
+def test_a_chart_is_no_table_of_runs():
+    names = ["Step", "a - val_acc", "a - val_acc__MIN", "a - val_acc__MAX"]
+    with pytest.raises(HplabError, match="export of a chart, .* export the table of runs"):
+        foreign.of(pd.DataFrame([[0, 0.5, 0.5, 0.5]], columns=names))
+
+
+def test_runs_keep_the_names_that_people_know_them_by():
+    runs = pd.DataFrame({"ID": ["x1", "x2"], "Name": ["calm-sea", None], "lr": [1, 2], "acc": 0.5})
+    assert foreign.of(runs).names == {1: "calm-sea"}
+    assert foreign.of(runs.drop(columns="Name")).names == {1: "x1", 2: "x2"}
+    assert foreign.of(runs.drop(columns=["ID", "Name"])).names == {}
 
 
 def test_the_last_step_of_each_run_counts_whatever_the_order():

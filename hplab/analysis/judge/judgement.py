@@ -121,7 +121,8 @@ class Judgement:
             for name, rows in zip(self.finding.sample.arms, self.finding.sample.rows, strict=True)
         ]
         few = each if len(each) <= 6 else [*each[:5], f"and {len(each) - 5} settings more"]
-        return f"It rests on these rows of the table, counted from 1: {'; '.join(few)}."
+        where = "these rows of the table (the first below the header is 1)"
+        return f"It rests on {where}: {'; '.join(few)}."
 
     @property
     def settles(self) -> str:

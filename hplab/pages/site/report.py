@@ -40,6 +40,7 @@ body { margin: 2rem auto; max-width: 50rem; padding: 0 1rem; color: var(--hp-fg)
   background: var(--hp-bg); font: 1rem/1.55 system-ui, "Segoe UI", Roboto, Arial, sans-serif }
 h1 { font-size: 1.6rem } h2 { font-size: 1.2rem; margin-top: 2.2rem }
 a { color: var(--hp-c1) } .hp-figure svg { max-width: 100%; height: auto }
+.hp-left-out { color: var(--hp-muted); font-style: italic }
 .hp-filter { display: flex; flex-wrap: wrap; gap: .75rem 1.25rem; margin: 1.2rem 0 }
 .hp-filter[hidden] { display: none } .hp-filter label { display: grid; color: var(--hp-muted) }
 .hp-filter :is(select, input) { padding: .35rem .5rem; color: inherit; background: var(--hp-bg);
@@ -193,16 +194,38 @@ def _short(value: float) -> str:
 
 
 def _data(table: RunTable) -> str:
-    """Return the runs as a table, and all of them as a file to download."""
+    """Return the runs as a table, and all of them as a file to download; what is left out is grey,
+    and its status says why.
+    """
     seed = ["seed"] if table.seed else []
     wanted = ["row", *table.settings, *seed, *table.metrics, "status"]
-    shown = table.runs[[name for name in wanted if name in table.runs]]
+    every = table.runs
+    if n_left := len(table.left_out):
+        left = table.left_out.assign(status=table.left_out["state"])
+        left["seed"] = left.get("seed", pd.Series(index=left.index, dtype=object))
+        every = pd.concat([every, left]).sort_values("row", kind="stable")
+    shown = every[[name for name in wanted if name in every]]
+    if table.names:
+        called = [table.names.get(row, "") for row in every["row"]]
+        shown.insert(1, "run", called, allow_duplicates=True)
     text = shown.to_csv(index=False, float_format="%.10g").encode()
     link = base64.b64encode(text).decode()
     rows, n = shown.head(MOST_ROWS), len(shown)
     rows = rows.apply(lambda column: column.map(_short) if column.dtype.kind == "f" else column)
+    is_left = ~rows["status"].isin(["ok", "diverged"]).to_numpy()
+    rows = rows.astype(object)
+    for i in is_left.nonzero()[0]:
+        rows.iloc[i] = [_grey(value) for value in rows.iloc[i]]
     note = f"The first {MOST_ROWS} of {n} runs" if n > MOST_ROWS else f"{n} runs"
+    note += (
+        f", of which {n_left} {'are' if n_left > 1 else 'is'} left out (in grey)" if n_left else ""
+    )
     return (
         f'<p><a download="runs.csv" href="data:text/csv;base64,{link}">Download all as CSV</a></p>'
         f"{html_table(rows, note)}"
     )
+
+
+def _grey(value: object) -> Html:
+    text = str(value)
+    return Html(f'<span class="hp-left-out">{html.escape(text)}</span>', text)
