@@ -308,6 +308,39 @@ def test_diverged_runs_keep_the_others_from_deciding(how):
     assert judge(runs, f"lr=0.01 beats lr=0.001{how}").outcome == "inconclusive"
 
 
+@pytest.mark.parametrize("how", ["", " unpaired"])
+def test_a_run_without_a_result_is_said_to_have_none(how):
+    """An empty cell is not a run that its tracker calls diverged, though it counts as one."""
+    runs = table(20).assign(status="ok")
+    lost = runs.index[(runs["lr"] == 1e-2) & (runs["seed"] == 2)]
+    runs.loc[lost, "val_acc"] = np.nan
+    found = judge(runs, f"lr=0.01 beats lr=0.001{how}")
+    assert f"1 run has no val_acc (row {lost[0] + 1}) and so counts as diverged." in repr(found)
+    assert "diverged or has no val_acc." in repr(found)
+    diverged = runs.assign(state="ok")
+    diverged.loc[lost, "state"] = "diverged"
+    found = judge(diverged.drop(columns="status"), f"lr=0.01 beats lr=0.001{how}")
+    assert "has no val_acc" not in repr(found)
+    assert "diverged." in repr(found)
+    [lrs] = overview(foreign.of(runs)).comparisons
+    assert lrs.values[0].lost == {"without a result": 1}
+
+
+def test_what_p_is_about_and_which_seeds_count_are_said():
+    runs = table(5, (1e-3, 1e-2))
+    assert (
+        "(tested against the margin, not against no difference)"
+        in judge(runs, "lr=0.01 beats lr=0.001 by 0.9 pp").basis
+    )
+    assert "tested against" not in judge(runs, "lr=0.01 beats lr=0.001").basis
+    found = judge(runs.drop(index=4), "lr=0.01 beats lr=0.001")
+    assert "A seed counts if every setting has it: lr 1e-3 lacks seed 4. Runs of" in repr(found)
+    turned = judge(runs, "lr=0.001 beats lr=0.01")
+    assert (
+        turned.sentence == "The runs contradict that val_acc is higher at lr 1e-3 than at lr 0.01."
+    )
+
+
 def test_it_says_which_rows_it_rests_on():
     found = judge(table(5), "lr=0.01 beats lr=0.001")
     assert found.runs["row"].tolist() == list(range(6, 16))
@@ -473,7 +506,7 @@ def test_a_value_whose_runs_were_pruned_is_not_called_worse():
     [lr] = overview(foreign.of(runs)).comparisons
     assert [value.outcome for value in lr.values] == ["best", "behind", "open"]
     assert lr.values[2].p < 0.05
-    assert lr.values[2].why == "6 of 12 runs at 1e-4 diverged or were pruned"
+    assert lr.values[2].why == "6 of 12 runs at 1e-4 were pruned"
 
 
 def test_other_settings_are_averaged_over_where_all_values_have_them():

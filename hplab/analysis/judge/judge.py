@@ -361,14 +361,20 @@ def _remarks(asked: Asked, finding: Finding) -> list[str]:
             "run collapsed; compared are those that learn."
         )
     if sample.n_diverged and not finding.face:
-        what = "seeds" if asked.paired else "runs"
-        total = f" of {sample.n_run}" if asked.paired else ""
-        remarks.append(f"{sample.n_diverged}{total} {what} diverged and are left out.")
+        what = f"of {sample.n_run} seeds, in which a run" if asked.paired else "runs, which"
+        remarks.append(f"Left out: {sample.n_diverged} {what} diverged{_or_lacks(asked)}.")
     if sample.gaps:
-        remarks.append(f"Seeds that not every setting has are left out: {'; '.join(sample.gaps)}.")
+        remarks.append(
+            f"A seed counts if every setting has it: {'; '.join(sample.gaps)}. Runs of the other "
+            "settings with such a seed are not used."
+        )
     if sample.n_spare:
         remarks.append(f"Seeds beyond the plan are left out: {sample.n_spare}.")
     return remarks
+
+
+def _or_lacks(asked: Asked) -> str:
+    return f" or has no {asked.metric.words}" if asked.n_lacking else ""
 
 
 def _more(asked: Asked, finding: Finding, look: sequential.Look | None, n: int) -> int | None:

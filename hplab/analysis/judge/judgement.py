@@ -21,7 +21,7 @@ from hplab.analysis.style import styled
 
 _SHOWS = {
     SUPPORTED: "The runs show that {}.",
-    CONTRADICTED: "The runs show that it is not so that {}.",
+    CONTRADICTED: "The runs contradict that {}.",
     INCONCLUSIVE: "The runs leave open whether {}.",
 }
 MOST = 300  # seeds of each setting beyond which nothing is planned
@@ -243,6 +243,8 @@ def _basis(one: Judgement) -> str:
         said += ", compared seed by seed" if asked.paired else ", not paired"
     if one.p is not None:
         said += f"; {phrases.p_value(one.p)}"
+        if asked.margin.value > asked.margin.null:
+            said += " (tested against the margin, not against no difference)"
         if one.p_holm is not None and one.n_questions > 1:
             said += f", {phrases.p_value(one.p_holm)} after Holm's correction over "
             said += f"{one.n_questions} questions"

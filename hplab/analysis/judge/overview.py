@@ -27,6 +27,7 @@ from hplab.sweeps.foreign import RunTable
 from hplab.sweeps.table import setting
 
 MOST_VALUES = 30  # of a setting; what has more was searched along and is a question of a trend
+NO_RESULT = "without a result"
 BEST, BEHIND, OPEN, TIED = "best", "behind", "open", "not compared"
 
 
@@ -354,10 +355,12 @@ def _survivors(
 ) -> str:
     """Return why the runs of a value that are left do not speak for it, "" if they do."""
     n, gone = _count(runs, x, value), lost.get(_key(value), {})
-    bad = gone.get("diverged", 0) + gone.get("pruned", 0)
+    words = {"diverged": "diverged", "pruned": "were pruned", NO_RESULT: "have no result"}
+    bad = sum(gone.get(state, 0) for state in words)
     if bad <= MAX_DIVERGED * (n + bad):
         return ""
-    return f"{bad} of {n + bad} runs at {setting(value, x)} diverged or were pruned"
+    said = " or ".join(word for state, word in words.items() if state in gone)
+    return f"{bad} of {n + bad} runs at {setting(value, x)} {said}"
 
 
 def _key(value: Any) -> Any:
@@ -371,7 +374,9 @@ def _count(runs: pd.DataFrame, x: str, value: Any) -> int:
 
 def _lost(runs: pd.DataFrame, left: pd.DataFrame, x: str) -> dict[Any, dict[str, int]]:
     """Return by value of a setting what became of the runs that have no result."""
-    gone = runs[~runs["fine"]].assign(state="diverged")
+    gone = runs[~runs["fine"]]
+    lacks = gone["y"].isna() & (gone["status"] == "ok")
+    gone = gone.assign(state=np.where(lacks, NO_RESULT, "diverged"))
     together = pd.concat([gone[[x, "state"]], left[[x, "state"]]]) if len(left) else gone
     found: dict[Any, dict[str, int]] = {}
     for (value, state), n in together.groupby([x, "state"], dropna=False).size().items():

@@ -26,6 +26,7 @@ from hplab.analysis.judge import question as asking
 from hplab.analysis.judge.arms import MIN_SEEDS, in_words, matching
 from hplab.analysis.judge.question import Question
 from hplab.errors import HplabError, unknown
+from hplab.sweeps import cells
 from hplab.sweeps import metrics as named
 from hplab.sweeps.foreign import RunTable
 from hplab.sweeps.table import SETTINGS, settings_text
@@ -73,6 +74,7 @@ class Asked:
         margin: The smallest difference that counts.
         target: The level of a threshold or a time, in the table's unit.
         left_out: Unfinished runs of each arm, by state.
+        n_lacking: Runs that ended well without a value of the metric; they count as diverged.
         notes: What a reader has to know of how it was asked.
     """
 
@@ -87,6 +89,7 @@ class Asked:
     margin: Size
     target: float | None
     left_out: tuple[Mapping[str, int], ...]
+    n_lacking: int
     notes: tuple[str, ...]
 
     @property
@@ -154,6 +157,14 @@ def resolve(question: Question, table: RunTable, planned: int | None = None) -> 
         if not paired and question.pair is None and table.seed:
             notes.append("Seeds do not match or stand for several runs, so runs are not paired.")
     kept = pd.concat(parts).drop_duplicates("row").sort_values("row")
+    lacking = _lacking(kept, table)
+    if len(lacking):
+        has = "run has" if len(lacking) == 1 else "runs have"
+        where_to = cells.rows(lacking)
+        notes.append(
+            f"{len(lacking)} {has} no {metric.words} ({where_to}) and so "
+            f"count{'s' if len(lacking) == 1 else ''} as diverged."
+        )
     names = {*where, *(name for arm in arms for name in arm)}
     kept[SETTINGS] = settings_text(names)
     quantity = Quantity(metric.name if table.own else JUDGED, log=log)
@@ -176,6 +187,7 @@ def resolve(question: Question, table: RunTable, planned: int | None = None) -> 
         margin,
         target,
         tuple(_states(matching(left, arm)) for arm in arms),
+        len(lacking),
         (*notes, *said),
     )
 
@@ -241,6 +253,14 @@ def _judged(runs: pd.DataFrame, metric: Metric, table: RunTable) -> pd.DataFrame
     values = runs[metric.name].to_numpy(float)
     status = np.where(np.isfinite(values), runs["status"], "diverged")
     return runs.assign(**{JUDGED: values, "status": status})
+
+
+def _lacking(kept: pd.DataFrame, table: RunTable) -> np.ndarray:
+    """Return the rows of runs that did not diverge by their status, but have no value."""
+    if table.own:
+        return np.array([], int)
+    fine = table.runs.loc[table.runs["status"] == "ok", "row"]
+    return kept.loc[kept[JUDGED].isna() & kept["row"].isin(fine), "row"].to_numpy(int)
 
 
 def _states(left: pd.DataFrame) -> dict[str, int]:

@@ -114,8 +114,9 @@ def corrected(found: Overview) -> str:
         size = f" by more than {found.margin:g} {found.metric.unit}".removesuffix(" any")
     return (
         f"Surely worse: worse{size}, with Holm's correction over all pairs of values "
-        f"({found.n_pairs}): in at most 5 % of tables a word of these is wrong. Whoever asks one "
-        f"question alone does without that correction: {asking.FORMS[0]!r}"
+        f"({found.n_pairs}). Of 100 tables, at most 5 call any value surely worse that is not. A "
+        "single question that you had before you saw the runs needs no such correction; ask it by "
+        f"itself: {asking.FORMS[0]!r}"
     )
 
 
