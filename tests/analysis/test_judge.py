@@ -317,6 +317,8 @@ def test_a_run_without_a_result_is_said_to_have_none(how):
     found = judge(runs, f"lr=0.01 beats lr=0.001{how}")
     assert f"1 run has no val_acc (row {lost[0] + 1}) and so counts as diverged." in repr(found)
     assert "diverged or has no val_acc." in repr(found)
+    few = repr(judge(runs[runs["seed"] < 5], f"lr=0.01 beats lr=0.001{how}"))
+    assert few.index("and so counts as diverged.") < few.index("cannot decide for all of them")
     diverged = runs.assign(state="ok")
     diverged.loc[lost, "state"] = "diverged"
     found = judge(diverged.drop(columns="status"), f"lr=0.01 beats lr=0.001{how}")

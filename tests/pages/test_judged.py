@@ -55,13 +55,13 @@ def test_it_says_what_it_took_the_columns_for(path):
 
 def test_a_mean_says_how_many_of_the_runs_it_rests_on(tmp_path):
     """A seed that one value lacks is in no mean, and the table says so."""
-    lr, seed = [0.1] * 5 + [0.01] * 6, [0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 5]
-    acc = [0.90, 0.91, 0.92, 0.90, 0.91, 0.80, 0.82, 0.81, 0.83, 0.80, 0.40]
+    lr, seed = [0.1] * 6 + [0.01] * 6, [0, 1, 2, 3, 4, 6, 0, 1, 2, 3, 4, 5]
+    acc = [0.90, 0.91, 0.92, 0.90, 0.91, 0.99, 0.80, 0.82, 0.81, 0.83, 0.80, 0.40]
     path = tmp_path / "runs.csv"
     pd.DataFrame({"lr": lr, "seed": seed, "val_acc": acc}).to_csv(path, index=False)
     output, page = said(path, "--html", tmp_path / "page.html"), tmp_path / "page.html"
     assert re.search(r"0.01 +5 of 6 +81.20 ", output)
-    assert re.search(r"0.1 +5 +90.80 ", output)
+    assert re.search(r"0.1 +5 of 6 +90.80 ", output)
     assert "with the seeds and other settings that all values have" in output
     assert "5 of 6" in page.read_text(encoding="utf-8")
     assert [one["n_compared"] for one in json.loads(said(path, "--json"))["values"]] == [5, 5]

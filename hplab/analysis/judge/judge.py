@@ -291,7 +291,7 @@ def _judgement(
         return Judgement(asked, INCONCLUSIVE, None, (str(finding), *remarks), n_questions=n)
     outcome = finding.outcome
     if finding.face:
-        remarks.insert(0, _why_open(finding))
+        remarks.insert(int(asked.n_lacking > 0), _why_open(finding))  # beneath what counts as what
     if why := _pruned(asked):
         remarks.insert(0, why)
         finding = dataclasses.replace(

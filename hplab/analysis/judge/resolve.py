@@ -161,9 +161,10 @@ def resolve(question: Question, table: RunTable, planned: int | None = None) -> 
     if len(lacking):
         has = "run has" if len(lacking) == 1 else "runs have"
         where_to = cells.rows(lacking)
-        notes.append(
+        notes.insert(
+            0,
             f"{len(lacking)} {has} no {metric.words} ({where_to}) and so "
-            f"count{'s' if len(lacking) == 1 else ''} as diverged."
+            f"count{'s' if len(lacking) == 1 else ''} as diverged.",
         )
     names = {*where, *(name for arm in arms for name in arm)}
     kept[SETTINGS] = settings_text(names)
