@@ -51,7 +51,11 @@ def read(path: str | Path) -> pd.DataFrame:
     if reader is None:
         raise unknown("ending", f".{ending}", ENDINGS, path.name)
     try:
+        if not path.stat().st_size:
+            raise pd.errors.EmptyDataError
         found = reader(path)
+    except pd.errors.EmptyDataError as error:
+        raise HplabError(f"{path.name} is empty") from error
     except (ValueError, OSError, sqlite3.Error) as error:
         said = " ".join(str(error).split())
         raise HplabError(f"cannot read {path.name} as a table: {said}") from error

@@ -15,7 +15,9 @@ import numpy as np
 import pandas as pd
 
 from hplab.errors import HplabError, unknown
+from hplab.sweeps import cells, steps
 from hplab.sweeps import metrics as named
+from hplab.sweeps.steps import KEY, ROW
 from hplab.sweeps.table import (
     SETTINGS,
     hyperparameters,
@@ -58,7 +60,6 @@ _KNOWN_SETTINGS = set(
     " dataset data normalization norm fold nesterov betas alpha rho rank".split()
 )
 _RESERVED = ("row", "key", "status", SETTINGS)  # columns that the table gets
-_ROW, _KEY = "\0row", "\0key"  # the same while the table is made
 FINISHED = {"finished", "complete", "completed", "ok", "success", "succeeded", "done", "terminated"}
 DIVERGED = {"diverged", "nan"}
 _LEFT_OUT = set(
@@ -83,6 +84,7 @@ class RunTable:
         curves: Learning curves in long form ("key", "epoch", metrics); None where there are none.
         place: What the curves are along: "epoch", or the column that counted steps.
         notes: What was done to the table, in sentences.
+        names: What runs are called, by row; empty where no column says it.
         own: Whether the runs are of this package, which knows their units and keeps their curves.
     """
 
@@ -96,6 +98,7 @@ class RunTable:
     place: str = "epoch"
     notes: tuple[str, ...] = ()
     own: bool = False
+    names: Mapping[int, str] = dataclasses.field(default_factory=dict)
 
     @property
     def varied(self) -> tuple[str, ...]:
@@ -131,6 +134,11 @@ def of(
     """
     if table.empty:
         raise HplabError("the table holds no runs")
+    if any(str(name).endswith("__MIN") for name in table):
+        raise HplabError(
+            "this is the export of a chart, which says no settings; export the table of runs (W&B: "
+            "the table of the workspace, then Export, CSV)"
+        )
     asked = {
         "setting": settings,
         "metric": metrics,
@@ -139,14 +147,14 @@ def of(
     }
     if {"key", "prov", "status"} <= set(table) or SETTINGS in table:
         return _own(table, asked)
-    frame = _plain_types(table)
+    frame, notes = _plain_types(table)
     roles, clean = _roles(frame)
     for role, columns in asked.items():
         for column in columns:
             roles[_named(column, frame.columns, clean)] = "ignored" if role == "ignore" else role
     if seed:  # another column that looked like one is none
         roles.update({c: OTHER for c, r in roles.items() if r == SEED and clean[c] != seed != c})
-    return _made(frame, roles, clean, metrics)
+    return _made(frame, roles, clean, metrics, notes)
 
 
 def _own(table: pd.DataFrame, asked: Mapping[str, Sequence[str]]) -> RunTable:
@@ -181,22 +189,23 @@ def _own(table: pd.DataFrame, asked: Mapping[str, Sequence[str]]) -> RunTable:
     return RunTable(runs, chosen, tuple(dict.fromkeys(found)), seed, left_out=left, own=trials)
 
 
-def _plain_types(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the table with text that holds numbers made numbers, as MLflow's parameters are."""
+def _plain_types(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """Return the table with text that holds numbers made numbers, as MLflow's parameters are, and
+    what else was done to it.
+    """
     frame = table.reset_index(drop=True)
     frame.columns = [str(name) for name in frame.columns]
     frame = frame.loc[:, ~frame.columns.duplicated()].copy()
+    notes = []
     for name in frame.columns:
         column = frame[name]
         if pd.api.types.is_numeric_dtype(column) or not len(column):
             continue
         if column.map(lambda value: isinstance(value, (list, dict, set))).any():
-            frame[name] = column = column.astype(str)  # one value of a setting, as it is written
-        numbers = pd.to_numeric(column, errors="coerce")
-        said = column.notna() & ~column.astype(str).str.lower().isin(["none", "nan", ""])
-        if said.any() and numbers[said].notna().all():
-            frame[name] = numbers
-    return frame
+            column = column.astype(str)  # one value of a setting, as it is written
+        frame[name], note = cells.numbers(column)
+        notes += [note] if note else []
+    return frame, notes
 
 
 def _roles(frame: pd.DataFrame) -> tuple[dict[str, str], dict[str, str]]:
@@ -295,6 +304,10 @@ def _named(name: str, columns: Iterable[str], clean: Mapping[str, str]) -> str:
     for column in columns:
         if clean[column] == name:
             return column
+    meant = named.match(name, columns) or named.match(name, clean.values())
+    for column in columns:
+        if meant is not None and meant in (column, clean[column]):
+            return column
     raise unknown("column", name, {*columns, *clean.values()}, "the table")
 
 
@@ -303,6 +316,7 @@ def _made(
     roles: dict[str, str],
     clean: Mapping[str, str],
     first: Sequence[str],
+    notes: list[str],
 ) -> RunTable:
     """Return the table with columns of known names, its unfinished runs apart."""
 
@@ -310,27 +324,40 @@ def _made(
         return [name for name in names if roles[name] == role]
 
     names = list(frame.columns)
-    notes: list[str] = []
     seeds = columns(SEED)
     found = columns(METRIC)
+    text = [
+        why for n in names if named.is_named_so(clean[n]) if (why := cells.no_numbers(frame[n]))
+    ]
+    if not found and text:
+        raise HplabError(f"no column of results holds numbers: {'; '.join(text)}")
     if not found:
         said = ", ".join(map(str, frame.columns))
-        raise HplabError(f"no column is known to be a metric; name it (metric=...): {said}")
+        raise HplabError(
+            f"no column is known to be a metric; name it (metric=..., in a shell "
+            f"--metric ...): {said}"
+        )
+    for name in found:
+        cells.check_numbers(frame[name])
+    notes += [f"{why}: taken for no metric" for why in text]
     order = {_named(name, frame.columns, clean): i for i, name in enumerate(first)}
     found.sort(key=lambda name: (order.get(name, len(order)), *named.order(clean[name])))
-    frame[_ROW] = np.arange(1, len(frame) + 1)
-    frame[_KEY] = _keys(frame, [*columns(RUN_ID)], [*columns(SETTING), *seeds], columns(PLACE))
+    frame[ROW] = np.arange(1, len(frame) + 1)
+    frame[KEY] = steps.keys(frame, [*columns(RUN_ID)], [*columns(SETTING), *seeds], columns(PLACE))
     curves = None
-    if frame[_KEY].duplicated().any():
-        frame, curves, said = _last_of_each(frame, columns(PLACE)[0], found, clean)
+    if frame[KEY].duplicated().any():
+        frame, curves, said = steps.last_of_each(frame, columns(PLACE)[0], found, clean)
         notes.append(said)
     data = {clean[name]: frame[name] for name in columns(SETTING)}
     data |= {clean[name]: frame[name].astype(float) for name in found}
-    runs = pd.DataFrame(data).assign(row=frame[_ROW], key=frame[_KEY])
+    runs = pd.DataFrame(data).assign(row=frame[ROW], key=frame[KEY])
     runs["seed"] = _numbers(frame[seeds[0]]) if seeds else runs["row"]
     states = _states(frame[columns(STATUS)[0]]) if columns(STATUS) else None
     runs["status"] = "ok"
     left = runs.iloc[:0].assign(state="")
+    if states is None and columns(PLACE):
+        said = steps.ended_early(frame, columns(PLACE)[0], columns(SETTING))
+        notes += [said] if said else []
     if states is not None:
         runs.loc[states.isin(DIVERGED).to_numpy(), "status"] = "diverged"
         keep = states.isin(FINISHED | DIVERGED).to_numpy()
@@ -339,8 +366,7 @@ def _made(
     if not len(runs):
         raise HplabError(f"none of {len(left)} runs has finished: {_said(left['state'])}")
     for name in [clean[one] for one in found]:
-        largest = np.nanmax(np.where(np.isfinite(runs[name]), runs[name], np.nan), initial=-np.inf)
-        if named.is_share(name) and 1 < largest <= 100:
+        if cells.is_percent(runs[name], runs["row"]):
             runs[name] /= 100
             left[name] /= 100
             if curves is not None:
@@ -361,7 +387,17 @@ def _made(
         curves,
         clean[columns(PLACE)[0]] if curves is not None else "epoch",
         tuple(notes),
+        names=_called(frame, columns(RUN_ID)),
     )
+
+
+def _called(frame: pd.DataFrame, ids: Sequence[str]) -> dict[int, str]:
+    """Return what each run is called, by row: its name if there is one, else another mark."""
+    if not ids:
+        return {}
+    name = min(ids, key=lambda column: named.tokens(column)[-1:] != ["name"])
+    called = frame.loc[frame[name].notna(), [ROW, name]]
+    return dict(zip(called[ROW], called[name].astype(str), strict=True))
 
 
 def _said(states: pd.Series) -> str:
@@ -377,42 +413,3 @@ def _numbers(column: pd.Series) -> pd.Series:
     lacking = codes < 0  # a run without a seed has none in common with any other
     codes[lacking] = codes.max(initial=-1) + 1 + np.arange(lacking.sum())
     return pd.Series(codes, index=column.index)
-
-
-def _keys(
-    frame: pd.DataFrame, ids: Sequence[str], made: Sequence[str], places: Sequence[str]
-) -> pd.Series:
-    """Return which run each row is of: a row each, unless steps of runs are listed."""
-    alone = frame[_ROW].astype(str)
-    if not places or frame[places[0]].nunique() < 2:
-        return alone
-    place = frame[places[0]]
-    tried = [frame[name].astype(str) for name in ids]
-    if not ids and made:
-        tried = [frame.groupby(list(made), dropna=False, sort=False).ngroup().astype(str)]
-    for run in tried:
-        steps = place.groupby(run)
-        first = steps.min()
-        alike = (steps.size() > 1).all() and first.nunique() == 1  # all begin at one step
-        from_the_start = first.iloc[0] <= 1 or len(first) > 1
-        if (
-            alike
-            and from_the_start
-            and not pd.concat([run, place], axis=1, keys=["run", "place"]).duplicated().any()
-        ):
-            return run
-    return alone
-
-
-def _last_of_each(
-    frame: pd.DataFrame, place: str, found: Sequence[str], clean: Mapping[str, str]
-) -> tuple[pd.DataFrame, pd.DataFrame, str]:
-    """Return the last value of each metric of each run, and the curves they are the ends of."""
-    frame = frame.sort_values(_ROW).sort_values(place, kind="stable")
-    curves = frame[[_KEY, place, *found]].rename(columns={**clean, _KEY: "key", place: "epoch"})
-    runs = frame.groupby(_KEY, sort=False)
-    last = runs.last()
-    last[_ROW] = runs[_ROW].min()
-    last = last.reset_index().sort_values(_ROW).reset_index(drop=True)
-    words = f"{len(frame)} rows are steps of {len(last)} runs: the last value of each counts"
-    return last, curves, words

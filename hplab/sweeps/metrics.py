@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 HIGHER = frozenset(
     "acc accuracy accuracies f1 auc auroc auprc precision recall sensitivity specificity bleu rouge"
@@ -28,6 +29,26 @@ def tokens(name: str) -> list[str]:
     """
     apart = re.sub(r"(?<=[a-z0-9])(?=[A-Z][a-z])", "_", name)
     return [word for word in re.split(r"[^a-z0-9]+", apart.lower()) if word]
+
+
+def one_word(name: str) -> str:
+    """Return a name of several words as one: "learning rate" is learning_rate."""
+    return re.sub(r"[\s,;=<>]+", "_", name.strip())
+
+
+def match(name: str, names: Iterable[str]) -> str | None:
+    """Return which of the names is meant: the same, or the only one that differs in upper case and
+    in "_" for a space alone; None if there is none.
+
+    Example:
+        >>> match("val_acc", ["Val Acc", "lr"]), match("LR", ["lr", "Lr"])
+        ('Val Acc', None)
+    """
+    names = list(names)
+    if name in names:
+        return name
+    alike = [one for one in names if one_word(one).casefold() == one_word(name).casefold()]
+    return alike[0] if len(alike) == 1 else None
 
 
 def better(name: str) -> int:

@@ -242,7 +242,7 @@ def test_what_would_settle_it_is_the_power_of_its_test():
     n = 5 + found.more_seeds
     chance = found.finding.chance_of
     assert chance(n, 0.05 * LAST_LOOK) >= 0.8 > chance(n - 1, 0.05 * LAST_LOOK)
-    assert f"(planned={n})" in found.settles
+    assert f"(planned={n}, in a shell --planned {n})" in found.settles
 
 
 def test_what_would_settle_it_never_asks_for_another_plan():
@@ -254,6 +254,29 @@ def test_what_would_settle_it_never_asks_for_another_plan():
     assert far.settles.endswith(f"would settle it with a chance of 80 %; {3 * n} are planned.")
     assert near.settles.endswith("the 6 seeds that are planned would probably not settle it.")
     assert done.settles == "All 5 seeds that were planned are there, so it stays open."
+
+
+@pytest.mark.parametrize(
+    ("question", "words"),
+    [
+        ("lr=0.01 beats lr=0.001 by 1 pp", "differences are the same at every seed"),
+        ("lr=0.01 is within 3 pp of lr=0.001", "differences are the same at every seed"),
+        ("lr=0.01 is best", "differences are the same at every seed"),
+        ("lr=0.01 beats lr=0.001 by 1 pp unpaired", "runs of a setting all have the same result"),
+        ("val_acc at lr=0.01 reaches 80 %", "runs of a setting all have the same result"),
+    ],
+)
+def test_runs_without_scatter_ask_whether_the_seed_is_used(question, words):
+    """No number of seeds can be named where nothing scatters; six the same are a sign test."""
+    runs = table(3, (1e-3, 1e-2), sd=0.0, gain=0.02)
+    found = judge(runs, question)
+    assert found.outcome == "inconclusive"
+    assert found.settles == ""
+    assert f"{words}, so nothing tells how far luck moves them. Is the seed used?" in repr(found)
+    assert "Even 300 seeds" not in repr(found)
+    many = judge(table(7, (1e-3, 1e-2), sd=0.0, gain=0.02), question)
+    assert (many.outcome, "Is the seed used?" in repr(many)) == ("supported", True)
+    assert "Is the seed used?" not in repr(judge(table(3, (1e-3, 1e-2)), question))
 
 
 def test_the_last_look_at_the_longest_plan_leaves_that_much():
@@ -285,6 +308,41 @@ def test_diverged_runs_keep_the_others_from_deciding(how):
     assert judge(runs, f"lr=0.01 beats lr=0.001{how}").outcome == "inconclusive"
 
 
+@pytest.mark.parametrize("how", ["", " unpaired"])
+def test_a_run_without_a_result_is_said_to_have_none(how):
+    """An empty cell is not a run that its tracker calls diverged, though it counts as one."""
+    runs = table(20).assign(status="ok")
+    lost = runs.index[(runs["lr"] == 1e-2) & (runs["seed"] == 2)]
+    runs.loc[lost, "val_acc"] = np.nan
+    found = judge(runs, f"lr=0.01 beats lr=0.001{how}")
+    assert f"1 run has no val_acc (row {lost[0] + 1}) and so counts as diverged." in repr(found)
+    assert "diverged or has no val_acc." in repr(found)
+    few = repr(judge(runs[runs["seed"] < 5], f"lr=0.01 beats lr=0.001{how}"))
+    assert few.index("and so counts as diverged.") < few.index("cannot decide for all of them")
+    diverged = runs.assign(state="ok")
+    diverged.loc[lost, "state"] = "diverged"
+    found = judge(diverged.drop(columns="status"), f"lr=0.01 beats lr=0.001{how}")
+    assert "has no val_acc" not in repr(found)
+    assert "diverged." in repr(found)
+    [lrs] = overview(foreign.of(runs)).comparisons
+    assert lrs.values[0].lost == {"without a result": 1}
+
+
+def test_what_p_is_about_and_which_seeds_count_are_said():
+    runs = table(5, (1e-3, 1e-2))
+    assert (
+        "(tested against the margin, not against no difference)"
+        in judge(runs, "lr=0.01 beats lr=0.001 by 0.9 pp").basis
+    )
+    assert "tested against" not in judge(runs, "lr=0.01 beats lr=0.001").basis
+    found = judge(runs.drop(index=4), "lr=0.01 beats lr=0.001")
+    assert "A seed counts if every setting has it: lr 1e-3 lacks seed 4. Runs of" in repr(found)
+    turned = judge(runs, "lr=0.001 beats lr=0.01")
+    assert (
+        turned.sentence == "The runs contradict that val_acc is higher at lr 1e-3 than at lr 0.01."
+    )
+
+
 def test_it_says_which_rows_it_rests_on():
     found = judge(table(5), "lr=0.01 beats lr=0.001")
     assert found.runs["row"].tolist() == list(range(6, 16))
@@ -303,6 +361,44 @@ def test_arguments_that_one_setting_alone_has_belong_to_it():
     adam, sgd = table(4).assign(opt="adam", beta1=0.9), table(4).assign(opt="sgd", momentum=0.5)
     runs = pd.concat([adam, sgd]).query("lr == 0.01")
     assert judge(runs, "opt=adam is within 9 pp of opt=sgd").outcome == "supported"
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Validation Accuracy at learning rate=0.01 beats learning rate=0.001 by 0.2 pp",
+        "validation_accuracy at learning_rate=0.01 beats Learning_Rate=0.001 by 0,2 pp",
+        "'Validation Accuracy' at \"learning rate\"=0,01 beats 'learning rate'=0,001 by 0.2 pp",
+        "VALIDATION ACCURACY at learning  rate = 0.01 is higher than learning rate=1e-3 by 0,2pp",
+    ],
+)
+def test_names_of_several_words_are_read_however_they_are_spelled(question):
+    plain = judge(table(), "val_acc at lr=0.01 beats lr=0.001 by 0.2 pp")
+    runs = table().rename(columns={"lr": "learning rate", "val_acc": "Validation Accuracy"})
+    found = judge(runs, question)
+    assert (found.outcome, found.p, found.interval) == (plain.outcome, plain.p, plain.interval)
+    assert found.asked.question.text == " ".join(question.split())
+    rises = judge(runs, "Validation Accuracy rises with Learning Rate")
+    assert rises.p == judge(table(), "val_acc rises with lr").p
+
+
+def test_arguments_name_columns_of_several_words_too():
+    runs = table(bs=8).rename(columns={"lr": "learning rate", "val_acc": "Val Acc"})
+    runs = runs.rename(columns={"bs": "batch size"})
+    said = {"metric": "val_acc", "margin": "0,2 pp", "where": "batch size=8"}
+    found = judge(runs, a="learning rate=0,01", b={"learning_rate": 0.001}, **said)
+    plain = judge(table(), "lr=0.01 beats lr=0.001 by 0.2 pp")
+    assert (found.p, found.interval) == (plain.p, plain.interval)
+    # Two columns that differ in upper case alone are told apart only as they are written.
+    twice = table(LR=1)
+    assert judge(twice, "lr=0.01 beats lr=0.001").outcome == "supported"
+    with pytest.raises(HplabError, match="unknown setting 'Lr'"):
+        judge(twice, "Lr=0.01 beats Lr=0.001")
+
+
+def test_a_comma_that_may_divide_thousands_is_no_decimal_comma():
+    with pytest.raises(HplabError, match=r"margin '2,125 pp'; write 0.2 pp, .* no share, 0.01"):
+        judge(table(), "lr=0.01 beats lr=0.001 by 2,125 pp")
 
 
 REFUSED = [
@@ -412,7 +508,7 @@ def test_a_value_whose_runs_were_pruned_is_not_called_worse():
     [lr] = overview(foreign.of(runs)).comparisons
     assert [value.outcome for value in lr.values] == ["best", "behind", "open"]
     assert lr.values[2].p < 0.05
-    assert lr.values[2].why == "6 of 12 runs at 1e-4 diverged or were pruned"
+    assert lr.values[2].why == "6 of 12 runs at 1e-4 were pruned"
 
 
 def test_other_settings_are_averaged_over_where_all_values_have_them():

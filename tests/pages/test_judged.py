@@ -53,6 +53,49 @@ def test_it_says_what_it_took_the_columns_for(path):
     assert "5 (and 1 crashed)" in output
 
 
+def test_a_mean_says_how_many_of_the_runs_it_rests_on(tmp_path):
+    """A seed that one value lacks is in no mean, and the table says so."""
+    lr, seed = [0.1] * 6 + [0.01] * 6, [0, 1, 2, 3, 4, 6, 0, 1, 2, 3, 4, 5]
+    acc = [0.90, 0.91, 0.92, 0.90, 0.91, 0.99, 0.80, 0.82, 0.81, 0.83, 0.80, 0.40]
+    path = tmp_path / "runs.csv"
+    pd.DataFrame({"lr": lr, "seed": seed, "val_acc": acc}).to_csv(path, index=False)
+    output, page = said(path, "--html", tmp_path / "page.html"), tmp_path / "page.html"
+    assert re.search(r"0.01 +5 of 6 +81.20 ", output)
+    assert re.search(r"0.1 +5 of 6 +90.80 ", output)
+    assert "with the seeds and other settings that all values have" in output
+    assert "5 of 6" in page.read_text(encoding="utf-8")
+    assert [one["n_compared"] for one in json.loads(said(path, "--json"))["values"]] == [5, 5]
+    output = said(path, "--no-pair")
+    assert re.search(r"0.01 +6 +74.33 ", output)
+    assert "all values have" not in output
+
+
+@pytest.mark.parametrize(
+    ("table", "words", "option"),
+    [
+        ("lr,note\n0.1,5\n0.2,5\n", [], "--metric"),
+        ("lr,acc,seed\n0.1,0.5,0\n0.1,0.6,1\n", [], "--setting"),
+        ("lr,score,seed\n0.1,0.5,0\n0.2,0.6,1\n", ["--metric", "score"], "--better higher"),
+        ("lr,acc\n" + "0.1,0.5\n0.2,0.6\n" * 3, ["lr=0.1 beats lr=0.2", "--pair"], "--seed"),
+        (
+            "lr,acc,seed\n0.1,0.5,0\n" + "".join(f"0.1,0.5,{s}\n0.2,0.6,{s}\n" for s in range(3)),
+            ["lr=0.1 beats lr=0.2"],
+            "--no-pair",
+        ),
+        (
+            "lr,bs,acc\n" + "0.1,1,0.5\n0.1,2,0.5\n0.2,1,0.6\n0.2,2,0.6\n" * 3,
+            ["lr=0.1 beats lr=0.2"],
+            "--ignore",
+        ),
+    ],
+)
+def test_a_message_names_the_option_of_the_shell(tmp_path, table, words, option):
+    path = tmp_path / "runs.csv"
+    path.write_text(table)
+    with pytest.raises(HplabError, match=f"{option}\\b"):
+        said(path, *words)
+
+
 def test_a_question_is_answered(path):
     output = said(path, "lr=0.1 beats lr=0.01 by 1 pp")
     assert "Supported: The runs show that val_acc is higher at lr 0.1 than at lr 0.01" in output
@@ -99,8 +142,23 @@ def test_the_page_stands_alone_and_escapes_what_it_shows(path, tmp_path, questio
     assert "prefers-color-scheme: dark" in text
     [link] = re.findall(r'href="data:text/csv;base64,([^"]*)"', text)
     rows = base64.b64decode(link).decode().splitlines()
-    assert len(rows) == 1 + 15
-    assert rows[0] == "row,lr,model,seed,val_acc,val_loss,status"
+    assert len(rows) == 1 + 18  # with the three that are left out, and why
+    assert rows[0] == "row,run,lr,model,seed,val_acc,val_loss,status"
+    assert [row.rpartition(",")[2] for row in rows[1:]] == ["crashed", *["ok"] * 5] * 3
+
+
+def test_the_page_names_runs_and_says_which_are_left_out(tmp_path):
+    runs = pd.DataFrame({"lr": [0.1] * 4 + [0.2] * 4, "seed": [0, 1, 2, 3] * 2})
+    runs = runs.assign(Name=[f"run-{i}" for i in range(8)], acc=0.5 + runs.index / 100)
+    runs["State"] = ["finished"] * 7 + ["killed"]
+    runs.to_csv(tmp_path / "runs.csv", index=False)
+    said(tmp_path / "runs.csv", "--html", tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert re.search(r'<th scope="row"[^>]*>7</th><td[^>]*>run-6</td>', text)
+    grey = re.findall(r'<span class="hp-left-out">([^<]*)</span>', text)
+    assert grey == ["8", "run-7", "0.2", "3", "0.57", "killed"]
+    assert "8 runs, of which 1 are left out (in grey)" not in text
+    assert "8 runs, of which 1 is left out (in grey)" in text
 
 
 def test_the_calculator_is_filled_in_with_what_was_asked(path, tmp_path):
@@ -112,6 +170,21 @@ def test_the_calculator_is_filled_in_with_what_was_asked(path, tmp_path):
     sides = [rows["judged"].to_numpy() * 100 for rows in found.finding.sample.rows]
     sd = (sides[0] - sides[1]).std(ddof=1)
     assert f'name="sd" type="number" min="0" step="any" value="{sd:.3g}"' in text
+
+
+def test_the_calculator_says_that_it_plans_another_comparison(path, tmp_path):
+    """An open answer counts seeds for what was seen beyond the margin, the calculator for it."""
+    page = tmp_path / "report.html"
+    output = said(path, "lr=0.1 beats lr=0.01 by 2.9 pp", "--html", page)
+    assert "more seeds of each setting would settle it" in output
+    text = page.read_text(encoding="utf-8")
+    assert "<h2>Planning a new comparison</h2>" in text
+    assert "does not say how many more seeds an answer above needs" in text
+    assert "Filled in are the margin as the difference that matters" in text
+    said(path, "lr=0.1 beats lr=0.01", "--html", page)
+    assert "the difference seen, as no margin was asked for" in page.read_text(encoding="utf-8")
+    said(path, "lr=0.1 is higher than lr=0.01 by a factor of 1", "--html", page)
+    assert "as logarithms of ratios" in page.read_text(encoding="utf-8")
 
 
 def test_the_calculator_needs_no_file_beside_it():

@@ -159,6 +159,9 @@ def test_event_files_without_tensorboard_say_what_to_do(tmp_path, monkeypatch):
         ("runs.json", "[1, 2]", "cannot read runs.json as a table"),
         ("runs.json", "{", "cannot read runs.json as a table"),
         ("runs.csv", "lr,acc\n", "runs.csv holds no runs"),
+        ("runs.csv", "", "runs.csv is empty"),
+        ("runs.csv", "\n\n", "runs.csv is empty"),
+        ("runs.json", "", "runs.json is empty"),
         ("runs.db", "not a data base", "cannot read runs.db as a table"),
     ],
 )
@@ -191,7 +194,9 @@ def test_a_name_that_is_no_column_gets_the_nearest():
 
 
 def test_a_table_without_metrics_lists_its_columns():
-    with pytest.raises(HplabError, match=r"name it \(metric=...\): lr, rs"):
+    with pytest.raises(
+        HplabError, match=r"name it \(metric=..., in a shell --metric ...\): lr, rs"
+    ):
         foreign.of(FRAME[["lr", "rs"]])
 
 
@@ -208,9 +213,95 @@ def test_columns_of_the_reader_may_be_called_as_ours():
 
 
 def test_shares_above_one_are_percent_and_losses_are_not():
-    found = foreign.of(pd.DataFrame({"lr": [1, 2], "acc": [0.4, 90.0], "loss": [0.1, 90.0]}))
-    assert found.runs["acc"].tolist() == [0.004, 0.9]
+    found = foreign.of(pd.DataFrame({"lr": [1, 2], "acc": [4.0, 90.0], "loss": [0.1, 90.0]}))
+    assert found.runs["acc"].tolist() == [0.04, 0.9]
     assert found.runs["loss"].tolist() == [0.1, 90.0]
+
+
+def test_shares_and_percent_in_one_column_are_refused_with_their_rows():
+    runs = pd.DataFrame({"lr": [1, 1, 2, 2], "val_acc": [97.1, 0.972, 0.981, 98.0]})
+    with pytest.raises(HplabError, match=r"rows 2, 3 \(0.972\) .* percent in rows 1, 4 \(97.1\)"):
+        foreign.of(runs)
+    # A run that failed in percent, and one that learned nothing, keep their column in percent.
+    fine = runs.assign(val_acc=[97.1, 0.0, 9.8, 98.0])
+    assert foreign.of(fine).runs["val_acc"].tolist() == [0.971, 0.0, 0.098, 0.98]
+    # The smallest percent beside a share: ten classes, of which a lost run guesses one.
+    with pytest.raises(HplabError, match="write all of them alike"):
+        foreign.of(runs.assign(val_acc=[97.1, 9.8, 0.981, 0.97]))
+
+
+@pytest.mark.parametrize(
+    ("text", "note"),
+    [
+        ("lr;seed;val_acc\n0,001;0;0,9739\n0,0001;0;98,1e-2\n", "val_acc is written with decimal"),
+        ('lr,seed,val_acc\n"0,001",0,"0,9739"\n"1e-4",0,"0,981"\n', "0,9739 is read as 0.9739"),
+        ("lr,seed,val_acc\n0.001,0,97.39%\n0.0001,0,98.1 %\n", "val_acc is written with '%'"),
+        ("lr;seed;val_acc\n0,001;0;97,39%\n0,0001;0;0,981\n", "decimal commas and with '%'"),
+    ],
+)
+def test_decimal_commas_and_percent_signs_are_read_and_said(tmp_path, text, note):
+    found = table_of(tmp_path, "runs.csv", text)
+    assert found.runs["lr"].tolist() == [0.001, 0.0001]
+    assert found.runs["val_acc"].tolist() == pytest.approx([0.9739, 0.981], rel=1e-12)
+    assert note in "; ".join(found.notes)
+
+
+def test_commas_that_may_divide_thousands_stay_text():
+    runs = pd.DataFrame({"lr": ["1,024", "2,048"], "seed": [0, 0], "val_acc": [0.1, 0.2]})
+    assert foreign.of(runs).runs["lr"].tolist() == ["1,024", "2,048"]
+    with pytest.raises(
+        HplabError, match="holds '1,024' in rows 1, 2, which is no number .thousand"
+    ):
+        foreign.of(runs.assign(val_acc=runs["lr"]))
+
+
+@pytest.mark.parametrize("named", [[], ["val_acc"]])
+def test_text_where_results_should_be_is_said_with_its_row(named):
+    runs = pd.DataFrame({"lr": [1, 1, 2], "val_acc": ["0.5", "oom", None]})
+    with pytest.raises(HplabError, match="val_acc holds 'oom' in row 2, which is no number"):
+        foreign.of(runs, metrics=named)
+    found = foreign.of(runs.assign(val_loss=1.0))
+    assert found.metrics == ("val_loss",)
+    assert found.notes == ("val_acc holds 'oom' in row 2, which is no number: taken for no metric",)
+
+
+def test_a_run_that_ended_early_is_noted_where_no_column_says_how_it_ended():
+    runs = pd.DataFrame({"lr": [0.1] * 3 + [0.2] * 3, "seed": [0, 1, 2] * 2, "val_acc": 0.5})
+    runs["epoch"] = [19, 2, 19, 4, 4, 4]  # four epochs are usual where lr is 0.2
+    note = "row 2 ended at epoch 2, where others of its setting end at 19: leave it out?"
+    assert foreign.of(runs).notes == (note,)
+    assert (
+        foreign.of(runs.rename(columns={"epoch": "_step"}))
+        .notes[0]
+        .startswith("row 2 ended at step 2")
+    )
+    assert foreign.of(runs.assign(epoch=[19, 10, 17, 4, 4, 3])).notes == ()
+    assert foreign.of(runs.assign(state="finished")).notes == ()  # its tracker says it is fine
+    two = foreign.of(runs.assign(epoch=[19, 2, 18, 10, 10, 1])).notes[0]
+    assert two == (
+        "rows 2, 6 ended at epoch 1 to 2, where others of their settings end at 10 to 18: leave "
+        "them out?"
+    )
+    long = pd.DataFrame(
+        [(r, e, 0.1, 0.5 + e / 100) for r in range(4) for e in range(2 if r == 3 else 9)],
+        columns=["run", "epoch", "lr", "val_acc"],
+    )
+    assert (
+        "row 28 ended at epoch 1, where others of its setting end at 8" in foreign.of(long).notes[1]
+    )
+
+
+def test_a_chart_is_no_table_of_runs():
+    names = ["Step", "a - val_acc", "a - val_acc__MIN", "a - val_acc__MAX"]
+    with pytest.raises(HplabError, match="export of a chart, .* export the table of runs"):
+        foreign.of(pd.DataFrame([[0, 0.5, 0.5, 0.5]], columns=names))
+
+
+def test_runs_keep_the_names_that_people_know_them_by():
+    runs = pd.DataFrame({"ID": ["x1", "x2"], "Name": ["calm-sea", None], "lr": [1, 2], "acc": 0.5})
+    assert foreign.of(runs).names == {1: "calm-sea"}
+    assert foreign.of(runs.drop(columns="Name")).names == {1: "x1", 2: "x2"}
+    assert foreign.of(runs.drop(columns=["ID", "Name"])).names == {}
 
 
 def test_the_last_step_of_each_run_counts_whatever_the_order():

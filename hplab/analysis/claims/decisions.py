@@ -72,6 +72,11 @@ class Finding:
             return self.at(level) if self.at else None
         return other_level(self.interval, level, ratio=self.unit == "ratio")
 
+    @property
+    def lacks_scatter(self) -> bool:
+        """Whether values are all the same, though the settings need not compute the very same."""
+        return any(map(math.isinf, self.distances)) and not self.identical
+
     def chance_of(self, n: int, alpha: float) -> float | None:
         """Return the chance that `n` seeds decide if things are as seen so far, None if unknown.
 

@@ -14,6 +14,7 @@ from hplab.analysis.claims.samples import describe, equal
 from hplab.analysis.judge import question as asking
 from hplab.analysis.judge.question import Question
 from hplab.errors import HplabError, unknown
+from hplab.sweeps import metrics as named
 from hplab.sweeps.foreign import RunTable
 from hplab.sweeps.table import setting
 
@@ -32,10 +33,11 @@ def in_words(arms: Sequence[Mapping[str, Any]]) -> list[str]:
 def settings_of(arm: Any, table: RunTable) -> dict[str, Any]:
     """Return an arm by the names of the table's settings; a bare value is looked for in them."""
     if isinstance(arm, Mapping):
-        for name in arm:
-            if name not in table.settings:
+        meant = {name: named.match(name, table.settings) for name in arm}
+        for name, one in meant.items():
+            if one is None:
                 raise unknown("setting", name, table.settings, "the runs")
-        return dict(arm)
+        return {str(meant[name]): value for name, value in arm.items()}
     places = [name for name in table.settings if equal(table.runs[name], arm).any()]
     if len(places) == 1:
         return {places[0]: arm}
@@ -151,7 +153,7 @@ def check_alike(
         fix = "no value of it is shared by all, so name it in each setting that is compared"
     raise HplabError(
         f"the runs at {what} also differ in {phrases.listed(also)}; {fix} (or leave the column "
-        "aside if it is no setting: ignore=...)"
+        "aside if it is no setting: ignore=[...], in a shell --ignore ...)"
     )
 
 
@@ -165,7 +167,10 @@ def pairs_up(
     """
     if table.seed is None:
         if question.pair:
-            raise HplabError("the runs have no column of seeds to pair by; name it (seed=...)")
+            raise HplabError(
+                "the runs have no column of seeds to pair by; name it (seed=..., in a "
+                "shell --seed ...)"
+            )
         return False
     if question.pair is False:
         return False
@@ -189,7 +194,8 @@ def pairs_up(
             rows = phrases.listed([str(row) for row in one["row"][:_MANY]])
             raise HplabError(
                 f"{len(one)} runs at {name} have seed {one['seed'].iloc[0]} (rows {rows}): drop "
-                "repeated rows, or say that runs are not to be paired (pair=False, 'unpaired')"
+                "repeated rows, or say that runs are not to be paired (pair=False, in a shell "
+                "--no-pair)"
             )
     return True
 

@@ -26,6 +26,7 @@ from hplab.analysis.stats.intervals import INCONCLUSIVE
 from hplab.errors import HplabError, unknown
 from hplab.sweeps import files, foreign
 from hplab.sweeps.foreign import RunTable
+from hplab.sweeps.metrics import match
 
 PROBABLY = 0.8  # the chance of a verdict that counts as probable
 LAST_LOOK = 0.53  # of alpha is left for the last look at a plan of up to `MOST` seeds
@@ -104,14 +105,16 @@ def judge(
             raise HplabError("these runs were read already; name columns where they are read")
         table = runs
     else:
-        named = [metric] if metric in runs else []
+        column = match(metric, map(str, runs.columns)) if metric else None
+        named = [column] if column else []
         table = foreign.of(runs, settings=settings, seed=seed, metrics=named, ignore=ignore)
     texts = [question] if isinstance(question, str) or question is None else list(question)
     given = {
         "kind": kind, "metric": metric, "a": a, "b": b, "margin": margin, "target": target,
         "chance": chance, "x": x, "way": way, "where": where, "better": better, "pair": pair,
     }  # fmt: skip
-    asked = [resolve(_question(text, given), table, planned) for text in texts]
+    names = (*table.settings, *table.metrics)
+    asked = [resolve(_question(text, given, names), table, planned) for text in texts]
     found = of(asked, table, curves=curves, planned=planned)
     return found[0] if isinstance(question, str) or question is None else found
 
@@ -145,8 +148,8 @@ def of(
     )
 
 
-def _question(text: str | None, given: Mapping[str, Any]) -> Question:
-    """Return the question that words and arguments say together."""
+def _question(text: str | None, given: Mapping[str, Any], names: Sequence[str]) -> Question:
+    """Return the question that words and arguments say together, about columns of these names."""
     if given["better"] and given["better"] not in WAYS:
         raise unknown("side", given["better"], WAYS, "better")
     target = given["target"]
@@ -155,7 +158,7 @@ def _question(text: str | None, given: Mapping[str, Any]) -> Question:
         target = (float(bare.rstrip("% ")), "%" if bare.endswith("%") else "")
     elif target is not None:
         target = (float(target), "")
-    where = asking.arm(given["where"]) if given["where"] else {}
+    where = asking.arm(given["where"], names) if given["where"] else {}
     said: dict[str, Any] = {
         "metric": given["metric"],
         "size": asking.size(given["margin"]),
@@ -168,8 +171,8 @@ def _question(text: str | None, given: Mapping[str, Any]) -> Question:
         if any(given[name] not in (None, "") for name in ("kind", "a", "b", "x", "way", "chance")):
             raise HplabError("ask in words or by a=, b=, x=, kind=, way=, chance=; not both")
         added: dict[str, Any] = {name: one for name, one in said.items() if one is False or one}
-        return dataclasses.replace(asking.parse(text), **added)
-    arms = tuple(asking.arm(given[name]) for name in ("a", "b") if given[name] is not None)
+        return dataclasses.replace(asking.parse(text, names), **added)
+    arms = tuple(asking.arm(given[name], names) for name in ("a", "b") if given[name] is not None)
     kind = given["kind"] or _kind_of(given, len(arms))
     if kind not in asking.KINDS:
         raise unknown("kind of question", kind, asking.KINDS)
@@ -288,7 +291,7 @@ def _judgement(
         return Judgement(asked, INCONCLUSIVE, None, (str(finding), *remarks), n_questions=n)
     outcome = finding.outcome
     if finding.face:
-        remarks.insert(0, _why_open(finding))
+        remarks.insert(int(asked.n_lacking > 0), _why_open(finding))  # beneath what counts as what
     if why := _pruned(asked):
         remarks.insert(0, why)
         finding = dataclasses.replace(
@@ -347,20 +350,31 @@ def _pruned(asked: Asked) -> str:
 def _remarks(asked: Asked, finding: Finding) -> list[str]:
     """Return what a reader has to know about the runs that decide, in sentences."""
     sample, remarks = finding.sample, []
+    if finding.lacks_scatter:
+        same = "The differences are the same at every seed"
+        if not asked.paired:
+            same = "The runs of a setting all have the same result"
+        remarks.append(f"{same}, so nothing tells how far luck moves them. Is the seed used?")
     if sample.n_collapsed:
         remarks.append(
             f"{sample.n_collapsed} {'seeds' if asked.paired else 'runs'} are left out in which a "
             "run collapsed; compared are those that learn."
         )
     if sample.n_diverged and not finding.face:
-        what = "seeds" if asked.paired else "runs"
-        total = f" of {sample.n_run}" if asked.paired else ""
-        remarks.append(f"{sample.n_diverged}{total} {what} diverged and are left out.")
+        what = f"of {sample.n_run} seeds, in which a run" if asked.paired else "runs, which"
+        remarks.append(f"Left out: {sample.n_diverged} {what} diverged{_or_lacks(asked)}.")
     if sample.gaps:
-        remarks.append(f"Seeds that not every setting has are left out: {'; '.join(sample.gaps)}.")
+        remarks.append(
+            f"A seed counts if every setting has it: {'; '.join(sample.gaps)}. Runs of the other "
+            "settings with such a seed are not used."
+        )
     if sample.n_spare:
         remarks.append(f"Seeds beyond the plan are left out: {sample.n_spare}.")
     return remarks
+
+
+def _or_lacks(asked: Asked) -> str:
+    return f" or has no {asked.metric.words}" if asked.n_lacking else ""
 
 
 def _more(asked: Asked, finding: Finding, look: sequential.Look | None, n: int) -> int | None:

@@ -21,7 +21,7 @@ from hplab.analysis.style import styled
 
 _SHOWS = {
     SUPPORTED: "The runs show that {}.",
-    CONTRADICTED: "The runs show that it is not so that {}.",
+    CONTRADICTED: "The runs contradict that {}.",
     INCONCLUSIVE: "The runs leave open whether {}.",
 }
 MOST = 300  # seeds of each setting beyond which nothing is planned
@@ -121,7 +121,8 @@ class Judgement:
             for name, rows in zip(self.finding.sample.arms, self.finding.sample.rows, strict=True)
         ]
         few = each if len(each) <= 6 else [*each[:5], f"and {len(each) - 5} settings more"]
-        return f"It rests on these rows of the table, counted from 1: {'; '.join(few)}."
+        where = "these rows of the table (the first below the header is 1)"
+        return f"It rests on {where}: {'; '.join(few)}."
 
     @property
     def settles(self) -> str:
@@ -142,10 +143,10 @@ class Judgement:
             if has_plan:
                 return f"{more}; {planned} are planned."
             return (
-                f"{more}. Say then that {total} were planned (planned={total}): this was a look, "
-                "and looking twice costs."
+                f"{more}. Say then that {total} were planned (planned={total}, in a shell "
+                f"--planned {total}): this was a look, and looking twice costs."
             )
-        if self.finding.distances and not self.finding.face:
+        if self.finding.distances and not (self.finding.face or self.finding.lacks_scatter):
             if has_plan:
                 return (
                     f"At the scatter seen so far, the {planned} seeds that are planned would "
@@ -242,6 +243,8 @@ def _basis(one: Judgement) -> str:
         said += ", compared seed by seed" if asked.paired else ", not paired"
     if one.p is not None:
         said += f"; {phrases.p_value(one.p)}"
+        if asked.margin.value > asked.margin.null:
+            said += " (tested against the margin, not against no difference)"
         if one.p_holm is not None and one.n_questions > 1:
             said += f", {phrases.p_value(one.p_holm)} after Holm's correction over "
             said += f"{one.n_questions} questions"

@@ -27,6 +27,7 @@ from hplab.sweeps.foreign import RunTable
 from hplab.sweeps.table import setting
 
 MOST_VALUES = 30  # of a setting; what has more was searched along and is a question of a trend
+NO_RESULT = "without a result"
 BEST, BEHIND, OPEN, TIED = "best", "behind", "open", "not compared"
 
 
@@ -37,6 +38,8 @@ class Value:
     Attributes:
         value: The value.
         n: Runs that finished.
+        used: How many of them its mean rests on; fewer where a seed or another setting is not there
+            for every value.
         lost: Runs that did not, by what became of them.
         mean: Its mean over seeds with the 95 % interval, in the reader's unit; None with one run.
         behind: How much worse it is than the best, positive; None for the best itself.
@@ -54,6 +57,7 @@ class Value:
     p: float | None = None
     outcome: str = TIED
     why: str = ""
+    used: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,6 +118,7 @@ class Overview:
                 "setting": one.name,
                 "value": None if pd.isna(value.value) else value.value,
                 "n": value.n,
+                "n_compared": value.used,
                 "lost": dict(value.lost),
                 "mean": value.mean.estimate if value.mean else None,
                 "low": value.mean.low if value.mean else None,
@@ -174,7 +179,7 @@ def overview(
     if not about.better:
         raise HplabError(
             f"is more of {about.name!r} better, or less? Say it: better='higher' or 'lower' "
-            "(--better higher)"
+            "(in a shell --better higher)"
         )
     size = margin_of(asked, about)
     if size.unit == "ratio":
@@ -186,7 +191,10 @@ def overview(
     runs = runs.assign(y=y, fine=np.isfinite(y) & (runs["status"] == "ok").to_numpy())
     varied = [x for x in table.settings if runs[x].nunique(dropna=False) > 1]
     if not varied:
-        raise HplabError("no setting differs between the runs; name those that do (setting=...)")
+        raise HplabError(
+            "no setting differs between the runs; name those that do (settings=[...], in a "
+            "shell --setting ...)"
+        )
     other = {x: [o for o in varied if o != x and not _belongs(runs, o, x)] for x in varied}
     cells = {x: _cells(runs[runs["fine"]], x, other[x], table, pair) for x in varied}
     pairs = {x: _pairs(one, size.value) for x, one in cells.items() if isinstance(one, _Cells)}
@@ -317,13 +325,14 @@ def _comparison(
         values = [Value(v, _count(runs, x, v), lost.get(_key(v), {})) for v in few]
         return Comparison(x, tuple(values), why=cells)
     means = [_interval(mean) for mean in _means(cells)]
+    used = cells.rows.groupby("x").size().tolist()
     first = int(np.argmax([mean.estimate for mean in means]))
     top, found = cells.values[first], []
     for i in sorted(range(len(means)), key=lambda i: -means[i].estimate):
         value = cells.values[i]
         n, gone = _count(runs, x, value), lost.get(_key(value), {})
         if i == first:
-            found.append(Value(value, n, gone, means[i], outcome=BEST))
+            found.append(Value(value, n, gone, means[i], outcome=BEST, used=used[i]))
             continue
         pair = (min(i, first), max(i, first))
         behind = pairs[pair][0].scaled(1 if first < i else -1)
@@ -331,7 +340,8 @@ def _comparison(
         sure = small < ALPHA
         bad = next(filter(None, (_survivors(runs, x, v, lost) for v in (value, top))), "")
         outcome = BEHIND if sure and not bad else OPEN
-        found.append(Value(value, n, gone, means[i], behind, small, outcome, bad if sure else ""))
+        why = bad if sure else ""
+        found.append(Value(value, n, gone, means[i], behind, small, outcome, why, used[i]))
     compared = {_key(value) for value in cells.values}
     for value in every:
         if _key(value) not in compared:
@@ -345,10 +355,12 @@ def _survivors(
 ) -> str:
     """Return why the runs of a value that are left do not speak for it, "" if they do."""
     n, gone = _count(runs, x, value), lost.get(_key(value), {})
-    bad = gone.get("diverged", 0) + gone.get("pruned", 0)
+    words = {"diverged": "diverged", "pruned": "were pruned", NO_RESULT: "have no result"}
+    bad = sum(gone.get(state, 0) for state in words)
     if bad <= MAX_DIVERGED * (n + bad):
         return ""
-    return f"{bad} of {n + bad} runs at {setting(value, x)} diverged or were pruned"
+    said = " or ".join(word for state, word in words.items() if state in gone)
+    return f"{bad} of {n + bad} runs at {setting(value, x)} {said}"
 
 
 def _key(value: Any) -> Any:
@@ -362,7 +374,9 @@ def _count(runs: pd.DataFrame, x: str, value: Any) -> int:
 
 def _lost(runs: pd.DataFrame, left: pd.DataFrame, x: str) -> dict[Any, dict[str, int]]:
     """Return by value of a setting what became of the runs that have no result."""
-    gone = runs[~runs["fine"]].assign(state="diverged")
+    gone = runs[~runs["fine"]]
+    lacks = gone["y"].isna() & (gone["status"] == "ok")
+    gone = gone.assign(state=np.where(lacks, NO_RESULT, "diverged"))
     together = pd.concat([gone[[x, "state"]], left[[x, "state"]]]) if len(left) else gone
     found: dict[Any, dict[str, int]] = {}
     for (value, state), n in together.groupby([x, "state"], dropna=False).size().items():

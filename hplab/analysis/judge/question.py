@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from hplab.analysis.claims.grammar import Size
 from hplab.errors import HplabError, unknown
+from hplab.sweeps.metrics import one_word
 
 DIRECTION, EQUIVALENCE, TREND, BEST = "direction", "equivalence", "trend", "best"
 THRESHOLD, SOONER, CHANCE = "threshold", "sooner", "chance"
@@ -149,8 +150,49 @@ _ASIDES = (  # what may stand at the end of any question
 )
 
 
-def parse(text: str) -> Question:
+_DECIMAL = re.compile(r"'[^']*'|\"[^\"]*\"|(?<![\d.,])\d+,\d+(?![\d,])")
+
+
+def with_points(text: str) -> str:
+    """Return a text with decimal points for commas; what may divide thousands stays, as does what
+    stands in quotes.
+
+    Example:
+        >>> with_points("lr=0,001 by 0,2 pp"), with_points("units=1,024 and shape='1,5'")
+        ('lr=0.001 by 0.2 pp', "units=1,024 and shape='1,5'")
+    """
+
+    def point(found: re.Match[str]) -> str:
+        number = found[0]
+        keep = number[0] in "'\"" or re.fullmatch(r"[1-9]\d{0,2},\d{3}", number)
+        return number if keep else number.replace(",", ".")
+
+    return _DECIMAL.sub(point, text)
+
+
+def with_names(text: str, names: Iterable[str]) -> str:
+    """Return a text with the names of columns as one word each, without quotes around them.
+
+    Example:
+        >>> with_names("'Val acc' at learning rate=1 beats learning rate=2", ["learning rate"])
+        "'Val acc' at learning_rate=1 beats learning_rate=2"
+    """
+    for name in sorted(map(str, names), key=len, reverse=True):
+        spelled = r"\s+".join(map(re.escape, name.split()))
+        word = one_word(name)
+        ways = rf"(?<![\w=])(?P<quote>['\"]){spelled}(?P=quote)"
+        if word != name:
+            ways += rf"|(?<![\w'\"]){spelled}(?![\w'\"])"
+        text = re.sub(ways, lambda _, word=word: word, text, flags=re.IGNORECASE)  # type: ignore[misc]
+    return text
+
+
+def parse(text: str, names: Iterable[str] = ()) -> Question:
     """Return a question that is asked in words.
+
+    Args:
+        text: The question.
+        names: Names of columns that it may use, which can have several words.
 
     Raises:
         HplabError: If it is none of the forms, with an example of each.
@@ -161,6 +203,7 @@ def parse(text: str) -> Question:
         ('direction', ({'lr': 0.001}, {'lr': 0.0001}), (0.2, 'pp'))
     """
     rest, asides = " ".join(str(text).split()).rstrip(".?"), {}
+    rest = with_points(with_names(rest, names))
     found = True
     while found:
         found = False
@@ -211,7 +254,7 @@ def share(target: tuple[float, str]) -> float:
     return value / 100 if unit == "%" or value > 1 else value
 
 
-def arm(said: Any) -> Any:
+def arm(said: Any, names: Iterable[str] = ()) -> Any:
     """Return the settings that a text says, or a bare value: "lr=0.1, model=cnn"; "adam".
 
     Example:
@@ -220,6 +263,7 @@ def arm(said: Any) -> Any:
     """
     if not isinstance(said, str):
         return said
+    said = with_points(with_names(said, names))
     pairs = re.findall(rf"([^\s,;=<>]+)\s*=\s*({_VALUE})", said)
     return {name: value(text) for name, text in pairs} if pairs else value(said)
 
@@ -253,7 +297,7 @@ def size(said: Any) -> tuple[float, str] | None:
         return None
     if isinstance(said, Size):
         return said.value, said.unit
-    text = str(said).strip().lower()
+    text = with_points(str(said).strip().lower())
     text = re.sub(r"\s+(?:a|per|for each|with each)\s+(?:doubling|level|step)$", "", text)
     if factor := re.fullmatch(rf"(?:a\s+)?factor\s+(?:of\s+)?({_NUMBER})|({_NUMBER})\s*x", text):
         number, unit = float(factor[1] or factor[2]), "ratio"
@@ -264,7 +308,10 @@ def size(said: Any) -> tuple[float, str] | None:
                 raise unknown("unit", unit, _UNITS, f"the margin {said!r}")
             unit = _UNITS[unit]
     else:
-        raise HplabError(f"cannot read the margin {said!r}; write 0.2 pp, 0.01 or a factor of 1.2")
+        raise HplabError(
+            f"cannot read the margin {said!r}; write 0.2 pp, a factor of 1.2 or, for what is "
+            "no share, 0.01"
+        )
     if number < 0 or (unit == "ratio" and number < 1):
         least = "a factor must be at least 1" if unit == "ratio" else "it must not be negative"
         raise HplabError(f"the margin is {said!r}; {least}")

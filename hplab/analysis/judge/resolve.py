@@ -26,6 +26,7 @@ from hplab.analysis.judge import question as asking
 from hplab.analysis.judge.arms import MIN_SEEDS, in_words, matching
 from hplab.analysis.judge.question import Question
 from hplab.errors import HplabError, unknown
+from hplab.sweeps import cells
 from hplab.sweeps import metrics as named
 from hplab.sweeps.foreign import RunTable
 from hplab.sweeps.table import SETTINGS, settings_text
@@ -73,6 +74,7 @@ class Asked:
         margin: The smallest difference that counts.
         target: The level of a threshold or a time, in the table's unit.
         left_out: Unfinished runs of each arm, by state.
+        n_lacking: Runs that ended well without a value of the metric; they count as diverged.
         notes: What a reader has to know of how it was asked.
     """
 
@@ -87,6 +89,7 @@ class Asked:
     margin: Size
     target: float | None
     left_out: tuple[Mapping[str, int], ...]
+    n_lacking: int
     notes: tuple[str, ...]
 
     @property
@@ -102,11 +105,16 @@ def metric_of(table: RunTable, name: str = "", better: int = 0) -> Metric:
         HplabError: If there is no such metric.
     """
     if not table.metrics:
-        raise HplabError("the runs have no column of results; name one (metric=...)")
+        raise HplabError(
+            "the runs have no column of results; name one (metric=..., in a shell --metric ...)"
+        )
     name = name or table.metrics[0]
     runs_along = table.own and name in EVALUATED  # measured while training, so kept as a curve
-    if name not in table.metrics and not runs_along:
-        raise unknown("metric", name, table.metrics, "the runs")
+    if not runs_along:
+        meant = named.match(name, table.metrics)
+        if meant is None:
+            raise unknown("metric", name, table.metrics, "the runs")
+        name = meant
     unit, words = "pp" if named.is_share(name) else "any", name
     if table.own and name in METRICS:
         unit, words = METRICS[name]
@@ -121,6 +129,8 @@ def resolve(question: Question, table: RunTable, planned: int | None = None) -> 
             compared, seeds do not match, or the margin has no unit; with what to do.
     """
     metric = metric_of(table, question.metric, question.better)
+    axis = named.match(question.x, table.settings) or question.x
+    question = dataclasses.replace(question, x=axis)
     way = _way(question, metric)
     where = of_arms.settings_of(question.where, table)
     runs, left = (matching(part, where) for part in (table.runs, table.left_out))
@@ -147,6 +157,15 @@ def resolve(question: Question, table: RunTable, planned: int | None = None) -> 
         if not paired and question.pair is None and table.seed:
             notes.append("Seeds do not match or stand for several runs, so runs are not paired.")
     kept = pd.concat(parts).drop_duplicates("row").sort_values("row")
+    lacking = _lacking(kept, table)
+    if len(lacking):
+        has = "run has" if len(lacking) == 1 else "runs have"
+        where_to = cells.rows(lacking)
+        notes.insert(
+            0,
+            f"{len(lacking)} {has} no {metric.words} ({where_to}) and so "
+            f"count{'s' if len(lacking) == 1 else ''} as diverged.",
+        )
     names = {*where, *(name for arm in arms for name in arm)}
     kept[SETTINGS] = settings_text(names)
     quantity = Quantity(metric.name if table.own else JUDGED, log=log)
@@ -169,6 +188,7 @@ def resolve(question: Question, table: RunTable, planned: int | None = None) -> 
         margin,
         target,
         tuple(_states(matching(left, arm)) for arm in arms),
+        len(lacking),
         (*notes, *said),
     )
 
@@ -182,7 +202,7 @@ def _way(question: Question, metric: Metric) -> int:
     if not metric.better:
         raise HplabError(
             f"is more of {metric.name!r} better, or less? Say it: better='higher' or 'lower' "
-            "(or write '(higher is better)' behind the question; --better higher)"
+            "(or write '(higher is better)' behind the question; in a shell --better higher)"
         )
     return metric.better * (question.way // 2)
 
@@ -234,6 +254,14 @@ def _judged(runs: pd.DataFrame, metric: Metric, table: RunTable) -> pd.DataFrame
     values = runs[metric.name].to_numpy(float)
     status = np.where(np.isfinite(values), runs["status"], "diverged")
     return runs.assign(**{JUDGED: values, "status": status})
+
+
+def _lacking(kept: pd.DataFrame, table: RunTable) -> np.ndarray:
+    """Return the rows of runs that did not diverge by their status, but have no value."""
+    if table.own:
+        return np.array([], int)
+    fine = table.runs.loc[table.runs["status"] == "ok", "row"]
+    return kept.loc[kept[JUDGED].isna() & kept["row"].isin(fine), "row"].to_numpy(int)
 
 
 def _states(left: pd.DataFrame) -> dict[str, int]:

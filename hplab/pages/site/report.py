@@ -40,6 +40,7 @@ body { margin: 2rem auto; max-width: 50rem; padding: 0 1rem; color: var(--hp-fg)
   background: var(--hp-bg); font: 1rem/1.55 system-ui, "Segoe UI", Roboto, Arial, sans-serif }
 h1 { font-size: 1.6rem } h2 { font-size: 1.2rem; margin-top: 2.2rem }
 a { color: var(--hp-c1) } .hp-figure svg { max-width: 100%; height: auto }
+.hp-left-out { color: var(--hp-muted); font-style: italic }
 .hp-filter { display: flex; flex-wrap: wrap; gap: .75rem 1.25rem; margin: 1.2rem 0 }
 .hp-filter[hidden] { display: none } .hp-filter label { display: grid; color: var(--hp-muted) }
 .hp-filter :is(select, input) { padding: .35rem .5rem; color: inherit; background: var(--hp-bg);
@@ -92,7 +93,7 @@ def page(name: str, table: RunTable, found: Judgements | Overview) -> str:
         f"<title>{say(title)}</title><style>{style.sheet()}{_STYLE}</style>"
         f"<script>{_THEME}</script></head><body><main><h1>{say(title)}</h1>{lines}"
         f"<h2>{'Every setting, value by value' if is_overview else 'Answers'}</h2>{answers}{note}"
-        f"<h2>How many seeds</h2>{_calculator(found)}<h2>The runs</h2>{_data(table)}"
+        f"<h2>Planning a new comparison</h2>{_calculator(found)}<h2>The runs</h2>{_data(table)}"
         f"<p>Made with hplab {__version__}, by the rules of its book: every interval is over runs "
         "of one setting, and what neither supports nor contradicts stays open.</p>"
         "</main></body></html>"
@@ -142,19 +143,30 @@ def _comparison(table: RunTable, found: Overview, one: Comparison) -> str:
 
 
 def _calculator(found: Judgements | Overview) -> str:
-    """Return the calculator, with the margin and the scatter of the first answer filled in."""
+    """Return the calculator, with the margin and the scatter of the first answer filled in.
+
+    It plans with new seeds, at a difference that is chosen beforehand. How many seeds an answer
+    lacks is another number: it depends on the difference that was seen, and stands in its card.
+    """
     shown = _measured(found)
-    said = "The numbers filled in are examples."
+    said = (
+        "How many seeds a comparison of two settings takes, if it is made anew. This does not say "
+        "how many more seeds an answer above needs: an open answer says that itself. "
+    )
     numbers = {}
     if shown is not None:
         sd = seeds.scatter(shown)  # type: ignore[arg-type]
-        effect = shown.margin or abs(shown.interval.estimate)
-        if shown.unit == "ratio":
-            effect = math.log(shown.margin if shown.margin > 1 else shown.interval.estimate)
+        is_ratio = shown.unit == "ratio"
+        margin = shown.margin if shown.margin > is_ratio else None
+        effect = abs(shown.interval.estimate) if margin is None else margin
+        effect = math.log(effect) if is_ratio else effect
         if sd and effect:
             numbers = {"effect": abs(effect), "sd": sd}
-            of = " (both are logarithms of ratios)" * (shown.unit == "ratio")
-            said = f"Filled in are the margin, or else what was seen, and the scatter seen{of}."
+            what = "the difference seen, as no margin was asked for" if margin is None else "the"
+            what += " margin as the difference that matters" * (margin is not None)
+            of = " (both as logarithms of ratios)" * is_ratio
+            said += f"Filled in are {what}, and the scatter seen between seeds{of}."
+    said += "" if numbers else "The numbers filled in are examples."
     return f"<p>{said}</p>{seeds.form(**numbers)}"
 
 
@@ -182,16 +194,38 @@ def _short(value: float) -> str:
 
 
 def _data(table: RunTable) -> str:
-    """Return the runs as a table, and all of them as a file to download."""
+    """Return the runs as a table, and all of them as a file to download; what is left out is grey,
+    and its status says why.
+    """
     seed = ["seed"] if table.seed else []
     wanted = ["row", *table.settings, *seed, *table.metrics, "status"]
-    shown = table.runs[[name for name in wanted if name in table.runs]]
+    every = table.runs
+    if n_left := len(table.left_out):
+        left = table.left_out.assign(status=table.left_out["state"])
+        left["seed"] = left.get("seed", pd.Series(index=left.index, dtype=object))
+        every = pd.concat([every, left]).sort_values("row", kind="stable")
+    shown = every[[name for name in wanted if name in every]]
+    if table.names:
+        called = [table.names.get(row, "") for row in every["row"]]
+        shown.insert(1, "run", called, allow_duplicates=True)
     text = shown.to_csv(index=False, float_format="%.10g").encode()
     link = base64.b64encode(text).decode()
     rows, n = shown.head(MOST_ROWS), len(shown)
     rows = rows.apply(lambda column: column.map(_short) if column.dtype.kind == "f" else column)
+    is_left = ~rows["status"].isin(["ok", "diverged"]).to_numpy()
+    rows = rows.astype(object)
+    for i in is_left.nonzero()[0]:
+        rows.iloc[i] = [_grey(value) for value in rows.iloc[i]]
     note = f"The first {MOST_ROWS} of {n} runs" if n > MOST_ROWS else f"{n} runs"
+    note += (
+        f", of which {n_left} {'are' if n_left > 1 else 'is'} left out (in grey)" if n_left else ""
+    )
     return (
         f'<p><a download="runs.csv" href="data:text/csv;base64,{link}">Download all as CSV</a></p>'
         f"{html_table(rows, note)}"
     )
+
+
+def _grey(value: object) -> Html:
+    text = str(value)
+    return Html(f'<span class="hp-left-out">{html.escape(text)}</span>', text)
