@@ -77,7 +77,9 @@ def sweep(
         jobs: Worker processes; None takes `HPLAB_JOBS` or one a core. With 1 the function is called
             in this process. A process may use its share of the cores.
         executor: Any `concurrent.futures.Executor` to use instead.
-        store: Where records are; None takes the project's own.
+        store: Where records are. None takes the folder you are in; in a checkout of the book, or
+            with hplab imported from one, it takes the checkout's `.hplab/pending`, and `hplab pack`
+            leaves them there.
         **axes: For each argument a list of values, or one value: numbers, text, True, False, None
             or tuples of these. "seed" is the replicate; a function whose results are random has to
             draw all of it from that. Without a seed there is one run a setting. An argument that
