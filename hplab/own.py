@@ -77,6 +77,8 @@ def register(
       read, and refused if it is something else, when a trial is first trained. Only images can be
       given: for a table of features call a function of your own by `hp.sweep`.
 
+    A data set of your own, for example:
+
         @hp.register("data")
         def stars():
             with np.load("stars.npz") as kept:  # uint8 (N, H, W), and integers (N,)
@@ -84,7 +86,7 @@ def register(
 
         hp.Trial(data="stars", split="holdout")     # a fifth is kept for validation
 
-    What any of them draws from torch's global generator while it trains is seeded for each trial.
+    What a component draws from torch's global generator while it trains is seeded for each trial.
     Trials with a loss or optimizer of your own train one by one. With a model of your own they
     train side by side if it is a plain `nn.Sequential` of layers that have a stacked form. Before
     training a line says which do, and why the others do not.
