@@ -69,13 +69,24 @@ def register(
       int64 `(N,)` to `(N,)`.
     - "activation": `make(**arguments)` gives an `nn.Module`.
     - "data": `make(**arguments)` gives arrays or tensors: training images and labels, then test
-      images and labels if there are any. Images are `(N, C, H, W)` or `(N, H, W)`, uint8 or the
-      same as floats from 0 to 1; labels are integers `(N,)` from 0. Or it gives a data set of torch
+      images and labels if there are any. Images are `(N, C, H, W)` or `(N, H, W)`, uint8, or such
+      bytes over 255 as floats; labels are integers `(N,)` from 0. Or it gives a data set of torch
       or torchvision with an image and a label an example, or two (training, test): an
       `ImageFolder(folder, transform=Resize((64, 64)))` for one. Random transforms and Normalize
-      stay out, since a trial does both itself. The content is part of a trial's key too.
+      stay out, since a trial does both itself. The content is part of a trial's key too. It is
+      read, and refused if it is something else, when a trial is first trained. Only images can be
+      given: for a table of features call a function of your own by `hp.sweep`.
 
-    What any of them draws from torch's global generator while it trains is seeded for each trial.
+    A data set of your own, for example:
+
+        @hp.register("data")
+        def stars():
+            with np.load("stars.npz") as kept:  # uint8 (N, H, W), and integers (N,)
+                return kept["images"], kept["labels"]
+
+        hp.Trial(data="stars", split="holdout")     # a fifth is kept for validation
+
+    What a component draws from torch's global generator while it trains is seeded for each trial.
     Trials with a loss or optimizer of your own train one by one. With a model of your own they
     train side by side if it is a plain `nn.Sequential` of layers that have a stacked form. Before
     training a line says which do, and why the others do not.

@@ -11,7 +11,9 @@ import time
 
 import psutil
 import pytest
+from tiny_functions import tree
 
+import hplab as hp
 from hplab import cli
 from hplab.cli import base
 from hplab.pages.notebooks import execute, pairing
@@ -478,6 +480,33 @@ def test_pack_says_what_it_wrote(clone, hplab):
     Store(clone / "results", clone / ".hplab" / "pending").put([record(1)])
 
     assert "digits" in hplab("pack")[1]
+
+
+def test_runs_of_ones_own_functions_are_no_records_of_the_book(clone, hplab, monkeypatch):
+    (clone / "hplab").mkdir()
+    (clone / "hplab" / "trial.py").touch()
+    monkeypatch.delenv("HPLAB_RESULTS")
+    monkeypatch.chdir(clone)
+    monkeypatch.setenv("HPLAB_JOBS", "1")
+    made = hp.sweep(tree, depth=[2, 4], kernel="rbf")
+    place = clone / "book" / "results", clone / ".hplab" / "pending"
+    store = Store(*place)
+    store.put([{**record(1), "prov": store.put_provenance({"torch": "2.13"})}])
+
+    said = hplab("pack")[1]
+
+    assert "wrote book/results/digits/" in said
+    assert "2 runs of functions of your own (hp.sweep) stay in .hplab/pending" in said
+    assert [path.name for path in place[0].glob("*") if path.name != "prov"] == ["digits"]
+    (described,) = place[0].glob("prov/*.json")
+    assert json.loads(described.read_bytes()) == {"torch": "2.13"}
+    assert hplab("pack")[1].startswith("2 runs of functions")
+    assert hp.provenance(made, store=Store(*place)).text  # what they ran with is there still
+    assert hp.sweep(tree, depth=[2, 4], kernel="rbf").attrs["n_new"] == 0
+
+    assert "wrote book/results/sweep-tree/" in hplab("pack", "--functions")[1]
+    assert hp.sweep(tree, depth=[2, 4], kernel="rbf").attrs["n_new"] == 0
+    assert hplab("pack")[1] == "nothing is pending\n"
 
 
 def test_data_says_where_each_set_would_come_from(clone, hplab, monkeypatch):

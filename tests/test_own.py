@@ -308,7 +308,12 @@ class Noisy(list):
         ),
         (
             lambda: Items([torch.full((1, 8, 8), -0.42)] * 2, [0, 1]),
-            "goes from -0.42 to -0.42. Leave Normalize out",
+            "goes from -0.42 to -0.42, and floats go from 0 to 1. Leave Normalize out",
+        ),
+        (
+            lambda: Items([torch.full((13,), 0.3)] * 2, [0, 1]),
+            "image 0 is float32 (13,), expected uint8 from 0 to 255, (C, H, W) or (H, W): it holds "
+            "0.3, and no byte over 255 gives that",
         ),
         (lambda: Items([torch.zeros(1, 8, 8)], ["cat"]), "example 0 is no image with its label"),
         (lambda: torch.utils.data.DataLoader(Items([1], [1])), "is a DataLoader: give the data"),
@@ -330,7 +335,17 @@ def test_a_data_set_of_torch_that_cannot_be_kept_as_bytes_is_refused(make, said)
         (3, "must give a data set or train_images, train_labels, test_images, test_labels, got 3"),
         (
             (np.full((4, 8, 8), 0.3), np.zeros(4, int)),  # no byte over 255 gives 0.3
-            "train_images is float64 (4, 8, 8), expected uint8",
+            "it holds 0.3, and no byte over 255 gives that: images are kept as bytes",
+        ),
+        (
+            (np.full((4, 13), 0.3), np.zeros(4, int)),
+            "(255 * x).round().astype('uint8')); and (4, 13) is no shape of images; for a table of "
+            "features use hp.sweep",
+        ),
+        (
+            (np.zeros((4, 13), int), np.zeros(4, int)),
+            "train_images is int64 (4, 13), expected uint8 from 0 to 255, (N, C, H, W) or (N, H, W)"
+            ": its type is int64; and (4, 13) is no shape of images",
         ),
         ((np.zeros((4, 8, 8), np.uint8), np.zeros(3, int)), "expected integers (4,)"),
         ((np.zeros((4, 8, 8), np.uint8), np.full(4, -1)), "labels run from -1 to -1"),
@@ -343,6 +358,29 @@ def test_what_is_no_data_set_is_refused(made, said):
     with pytest.raises(hp.HplabError) as caught:
         datasets.load("bad")
     assert said in str(caught.value)
+
+
+def test_the_way_out_of_floats_that_are_no_bytes_works():
+    x = np.random.default_rng(0).random((40, 8, 8))
+    hp.register("data", "rounded", lambda: ((255 * x).round().astype("uint8"), np.arange(40) % 2))
+
+    found = datasets.load("rounded").images[:, 0].numpy()
+
+    assert np.abs(found / 255 - x).max() <= 0.5 / 255 + 1e-12
+
+
+def test_the_example_of_a_data_set_trains(tmp_path, monkeypatch, store):
+    found = re.search(r"( +@hp.register\(.data.\).*?) +hp.Trial", hp.register.__doc__, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    images, labels = blobs(50)
+    np.savez("stars.npz", images=images, labels=labels)
+
+    cell(found[1], "stars", np=np)
+    trial = hp.Trial(data="stars", split="holdout", epochs=2, **MLP)
+    runs = runner.run([trial], preset="laptop", device="cpu", jobs=1, store=store)
+
+    assert runs["data"].tolist() == ["stars"]
+    assert runs["status"].tolist() == ["ok"]
 
 
 def test_a_preset_leaves_data_of_ones_own_alone(store):

@@ -56,6 +56,7 @@ def test_the_trials_of_a_grid_are_drawn(tmp_path):
     made = run(small, tmp_path)
 
     assert sorted(set(made["runs"]["lr"])) == [1e-4, 1e-3, 1e-2]
+    assert (tmp_path / "lr.png").read_bytes().startswith(b"\x89PNG")
 
 
 def _smaller(found):

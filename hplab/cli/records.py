@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from hplab import places
 from hplab.catalogue import DATA
 from hplab.cli import base, studies
 from hplab.trial import HplabError, unknown
@@ -25,21 +26,37 @@ def status() -> None:
 
 
 @base.cli.command()
-def pack() -> None:
-    """Move pending records into book/results, as files to commit."""
+@click.option("--functions", is_flag=True, help="Runs of your own functions (hp.sweep) too.")
+def pack(functions: bool) -> None:
+    """Move pending records into book/results, as files to commit.
+
+    Runs of your own functions (hp.sweep) stay pending in a checkout of the book, which has none.
+    """
     from hplab.sweeps import store
 
-    if not pack_all(store.default_store()):
+    mine = store.default_store()
+    if not pack_all(mine, functions=functions) and not mine.status()["pending"]:
         click.echo("nothing is pending")
 
 
-def pack_all(records_of: Any) -> list[Path]:
-    """Commit a store's pending records, and the verdicts if it is this project's own."""
+def pack_all(records_of: Any, *, functions: bool = False) -> list[Path]:
+    """Commit a store's pending records, and the verdicts if it is this project's own.
+
+    There runs of a reader's own functions are left, unless they are asked for.
+    """
+    from hplab.pages import labels
     from hplab.sweeps.records import shown
 
-    written = records_of.pack()
+    top = places.checkout()
+    is_the_book = top is not None and records_of.root == top / "book" / "results"
+    written = records_of.pack(trials_only=is_the_book and not functions)
     for path in written:
         click.echo(f"wrote {shown(path)}")
+    if is_the_book and (left := records_of.status()["pending"]):
+        click.echo(
+            f"{labels.count(left, 'run')} of functions of your own (hp.sweep) stay in "
+            f"{shown(records_of.pending)}, apart from the book's; --functions packs them too"
+        )
     path = base.ROOT / "book" / "verdicts.json"
     if written and path.is_file() and records_of.root == path.parent / "results":
         from hplab.analysis.claims import committed, rerun

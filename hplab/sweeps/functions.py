@@ -19,6 +19,7 @@ from hplab import places
 from hplab.errors import HplabError, Stopped
 from hplab.sweeps import calls, progress, provenance, table
 from hplab.sweeps import store as stores
+from hplab.sweeps.metrics import is_percent
 from hplab.sweeps.points import SEED, Point, expand, words
 from hplab.sweeps.records import StoreError
 from hplab.sweeps.store import FUNCTION
@@ -55,6 +56,9 @@ def sweep(
     after every epoch: the last one is the result then, and all of them are the curves, which
     `hp.curves(runs)` gives. A result that is not finite makes the run a diverged one.
 
+    Shares such as an accuracy are from 0 to 1. Where one goes above that, up to 100, it is taken as
+    percent: the table and the curves have a hundredth of it, and a line says so.
+
     Each result is recorded, so only what is missing is called: after an interruption, or with more
     seeds, the rest. What is recorded belongs to the point and to the function: to a digest of its
     source and of what it uses, functions and values of yours, and versions of packages. A function
@@ -73,7 +77,9 @@ def sweep(
         jobs: Worker processes; None takes `HPLAB_JOBS` or one a core. With 1 the function is called
             in this process. A process may use its share of the cores.
         executor: Any `concurrent.futures.Executor` to use instead.
-        store: Where records are; None takes the project's own.
+        store: Where records are. None takes the folder you are in; in a checkout of the book, or
+            with hplab imported from one, it takes the checkout's `.hplab/pending`, and `hplab pack`
+            leaves them there.
         **axes: For each argument a list of values, or one value: numbers, text, True, False, None
             or tuples of these. "seed" is the replicate; a function whose results are random has to
             draw all of it from that. Without a seed there is one run a setting. An argument that
@@ -293,7 +299,7 @@ def table_of(task: Task, found: list[Point], store: stores.Store, n_new: int = 0
     """
     heads = [task.head(point, store) for point in found]
     names = [n for n in dict.fromkeys(n for point in found for n in point) if n != SEED]
-    named = table.settings_text([*names, "code"])
+    settings = table.settings_text([*names, "code"])
     rows: list[dict[str, Any]] = []
     metrics: dict[str, None] = {}
     for point, head in zip(found, heads, strict=True):
@@ -301,17 +307,16 @@ def table_of(task: Task, found: list[Point], store: stores.Store, n_new: int = 0
             continue
         metrics |= dict.fromkeys(head["final"])
         made = {"code": f"{task.name} {task.code}", "seed": head["seed"], "status": head["status"]}
-        kept = {"key": head["key"], "prov": head["prov"], table.SETTINGS: named}
+        kept = {"key": head["key"], "prov": head["prov"], table.SETTINGS: settings}
         cost = {"train_s": head["cost"]["train_s"]}
         final = head["final"] if head["status"] != "stopped" else {}
         rows.append({**_shown(point), **made, **cost, **final, **kept})
-    others = ("key", "prov", table.SETTINGS)
-    columns = [*names, "code", SEED, "status", *metrics, *others]
-    columns += [] if "train_s" in columns else ["train_s"]
-    runs = pd.DataFrame(rows, columns=columns)
+    told = ("train_s", "code", table.SETTINGS, "key", "prov")  # last: few read them
+    columns = dict.fromkeys((*names, SEED, *metrics, "status", *told))
+    runs = pd.DataFrame(rows, columns=list(columns))
     runs = runs.astype(dict.fromkeys({*metrics, "train_s"} - set(names), float))
     runs.attrs = {"n_missing": len(found) - len(rows), "n_new": n_new}
-    _check_shares(runs, metrics)
+    _as_shares(runs, metrics, store)
     return runs
 
 
@@ -320,12 +325,19 @@ def _shown(point: Point) -> dict[str, Any]:
     return {k: str(v) if isinstance(v, tuple) else v for k, v in point.items()}
 
 
-def _check_shares(runs: pd.DataFrame, metrics: Iterable[str]) -> None:
-    """Say which metric is read as a share by its name, and is none."""
+def _as_shares(runs: pd.DataFrame, metrics: Iterable[str], store: stores.Store) -> None:
+    """Divide what was given in percent by 100, as for a table from elsewhere; say so once."""
     for name in metrics:
-        if table.column(name).unit == "%" and runs[name].max() > 1:
-            print(
-                f"{name} goes above 1, but a name that ends so is read as a share and shown in "
-                f"percent: divide it by 100, or call it otherwise",
-                file=sys.stderr,
+        largest = runs[name].max()
+        line = ""
+        if is_percent(name, runs[name]):
+            runs[name] /= 100
+            line = f"{name} has values above 1: taken as percent"
+        elif table.column(name).unit == "%" and largest > 1 + 1e-6:
+            line = (
+                f"{name} goes up to {largest:.4g}, but a name that ends so is read as a share: "
+                "give it from 0 to 1 or in percent, or call it otherwise"
             )
+        if line and line not in store.said:
+            store.said.add(line)
+            print(line, file=sys.stderr)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 
@@ -71,6 +72,22 @@ def is_share(name: str) -> bool:
     """Return whether a metric is a share that people also give in percent, such as an accuracy."""
     words = set(tokens(name))
     return bool(words & SHARES) and not words & LOWER
+
+
+def is_percent(name: str, values: Iterable[float]) -> bool:
+    """Return whether the values of a metric are shares in percent.
+
+    They are if the largest is above 1, by more than float32 rounds, and up to 100. All values of a
+    table are looked at together, as one run alone may have 0.8 %.
+
+    Example:
+        >>> is_percent("val_acc", [0.8, 97.5]), is_percent("val_acc", [0.8, 0.97])
+        (True, False)
+        >>> is_percent("val_loss", [97.5]), is_percent("val_acc", [970.5])
+        (False, False)
+    """
+    largest = max(filter(math.isfinite, values), default=0.0)
+    return is_share(name) and 1 + 1e-6 < largest <= 100
 
 
 def is_named_so(name: str) -> bool:

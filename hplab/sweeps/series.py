@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from hplab.sweeps import store as stores
+from hplab.sweeps.metrics import is_percent
 from hplab.sweeps.records import Record
 from hplab.sweeps.table import FINAL, GAPS, LADDER, LAYERS
 from hplab.training.lane import BY_STEP, METRICS
@@ -42,7 +43,28 @@ def curves(runs: pd.DataFrame, *, store: stores.Store | None = None) -> pd.DataF
             "these runs have no curves: let the function yield a mapping of numbers after every "
             "epoch instead of returning one"
         )
+    _as_shares(runs, [record for record in records.values() if record["task"] != TASK])
     return _long(runs, records, list(names), "epoch").rename(columns={"curve_lr": "lr_used"})
+
+
+def _as_shares(runs: pd.DataFrame, records: Sequence[Record]) -> None:
+    """Divide by 100 what functions gave in percent: all of a metric, where the table has it so."""
+    shown = runs.drop_duplicates("key").set_index("key") if records else runs
+    for name in dict.fromkeys(name for record in records for name in record["curves"]):
+        curves = [record["curves"][name] for record in records if name in record["curves"]]
+        ends = {record["key"]: record["final"].get(name) for record in records}
+        pairs = [
+            (given, shown[name][key]) for key, given in ends.items() if given and name in shown
+        ]
+        known = [
+            math.isclose(given, 100 * share, rel_tol=1e-9)
+            for given, share in pairs
+            if math.isfinite(share)  # a run that was stopped has none
+        ]
+        every = (value for curve in curves for value in curve if value is not None)
+        if any(known) if known else is_percent(name, every):
+            for curve in curves:
+                curve[:] = [None if value is None else value / 100 for value in curve]
 
 
 def _of_trials(records: Iterable[Record]) -> list[str]:

@@ -109,11 +109,14 @@ class Store:
             self._index(self._batches[path])
         return path
 
-    def pack(self) -> list[Path]:
+    def pack(self, *, trials_only: bool = False) -> list[Path]:
         """Move pending records and provenance into committed files; return the new batches.
 
         A pending file stays when it holds a record that contradicts an earlier one; `conflicts`
         names it. Readers and writers may go on meanwhile; a second `pack` on this host waits.
+
+        Args:
+            trials_only: Leave runs of a reader's own functions, and what they ran with, pending.
 
         Raises:
             StoreError: If a batch is damaged or a file cannot be written. Nothing is lost.
@@ -121,15 +124,20 @@ class Store:
         with self.locked("pack"):
             self.refresh()
             self.check_whole()
-            self._pack_provenance()
             new: dict[str, list[Line]] = {}
+            staying: set[Path] = set()
             for line in self._by_key.values():
                 if line.path.parent == self.pending:
-                    new.setdefault(line.head["config"]["data"], []).append(line)
+                    if trials_only and line.head["task"] == FUNCTION:
+                        staying.add(line.path)
+                    else:
+                        new.setdefault(line.head["config"]["data"], []).append(line)
+            used = {line.head["prov"] for lines in new.values() for line in lines}
+            self._pack_provenance(used if trials_only else None)
             written = [path for data in sorted(new) for path in self._commit(data, new[data])]
-            contradicting = {entry["path"] for entry in self._conflicts}
+            staying |= {entry["path"] for entry in self._conflicts}  # they contradict others
             for path in self._batches:
-                if path.parent == self.pending and path not in contradicting:
+                if path.parent == self.pending and path not in staying:
                     path.unlink(missing_ok=True)
             self._delete_leftovers()
             self.refresh()
@@ -396,8 +404,11 @@ class Store:
             write_whole(written[-1], content)
         return written
 
-    def _pack_provenance(self) -> None:
+    def _pack_provenance(self, names: set[str] | None) -> None:
+        """Move the descriptions of these names, or all."""
         for path in sorted((self.pending / "prov").glob("*.json")):
+            if names is not None and path.stem not in names:
+                continue
             text = canonical(self.provenance(path.stem))
             write_whole(self.root / "prov" / path.name, text.encode() + b"\n")
             path.unlink()

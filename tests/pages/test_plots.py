@@ -862,6 +862,13 @@ def test_a_figure_is_saved_as_picture_and_its_data_as_csv(figure, tmp_path):
         figure.save(tmp_path / "a.gif")
 
 
+def test_who_looks_for_savefig_is_told_of_save(figure):
+    with pytest.raises(AttributeError, match=r"figure\.save\('name\.png'\)"):
+        figure.savefig("a.png")
+    with pytest.raises(AttributeError, match="no attribute 'sav'"):
+        _ = figure.sav
+
+
 def test_a_long_table_is_cut_and_says_so():
     data = pd.DataFrame({"step": range(100)})
     figure = Figure(lambda fig: fig.add_subplot(), caption="a", alt="b", data=data)

@@ -314,12 +314,47 @@ def test_what_is_no_mapping_of_numbers_is_a_failure_that_says_so(gives, said):
     assert pytest.importorskip("re").search(said, answer["message"])
 
 
-def test_a_share_that_is_given_in_percent_is_told(sweep, capsys):
-    sweep(lambda x: {"val_acc": 97.5, "test_acc": 0.9}, version="1", x=1)
+def test_percent_is_read_as_in_a_table_from_elsewhere(sweep, store, capsys):
+    shares = {(lr, s): 0.9 + lr + 0.001 * s for lr in (0.01, 0.02) for s in range(4)}
+    shares[0.02, 3] = 0.008  # 0.8 %: below 1, and percent like the others
 
+    def percent(lr, seed):
+        yield {"val_acc": 1.0, "test_acc": 0.9}
+        yield {"val_acc": 100 * shares[lr, seed], "test_acc": 0.9}
+
+    runs = sweep(percent, version="1", lr=[0.01, 0.02], seed=range(4))
     said = capsys.readouterr().err
-    assert "val_acc goes above 1" in said
+
+    assert runs["val_acc"].to_numpy() == pytest.approx(list(shares.values()))
+    assert said.splitlines().count("val_acc has values above 1: taken as percent") == 1
     assert "test_acc" not in said
+    curves = hp.curves(runs, store=store)
+    assert curves["val_acc"].tolist() == pytest.approx(
+        [share for last in shares.values() for share in (0.01, last)]
+    )
+    assert set(curves["test_acc"]) == {0.9}
+    alone = hp.curves(runs[runs["val_acc"] < 0.01], store=store)
+    assert alone["val_acc"].tolist() == pytest.approx([0.01, 0.008])
+    foreign = runs[["lr", "seed"]].assign(val_acc=100 * runs["val_acc"])
+    claim = "val_acc at lr=0.01 beats lr=0.02 by 0.5 pp"
+    said, wanted = (str(hp.judge(table, claim)).splitlines()[0] for table in (runs, foreign))
+    assert said == wanted
+
+
+def test_a_share_above_100_is_told_and_not_drawn(sweep, capsys):
+    runs = sweep(lambda x, seed: {"val_acc": 970.5 + seed}, version="1", x=1, seed=range(3))
+
+    assert "val_acc goes up to 972.5, but a name that ends so is read" in capsys.readouterr().err
+    assert runs["val_acc"].tolist() == [970.5, 971.5, 972.5]
+    with pytest.raises(HplabError, match=r"val_acc goes from 970.5 to 972.5, .* divide percent"):
+        hp.plots.axis(runs, x="x", y="val_acc")
+
+
+def test_what_is_read_stands_before_what_is_looked_up(sweep):
+    runs = sweep(tree, depth=[2], seed=[0])
+
+    names = ["depth", "kernel", "seed", "r2", "rmse", "status", "train_s", "code", "settings"]
+    assert list(runs) == [*names, "key", "prov"]
 
 
 # ------------------------------------------------------------------------ what is missing

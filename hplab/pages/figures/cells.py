@@ -13,7 +13,7 @@ import pandas as pd
 from hplab.analysis.stats import bounded, intervals
 from hplab.pages import labels
 from hplab.sweeps.table import hyperparameters, is_known
-from hplab.trial import unknown
+from hplab.trial import HplabError, unknown
 
 LOG10 = {"lr", "weight_decay", "eps", "ladder_radius"}
 LOG2 = {"batch_size", "hidden", "width", "n_train"}
@@ -101,7 +101,11 @@ def cells(runs: pd.DataFrame, y: str, by: list[str]) -> pd.DataFrame:
         The columns of `by`, "mean", "low" and "high" of `y` over the runs that came to their end
         (in units of the table), whether that interval is "bent", "n" of those, "n_diverged",
         "n_stopped", and "values", their list.
+
+    Raises:
+        HplabError: If `y` is a share by its name, and some value is none.
     """
+    _check_possible(runs, y)
     rows: list[dict[str, Any]] = []
 
     def descend(part: pd.DataFrame, names: list[str], chosen: dict[str, Any]) -> None:
@@ -121,6 +125,16 @@ def cells(runs: pd.DataFrame, y: str, by: list[str]) -> pd.DataFrame:
 
     descend(runs, by, {})
     return pd.DataFrame(rows)
+
+
+def _check_possible(runs: pd.DataFrame, y: str) -> None:
+    values = runs.loc[~diverged(runs, y), y].astype(float)
+    low, high = labels.bounds(y)
+    if math.isfinite(high) and ((values < low - 1e-6) | (values > high + 1e-6)).any():
+        raise HplabError(
+            f"{y} goes from {values.min():.4g} to {values.max():.4g}, and by its name it is from "
+            f"{low:g} to {high:g}: divide percent by 100, or call it otherwise"
+        )
 
 
 def diverged(runs: pd.DataFrame, y: str) -> pd.Series:

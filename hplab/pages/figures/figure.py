@@ -177,6 +177,11 @@ class Figure:
     def __repr__(self) -> str:
         return f"Figure: {self.caption}"
 
+    def __getattr__(self, name: str) -> Any:
+        if name == "savefig":
+            raise AttributeError("a Figure is saved by save: figure.save('name.png')")
+        return self.__getattribute__(name)  # raises what it raised
+
     def save(self, path: str | Path) -> Path:
         """Write the figure (`.svg`, `.png`, `.pdf`) or its data (`.csv`); return the path.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from hplab.training.datasets import photos
 from hplab.trial import HplabError
 
 _N_TWICE = 8  # examples that are read a second time, to see whether they are the same
+_ONE = {3: "(C, H, W)", 2: "(H, W)"}  # what an image may be
 _EXACT = 1e-3  # how far a float image, times 255, may be from whole numbers
 
 
@@ -39,26 +41,59 @@ def arrays_of(made: Any, where: str) -> tuple[Any, tuple[str, ...]]:
     return tuple(read), tuple(map(str, getattr(inner, "classes", ())))
 
 
-def as_bytes(images: Any, where: str) -> np.ndarray:
+def as_bytes(images: Any, where: str, shapes: Mapping[int, str]) -> np.ndarray:
     """Return images as they are if they are bytes; floats from 0 to 1 that were bytes, as those.
 
+    Args:
+        images: An array or tensor.
+        where: What they are called, for messages.
+        shapes: The numbers of dimensions that are allowed, with the shape that each stands for.
+
     Raises:
-        HplabError: If they are floats that no bytes give.
+        HplabError: If they have another shape or type, or are floats that no bytes give. It names
+            every fault.
     """
     array = images.detach().cpu().numpy() if isinstance(images, Tensor) else np.asarray(images)
-    if array.dtype.kind != "f":
-        return array
+    given = f"{array.dtype} {array.shape}"
+    faults = []
+    if array.dtype.kind == "f":
+        array, fault = _of_floats(array)
+        faults.append(fault)
+    elif array.dtype != np.uint8:
+        faults.append(f"its type is {array.dtype}")
+    if array.ndim not in shapes:
+        faults.append(
+            f"{array.shape} is no shape of images; for a table of features use hp.sweep with a "
+            "function that trains on it"
+        )
+    if any(faults):
+        raise HplabError(
+            f"{where} is {given}, expected uint8 from 0 to 255, {' or '.join(shapes.values())}: "
+            + "; and ".join(filter(None, faults))
+        )
+    return array
+
+
+def _of_floats(array: np.ndarray) -> tuple[np.ndarray, str]:
+    """Return the bytes that gave floats by division by 255, or why none did."""
     if not array.size:
-        return array.astype(np.uint8)
+        return array.astype(np.uint8), ""
+    low, high = array.min(), array.max()
+    if not (low >= -_EXACT / 255 and high <= 1 + _EXACT / 255):
+        return array, (
+            f"it goes from {low:.3g} to {high:.3g}, and floats go from 0 to 1. Leave Normalize "
+            "out: a trial normalizes its images itself"
+        )
     scaled = array.astype(np.float64) * 255
     whole = np.rint(scaled)
-    if not (whole.min() >= 0 and whole.max() <= 255 and np.abs(scaled - whole).max() < _EXACT):
-        raise HplabError(
-            f"{where} is {array.dtype} {array.shape}, expected uint8 from 0 to 255, or the same as "
-            f"floats from 0 to 1 (ToTensor); it goes from {array.min():.3g} to {array.max():.3g}. "
-            "Leave Normalize out: a trial normalizes its images itself"
+    off = np.abs(scaled - whole)
+    if off.max() >= _EXACT:
+        return array, (
+            f"it holds {array.flat[off.argmax()]:.4g}, and no byte over 255 gives that: images are "
+            "kept as bytes, so floats must be bytes over 255, as ToTensor makes them (or round: "
+            "(255 * x).round().astype('uint8'))"
         )
-    return whole.astype(np.uint8)
+    return whole.astype(np.uint8), ""
 
 
 def _read(part: Any, where: str) -> tuple[np.ndarray, np.ndarray]:
@@ -97,4 +132,4 @@ def _example(part: Any, i: int, where: str) -> tuple[np.ndarray, int]:
         grey = image.mode == "L"
         image = np.asarray(image if grey else photos.rgb(image))
         image = image[None] if grey else image.transpose(2, 0, 1)
-    return as_bytes(image, f"{where}: image {i}"), label
+    return as_bytes(image, f"{where}: image {i}", _ONE), label

@@ -12,6 +12,8 @@ from hplab.training.datasets.archives import ARRAYS, check_labels
 from hplab.training.datasets.dataset import Dataset, of_arrays, tensors_of
 from hplab.trial import HplabError
 
+_SHAPES = {4: "(N, C, H, W)", 3: "(N, H, W)"}  # what images may be
+
 
 def load(name: str, row: Row) -> Dataset:
     """Return the data set that a registered function makes, with the digest of its content.
@@ -46,12 +48,7 @@ def _checked(name: str, made: Any) -> tuple[np.ndarray, ...]:
     if len(arrays) == 2:
         arrays += [arrays[0][:0], arrays[1][:0]]
     for i in (0, 2):
-        images = items.as_bytes(arrays[i], f"{where}: {ARRAYS[i]}")
-        if images.dtype != np.uint8 or images.ndim not in (3, 4):
-            raise HplabError(
-                f"{where}: {ARRAYS[i]} is {images.dtype} {images.shape}, expected uint8 from 0 to "
-                "255, (N, C, H, W) or (N, H, W)"
-            )
+        images = items.as_bytes(arrays[i], f"{where}: {ARRAYS[i]}", _SHAPES)
         arrays[i] = images[:, None] if images.ndim == 3 else images
         labels = arrays[i + 1]
         if len(labels) and not np.issubdtype(labels.dtype, np.integer):
