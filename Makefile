@@ -43,7 +43,7 @@ execute: $(READY) ## train what is missing, run the notebooks, build the pages |
 	@echo "execute: training what is missing, running the notebooks and building the pages, in $(VENV)"
 	@$(BIN)/hplab execute $(options)
 
-book: $(READY) ## build the pages from the recorded results, train nothing | 1.1 min
+book: $(READY) ## build the pages from the recorded results, train nothing | 2 min
 	@echo "book: building the pages from the recorded results, in $(VENV)"
 	@$(BIN)/hplab book $(if $(AFRESH),--afresh)
 
@@ -55,7 +55,7 @@ lab: $(READY) ## open the studies in JupyterLab, on this machine only | 5 s
 	@$(BIN)/jupyter lab --ServerApp.ip=127.0.0.1 --LabApp.default_url=/lab/tree/book/studies \
 		--ServerApp.jpserver_extensions=hplab.pages.notebooks.lab=True
 
-test: $(READY) ## run the tests | 5 min
+test: $(READY) ## run the tests | 6 min
 	@echo "test: running the tests on $(or $(JOBS),2) cores, in $(VENV)"
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(or $(JOBS),2) --dist loadgroup $(ARGS)
 
