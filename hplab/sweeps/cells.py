@@ -88,9 +88,9 @@ def is_percent(column: pd.Series, row: pd.Series) -> bool:
         HplabError: If some values are shares and others percent.
     """
     values = column.to_numpy(float)
-    largest = np.max(values, where=np.isfinite(values), initial=-np.inf)
-    if not named.is_share(str(column.name)) or not 1 < largest <= 100:
+    if not named.is_percent(str(column.name), values):
         return False
+    largest = np.max(values, where=np.isfinite(values), initial=-np.inf)
     small = (values > 0) & (values <= 1)
     if small.any() and largest >= MIXED * values[small].max():
         shares, percent = row[small].to_numpy(), row[values > 1].to_numpy()
