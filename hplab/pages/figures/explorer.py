@@ -22,19 +22,7 @@ from hplab.pages.figures.figure import Figure, Html, nothing_recorded
 from hplab.sweeps.table import SETTINGS, hyperparameters, results
 from hplab.trial import HplabError
 
-METRICS = (
-    "ladder_sharpness",
-    "val_acc",
-    "val_loss",
-    "train_acc",
-    "train_loss",
-    "acc_gap",
-    "loss_gap",
-    "train_s",
-    "sharpness",
-    "sharpness_relative",
-    "hessian_top",
-)
+METRICS = (*explorer_data.FIRST, "train_s", "sharpness", "sharpness_relative", "hessian_top")
 # Set by Jupyter's server in the kernel of a notebook, by Colab, by VS Code.
 LIVE_VARIABLES = ("JPY_SESSION_NAME", "COLAB_RELEASE_TAG", "VSCODE_PID")
 NO_GROUPS = "nothing"
