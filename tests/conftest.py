@@ -1,4 +1,9 @@
-"""Fixtures that many tests use: a small data set with a known answer, and a store of one's own."""
+"""Fixtures that many tests use: a data set with a known answer, a store, a browser of one's own.
+
+The only file of this name: pytest collects two of them as one module, and says so as an error.
+"""
+
+import shutil
 
 import pytest
 import torch
@@ -6,6 +11,10 @@ import torch
 from hplab.sweeps.store import Store
 from hplab.training import datasets
 from hplab.training.datasets.dataset import Dataset
+
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
 
 
 @pytest.fixture(autouse=True)
@@ -51,3 +60,30 @@ def images_in_default_dtype(monkeypatch):
         return lambda images: normalize(images).to(torch.get_default_dtype())
 
     monkeypatch.setattr(datasets, "normalizer", normalizer)
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """A browser for the tests of a module."""
+    if CHROMIUM is None:
+        pytest.skip("needs Chromium: no chromium on the PATH")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        arguments = ["--no-sandbox", "--disable-gpu"]
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium):
+    """A page that refuses the network and remembers what the browser complained about."""
+    page = chromium.new_page(viewport={"width": 900, "height": 900})
+    page.set_default_timeout(10_000)
+    page.complaints = []
+    page.on("console", lambda said: page.complaints.append(said.text))
+    page.on("pageerror", lambda error: page.complaints.append(str(error)))
+    page.route("http*://**", lambda route: route.abort())
+    yield page
+    page.close()

@@ -38,6 +38,7 @@ FIELDS = {  # what every reader relies on; other fields are kept and ignored
     "config": dict,
     "seed": int,
     "status": str,
+    "prov": str,
     "sum": str,
 }
 

@@ -227,7 +227,7 @@ def test_a_wandb_that_is_installed_answers_itself(here, monkeypatch):
     (here / "site").mkdir()
     (here / "site" / "wandb.py").write_text("def log(x): pass\ndef init(): pass\n")
     monkeypatch.syspath_prepend(str(here / "site"))
-    monkeypatch.setenv("PYTHONPATH", f"{here / 'site'}{os.pathsep}{os.environ['PYTHONPATH']}")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(here / "site"), *sys.path]))
     source = "import wandb\nwandb.init()\nwandb.log({'a': 1})\nprint('b=2')\n"
     file = given(here, source, "{lr: {value: 1}}")
     with sweepruns.prepared(file) as job:
