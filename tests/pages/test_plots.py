@@ -280,16 +280,61 @@ def test_the_best_is_flagged_at_an_edge_of_the_grid_and_only_there(means, side):
 
 
 def test_a_setting_that_diverged_still_counts_as_tested():
-    table = make_runs((1e-3, 1e-1), 2, n_diverged=2)
+    table = make_runs((1e-4, 1e-3, 1e-1), 2, n_diverged=2)
+    assert "edge of the grid" not in plots.axis(table).caption
+    inner = table[table["lr"] > 1e-4]
+    outer = pd.concat([three_runs({1: 0.9}), inner[["lr", "seed", "status", "val_acc"]]])
+    assert "this is the lowest value of learning rate tested" in plots.axis(outer).caption
 
-    assert "edge of the grid" in plots.axis(table).caption
-    inner = pd.concat([three_runs({1e-4: 0.9}), table[["lr", "seed", "status", "val_acc"]]])
-    assert "edge of the grid" not in plots.axis(inner).caption
+
+def test_the_better_of_two_values_is_no_edge_of_a_grid():
+    figure = plots.axis(three_runs({1e-4: 0.9, 1e-3: 0.95}))
+
+    assert not [text for text in texts(figure) if "edge" in text]
+    assert "edge" not in figure.caption
+
+
+def test_an_interval_that_runs_out_of_the_frame_has_a_head_there():
+    """Two runs a setting: the interval is 12.7 times their half range to each side."""
+    wide = pd.concat([five("val_loss", [v, v + 0.1], lr=lr) for lr, v in ((1e-3, 1), (1e-2, 1.2))])
+    figure = plots.axis(wide, y="val_loss")
+    low, high = figure.figure.axes[0].get_ylim()
+
+    assert figure.data["low"].max() < low < high < figure.data["high"].min()
+    assert "2 intervals run out of the frame" in figure.caption
+    for marker, height in (("^", 1.0), ("v", 0.0)):
+        heads = lines(figure, marker=marker)
+        assert [line.get_ydata()[0] for line in heads] == [height, height]
+    narrow = plots.axis(three_runs({1e-3: 0.9, 1e-2: 0.95}))
+    assert "out of the frame" not in narrow.caption
+    assert not [ln for marker in "^v" for ln in lines(narrow, marker=marker)]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "sides"),
+    [
+        (1, 2, []),
+        (-1, 2, ["bottom"]),
+        (1, 11, ["top"]),
+        (-1, 11, ["bottom", "top"]),
+        (11, 12, []),  # nothing of it is seen: the runs outside the frame are counted
+        (0, 10, []),
+        (math.nan, math.nan, []),
+    ],
+)
+def test_which_edges_of_a_frame_an_interval_crosses(low, high, sides):
+    assert marks.beyond({"low": low, "high": high}, (0, 10)) == sides
 
 
 @pytest.mark.parametrize(
     ("tested", "chosen", "expected"),
-    [([1, 2, 3], 2, None), ([1, 2], 1, "lowest"), ([0, 1], 0, None), ([1], 1, None)],
+    [
+        ([1, 2, 3], 2, None),
+        ([1, 2, 3], 1, "lowest"),
+        ([1, 2], 1, None),
+        ([0, 1, 2], 0, None),
+        ([1], 1, None),
+    ],
 )
 def test_zero_and_a_single_value_are_no_edge(tested, chosen, expected):
     assert summary.edge(tested, chosen) == expected
@@ -384,8 +429,12 @@ def test_isolation_says_that_the_best_of_several_is_optimistic(isolated):
     assert "3 of 27 runs diverged" in isolated.caption
 
 
-def test_isolation_names_where_the_nuisance_is_at_its_edge(batches):
-    table = batches[batches["lr"] <= 1e-3]
+def test_isolation_names_where_the_nuisance_is_at_its_edge():
+    parts = [
+        make_runs((1e-5, 1e-4, 1e-3), 3, best_lr=1e-2, n_diverged=0, batch_size=size)
+        for size in (16, 64, 256)
+    ]
+    table = pd.concat(parts, ignore_index=True)
 
     caption = plots.isolation(table, "batch_size", over=["lr"]).caption
 
@@ -783,8 +832,8 @@ def test_a_mean_below_0_is_named_and_marked_on_a_logarithmic_axis():
 
     assert "3 runs are not above 0 and have no place on the logarithmic axis" in figure.caption
     assert "so has a mean (▼ at the lower edge): \u22120.0200 at batch size 4096" in figure.caption
-    lines = [line for line in figure.figure.axes[0].lines if line.get_marker() == "v"]
-    assert [list(line.get_xdata()) for line in lines] == [[4096]]
+    (mark,) = (line for line in lines(figure, marker="v") if line.get_markersize() == 9)
+    assert list(mark.get_xdata()) == [4096]
     assert "no place" not in plots.axis(runs, "batch_size", "sharpness").caption
 
 
@@ -853,6 +902,17 @@ def test_a_saved_svg_stands_alone_and_has_a_dark_palette(figure, tmp_path):
     assert ElementTree.fromstring(text).tag == "{http://www.w3.org/2000/svg}svg"
     assert "prefers-color-scheme:dark" in text
     assert "svg:root{" in text
+
+
+def test_a_saved_picture_says_what_it_shows_and_leaves_the_drawing_as_it_was(figure, tmp_path):
+    told, bare = figure.save(tmp_path / "a.png"), figure.save(tmp_path / "b.png", caption=False)
+    with Image.open(told) as tall, Image.open(bare) as low:
+        assert tall.text["Description"] == low.text["Description"] == figure.caption
+        assert tall.height > low.height + 50
+    assert not figure.figure.texts
+    pdf = figure.save(tmp_path / "a.pdf").read_bytes()
+    assert pdf.startswith(b"%PDF")
+    assert b"CreationDate" not in pdf
 
 
 def test_a_figure_is_saved_as_picture_and_its_data_as_csv(figure, tmp_path):

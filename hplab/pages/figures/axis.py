@@ -86,6 +86,7 @@ def axis(
     clauses = captions.axis(
         table, (x, y, by), top, flags, others, seeds=seeds, outside=_outside(table, y, ylim)
     )
+    clauses += [] if others else captions.clipped(table, y, limits)
     clauses += captions.fallen(table, (x, y, by), means=not others) if log_y else []
     return _finished(draw, clauses, table, (x, y, by), runs, means=not others)
 
@@ -149,6 +150,7 @@ def isolation(
             marks.edge_flag(ax, side, "best at the edge of the grid")
 
     clauses = captions.isolation(table, x, y, over, top, side)
+    clauses += captions.clipped(chosen, y, limits)
     clauses += captions.fallen(chosen, (x, y, None), means=True) if log_y else []
     return _finished(draw, clauses, table, (x, y, None), runs, means=True, keys=[x, *over])
 

@@ -74,6 +74,14 @@ def bent(table: pd.DataFrame, y: str) -> list[str]:
     return [f"{which} {bound} {'is' if n == 1 else 'are'} taken on the {scale} scale"]
 
 
+def clipped(table: pd.DataFrame, y: str, limits: tuple[float, float]) -> list[str]:
+    """How many intervals run out of the frame, whose limits are in the unit that is shown."""
+    ends = table[["low", "high"]] * labels.scale(y)
+    n = sum(bool(marks.beyond(cell, limits)) for cell in ends.to_dict("records"))
+    runs = "runs" if n == 1 else "run"
+    return [f"{labels.count(n, 'interval')} {runs} out of the frame (\u25b2 \u25bc)"] if n else []
+
+
 def off_log(what: str, values: Sequence[float]) -> list[str]:
     """How many values have no place on a logarithmic axis, as they are 0 or less."""
     lost = [value for value in values if math.isfinite(value) and value <= 0]

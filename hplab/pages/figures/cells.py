@@ -184,9 +184,10 @@ def passed_over(table: pd.DataFrame, y: str) -> bool:
 def edge(tested: list[Any], chosen: Any) -> str | None:
     """ "lowest" or "highest" if a number was chosen at that end of the tested ones, else None.
 
-    Zero is no edge: there is nothing beyond it to be tested.
+    Zero is no edge: there is nothing beyond it to be tested. Of two values the best is always at
+    one, which says nothing: two make a comparison, not a grid.
     """
-    if len(tested) < 2 or not is_numeric(tested):
+    if len(tested) < 3 or not is_numeric(tested):
         return None
     if chosen == min(tested):
         return None if chosen == 0 else "lowest"

@@ -6,6 +6,7 @@ import base64
 import functools
 import html
 import re
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from hplab.trial import HplabError
 MOST_ROWS = 40  # of the table behind "Show data"
 NO_TRIALS = "none of these trials is recorded"
 NOTHING = "Nothing to show yet"  # a published page must not say so: see `study_pages`
+CAPTION_WIDTH = 92  # characters a line under a saved picture
 SUFFIXES = (".svg", ".png", ".pdf", ".csv")
 # Where styles and SVG are stripped, `hidden` keeps what is left of the drawing, its labels, unseen.
 _STILL = "<style>.hp-drawn[hidden]{{display:contents}}.hp-still{{display:none}}</style>"
@@ -182,8 +184,14 @@ class Figure:
             raise AttributeError("a Figure is saved by save: figure.save('name.png')")
         return self.__getattribute__(name)  # raises what it raised
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: str | Path, *, caption: bool = True) -> Path:
         """Write the figure (`.svg`, `.png`, `.pdf`) or its data (`.csv`); return the path.
+
+        Args:
+            path: The file to write.
+            caption: Set the caption under a `.png` or `.pdf`, so that a picture that travels alone
+                still says what its bars are and how many seeds it rests on. Their metadata hold it
+                either way, and an `.svg` holds the trend in words.
 
         Raises:
             HplabError: If the ending is none of these.
@@ -197,6 +205,21 @@ class Figure:
             self.data.to_csv(path, index=False)
         else:
             with mpl.rc_context(svg.settings()):
-                date = {"CreationDate": None} if path.suffix == ".pdf" else None
-                self.figure.savefig(path, metadata=date, facecolor="white", transparent=False)
+                self._print(path, caption)
         return path
+
+    def _print(self, path: Path, with_caption: bool) -> None:
+        """Write a picture on white; the drawing itself stays as it is."""
+        is_pdf = path.suffix == ".pdf"
+        told = {"Subject" if is_pdf else "Description": self.caption}
+        metadata = {**told, "CreationDate": None} if is_pdf else told
+        how = {"metadata": metadata, "facecolor": "white", "transparent": False}
+        if not with_caption:
+            self.figure.savefig(path, **how)
+            return
+        lines = textwrap.fill(self.caption, CAPTION_WIDTH)
+        text = self.figure.text(0.01, -0.02, lines, va="top", fontsize=10)
+        try:
+            self.figure.savefig(path, bbox_inches="tight", pad_inches=0.1, **how)
+        finally:
+            text.remove()

@@ -6,7 +6,7 @@ Every function takes an axes and data coordinates already in the shown unit, and
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -80,13 +80,36 @@ def dots(ax: Axes, x: float, values: Sequence[float], style: Look, right: float 
 
 
 def mean(ax: Axes, x: float, cell: dict[str, float], style: Look, right: float = 0.0) -> None:
-    """A mean with its interval; `cell` holds mean, low and high."""
+    """A mean with its interval, with a head where it runs out of the frame.
+
+    Args:
+        ax: The axes, with its final limits.
+        x: Where it stands.
+        cell: The mean, and the low and high end of the interval.
+        style: Colour and marker.
+        right: How far right of its place it stands, in points.
+    """
     place = moved(ax, right)
     if math.isfinite(cell["low"]):
         ends = [cell["low"], cell["high"]]
         ax.plot([x, x], ends, "-", color=style.colour, lw=2, transform=place, zorder=3)
+        for side in beyond(cell, ax.get_ylim()):
+            _head(ax, x, style, right, top=side == "top")
     dot = {"color": style.colour, "marker": style.marker, "ms": 7, "mec": "none"}
     ax.plot([x], [cell["mean"]], transform=place, zorder=4, **dot)
+
+
+def beyond(cell: Mapping[str, float], limits: tuple[float, float]) -> list[str]:
+    """The edges of a frame, "bottom" and "top", that an interval (low, high) crosses."""
+    low, high = limits
+    crossed = {"bottom": cell["low"] < low < cell["high"], "top": cell["low"] < high < cell["high"]}
+    return [side for side, crosses in crossed.items() if crosses]
+
+
+def _head(ax: Axes, x: float, style: Look, right: float, *, top: bool) -> None:
+    place = moved(ax, right, -3 if top else 3, ax.get_xaxis_transform())
+    dot = {"color": style.colour, "ms": 7, "mec": "none", "clip_on": False, "zorder": 6}
+    ax.plot([x], [1.0 if top else 0.0], "^" if top else "v", transform=place, **dot)
 
 
 def below(ax: Axes, x: float, style: Look, right: float = 0.0) -> None:
