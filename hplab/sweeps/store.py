@@ -4,6 +4,7 @@
     results/prov/<id>.json                  committed: the environments that records refer to
     .hplab/pending/*.jsonl, prov/*.json     ignored by git: finished, not yet packed
     .hplab/failures/*.json                  ignored by git: what went wrong, where, when
+    .hplab/journal/*.jsonl                  ignored by git: finished, not yet stored (`journal`)
 
 A file is written once, under a name that holds the SHA-256 of its bytes, and never changed: two
 branches that both add results merge without conflict, writers need no lock, and damage shows.
@@ -25,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from hplab import places
-from hplab.sweeps import locks
+from hplab.sweeps import journal, locks
 from hplab.sweeps.provenance import collect_provenance
 from hplab.sweeps.records import (
     RESULT,
@@ -78,6 +79,7 @@ class Store:
         self.root = Path(root)
         self.pending = Path(pending)
         self.failed = self.pending.parent / "failures"
+        self.journal = self.pending.parent / "journal"
         self._batches: dict[Path, list[Line]] = {}
         self.is_read = False  # whether the files have been read
         self._damage: dict[Path, str] = {}
@@ -166,8 +168,12 @@ class Store:
     # -- reading ------------------------------------------------------------------------------
 
     def refresh(self) -> None:
-        """Look at the folders again; files seen before are not read again."""
+        """Look at the folders again; files seen before are not read again.
+
+        What a process that was killed had finished and not stored is stored first.
+        """
         self._damage = {}
+        journal.recover(self.journal, self.put)
         # Pending before committed, because records move that way: none can slip past in between.
         pending = self._load(sorted(self.pending.glob("*.jsonl")))
         committed = self._load(paths := sorted(self.root.glob("*/*.jsonl")))
