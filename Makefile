@@ -16,7 +16,7 @@ options = $(if $(STUDY),--study $(STUDY)) $(if $(PRESET),--preset $(PRESET)) \
 	$(if $(DEVICE),--device $(DEVICE)) $(if $(JOBS),--jobs $(JOBS)) $(if $(SEEDS),--seeds $(SEEDS)) \
 	$(if $(AFRESH),--afresh)
 
-.PHONY: help setup execute book serve lab test doors bench lint sync status records records-laptop clean clean-env
+.PHONY: help setup execute book pdf serve lab test doors bench lint sync status records records-laptop clean clean-env
 
 help: ## this table | 0 s
 	@awk -F ':.*## | [|] ' '/^[a-z-]+:.*## / {printf "  make %-14s %-62s %s\n", $$1, $$2, $$3}' Makefile
@@ -46,6 +46,9 @@ execute: $(READY) ## train what is missing, run the notebooks, build the pages |
 book: $(READY) ## build the pages from the recorded results, train nothing | 2 min
 	@echo "book: building the pages from the recorded results, in $(VENV)"
 	@$(BIN)/hplab book $(if $(AFRESH),--afresh)
+
+pdf: book ## the book as one PDF, printed by Chromium: _build/hplab.pdf | 3 min
+	@$(BIN)/hplab pdf
 
 serve: $(READY) ## show the built pages at http://127.0.0.1:8000 (PORT=) | at once
 	@test -f _build/html/index.html || { echo "there are no pages yet: run make execute first" >&2; exit 1; }

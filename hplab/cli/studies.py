@@ -150,6 +150,24 @@ def check() -> int:
     )
 
 
+@base.cli.command()
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File [default: _build/hplab.pdf].",
+)
+def pdf(out: Path | None) -> None:
+    """Print the built book as one PDF, with Chromium: what works only on a screen is left out."""
+    base.of_the_book("_toc.yml")
+    from hplab.pages.site import build as site
+    from hplab.pages.site import printed
+    from hplab.sweeps.records import shown
+
+    made = out or base.ROOT / "_build" / "hplab.pdf"
+    address = site.address(base.ROOT)
+    click.echo(f"wrote {shown(printed.write(base.ROOT / '_build' / 'html', made, base=address))}")
+
+
 def execute_pages(
     studies: Sequence[str],
     *,

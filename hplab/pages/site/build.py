@@ -29,7 +29,7 @@ from hplab.pages.tables import fill, reference
 from hplab.sweeps.records import shown
 from hplab.trial import HplabError
 
-__all__ = ["build", "check", "sphinx_settings", "stage"]
+__all__ = ["address", "build", "check", "sphinx_settings", "stage"]
 
 GALLERY = "gallery"  # its overview, and the folder of its pages
 LEFT_OUT = ("results", "reference", "studies", GALLERY)
@@ -83,7 +83,7 @@ def build(executed_dir: Path | str, out: Path | str, *, store: Any = None) -> Pa
         raw,
         fresh,
         root=f"{root}.html",
-        base=_config(places.CODE).get("html", {}).get("baseurl", ""),
+        base=address(places.CODE),
         pictures=share.pictures(_executed(Path(executed_dir))),
     )
     shutil.rmtree(out, ignore_errors=True)
@@ -141,6 +141,11 @@ def stage(
     files["conf.py"] = "".join([CONF, *settings]).encode()
     _write(files, source)
     return missing
+
+
+def address(checkout: Path) -> str:
+    """Return where the site of a checkout will be found, with a slash at its end; "" if unknown."""
+    return str(_config(checkout).get("html", {}).get("baseurl", ""))
 
 
 def _config(checkout: Path) -> dict[str, Any]:
