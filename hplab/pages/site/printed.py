@@ -60,7 +60,7 @@ def write(site: Path, path: Path, *, base: str = "") -> Path:
     try:
         from playwright.sync_api import Error, sync_playwright
     except ImportError:
-        raise HplabError("a PDF needs Playwright: pip install playwright") from None
+        raise HplabError("a PDF needs Playwright: pip install 'hplab[pdf]'") from None
     whole = site.parent / "print.html"
     write_whole(whole, joined(site, whole.parent, base=base).encode())
     try:
