@@ -150,6 +150,7 @@ class Reading:
         if _is_installed(made.__module__):
             return f"{name} of {made.__module__} {_version(made.__module__)}"
         members = {k: v for k, v in vars(made).items() if k not in _LEFT_OUT}
+        members = {k: _unhooked(v) for k, v in members.items() if not _is_hook_alone(made, k)}
         parts = [name, self._all(made.__bases__, name)]
         parts += [f"{k} = {self.text(members[k], f'{made.__name__}.{k}')}" for k in sorted(members)]
         return "\n".join(parts)
@@ -188,6 +189,21 @@ _LEFT_OUT = (  # what Python notes in a class by itself
     *("__firstlineno__", "__static_attributes__", "__orig_bases__", "__parameters__"),
     *("__abstractmethods__", "_abc_impl", "__dataclass_fields__", "__dataclass_params__"),
 )
+
+
+def _unhooked(member: Any) -> Any:
+    """Return a method as it was written: torch wraps `step` of an optimizer's class when the first
+    of it is made.
+    """
+    return member.__wrapped__ if getattr(member, "hooked", False) else member
+
+
+def _is_hook_alone(made: type, name: str) -> bool:
+    """Return whether a member is but a wrap that torch put round a method of a base class."""
+    member = vars(made)[name]
+    plain = _unhooked(member)
+    above = (vars(base).get(name) for base in made.__mro__[1:])
+    return plain is not member and any(plain is _unhooked(one) for one in above)
 
 
 def _array(value: Any) -> str | None:

@@ -316,6 +316,8 @@ def grid(base: Trial, axes: Mapping[str, Iterable] | None = None, **more: Iterab
     Raises:
         HplabError: If an axis is empty, is a single value, or repeats a trial.
     """
+    if not isinstance(base, Trial):
+        raise HplabError(f"grid needs the trial that it varies (hp.Trial(...)), got {base!r:.60}")
     merged = {**(axes or {}), **more}
     for name, values in merged.items():
         if (items := catalogue.items_of(values)) is None:

@@ -107,6 +107,56 @@ def test_an_optimizer_equal_to_hplabs_trains_the_same_run(decayed):
     assert curves(optimizer="descent", **more) == curves(optimizer="sgd", **more)
 
 
+def stepper():
+    class Stepper(torch.optim.Optimizer):
+        """Plain gradient descent, written out."""
+
+        def __init__(self, params, lr, **options):
+            super().__init__(params, {"lr": lr, **options})
+
+        @torch.no_grad()
+        def step(self, closure=None):
+            for group in self.param_groups:
+                for p in group["params"]:
+                    p.add_(p.grad, alpha=-group["lr"])
+
+    return Stepper
+
+
+def heir():
+    class Heir(torch.optim.SGD):
+        """Has no step of its own until torch hangs one on its class."""
+
+        def __init__(self, params, lr, **options):
+            super().__init__(params, lr, **options)
+
+    return Heir
+
+
+@pytest.mark.parametrize("define", [stepper, heir])
+def test_what_torch_hangs_on_an_optimizers_class_is_no_change_of_its_code(define):
+    """The first instance of a class gets its `step` wrapped, for hooks and profiles."""
+    made = define()
+    hp.register("optimizer", "mine", made)
+    before = hp.Trial(optimizer="mine", **SMALL).key("d")
+    made([torch.nn.Parameter(torch.zeros(1))], 0.1)
+
+    assert vars(made)["step"].hooked
+    assert hp.Trial(optimizer="mine", **SMALL).key("d") == before
+
+
+def test_an_optimizer_with_a_step_of_its_own_trains_every_seed(store):
+    hp.register("optimizer", "stepper", stepper())
+    trials = hp.grid(hp.Trial(optimizer="stepper", lr=0.01, **SMALL), seed=range(3))
+
+    runs = hp.run(trials, store=store, jobs=1)
+    assert runs["status"].tolist() == ["ok"] * 3
+    again = hp.grid(hp.Trial(optimizer="sgd", lr=0.01, **SMALL), seed=range(3))
+    assert runs["val_loss"].tolist() == pytest.approx(
+        hp.run(again, store=store, jobs=1)["val_loss"].tolist(), rel=1e-6
+    )
+
+
 def test_an_activation_equal_to_hplabs_trains_the_same_run():
     hp.register("activation", "rectifier", Rectifier)
 

@@ -7,7 +7,10 @@
 from __future__ import annotations
 
 import ast
+import codecs
+import io
 import json
+import re
 import sqlite3
 from collections.abc import Iterable, Mapping
 from contextlib import closing
@@ -17,7 +20,7 @@ from typing import Any
 
 import pandas as pd
 
-from hplab.errors import HplabError, unknown
+from hplab.errors import HplabError
 
 ENDINGS = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".parquet", ".db")
 _LISTS = ("runs", "data", "trials", "rows")  # where a JSON file may keep its rows
@@ -49,13 +52,19 @@ def read(path: str | Path) -> pd.DataFrame:
         "db": _trackio,
     }.get(ending)
     if reader is None:
-        raise unknown("ending", f".{ending}", ENDINGS, path.name)
+        raise HplabError(f"{path.name} has none of the endings {', '.join(ENDINGS)}")
     try:
         if not path.stat().st_size:
             raise pd.errors.EmptyDataError
         found = reader(path)
     except pd.errors.EmptyDataError as error:
         raise HplabError(f"{path.name} is empty") from error
+    except pd.errors.ParserError as error:
+        wrong = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", str(error))
+        said = " ".join(str(error).split())
+        if wrong:
+            said = f"line {wrong[2]} has {wrong[3]} cells, those above it have {wrong[1]}"
+        raise HplabError(f"cannot read {path.name} as a table: {said}") from error
     except (ValueError, OSError, sqlite3.Error) as error:
         said = " ".join(str(error).split())
         raise HplabError(f"cannot read {path.name} as a table: {said}") from error
@@ -134,12 +143,23 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 
 def _csv(path: Path) -> pd.DataFrame:
-    opened = pd.io.common.get_handle(path, "r", compression="infer", encoding="utf-8-sig")
+    opened = pd.io.common.get_handle(path, "rb", compression="infer", is_text=False)
     with opened as handles:
-        head = handles.handle.readline()
-    separator = max("\t,;", key=head.count)
-    found = pd.read_csv(path, sep=separator, encoding="utf-8-sig", low_memory=False)
+        text = _text(handles.handle.read())
+    separator = max("\t,;", key=text.partition("\n")[0].count)
+    found = pd.read_csv(io.StringIO(text), sep=separator, low_memory=False)
+    found.columns = [str(name).strip() for name in found.columns]
     return found.drop(columns=[name for name in found if name == "Unnamed: 0"])  # pandas' index
+
+
+def _text(data: bytes) -> str:
+    """Return the text of a file: UTF-8, or what Windows' programs write, UTF-16 or cp1252."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data.decode("utf-16")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("cp1252")
 
 
 def _json(path: Path) -> pd.DataFrame:
@@ -169,7 +189,7 @@ def _parquet(path: Path) -> pd.DataFrame:
     try:
         return pd.read_parquet(path)
     except ImportError as error:
-        how = "pip install pyarrow, or export the table as CSV"
+        how = "pip install 'hplab[trackers]', or export the table as CSV"
         raise HplabError(f"reading {path.name} needs pyarrow: {how}") from error
 
 
@@ -199,11 +219,13 @@ def _trackio(path: Path) -> pd.DataFrame:
 
 def _events(folder: Path) -> pd.DataFrame:
     """Return the scalars of every run below a folder of event files, with its hyperparameters."""
+    if not any(folder.rglob("*tfevents*")):
+        raise HplabError(f"{str(folder)!r} is a folder without event files; name a file in it")
     try:
         reader = import_module("tensorboard.backend.event_processing.event_accumulator")
         data = import_module("tensorboard.plugins.hparams.plugin_data_pb2")
     except ImportError as error:
-        how = "pip install tensorboard, or download the HParams table as CSV"
+        how = "pip install 'hplab[trackers]', or download the HParams table as CSV"
         raise HplabError(
             f"reading event files in {folder.name} needs tensorboard: {how}"
         ) from error
@@ -212,8 +234,6 @@ def _events(folder: Path) -> pd.DataFrame:
         events = reader.EventAccumulator(str(place), size_guidance={"scalars": 0})
         events.Reload()
         rows.append((place, events, data.HParamsPluginData))
-    if not rows:
-        raise HplabError(f"{str(folder)!r} holds no event files")
     return _logged(folder, rows)
 
 

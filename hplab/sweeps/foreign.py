@@ -149,6 +149,7 @@ def of(
         return _own(table, asked)
     frame, notes = _plain_types(table)
     roles, clean = _roles(frame)
+    notes += _told_twice(frame, roles, clean)
     for role, columns in asked.items():
         for column in columns:
             roles[_named(column, frame.columns, clean)] = "ignored" if role == "ignore" else role
@@ -241,6 +242,21 @@ def _roles(frame: pd.DataFrame) -> tuple[dict[str, str], dict[str, str]]:
         first = [name for name in frame if roles[name] == role]
         roles.update(dict.fromkeys(first[1:], OTHER))
     return roles, clean
+
+
+def _told_twice(
+    frame: pd.DataFrame, roles: Mapping[str, str], clean: Mapping[str, str]
+) -> list[str]:
+    """Return which columns say the same as one with a tracker's front, but with other values."""
+    said = []
+    for name in frame:
+        front = next((p for p in _PREFIXES if name.startswith(p)), "")
+        bare = name.removeprefix(front)
+        if front and clean[name] == bare and bare in frame and not roles[bare]:
+            one, other = frame[name], frame[bare]
+            if not ((one == other) | (one.isna() & other.isna())).all():
+                said.append(f"{bare} is taken from {name}; the column {bare} has other values")
+    return said
 
 
 def _lower(name: str) -> str:

@@ -8,6 +8,7 @@ again costs nothing.
 from __future__ import annotations
 
 import contextlib
+import math
 import sys
 from collections.abc import Callable, Generator, Iterable, Mapping
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, as_completed
@@ -316,7 +317,9 @@ def table_of(task: Task, found: list[Point], store: stores.Store, n_new: int = 0
     runs = pd.DataFrame(rows, columns=list(columns))
     runs = runs.astype(dict.fromkeys({*metrics, "train_s"} - set(names), float))
     runs.attrs = {"n_missing": len(found) - len(rows), "n_new": n_new}
-    _as_shares(runs, metrics, store)
+    known = (head for head in store.heads() if head["task"] == FUNCTION)
+    every = [one["final"] for one in known if one["config"]["function"] == task.name]
+    _as_shares(runs, {name: [one.get(name) for one in every] for name in metrics})
     return runs
 
 
@@ -325,12 +328,19 @@ def _shown(point: Point) -> dict[str, Any]:
     return {k: str(v) if isinstance(v, tuple) else v for k, v in point.items()}
 
 
-def _as_shares(runs: pd.DataFrame, metrics: Iterable[str], store: stores.Store) -> None:
-    """Divide what was given in percent by 100, as for a table from elsewhere; say so once."""
-    for name in metrics:
-        largest = runs[name].max()
+def _as_shares(runs: pd.DataFrame, metrics: Mapping[str, list[Any]]) -> None:
+    """Divide what was given in percent by 100, as for a table from elsewhere, and say so.
+
+    Args:
+        runs: Some runs of a function.
+        metrics: All values of each metric that the function ever gave: which they are is the same
+            for all of its runs.
+    """
+    for name, given in metrics.items():
+        values = [value for value in given if isinstance(value, int | float)]
+        largest = max(filter(math.isfinite, values), default=0.0)
         line = ""
-        if is_percent(name, runs[name]):
+        if is_percent(name, values):
             runs[name] /= 100
             line = f"{name} has values above 1: taken as percent"
         elif table.column(name).unit == "%" and largest > 1 + 1e-6:
@@ -338,6 +348,5 @@ def _as_shares(runs: pd.DataFrame, metrics: Iterable[str], store: stores.Store) 
                 f"{name} goes up to {largest:.4g}, but a name that ends so is read as a share: "
                 "give it from 0 to 1 or in percent, or call it otherwise"
             )
-        if line and line not in store.said:
-            store.said.add(line)
+        if line:
             print(line, file=sys.stderr)

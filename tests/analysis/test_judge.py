@@ -316,16 +316,79 @@ def test_a_run_without_a_result_is_said_to_have_none(how):
     runs.loc[lost, "val_acc"] = np.nan
     found = judge(runs, f"lr=0.01 beats lr=0.001{how}")
     assert f"1 run has no val_acc (row {lost[0] + 1}) and so counts as diverged." in repr(found)
-    assert "diverged or has no val_acc." in repr(found)
-    few = repr(judge(runs[runs["seed"] < 5], f"lr=0.01 beats lr=0.001{how}"))
-    assert few.index("and so counts as diverged.") < few.index("cannot decide for all of them")
+    assert "diverged or lacks val_acc." in repr(found)
+    few = judge(runs[runs["seed"] < 5], f"lr=0.01 beats lr=0.001{how}")
+    assert few.why_open.startswith(
+        f"1 {'run' if how else 'seed'} of 5 diverged or lacks val_acc, and at most 10 % may"
+    )
+    assert few.why_open in few.card().partition("<details>")[0]  # it is seen without a click
     diverged = runs.assign(state="ok")
     diverged.loc[lost, "state"] = "diverged"
     found = judge(diverged.drop(columns="status"), f"lr=0.01 beats lr=0.001{how}")
-    assert "has no val_acc" not in repr(found)
+    assert "lacks val_acc" not in repr(found)
     assert "diverged." in repr(found)
     [lrs] = overview(foreign.of(runs)).comparisons
     assert lrs.values[0].lost == {"without a result": 1}
+
+
+@pytest.mark.parametrize(("n_lost", "needed"), [(1, 5), (2, 15)])
+def test_as_many_seeds_as_it_says_let_the_rest_decide(n_lost, needed):
+    """With five seeds one lost is 20 %; with ten it is the 10 % that may be."""
+    runs = table(40)
+    lost = runs.index[(runs["lr"] == 1e-2) & (runs["seed"] < n_lost)]
+    runs.loc[lost, "val_acc"] = np.nan
+    few = judge(runs[runs["seed"] < 5], "lr=0.01 beats lr=0.001")
+    assert f"With {needed} more seeds of each setting that all finish" in few.why_open
+    assert judge(runs[runs["seed"] < 4 + needed], "lr=0.01 beats lr=0.001").why_open
+    enough = judge(runs[runs["seed"] < 5 + needed], "lr=0.01 beats lr=0.001")
+    assert (enough.outcome, enough.why_open) == ("supported", "")
+    assert "Up to 10 % may be lost in this way." in repr(enough)
+
+
+def test_a_sentence_names_what_all_the_runs_have():
+    """Two answers in one report differ in their condition alone."""
+    runs = pd.concat([table(5).assign(batch_size=size) for size in (32, 128)], ignore_index=True)
+    found = judge(runs, ["lr=0.01 beats lr=0.001 where batch_size=128"])[0]
+    assert found.sentence.endswith("at lr 0.01 than at lr 1e-3, with batch size 128.")
+    named = judge(runs, "lr=0.01, batch_size=32 beats lr=0.001, batch_size=32")
+    assert named.sentence.endswith("at lr 0.01 than at lr 1e-3, with batch size 32.")
+    other = judge(runs, "lr=0.01, batch_size=32 beats lr=0.001, batch_size=128")
+    assert "with" not in other.sentence
+    assert "with" not in judge(table(5), "lr=0.01 beats lr=0.001").sentence
+    assert judge(runs, a="lr=0.01", b="lr=0.001", where="batch_size=32").sentence == named.sentence
+
+
+@pytest.mark.parametrize(
+    ("runs", "arguments", "said"),
+    [
+        (None, {}, "a DataFrame with a row a run, or the name of a file; got NoneType"),
+        (5, {}, "got int"),
+        ([], {}, "got list"),
+        (table(5), {"question": 5}, "a question is text, as in .*; got 5"),
+        (table(5), {"question": ["a", 5]}, "a question is text"),
+        (table(5), {"planned": "20"}, "planned is a whole number of seeds, got '20'"),
+    ],
+)
+def test_what_is_no_table_or_no_question_is_one_line(runs, arguments, said):
+    with pytest.raises(HplabError, match=said):
+        judge(runs, **{"question": "lr=0.01 beats lr=0.001", **arguments})
+
+
+def test_a_list_of_runs_is_a_table():
+    runs = table(5)
+    claim = "lr=0.01 beats lr=0.001"
+    assert repr(judge(runs.to_dict("records"), claim)) == repr(judge(runs, claim))
+
+
+def test_a_run_that_was_pasted_twice_is_told_where_runs_are_not_paired():
+    runs = table(5)
+    twice = pd.concat([runs, runs], ignore_index=True)
+    with pytest.raises(HplabError, match="and the same result: drop the rows that are there twice"):
+        judge(twice, "lr=0.01 beats lr=0.001")
+    found = judge(twice, "lr=0.01 beats lr=0.001", pair=False)
+    assert any("are those of another row" in one for one in found.remarks)
+    one = judge(runs, "lr=0.01 beats lr=0.001", pair=False)
+    assert not any("another row" in one for one in one.remarks)
 
 
 def test_what_p_is_about_and_which_seeds_count_are_said():

@@ -78,8 +78,8 @@ def test_a_mean_says_how_many_of_the_runs_it_rests_on(tmp_path):
         ("lr,score,seed\n0.1,0.5,0\n0.2,0.6,1\n", ["--metric", "score"], "--better higher"),
         ("lr,acc\n" + "0.1,0.5\n0.2,0.6\n" * 3, ["lr=0.1 beats lr=0.2", "--pair"], "--seed"),
         (
-            "lr,acc,seed\n0.1,0.5,0\n" + "".join(f"0.1,0.5,{s}\n0.2,0.6,{s}\n" for s in range(3)),
-            ["lr=0.1 beats lr=0.2"],
+            "lr,acc,seed\n0.1,0.4,0\n" + "".join(f"0.1,0.5,{s}\n0.2,0.6,{s}\n" for s in range(3)),
+            ["lr=0.1 beats lr=0.2", "--pair"],
             "--no-pair",
         ),
         (
@@ -159,6 +159,48 @@ def test_the_page_names_runs_and_says_which_are_left_out(tmp_path):
     assert grey == ["8", "run-7", "0.2", "3", "0.57", "killed"]
     assert "8 runs, of which 1 are left out (in grey)" not in text
     assert "8 runs, of which 1 is left out (in grey)" in text
+
+
+def test_the_page_says_what_was_asked_and_which_runs_answer_it(tmp_path):
+    rows = [
+        {"lr": lr, "bs": bs, "seed": seed, "acc": 0.5 + lr + seed / 100}
+        for bs in (1, 2)
+        for lr in (0.1, 0.2)
+        for seed in range(4)
+    ]
+    rows[4]["acc"] = None
+    pd.DataFrame(rows).to_csv(tmp_path / "runs.csv", index=False)
+    page = tmp_path / "page.html"
+    said(tmp_path / "runs.csv", "lr=0.1 beats lr=0.2 where bs=1", "--html", page)
+    text = page.read_text(encoding="utf-8")
+    asked = "lr=0.1 beats lr=0.2 where bs=1"
+    assert f"Asked: <q>{asked}</q> This is about 8 of the 16 runs." in text
+    before = text.partition("<details>")[0]
+    assert "at lr 0.1 than at lr 0.2, with bs 1." in before
+    assert "1 seed of 4 diverged or lacks acc, and at most 10 % may" in before
+    body = text.partition("<h2>The runs</h2>")[2]
+    cells = re.findall(r"<tr>(.*?)</tr>", body)[1:]
+    ends = [re.findall(r"<td[^>]*>([^<]*)</td>", row)[-2:] for row in cells]
+    # Seed 0 is not there at both rates, so neither of its runs is used.
+    used = [i for i, (_, mark) in enumerate(ends) if mark == "yes"]
+    assert used == [1, 2, 3, 5, 6, 7]
+    assert [status for status, _ in ends] == ["ok"] * 4 + ["no acc"] + ["ok"] * 11
+    assert "best mean" not in text  # of two that are compared
+
+
+def test_the_example_of_a_question_can_be_asked(path, tmp_path):
+    rows = [
+        {"lr": lr, "bs": bs, "seed": seed, "acc": 0.5 + lr + seed / 100}
+        for bs in (16, 64)
+        for lr in (0.2, 0.3)
+        for seed in range(4)
+    ]
+    other = tmp_path / "other.csv"
+    pd.DataFrame(rows).to_csv(other, index=False)
+    for one, margin in ((path, []), (other, ["--margin", "0.5 pp"])):
+        [question] = re.findall(r"ask it by itself: '([^']*)'", said(one, *margin))
+        assert said(one, question).split()[-1]
+    assert question == "acc at lr=0.3 beats lr=0.2 by 0.5 pp where bs=16"
 
 
 def test_the_calculator_is_filled_in_with_what_was_asked(path, tmp_path):

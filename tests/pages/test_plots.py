@@ -2,6 +2,7 @@
 
 import base64
 import dataclasses
+import functools
 import importlib.machinery
 import io
 import itertools
@@ -920,6 +921,16 @@ def test_a_figure_is_saved_as_picture_and_its_data_as_csv(figure, tmp_path):
     assert len(pd.read_csv(figure.save(tmp_path / "a.csv"))) == 9
     with pytest.raises(HplabError, match=r"known endings are \.svg"):
         figure.save(tmp_path / "a.gif")
+    with pytest.raises(HplabError, match=r"cannot save a\.png: there is no folder '.*nowhere'"):
+        figure.save(tmp_path / "nowhere" / "a.png")
+    with pytest.raises(HplabError, match="save needs the name of a file, got 5"):
+        figure.save(5)
+
+
+@pytest.mark.parametrize("draw", [plots.axis, functools.partial(plots.isolation, over=["lr"])])
+def test_what_is_no_table_is_refused(draw):
+    with pytest.raises(HplabError, match=r"needs a table of runs \(a DataFrame\), got str"):
+        draw("runs.csv", x="batch_size")
 
 
 def test_who_looks_for_savefig_is_told_of_save(figure):

@@ -142,20 +142,44 @@ def test_parquet_without_pyarrow_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "fastparquet", None)
     path = tmp_path / "runs.parquet"
     path.write_bytes(b"PAR1")
-    with pytest.raises(HplabError, match="pip install pyarrow, or export the table as CSV"):
+    with pytest.raises(HplabError, match=r"hplab\[trackers\]', or export the table as CSV"):
         files.read(path)
 
 
 def test_event_files_without_tensorboard_say_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboard", None)
-    with pytest.raises(HplabError, match="needs tensorboard: pip install tensorboard"):
+    (tmp_path / "events.out.tfevents.1").touch()
+    with pytest.raises(HplabError, match=r"needs tensorboard: pip install 'hplab\[trackers\]'"):
         files.read(tmp_path)
+
+
+def test_a_folder_without_event_files_says_so(tmp_path):
+    with pytest.raises(HplabError, match="is a folder without event files; name a file in it"):
+        files.read(tmp_path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252", "utf-16"])
+def test_what_windows_programs_write_is_read(tmp_path, encoding):
+    path = tmp_path / "runs.csv"
+    path.write_bytes("Größe; val_acc \n8;0,5\n16;0,75\n".encode(encoding))
+    found = files.read(path)
+    assert found.columns.tolist() == ["Größe", "val_acc"]
+    assert found["Größe"].tolist() == [8, 16]
+
+
+def test_a_column_that_says_otherwise_than_the_tracker_is_told():
+    rows = pd.DataFrame({"config.lr": [0.1, 0.2], "lr": [0.1, 0.3], "val_acc": [0.5, 0.6]})
+    assert foreign.of(rows).notes == (
+        "lr is taken from config.lr; the column lr has other values",
+    )
+    assert foreign.of(rows.assign(lr=rows["config.lr"])).notes == ()
 
 
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
-        ("runs.xlsx", "", "unknown ending '.xlsx' in runs.xlsx"),
+        ("runs.xlsx", "", "runs.xlsx has none of the endings .csv, "),
+        ("runs.csv", "a,b\n1,2\n1,2,3\n", "table: line 3 has 3 cells, those above it have 2"),
         ("runs.json", "[1, 2]", "cannot read runs.json as a table"),
         ("runs.json", "{", "cannot read runs.json as a table"),
         ("runs.csv", "lr,acc\n", "runs.csv holds no runs"),

@@ -341,6 +341,19 @@ def test_percent_is_read_as_in_a_table_from_elsewhere(sweep, store, capsys):
     assert said == wanted
 
 
+def test_whether_a_function_gives_percent_does_not_hang_on_the_runs_at_hand(sweep, capsys):
+    """0.8 % is chance among 100 classes; the runs at rates that learn say what it is."""
+
+    def percent(lr):
+        return {"val_acc": 0.8 if lr < 1 else 40.0}
+
+    sweep(percent, version="1", lr=[1])
+    for _ in range(2):
+        runs = sweep(percent, version="1", lr=[0.1])
+        assert runs["val_acc"].tolist() == [0.008]
+        assert "taken as percent" in capsys.readouterr().err  # each time
+
+
 def test_a_share_above_100_is_told_and_not_drawn(sweep, capsys):
     runs = sweep(lambda x, seed: {"val_acc": 970.5 + seed}, version="1", x=1, seed=range(3))
 

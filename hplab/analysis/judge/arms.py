@@ -14,6 +14,7 @@ from hplab.analysis.claims.samples import describe, equal
 from hplab.analysis.judge import question as asking
 from hplab.analysis.judge.question import Question
 from hplab.errors import HplabError, unknown
+from hplab.sweeps import cells
 from hplab.sweeps import metrics as named
 from hplab.sweeps.foreign import RunTable
 from hplab.sweeps.table import setting
@@ -152,8 +153,9 @@ def check_alike(
     if len(fixes) < len(also):
         fix = "no value of it is shared by all, so name it in each setting that is compared"
     raise HplabError(
-        f"the runs at {what} also differ in {phrases.listed(also)}; {fix} (or leave the column "
-        "aside if it is no setting: ignore=[...], in a shell --ignore ...)"
+        f"the runs at {what} also differ in {phrases.listed(also)}; {fix}, or ask nothing and have "
+        "all values compared, averaged over the other settings (hplab judge runs.csv --margin "
+        "...). If the column is no setting, leave it aside: ignore=[...], in a shell --ignore ..."
     )
 
 
@@ -192,12 +194,31 @@ def pairs_up(
         if len(twice):
             one = twice[twice["seed"] == twice["seed"].iloc[0]]
             rows = phrases.listed([str(row) for row in one["row"][:_MANY]])
+            said = f"{len(one)} runs at {name} have seed {one['seed'].iloc[0]} (rows {rows})"
+            if again.any():
+                raise HplabError(f"{said} and the same result: drop the rows that are there twice")
             raise HplabError(
-                f"{len(one)} runs at {name} have seed {one['seed'].iloc[0]} (rows {rows}): drop "
-                "repeated rows, or say that runs are not to be paired (pair=False, in a shell "
-                "--no-pair)"
+                f"{said}: say that runs are not to be paired (pair=False, in a shell --no-pair)"
             )
     return True
+
+
+def repeated(runs: pd.DataFrame, table: RunTable) -> list[str]:
+    """Return that rows are alike in all that is known of them: one run, pasted twice, counts twice.
+
+    Runs that have no seed, or a single number for a result, may be alike by chance.
+    """
+    names = [name for name in table.metrics if name in runs and runs[name].nunique() > 1]
+    if table.seed is None or runs["seed"].nunique() < 2 or not names:
+        return []
+    alike = runs[runs.duplicated([*table.settings, "seed", *names])]
+    if alike.empty:
+        return []
+    which = cells.rows(alike["row"].to_numpy())
+    return [
+        f"Settings, seed and results of {which} are those of another row: if that is the same run, "
+        "drop one, since each counts as a run of its own."
+    ]
 
 
 def _span(seeds: set[Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -98,8 +99,20 @@ def judge(
         >>> judge(runs, "lr=0.1 beats lr=0.2 by 1 pp").outcome
         'supported'
     """
+    if isinstance(runs, list) and runs and all(isinstance(run, Mapping) for run in runs):
+        runs = pd.DataFrame(runs)
     if isinstance(runs, (str, Path)):
         runs = files.read(runs)
+    if not isinstance(runs, pd.DataFrame | RunTable):
+        raise HplabError(
+            "judge needs runs: a DataFrame with a row a run, or the name of a file; got "
+            f"{type(runs).__name__}"
+        )
+    asked_for = [question] if isinstance(question, str) or question is None else question
+    if not isinstance(asked_for, Sequence) or not all(isinstance(q, str | None) for q in asked_for):
+        raise HplabError(f"a question is text, as in {asking.FORMS[0]!r}; got {question!r:.60}")
+    if planned is not None and (isinstance(planned, bool) or not isinstance(planned, int)):
+        raise HplabError(f"planned is a whole number of seeds, got {planned!r}")
     if isinstance(runs, RunTable):
         if settings or seed or ignore:
             raise HplabError("these runs were read already; name columns where they are read")
@@ -108,7 +121,7 @@ def judge(
         column = match(metric, map(str, runs.columns)) if metric else None
         named = [column] if column else []
         table = foreign.of(runs, settings=settings, seed=seed, metrics=named, ignore=ignore)
-    texts = [question] if isinstance(question, str) or question is None else list(question)
+    texts = list(asked_for)
     given = {
         "kind": kind, "metric": metric, "a": a, "b": b, "margin": margin, "target": target,
         "chance": chance, "x": x, "way": way, "where": where, "better": better, "pair": pair,
@@ -288,12 +301,13 @@ def _judgement(
     """Return the judgement, after the corrections for looking early and for several questions."""
     remarks = [*asked.notes, *_left_out(asked)]
     if isinstance(finding, Missing):
-        return Judgement(asked, INCONCLUSIVE, None, (str(finding), *remarks), n_questions=n)
+        return Judgement(
+            asked, INCONCLUSIVE, None, tuple(remarks), n_questions=n, why_open=str(finding)
+        )
     outcome = finding.outcome
-    if finding.face:
-        remarks.insert(int(asked.n_lacking > 0), _why_open(finding))  # beneath what counts as what
-    if why := _pruned(asked):
-        remarks.insert(0, why)
+    why = _why_open(asked, finding) if finding.face else ""
+    if pruned := _pruned(asked):
+        why = " ".join(filter(None, (pruned, why)))
         finding = dataclasses.replace(
             finding, outcome=INCONCLUSIVE, face=finding.face or outcome, evidence=None
         )
@@ -313,12 +327,24 @@ def _judgement(
         outcome = INCONCLUSIVE
     remarks += _remarks(asked, finding)
     more = _more(asked, finding, look, n) if outcome == INCONCLUSIVE else None
-    return Judgement(asked, outcome, finding, tuple(remarks), p_holm if n > 1 else None, n, more)
+    holm = p_holm if n > 1 else None
+    return Judgement(asked, outcome, finding, tuple(remarks), holm, n, more, why)
 
 
-def _why_open(finding: Finding) -> str:
-    """Return why runs may not decide: the last sentence of the reason."""
-    return finding.reason.rpartition(". ")[2] if ". " in finding.reason else finding.reason.strip()
+def _why_open(asked: Asked, finding: Finding) -> str:
+    """Return why runs may not decide, the last sentence of the reason, and what would let them."""
+    reason = finding.reason.rpartition(". ")[2].strip()
+    n, bad = finding.sample.n_run, finding.sample.n_diverged
+    if bad <= MAX_DIVERGED * n:  # it is for another reason
+        return reason
+    more = math.ceil(bad / MAX_DIVERGED) - n
+    noun = "seed" if asked.paired else "run"
+    lost = f"{bad} {noun}{'s' * (bad != 1)} of {n} diverged{_or_lacks(asked)}"
+    return (
+        f"{lost}, and at most {100 * MAX_DIVERGED:g} % may, so the others cannot decide for all of "
+        f"them. With {more} more {noun}s of each setting that all finish they can; or, if it was "
+        "an accident, train what was lost again."
+    )
 
 
 def _left_out(asked: Asked) -> list[str]:
@@ -361,8 +387,11 @@ def _remarks(asked: Asked, finding: Finding) -> list[str]:
             "run collapsed; compared are those that learn."
         )
     if sample.n_diverged and not finding.face:
-        what = f"of {sample.n_run} seeds, in which a run" if asked.paired else "runs, which"
-        remarks.append(f"Left out: {sample.n_diverged} {what} diverged{_or_lacks(asked)}.")
+        noun = f"of {sample.n_run} seeds, in which a run" if asked.paired else "of the runs, which"
+        remarks.append(
+            f"Left out: {sample.n_diverged} {noun} diverged{_or_lacks(asked)}. Up to "
+            f"{100 * MAX_DIVERGED:g} % may be lost in this way."
+        )
     if sample.gaps:
         remarks.append(
             f"A seed counts if every setting has it: {'; '.join(sample.gaps)}. Runs of the other "
@@ -374,7 +403,7 @@ def _remarks(asked: Asked, finding: Finding) -> list[str]:
 
 
 def _or_lacks(asked: Asked) -> str:
-    return f" or has no {asked.metric.words}" if asked.n_lacking else ""
+    return f" or lacks {asked.metric.words}" if asked.n_lacking else ""
 
 
 def _more(asked: Asked, finding: Finding, look: sequential.Look | None, n: int) -> int | None:

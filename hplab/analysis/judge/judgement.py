@@ -35,6 +35,8 @@ class Judgement:
         asked: The question, with the runs and the claim it became.
         outcome: "supported", "contradicted" or "inconclusive".
         finding: The numbers before Holm's correction; None where too many runs diverged.
+        why_open: Why the runs may not decide, whatever their numbers are, and what would let them;
+            "" if they may.
         remarks: What a reader has to know of the runs, in sentences.
         p_holm: The p value after Holm's correction over the questions of one call, if several.
         n_questions: How many those were.
@@ -49,6 +51,7 @@ class Judgement:
     p_holm: float | None = None
     n_questions: int = 1
     more_seeds: int | None = None
+    why_open: str = ""
 
     @property
     def interval(self) -> Interval | None:
@@ -121,7 +124,7 @@ class Judgement:
             for name, rows in zip(self.finding.sample.arms, self.finding.sample.rows, strict=True)
         ]
         few = each if len(each) <= 6 else [*each[:5], f"and {len(each) - 5} settings more"]
-        where = "these rows of the table (the first below the header is 1)"
+        where = "these rows of the table (counted from 1, without a header)"
         return f"It rests on {where}: {'; '.join(few)}."
 
     @property
@@ -178,12 +181,14 @@ class Judgement:
             "p_holm": self.p_holm,
             "more_seeds": self.more_seeds,
             "rows": self._rows(),
+            "why_open": self.why_open,
             "remarks": list(self.remarks),
         }
 
     def lines(self) -> list[str]:
         """Return what is said beneath the finding, a sentence or two a line."""
-        found = [self.numbers, self.basis, *self.remarks, self.settles, self.rests_on]
+        found = [self.numbers, self.basis, self.why_open, *self.remarks, self.settles]
+        found.append(self.rests_on)
         return [line for line in found if line]
 
     def __repr__(self) -> str:
@@ -194,7 +199,7 @@ class Judgement:
         """Return the judgement as HTML; every text is escaped."""
         say = html.escape
         details = [one for one in (*self.remarks, self.rests_on, words.how(self.asked)) if one]
-        shown = [one for one in (self.numbers, self.basis, self.settles) if one]
+        shown = [one for one in (self.numbers, self.basis, self.why_open, self.settles) if one]
         decided = "".join(f"<p>{say(line)}</p>" for line in details)
         return (
             f'<section class="hp-verdict hp-{self.outcome}" '

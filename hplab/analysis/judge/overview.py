@@ -24,6 +24,7 @@ from hplab.analysis.stats.independent import Contrast, contrast
 from hplab.analysis.stats.intervals import Interval
 from hplab.errors import HplabError
 from hplab.sweeps.foreign import RunTable
+from hplab.sweeps.metrics import one_word
 from hplab.sweeps.table import setting
 
 MOST_VALUES = 30  # of a setting; what has more was searched along and is a question of a trend
@@ -70,6 +71,7 @@ class Comparison:
         paired: Whether they were compared seed by seed.
         fixed: Over how many combinations of the other settings means were taken.
         why: Why nothing was compared; "" if it was.
+        other: One combination of the other settings that vary, as "batch_size=64"; "" if none do.
     """
 
     name: str
@@ -77,6 +79,7 @@ class Comparison:
     paired: bool = False
     fixed: int = 1
     why: str = ""
+    other: str = ""
 
     @property
     def sentence(self) -> str:
@@ -201,9 +204,24 @@ def overview(
     flat = [(x, key) for x, found in pairs.items() for key in found]
     adjusted: Any = intervals.holm([pairs[x][key][1] for x, key in flat])
     p = {name: float(value) for name, value in zip(flat, adjusted, strict=True)}
-    comparisons = [_comparison(x, cells[x], pairs.get(x, {}), p, runs, left) for x in varied]
+    comparisons = [
+        dataclasses.replace(
+            _comparison(x, cells[x], pairs.get(x, {}), p, runs, left),
+            other=_one_of(runs[runs["fine"]], cells[x], other[x]),
+        )
+        for x in varied
+    ]
     turned = tuple(_turned(one, about.better) for one in comparisons)
     return Overview(about, about.better, size.value, turned, len(flat))
+
+
+def _one_of(runs: pd.DataFrame, cells: _Cells | str, others: Sequence[str]) -> str:
+    """Return a combination of the other settings that was compared, as a question names it."""
+    if isinstance(cells, str):
+        return ""
+    run = runs.iloc[int(cells.rows.index[0])]
+    pairs = [(one_word(name), setting(run[name], name)) for name in others if pd.notna(run[name])]
+    return ", ".join(f"{name}={value}" for name, value in pairs)
 
 
 def _belongs(runs: pd.DataFrame, name: str, to: str) -> bool:

@@ -67,6 +67,7 @@ class Asked:
         metric: What it is about.
         way: 1 if the first is claimed to be higher, or the trend to rise; -1 for the opposite.
         arms: The settings that are compared, by name.
+        where: What all of them were asked to have.
         runs: Their runs, as the tests take them.
         claim: The claim, with its test.
         quantity: What is taken off a run.
@@ -82,6 +83,7 @@ class Asked:
     metric: Metric
     way: int
     arms: tuple[Mapping[str, Any], ...]
+    where: Mapping[str, Any]
     runs: pd.DataFrame
     claim: Claim
     quantity: Quantity
@@ -96,6 +98,13 @@ class Asked:
     def names(self) -> list[str]:
         """The arms in words, without what they share."""
         return in_words(self.arms)
+
+    @property
+    def shared(self) -> str:
+        """What all runs that were asked about have, in words; "" if that is nothing."""
+        first = self.arms[0] if len(self.arms) > 1 else {}
+        alike = {k: v for k, v in first.items() if all(arm.get(k) == v for arm in self.arms)}
+        return describe({**self.where, **alike}) if self.where or alike else ""
 
 
 def metric_of(table: RunTable, name: str = "", better: int = 0) -> Metric:
@@ -157,6 +166,7 @@ def resolve(question: Question, table: RunTable, planned: int | None = None) -> 
         if not paired and question.pair is None and table.seed:
             notes.append("Seeds do not match or stand for several runs, so runs are not paired.")
     kept = pd.concat(parts).drop_duplicates("row").sort_values("row")
+    notes += of_arms.repeated(kept, table) if not paired else []
     lacking = _lacking(kept, table)
     if len(lacking):
         has = "run has" if len(lacking) == 1 else "runs have"
@@ -181,6 +191,7 @@ def resolve(question: Question, table: RunTable, planned: int | None = None) -> 
         metric,
         way,
         tuple(arms),
+        where,
         kept,
         claim,
         getattr(test, "quantity", quantity),

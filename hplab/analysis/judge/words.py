@@ -37,7 +37,11 @@ def ranges(rows: Sequence[int]) -> str:
 
 
 def claim_in_words(asked: Asked) -> str:
-    """Return what is claimed, as half a sentence."""
+    """Return what is claimed, as half a sentence, with what all the runs have."""
+    return f"{_claimed(asked)}, with {asked.shared}" if asked.shared else _claimed(asked)
+
+
+def _claimed(asked: Asked) -> str:
     question, metric, margin = asked.question, asked.metric, asked.margin
     names = [name or "every run" for name in asked.names]
     tail = "" if margin.unit in ("any", "ratio", "") else f" {margin.unit}"

@@ -29,6 +29,7 @@ def axis(
     log: bool | None = None,
     log_y: bool = False,
     seeds: bool = True,
+    best: bool = True,
     ylim: tuple[float, float] | None = None,
 ) -> Figure | Html:
     """Draw a metric against one hyperparameter: every seed, mean and 95 % interval.
@@ -47,6 +48,8 @@ def axis(
             batch_size, widths: log2).
         log_y: Logarithmic vertical axis.
         seeds: Draw every run, not only means.
+        best: Ring the best mean and flag one at the edge of the grid; a figure of two settings that
+            are compared needs neither.
         ylim: Limits of the vertical axis in the shown unit (percent for accuracies); the caption
             counts the runs outside.
 
@@ -56,6 +59,7 @@ def axis(
     Raises:
         HplabError: If there is no such column.
     """
+    cells.require(runs, what="plots.axis")
     if runs.empty:
         return nothing_recorded()
     cells.require(runs, x, y, by, what="plots.axis")
@@ -66,9 +70,9 @@ def axis(
         ran = labels.count(len(runs), "recorded run")
         return nothing_recorded(f"of {ran}, none has a value of {labels.quantity(y)}")
     scale = scales.Scale(x, cells.levels(runs[x]), log)
-    top = None if others else cells.best(table, y)
+    top = cells.best(table, y) if best and not others else None
     limits = ylim or _limits(table, y, log_y, with_intervals=not others)
-    flags = [] if others else _edges(table, x, y, by, scale.tested)
+    flags = [] if others or not best else _edges(table, x, y, by, scale.tested)
 
     def draw(fig: Canvas) -> None:
         ax = _axes(fig, scale, limits, log_y)
@@ -120,6 +124,7 @@ def isolation(
         HplabError: If a column is missing, `over` is empty, `y` has no better side, or yet another
             hyperparameter varies.
     """
+    cells.require(runs, what="plots.isolation")
     if runs.empty:
         return nothing_recorded()
     over = [over] if isinstance(over, str) else list(over)

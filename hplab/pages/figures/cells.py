@@ -37,11 +37,13 @@ def bent(interval: intervals.Interval) -> bool:
 
 
 def require(runs: pd.DataFrame, *columns: str | None, what: str) -> None:
-    """Refuse columns that a table does not have.
+    """Refuse what is no table, and columns that a table does not have.
 
     Raises:
         HplabError: Saying which, with the nearest match.
     """
+    if not isinstance(runs, pd.DataFrame):
+        raise HplabError(f"{what} needs a table of runs (a DataFrame), got {type(runs).__name__}")
     for column in columns:
         if column is not None and column not in runs:
             raise unknown("column", column, runs.columns, what)

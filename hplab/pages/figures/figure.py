@@ -196,9 +196,13 @@ class Figure:
         Raises:
             HplabError: If the ending is none of these.
         """
+        if not isinstance(path, str | Path):
+            raise HplabError(f"save needs the name of a file, got {path!r:.60}")
         path = Path(path)
         if path.suffix not in SUFFIXES:
             raise HplabError(f"cannot save {path.name}: known endings are {', '.join(SUFFIXES)}")
+        if not path.parent.is_dir():
+            raise HplabError(f"cannot save {path.name}: there is no folder {str(path.parent)!r}")
         if path.suffix == ".svg":
             path.write_text(svg.standalone(self.svg), encoding="utf-8")
         elif path.suffix == ".csv":

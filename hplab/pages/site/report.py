@@ -41,6 +41,9 @@ body { margin: 2rem auto; max-width: 50rem; padding: 0 1rem; color: var(--hp-fg)
 h1 { font-size: 1.6rem } h2 { font-size: 1.2rem; margin-top: 2.2rem }
 a { color: var(--hp-c1) } .hp-figure svg { max-width: 100%; height: auto }
 .hp-left-out { color: var(--hp-muted); font-style: italic }
+.hp-runs { width: min(94vw, 76rem); margin-left: 50%; transform: translateX(-50%) }
+.hp-runs :is(th, td) { white-space: nowrap } .hp-runs table { margin: 0 auto }
+@media print { .hp-scroll { max-height: none !important; overflow: visible !important } }
 .hp-filter { display: flex; flex-wrap: wrap; gap: .75rem 1.25rem; margin: 1.2rem 0 }
 .hp-filter[hidden] { display: none } .hp-filter label { display: grid; color: var(--hp-muted) }
 .hp-filter :is(select, input) { padding: .35rem .5rem; color: inherit; background: var(--hp-bg);
@@ -54,6 +57,9 @@ const follow = () => {
 };
 dark.addEventListener("change", follow);
 follow();
+addEventListener("beforeprint", () => {
+  for (const fold of document.querySelectorAll("details")) fold.open = true;
+});
 """
 
 
@@ -82,7 +88,7 @@ def page(name: str, table: RunTable, found: Judgements | Overview) -> str:
     lines = "".join(f"<p>{say(line)}</p>" for line in judged.columns(table).splitlines())
     is_overview = isinstance(found, Overview)
     answers = _overview(table, found) if isinstance(found, Overview) else _answers(table, found)
-    title = f"What {name} says"
+    title, runs = f"What {name} says", _data(table, found)
     note = ""
     if isinstance(found, Overview) and found.n_pairs:
         note = f"<p>{say(judged.corrected(found))}</p>"
@@ -93,7 +99,7 @@ def page(name: str, table: RunTable, found: Judgements | Overview) -> str:
         f"<title>{say(title)}</title><style>{style.sheet()}{_STYLE}</style>"
         f"<script>{_THEME}</script></head><body><main><h1>{say(title)}</h1>{lines}"
         f"<h2>{'Every setting, value by value' if is_overview else 'Answers'}</h2>{answers}{note}"
-        f"<h2>Planning a new comparison</h2>{_calculator(found)}<h2>The runs</h2>{_data(table)}"
+        f"<h2>Planning a new comparison</h2>{_calculator(found)}<h2>The runs</h2>{runs}"
         f"<p>Made with hplab {__version__}, by the rules of its book: every interval is over runs "
         "of one setting, and what neither supports nor contradicts stays open.</p>"
         "</main></body></html>"
@@ -101,11 +107,21 @@ def page(name: str, table: RunTable, found: Judgements | Overview) -> str:
 
 
 def _answers(table: RunTable, found: Iterable[Judgement]) -> str:
-    return "".join(one.card() + _figure_of(table, one) for one in found)
+    return "".join(_asked(table, one) + one.card() + _figure_of(table, one) for one in found)
+
+
+def _asked(table: RunTable, one: Judgement) -> str:
+    """Return the question as it was put, and how many of the runs it is about."""
+    about, n = len(one.asked.runs), len(table.runs)
+    whole = f"all {n} runs" if about == n else f"{about} of the {n} runs"
+    return f"<p>Asked: <q>{html.escape(one.asked.question.text)}</q> This is about {whole}.</p>"
 
 
 def _figure_of(table: RunTable, one: Judgement) -> str:
-    """Return the runs that an answer rests on, drawn: along a setting, or as curves."""
+    """Return the runs that an answer rests on, drawn: along a setting, or as curves.
+
+    Runs that diverged are drawn too; those of a seed that another setting lacks are not.
+    """
     asked = one.asked
     names = list(dict.fromkeys(name for arm in asked.arms for name in arm))
     x = asked.question.x or names[0]
@@ -113,13 +129,15 @@ def _figure_of(table: RunTable, one: Judgement) -> str:
         told = ["key", SETTINGS, "seed", "status", *table.settings]
         curves = table.curves.merge(asked.runs[told], on="key")
         return _html(plots.learning_curves(curves, asked.metric.name, by=x))
-    return _along(asked.runs, x, asked.metric.name)
+    runs = asked.runs
+    used = runs["row"].isin(one.runs["row"]) | (runs["status"] != "ok")
+    return _along(runs[used], x, asked.metric.name, best=len(asked.arms) > 2)
 
 
-def _along(runs: pd.DataFrame, x: str, y: str) -> str:
+def _along(runs: pd.DataFrame, x: str, y: str, *, best: bool = True) -> str:
     if y not in runs:  # measured along the run, and kept as a curve
         return ""
-    return _html(plots.axis(runs, x, y, seeds=len(runs) <= MOST_POINTS))
+    return _html(plots.axis(runs, x, y, seeds=len(runs) <= MOST_POINTS, best=best))
 
 
 def _html(figure: Figure | Html) -> str:
@@ -193,9 +211,9 @@ def _short(value: float) -> str:
     return "" if math.isnan(value) else f"{value:.6g}"
 
 
-def _data(table: RunTable) -> str:
+def _data(table: RunTable, found: Judgements | Overview) -> str:
     """Return the runs as a table, and all of them as a file to download; what is left out is grey,
-    and its status says why.
+    and its status says why. Where questions were asked, a column says which runs answer them.
     """
     seed = ["seed"] if table.seed else []
     wanted = ["row", *table.settings, *seed, *table.metrics, "status"]
@@ -210,9 +228,11 @@ def _data(table: RunTable) -> str:
         shown.insert(1, "run", called, allow_duplicates=True)
     text = shown.to_csv(index=False, float_format="%.10g").encode()
     link = base64.b64encode(text).decode()
+    if isinstance(found, Judgements):
+        shown = _used(shown, found)
     rows, n = shown.head(MOST_ROWS), len(shown)
     rows = rows.apply(lambda column: column.map(_short) if column.dtype.kind == "f" else column)
-    is_left = ~rows["status"].isin(["ok", "diverged"]).to_numpy()
+    is_left = rows["row"].isin(table.left_out["row"] if n_left else []).to_numpy()
     rows = rows.astype(object)
     for i in is_left.nonzero()[0]:
         rows.iloc[i] = [_grey(value) for value in rows.iloc[i]]
@@ -222,8 +242,19 @@ def _data(table: RunTable) -> str:
     )
     return (
         f'<p><a download="runs.csv" href="data:text/csv;base64,{link}">Download all as CSV</a></p>'
-        f"{html_table(rows, note)}"
+        f'<div class="hp-runs">{html_table(rows, note)}</div>'
     )
+
+
+def _used(shown: pd.DataFrame, found: Judgements) -> pd.DataFrame:
+    """Return the runs with whether they answer a question, and what they lack for it."""
+    used = {int(row) for one in found for row in one.runs["row"]}
+    fine, status = shown["status"] == "ok", shown["status"]
+    for name in dict.fromkeys(one.asked.metric.name for one in found):
+        if name in shown:
+            status = status.mask(fine & shown[name].isna(), f"no {name}")
+    says = ["yes" if row in used else "" for row in shown["row"]]
+    return shown.assign(status=status, used=says)
 
 
 def _grey(value: object) -> Html:

@@ -15,7 +15,7 @@ from hplab.analysis.judge.judgement import Judgements
 from hplab.analysis.judge.overview import Comparison, Overview, Value
 from hplab.analysis.judge.question import WAYS
 from hplab.errors import HplabError, unknown
-from hplab.sweeps import files, foreign
+from hplab.sweeps import files, foreign, metrics
 from hplab.sweeps.foreign import RunTable
 from hplab.sweeps.table import setting
 
@@ -114,10 +114,21 @@ def corrected(found: Overview) -> str:
         size = f" by more than {found.margin:g} {found.metric.unit}".removesuffix(" any")
     return (
         f"Surely worse: worse{size}, with Holm's correction over all pairs of values "
-        f"({found.n_pairs}). Of 100 tables, at most 5 call any value surely worse that is not. A "
-        "single question that you had before you saw the runs needs no such correction; ask it by "
-        f"itself: {asking.FORMS[0]!r}"
+        f"({found.n_pairs}): so corrected, fewer than 5 tables in 100 call a value surely worse "
+        "that is not. A single question that you had before you saw the runs needs no such "
+        f"correction; ask it by itself: {_example(found)!r}"
     )
+
+
+def _example(found: Overview) -> str:
+    """Return a question about two values of the table, in the form that can be asked."""
+    compared = [one for one in found.comparisons if not one.why]
+    one = next((one for one in compared if one.fixed == 1), compared[0])
+    first, second = (setting(value.value, one.name) for value in one.values[:2])
+    by = f" by {found.margin:g} {found.metric.unit}".removesuffix(" any") if found.margin else ""
+    name = metrics.one_word(one.name)
+    asked = f"{metrics.one_word(found.metric.name)} at {name}={first} beats {name}={second}{by}"
+    return f"{asked} where {one.other}" if one.other else asked
 
 
 def _comparison(one: Comparison, found: Overview) -> str:
