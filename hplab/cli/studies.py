@@ -124,7 +124,7 @@ def new_study(name: str, question: str) -> None:
     for path in written:
         click.echo(f"wrote {shown(path)}")
     click.echo(f"next: edit {shown(written[0])}, then make execute STUDY={written[0].stem}")
-    click.echo("to publish it: hplab pack; hplab plan --anew; make test")
+    click.echo("to publish it: make sync (its notebook); hplab pack; hplab plan --anew; make test")
 
 
 @base.cli.command()
@@ -284,5 +284,7 @@ def build_pages(studies: Sequence[str], afresh: bool, jobs: int | None) -> int:
                 notebook.unlink()
         click.echo("building the pages", err=True)
         start = site.build(executed, base.ROOT / "_build" / "html")
-    click.echo(f"open {shown(start)}")
+    pages = [start.parent / "studies" / f"{one.stem}.html" for one in base.find_studies(studies)]
+    for page in pages if studies else [start]:
+        click.echo(f"open {shown(page)}")
     return 0

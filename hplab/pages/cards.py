@@ -171,14 +171,15 @@ def preset_changes(
     preset: str | pd.DataFrame | Iterable[Mapping[str, str]],
     trials: Iterable[Trial] | None = None,
     *,
-    n_report: int = 1,
+    n_report: int | None = 1,
 ) -> Html:
     """A table of what a preset changes, beside the report's own values.
 
     Args:
         preset: A table of runs, a preset's name, or rows as `hplab.sweeps.presets.changes` returns.
         trials: The trials as the study declares them; not needed with rows.
-        n_report: Networks that the report trained for a setting.
+        n_report: Networks that the report trained for a setting; None where the study is about no
+            report, and is held against what it declares.
 
     Returns:
         The table, which shows itself in a notebook; `text` has it for a terminal.
@@ -198,6 +199,8 @@ def preset_changes(
             if row["field"] == "seeds":
                 row["preset"] = labels.span(_n_seeds(preset) or [0])
     names = {"field": "hyperparameter", "report": "in the report", "preset": "here"}
+    if n_report is None:
+        names["report"] = "as declared"
     shown = pd.DataFrame(rows, columns=list(names)).rename(columns=names)
     shown["hyperparameter"] = [labels.quantity(field) for field in shown["hyperparameter"]]
     if not isinstance(name, str):

@@ -141,6 +141,9 @@ def fill(
     todo = [point for point in found if task.head(point, store) is None]
     if todo:
         _tell_of_other_code(task, store)
+    if 0 < len(todo) < len(found) and not places.from_records():
+        n_there = len(found) - len(todo)
+        print(f"{n_there} of {len(found)} runs are recorded; {len(todo)} are left", file=sys.stderr)
     if todo and places.from_records():
         print(f"{len(todo)} of {len(found)} runs of {task.name!r} are not recorded yet")
         return 0

@@ -232,11 +232,11 @@ def preset(name: str) -> Preset:
     return PRESETS[name]
 
 
-def changes(trials: Iterable[Trial], name: str, n_report: int = 1) -> list[dict[str, str]]:
+def changes(trials: Iterable[Trial], name: str, n_report: int | None = 1) -> list[dict[str, str]]:
     """Return what a preset changes, one row a field: field, in the report, in this preset.
 
     Ratios are kept for epochs, so a field with several values lists them in order. `n_report` is
-    how many networks the report trained for a setting.
+    how many networks the report trained for a setting; None takes what is declared.
     """
     size = preset(name)
     declared = list(trials)
@@ -258,6 +258,7 @@ def changes(trials: Iterable[Trial], name: str, n_report: int = 1) -> list[dict[
         if before != after:
             rows.append({"field": field, "report": before, "preset": after})
     seeds = {trial.seed for trial in kept}
+    n_report = len({trial.seed for trial in declared}) if n_report is None else n_report
     rows.append({"field": "seeds", "report": str(n_report), "preset": str(len(seeds))})
     return rows
 

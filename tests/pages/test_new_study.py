@@ -99,7 +99,12 @@ def test_its_own_test_passes_and_sees_a_claim_that_the_grid_cannot_answer(writte
     page = written[".md"].read_text()
     written[".md"].write_text(page.replace("1e-2], seed=range(5)", "2e-2], seed=range(5)"))
 
-    with pytest.raises(KeyError, match=r"0\.01"):
+    with pytest.raises(AssertionError, match=r"0 runs have \{'lr': 0\.01\}"):
+        test()
+    written[".md"].write_text(page.replace("lr=0.01 beats lr=0.001", "lr=0.01 beats lr=0.0001"))
+    test()  # another claim is read from the page
+    written[".md"].write_text(page.replace("seed=range(5)", "seed=range(2)"))
+    with pytest.raises(AssertionError, match=r"2 runs have"):
         test()
 
 

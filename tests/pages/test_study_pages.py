@@ -128,6 +128,28 @@ def test_a_page_of_the_reports_own_data_says_nothing():
 
 
 @pytest.mark.parametrize(
+    ("verdict", "said"),
+    [
+        ('<section class="hp-verdict hp-supported" id="claim-S0-01">', "for the report's own"),
+        ('<section class="hp-verdict hp-supported" aria-label="Verdict: supported">', "declares"),
+    ],
+)
+def test_a_study_of_ones_own_speaks_of_no_report(verdict, said):
+    figure = {"text/html": study_pages.FIGURE, "text/plain": "Figure: a; laptop preset, digits."}
+    outputs = [
+        {"output_type": "display_data", "data": data, "metadata": {}}
+        for data in (figure, {"text/html": verdict})
+    ]
+    cells = [
+        {"cell_type": "markdown", "source": "# A study", "metadata": {}},
+        {"cell_type": "code", "source": "x", "outputs": outputs, "metadata": {}},
+    ]
+    page = study_pages.source(json.dumps({"cells": cells, "metadata": {}}).encode()).decode()
+    assert said in page
+    assert ("the report" in page) == ("claim-" in verdict)
+
+
+@pytest.mark.parametrize(
     ("text", "before"),
     [
         ("(study-a)=\n# Title\n\n**In short.** It is.\n\nMore.", "**In short.** It is."),

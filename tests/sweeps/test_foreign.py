@@ -169,9 +169,7 @@ def test_what_windows_programs_write_is_read(tmp_path, encoding):
 
 def test_a_column_that_says_otherwise_than_the_tracker_is_told():
     rows = pd.DataFrame({"config.lr": [0.1, 0.2], "lr": [0.1, 0.3], "val_acc": [0.5, 0.6]})
-    assert foreign.of(rows).notes == (
-        "lr is taken from config.lr; the column lr has other values",
-    )
+    assert foreign.of(rows).notes == ("lr is taken from config.lr; the column lr has other values",)
     assert foreign.of(rows.assign(lr=rows["config.lr"])).notes == ()
 
 

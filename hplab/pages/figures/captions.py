@@ -41,6 +41,7 @@ def axis(
     drawn = "every run a dot, its mean and 95 % interval beside it"
     if others:
         drawn = f"every run a dot, no means because {also(others)}"
+        drawn += f" (by={others[0]!r} tells them apart)" if by is None and len(others) == 1 else ""
     elif not seeds:
         drawn = "means with 95 % intervals"
     lead = f"{labels.quantity(y)} against {labels.quantity(x)}, {drawn}"

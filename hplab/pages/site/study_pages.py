@@ -25,6 +25,7 @@ EXPLORER = '<div class="hp-explorer"'
 _DRAWS = re.compile(r"\bhp\.(plots\.\w+|explore)\(")
 _BOX = re.compile(r'<section class="hp-verdict hp-([\w-]+)" id="claim-([\w-]+)"')
 _ID = re.compile(rf'id="({PREFIX}[0-9a-f]{{8}})')
+_OF_REPORT = re.compile(r'id="claim-|class="hp-claim"')
 _PRESET = re.compile(rf"\b({'|'.join(PRESETS)}) preset\b")  # as a caption names it
 
 
@@ -48,7 +49,8 @@ def source(executed: bytes) -> bytes:
         if EXPLORER in markup and (explorers := explorers + 1) > 1:
             other = f'="{explorer.NAME}-{explorers}"'
             data["text/html"] = data["text/html"].replace(f'="{explorer.NAME}"', other)
-    if note := miniature(captions):
+    shown = ("".join(out.get("data", {}).get("text/html", "")) for out in _outputs(notebook))
+    if note := miniature(captions, of_report=any(map(_OF_REPORT.search, shown))):
         _insert(notebook, note)
     return json.dumps(notebook, ensure_ascii=False, indent=1).encode()
 
@@ -67,8 +69,13 @@ def _told_apart(markup: str, drawn: Counter[str]) -> str:
     return markup
 
 
-def miniature(captions: Sequence[str]) -> str:
-    """Return the note that says how many of a page's figures show stand-in data; "" if none."""
+def miniature(captions: Sequence[str], *, of_report: bool = True) -> str:
+    """Return the note that says how many of a page's figures show stand-in data; "" if none.
+
+    Args:
+        captions: The captions of a page's figures.
+        of_report: Whether the page is about claims of a report.
+    """
     presets = Counter(found[1] for caption in captions if (found := _PRESET.search(caption)))
     small = {name: n for name, n in presets.items() if PRESETS[name].stand_in}
     if not small:
@@ -78,8 +85,16 @@ def miniature(captions: Sequence[str]) -> str:
     counted = f"Of the {total} figures on this page, {n} " + ("is" if n == 1 else "are")
     if n == total:
         counted = f"All {total} figures on this page are" if total > 1 else "The figure here is"
+    box = "```{admonition} In miniature\n:class: note hp-miniature\n"
+    if not of_report:
+        return (
+            f"{box}{counted} of the preset {which}: smaller networks, fewer epochs and fewer seeds "
+            "than the study declares, on scikit-learn's handwritten digits. The preset `paper` "
+            "trains what is declared. Every caption names its preset, its data and how many seeds "
+            "it rests on.\n```"
+        )
     return (
-        f"```{{admonition}} In miniature\n:class: note hp-miniature\n{counted} of the preset "
+        f"{box}{counted} of the preset "
         f"{which}: small networks and scikit-learn's handwritten digits stand in for the report's "
         "own. They show how the question is put and what an answer looks like. No verdict rests on "
         "them: what they show of a claim is called *in miniature*. Every caption names its preset, "

@@ -86,7 +86,7 @@ def columns(table: RunTable) -> str:
     if left:
         gone = ", ".join(f"{count} {state}" for state, count in left.items())
         runs += f"; left out, as they did not finish: {gone}"
-    return "\n".join([*lines, "; ".join([runs, *table.notes])])
+    return "\n".join([*lines, runs, *table.notes])
 
 
 def _listed(names: Sequence[str]) -> str:
