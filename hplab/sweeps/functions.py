@@ -168,8 +168,8 @@ def _tell_of_other_code(task: Task, store: stores.Store) -> None:
         for head in store.heads()
     )
     line = (
-        f"{n_others} recorded runs of {task.name!r} do not count here: they are of other code, what "
-        "it was before a change of it or of a value that it uses, or another function of the name "
+        f"{n_others} recorded runs of {task.name!r} do not count here: they are of other code, be "
+        "it this before it or a value that it uses was changed, or another function of the name "
         "(they are kept)"
     )
     if n_others and task.code not in store.said:
