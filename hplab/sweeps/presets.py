@@ -83,13 +83,18 @@ class Preset:
         )
 
     def scaled(self, trials: Iterable[Trial]) -> list[Trial]:
-        """Return the trials as this preset runs them; each setting is scaled once."""
+        """Return the trials as this preset runs them; each setting is scaled once.
+
+        A trial that the preset leaves as it is comes back itself.
+        """
         known: dict[str, Trial] = {}
         found = []
         for trial in trials:
             if trial.setting not in known:
                 known[trial.setting] = self.scale(trial)
-            found.append(known[trial.setting].replace(seed=trial.seed))
+            one = known[trial.setting]
+            is_same = one.setting == trial.setting
+            found.append(trial if is_same else one.replace(seed=trial.seed))
         return found
 
     def declared(self, trial: Trial, data: str = "") -> Trial | None:

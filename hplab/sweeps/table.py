@@ -232,8 +232,13 @@ def of_trials(
         if name == "epochs" or any(arms[i].get(name) != flat[i].get(name) for i in one_each)
     ]
     rows = [
-        {**row, **{f"arm_{name}": arm.get(name) for name in changed}, **_results_of(record)}
-        for arm, row, record in zip(arms, flat, found, strict=True)
+        {
+            **row,
+            "seed": trial.seed,
+            **{f"arm_{name}": arm.get(name) for name in changed},
+            **_results_of(record),
+        }
+        for trial, arm, row, record in zip(scaled, arms, flat, found, strict=True)
     ]
     columns = list(
         dict.fromkeys(name for names in dict.fromkeys(map(tuple, rows)) for name in names)
@@ -252,12 +257,12 @@ def of_trials(
 
 
 def _flat(trials: list[Trial]) -> list[dict[str, Any]]:
-    """Return each trial as a row of a table; trials that differ by seed are flattened once."""
+    """Return each trial as a row of a table; those that differ by seed share it, seed and all."""
     known: dict[str, dict[str, Any]] = {}
     for trial in trials:
         if trial.setting not in known:
             known[trial.setting] = trial.flat()
-    return [{**known[trial.setting], "seed": trial.seed} for trial in trials]
+    return [known[trial.setting] for trial in trials]
 
 
 def _results_of(record: dict[str, Any] | None) -> dict[str, Any]:
