@@ -65,7 +65,7 @@ def read(path: str | Path) -> pd.DataFrame:
         if wrong:
             said = f"line {wrong[2]} has {wrong[3]} cells, those above it have {wrong[1]}"
         raise HplabError(f"cannot read {path.name} as a table: {said}") from error
-    except (ValueError, OSError, sqlite3.Error) as error:
+    except (ValueError, OSError, RecursionError, sqlite3.Error) as error:
         said = " ".join(str(error).split())
         raise HplabError(f"cannot read {path.name} as a table: {said}") from error
     if found.empty:
@@ -171,8 +171,6 @@ def _json(path: Path) -> pd.DataFrame:
         if rows is None and all(isinstance(one, (list, Mapping)) for one in content.values()):
             return pd.DataFrame(content)
         content = [content] if rows is None else rows
-    if not all(isinstance(row, Mapping) for row in content):
-        raise ValueError("expected a list of objects, one a run")
     return _of_rows(content)
 
 
@@ -181,7 +179,9 @@ def _lines(path: Path) -> pd.DataFrame:
     return _of_rows([json.loads(line) for line in lines if line.strip()])
 
 
-def _of_rows(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+def _of_rows(rows: Any) -> pd.DataFrame:
+    if not isinstance(rows, list) or not all(isinstance(row, Mapping) for row in rows):
+        raise ValueError("expected a list of objects, one a run")
     return pd.DataFrame([flattened(row) for row in rows])
 
 

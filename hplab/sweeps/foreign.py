@@ -308,7 +308,7 @@ def _is_status(column: pd.Series) -> bool:
 
 def _states(column: pd.Series) -> pd.Series:
     """Return states in lower case, without what stands before: "TrialState.COMPLETE"."""
-    text = column.fillna("unknown").astype(str).str.lower()
+    text = column.astype(object).fillna("unknown").astype(str).str.lower()
     return text.str.rpartition(".")[2].str.removeprefix("status_")
 
 

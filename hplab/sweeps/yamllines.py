@@ -68,6 +68,8 @@ class Lines:
             raise self._not_yaml(error) from None
         except RecursionError:
             raise HplabError(f"{shown(path)}: it is nested too deeply") from None
+        except ValueError as error:  # a number of thousands of digits, the 31st of February
+            raise HplabError(f"{shown(path)}: a value cannot be read: {error}") from None
         if not isinstance(self.top.value, dict) or not self.top.value:
             raise HplabError(f"{shown(path)}: a sweep file holds keys such as method, parameters")
 

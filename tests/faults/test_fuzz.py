@@ -1,9 +1,10 @@
 """What a reader hands in, mutated: every time one line of error, or a right result.
 
-A few hundred mutations run with every test; 4,000 with `-m slow`. All come from a seed, so a
-failure can be had again: the message names the number of the mutation.
+A hundred mutations or more run with every test; 4,000 with `-m slow`, and with `make faults`, which
+counts them. All come from a seed, so a failure can be had again: it names the mutation's number.
 """
 
+import contextlib
 import json
 import math
 import random
@@ -15,8 +16,11 @@ import pytest
 from PIL import Image
 from synthetic_records import make_record
 
-from hplab.analysis.claims import committed
-from hplab.sweeps import declared, records, slices, upkeep
+import hplab as hp
+from hplab.analysis.claims import committed, ledger
+from hplab.analysis.judge.judgement import Judgements
+from hplab.pages.tables import judged
+from hplab.sweeps import declared, records, searches, slices, sweepfile, upkeep
 from hplab.sweeps.store import Store
 from hplab.training.datasets import photofiles, photos
 from hplab.trial import HplabError, Trial, grid
@@ -34,6 +38,17 @@ def outcome(call, *arguments):
     assert len(line.splitlines()) == 1, line
     line.encode()  # it can be printed
     return None, line
+
+
+def tally(n, one):
+    """Try n damages; return how many were refused, and a line on each that gave a wrong answer."""
+    n_refused, wrong = 0, []
+    for number in range(n):
+        try:
+            n_refused += one(number)
+        except Exception as error:  # whatever is not one line for the reader
+            wrong.append(f"damage {number}: {type(error).__name__}: {error}"[:500])
+    return n_refused, wrong
 
 
 def spoiled(rng, data):
@@ -104,6 +119,15 @@ def test_a_trial_is_a_trial_or_one_line(fuzz, scale):
 # ------------------------------------------------------------------------------ files of text
 
 
+@contextlib.contextmanager
+def named(path):
+    """Put the name of a file before a refusal."""
+    try:
+        yield
+    except HplabError as error:
+        raise HplabError(f"{path.name}: {error}") from None
+
+
 def plan_file(folder):
     path = folder / "plan.jsonl"
     slices.write(path, grid(Trial("digits", model="mlp"), lr=[0.1, 0.2], seed=range(2)))
@@ -123,20 +147,166 @@ def verdicts_file(folder):
     return path, committed.read
 
 
-@pytest.mark.parametrize("scale", SCALES)
-@pytest.mark.parametrize("make", [plan_file, declared_file, verdicts_file])
-def test_a_file_of_text_is_read_or_refused_by_its_name(tmp_path, make, scale):
+LEDGER = """\
+schema: hplab-claims/1
+defaults: {alpha: 0.05, seeds: 20, min_seeds: 3, max_diverged_share: 0.1}
+rules: {direction: "Per seed, first minus second.", none: No run could decide this.}
+reports:
+  "004":
+    title: On learning rates
+    reference: reference-004.yaml
+    reconstructed: [model]
+    training: {how: running, why: The code adds it up.}
+    fixed: {optimizer: adam, epochs: 5}
+    setting: One run each.
+    caveat: One seed.
+claims:
+  - id: S1-01
+    report: "004"
+    study: 1
+    section: "4"
+    says: A rate of 0.001 is better than 0.0005.
+    primary: true
+    own_data: {verdict: unclear, why: One run of each.}
+    test:
+      type: direction
+      quantity: val_acc
+      first: {lr: 0.001}
+      second: {lr: 0.0005}
+      margin: {value: 0.1, unit: pp}
+  - id: S1-02
+    report: "004"
+    study: 1
+    section: "4"
+    says: Nobody can tell.
+    primary: false
+    own_data: {verdict: not-applicable, why: No numbers.}
+    test: {type: none, why: Nothing was said.}
+"""
+REFERENCE = """\
+source: A report.
+units: {val_acc: percent, lr: one}
+runs:
+  - {lr: 0.001, val_acc: 98.1}
+  - {lr: 0.0005, val_acc: 98.0}
+"""
+
+
+def ledger_file(folder, name="claims.yaml"):
+    (folder / "reference-004.yaml").write_text(REFERENCE)
+    (folder / "claims.yaml").write_text(LEDGER)
+
+    def read(path):
+        ledger._load.cache_clear()  # it goes by the time of the last change, which is too coarse
+        with named(path):  # most lines name the claim instead
+            return ledger.load(folder / "claims.yaml")
+
+    return folder / name, read
+
+
+def reference_file(folder):
+    return ledger_file(folder, "reference-004.yaml")
+
+
+SWEEP = """\
+program: train.py
+method: random
+metric: {name: val_acc, goal: maximize, target: 0.99}
+run_cap: 8
+early_terminate: {type: hyperband, min_iter: 3, eta: 2}
+parameters:
+  lr: {distribution: log_uniform_values, min: 0.0001, max: 0.1}
+  batch_size: {values: [16, 32, 64], probabilities: [0.2, 0.3, 0.5]}
+  optimizer:
+    parameters:
+      name: {value: adam}
+      eps: {distribution: q_uniform, min: 0, max: 1, q: 0.25}
+  seed: {values: [0, 1, 2]}
+"""
+
+
+def sweep_file(folder):
+    path = folder / "sweep.yaml"
+    path.write_text(SWEEP)
+
+    def read(path):
+        found = sweepfile.read(path)
+        with named(path):  # what a file asks for can be too much
+            points = searches.points(found, n=5)
+        names = set(found.parameters)
+        assert all(set(point) == names for point in points)
+        return found
+
+    return path, read
+
+
+def rows_of_runs():
+    rng = random.Random(7)
+    return [
+        {"name": f"run {i}", "lr": lr, "seed": seed, "state": "finished", "val_acc": 0.9 + gain}
+        for i, (lr, seed) in enumerate((lr, seed) for lr in (0.1, 0.01) for seed in range(4))
+        for gain in [lr / 2 + rng.random() / 100]
+    ]
+
+
+def judge_file(name, text):
+    """Return what makes a file of runs that were made elsewhere, and what judges it."""
+
+    def make(folder):
+        path = folder / name
+        path.write_text(text(rows_of_runs()))
+
+        def read(path):
+            with named(path):  # most lines name the column instead
+                table = judged.read(path)
+                found = hp.judge(table, "val_acc at lr=0.1 beats lr=0.01")
+            assert judged.columns(table) + judged.text(Judgements([found]))
+            return found
+
+        return path, read
+
+    make.__name__ = name
+    return make
+
+
+def as_csv(rows, sign=","):
+    lines = [sign.join(rows[0]), *(sign.join(map(str, row.values())) for row in rows)]
+    return "\n".join(lines) + "\n"
+
+
+RUNS = [
+    judge_file("runs.csv", as_csv),
+    judge_file("semicolons.csv", lambda rows: as_csv(rows, ";").replace(".", ",")),
+    judge_file("runs.tsv", lambda rows: as_csv(rows, "\t")),
+    judge_file("runs.json", json.dumps),
+    judge_file("runs.jsonl", lambda rows: "".join(json.dumps(row) + "\n" for row in rows)),
+]
+READ = [plan_file, declared_file, verdicts_file, ledger_file, reference_file, sweep_file]
+
+
+def fuzz_text(folder, n, make):
     rng = random.Random(2)
-    path, read = make(tmp_path)
+    path, read = make(folder)
     good, whole = path.read_bytes(), read(path)
-    refused = 0
-    for _ in range(150 if scale else 4000):
+
+    def one(_):
         path.write_bytes(spoiled(rng, good))
         found, line = outcome(read, path)
-        refused += line is not None
-        assert line is None or path.name in line
+        assert line is None or path.name in line, line
         assert found is None or type(found) is type(whole)
-    assert refused > 0
+        return line is not None
+
+    return tally(n, one)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("make", [*READ, *RUNS], ids=lambda make: make.__name__)
+@pytest.mark.timeout(900)
+def test_a_file_of_text_is_read_or_refused_by_its_name(tmp_path, make, scale):
+    few = 30 if make in RUNS else 150  # a verdict takes longer than a look
+    n_refused, wrong = fuzz_text(tmp_path, few if scale else 4000, make)
+    assert wrong == []
+    assert n_refused > 0
 
 
 # ------------------------------------------------------------------------------ stores
@@ -151,29 +321,40 @@ def one_store(folder):
     return store, sorted(folder.glob("results/*/*.json*"))
 
 
-@pytest.mark.parametrize("scale", SCALES)
-def test_every_damage_of_a_store_is_named_and_none_is_mended_by_guessing(tmp_path, scale):
+def fuzz_stores(folder, n):
     rng = random.Random(3)
-    store, files = one_store(tmp_path)
-    good = {path: path.read_bytes() for path in files}
+    store, paths = one_store(folder)
+    good = {path: path.read_bytes() for path in paths}
     before = {one["key"]: one for one in store.records()}
-    for number in range(120 if scale else 4000):
-        path = rng.choice(files)
+
+    def one(_):
+        path = rng.choice(paths)
         bad = spoiled(rng, good[path])
         path.write_bytes(bad)
         mine = Store(store.root, store.pending)
         faults = upkeep.faults(mine)
         if bad != good[path] and not _same_origin(path, bad, good[path]):
-            assert faults, number
+            assert faults
             assert all(len(line.splitlines()) == 1 for line in faults)
-            assert any(path.name in line or path.stem in line for line in faults), number
-        found, _ = outcome(lambda mine=mine: {one["key"]: one for one in mine.records()})
-        assert found is None or found == before, number
+            assert any(path.name in line or path.stem in line for line in faults)
+        found, _ = outcome(lambda: {one["key"]: one for one in mine.records()})
+        assert found is None or found == before
         for call in (upkeep.compact, upkeep.gc):
             outcome(call, mine)
         assert path.read_bytes() == bad
         path.write_bytes(good[path])
+        return bool(faults)
+
+    counted = tally(n, one)
     assert upkeep.faults(Store(store.root, store.pending)) == []
+    return counted
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_every_damage_of_a_store_is_named_and_none_is_mended_by_guessing(tmp_path, scale):
+    n_refused, wrong = fuzz_stores(tmp_path, 120 if scale else 4000)
+    assert wrong == []
+    assert n_refused > 0
 
 
 def _same_origin(path, bad, good):
@@ -181,27 +362,37 @@ def _same_origin(path, bad, good):
     return path.parent.name == "prov" and bad.removesuffix(b"\n") == good.removesuffix(b"\n")
 
 
-@pytest.mark.parametrize("scale", SCALES)
-def test_records_sealed_again_with_odd_values_are_refused_or_kept_as_they_are(tmp_path, scale):
-    """The checksum fits, so the fields themselves must be told from nonsense."""
+def fuzz_records(folder, n):
     rng = random.Random(4)
     plain = [value for value in ODD if _is_json(value)]
-    for number in range(150 if scale else 4000):
+
+    def one(number):
         record = make_record(number)
         place = rng.choice([record, record["config"], record["final"]])
         place[rng.choice([*place, "new"])] = rng.choice(plain)
-        folder = tmp_path / str(number % 10)
-        shutil.rmtree(folder, ignore_errors=True)
-        store = Store(folder / "results", folder / ".hplab" / "pending")
+        here = folder / str(number % 10)
+        shutil.rmtree(here, ignore_errors=True)
+        store = Store(here / "results", here / ".hplab" / "pending")
         path, _ = outcome(store.put, [record])
         if path is None:
             assert not list(store.pending.glob("*"))
-            continue
+            return True
         outcome(upkeep.faults, store)
         outcome(store.pack)
         outcome(store.status)
-        found, _ = outcome(lambda store=store: list(store.records()))
+        found, _ = outcome(lambda: list(store.records()))
         assert found is None or found == [records.seal(record)]
+        return found is None
+
+    return tally(n, one)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_records_sealed_again_with_odd_values_are_refused_or_kept_as_they_are(tmp_path, scale):
+    """The checksum fits, so the fields themselves must be told from nonsense."""
+    n_refused, wrong = fuzz_records(tmp_path, 150 if scale else 4000)
+    assert wrong == []
+    assert n_refused > 0
 
 
 def _is_json(value):
@@ -247,39 +438,55 @@ def disturb(rng, folder):
         return
 
 
+def fuzz_photo_folders(folder, n):
+    rng = random.Random(5)
+
+    def one(number):
+        here = folder / f"photos{number}"
+        photo_folder(here)
+        for _ in range(rng.randint(1, 3)):
+            if any(path.is_file() for path in here.rglob("*")):
+                disturb(rng, here)
+        found, _ = outcome(photos.read, here, 16)
+        if found is not None:
+            images, labels, names = found
+            shown = [p for p in here.glob("*/*") if p.is_file() and not p.name.startswith(".")]
+            kept = [p for p in shown if p.name.lower() not in photofiles.LITTER]
+            assert images.shape == (len(kept), 3, 16, 16)
+            assert [names[label] for label in labels] == sorted(p.parent.name for p in kept)
+        shutil.rmtree(here)
+        return found is None
+
+    return tally(n, one)
+
+
 @pytest.mark.parametrize("scale", SCALES)
 def test_a_folder_of_photos_is_used_whole_or_refused(tmp_path, scale):
-    rng, used = random.Random(5), 0
     n = 120 if scale else 4000
-    for number in range(n):
-        folder = tmp_path / f"photos{number}"
-        photo_folder(folder)
-        for _ in range(rng.randint(1, 3)):
-            if any(path.is_file() for path in folder.rglob("*")):
-                disturb(rng, folder)
-        found, _ = outcome(photos.read, folder, 16)
-        if found is not None:
-            used += 1
-            images, labels, names = found
-            shown = [p for p in folder.glob("*/*") if p.is_file() and not p.name.startswith(".")]
-            kept = [p for p in shown if p.name.lower() not in photofiles.LITTER]
-            assert images.shape == (len(kept), 3, 16, 16), number
-            assert [names[label] for label in labels] == sorted(p.parent.name for p in kept)
-        shutil.rmtree(folder)
-    assert 0 < used < n
+    n_refused, wrong = fuzz_photo_folders(tmp_path, n)
+    assert wrong == []
+    assert 0 < n_refused < n
 
 
-@pytest.mark.parametrize("scale", SCALES)
-def test_an_npz_of_photos_is_read_as_it_was_or_refused(tmp_path, scale):
-    rng, path = random.Random(6), tmp_path / "dinosaurs.npz"
+def fuzz_photo_npz(folder, n):
+    rng, path = random.Random(6), folder / "dinosaurs.npz"
     images = np.random.default_rng(0).integers(0, 256, (6, 16, 16, 3), np.uint8)
     names = np.array(["a", "b"])
     np.savez(path, images=images, labels=np.arange(6) % 2, class_names=names)
     good, whole = path.read_bytes(), photos.from_npz(path, 16)
-    for number in range(150 if scale else 4000):
+
+    def one(_):
         path.write_bytes(spoiled(rng, good))
         found, line = outcome(photos.from_npz, path, 16)
         assert line is None or "dinosaurs.npz" in line
-        if found is not None:
-            for mine, theirs in zip(found, whole, strict=True):
-                assert np.array_equal(mine, theirs), number
+        assert found is None or all(map(np.array_equal, found, whole))
+        return line is not None
+
+    return tally(n, one)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_an_npz_of_photos_is_read_as_it_was_or_refused(tmp_path, scale):
+    n_refused, wrong = fuzz_photo_npz(tmp_path, 150 if scale else 4000)
+    assert wrong == []
+    assert n_refused > 0

@@ -80,7 +80,11 @@ def load(path: Path | None = None) -> Ledger:
         changed = path.stat().st_mtime_ns
     except OSError as error:
         raise HplabError(f"cannot read the ledger {path}: {error.strerror}") from error
-    return _load(path, changed)
+    try:
+        return _load(path, changed)
+    except (TypeError, ValueError, LookupError, AttributeError, RecursionError) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise HplabError(f"{path.name} does not have the form of a ledger ({reason})") from error
 
 
 @functools.lru_cache(maxsize=4)
