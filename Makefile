@@ -16,7 +16,7 @@ options = $(if $(STUDY),--study $(STUDY)) $(if $(PRESET),--preset $(PRESET)) \
 	$(if $(DEVICE),--device $(DEVICE)) $(if $(JOBS),--jobs $(JOBS)) $(if $(SEEDS),--seeds $(SEEDS)) \
 	$(if $(AFRESH),--afresh)
 
-.PHONY: help setup execute book pdf serve lab test doors bench lint sync status records records-laptop clean clean-env
+.PHONY: help setup execute book pdf serve lab test doors faults bench lint sync status records records-laptop clean clean-env
 
 help: ## this table | 0 s
 	@awk -F ':.*## | [|] ' '/^[a-z-]+:.*## / {printf "  make %-14s %-62s %s\n", $$1, $$2, $$3}' Makefile
@@ -77,6 +77,10 @@ $(COLAB_READY): tests/doors/colab.txt | $(READY)
 doors: $(READY) $(COLAB_READY) ## try the studies in JupyterLab (with Chromium) and as on Colab | 4 min
 	@echo "doors: opening the studies in JupyterLab and as on Colab, on 2 cores, in $(VENV) and $(COLAB)"
 	@$(BIN)/python -m pytest tests/doors -m doors -n 2 --dist loadfile --durations=5 $(ARGS)
+
+faults: $(READY) ## kill writers and sweeps, damage files, count what was lost | 10 min
+	@echo "faults: killing writers and sweeps and damaging files, on 2 cores, in $(VENV)"
+	@$(BIN)/python -W ignore benchmarks/faults.py --json book/results/bench/reliability.json
 
 bench: $(READY) ## hplab against other ways to train, into book/results/bench | 50 min
 	@echo "bench: timing hplab, a plain loop, Lightning, skorch and fastai, in $(VENV)-bench; leave the machine alone"

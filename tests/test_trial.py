@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hplab.catalogue import MODELS, OPTIMIZERS
@@ -25,6 +25,31 @@ GOLDEN_KEYS = {  # never change these: they name records that are already in the
         split_args={"val": 10_000},
         drop_last=True,
         seed=7,
+    ),
+    "8c7d22761a49f452395a8d622de0b65b": Trial(data="digits", lr=1),
+    "0f48e6944c0a431369452d56a7508351": Trial(
+        data="digits", optimizer="adamw", weight_decay=0.1, seed=3
+    ),
+    "5902d70351bd461a99e870019991fe2c": Trial(
+        data="fashion-mnist", model="mlp", activation="gelu", epochs=30
+    ),
+    "dad4e8f71b21b9ec5fcc7eb9b6b1b146": Trial(
+        data="mnist", schedule="cosine", optimizer="rmsprop", lr=1e-4
+    ),
+    "210b548aca722741ed3f5bbe00ae9e0c": Trial(
+        data="mnist", loss="kl_div", measure=("steps", "sharpness")
+    ),
+    "29a5575a4996aec371c4ea1cffa7b8c6": Trial(
+        data="cifar10", augment={"flip": 0.5, "rotate": 15.0}, split="kfold", fold=2
+    ),
+    "87abfa760b8616d87667583700bcfef6": Trial(
+        data="cifar10", model="mobilenet", precision="bf16", drop_last=True
+    ),
+    "add6c1c08cf47ec00a59ddc5dc78fb58": Trial(
+        data="dinosaurs", normalize="imagenet", model_args={"batch_norm": True}
+    ),
+    "06abc7ec96347547f21ab3525ca5eff7": Trial(
+        data="mnist", n_train=1000, seeds={"init": 4, "order": 5}, shuffle=False
     ),
 }
 
@@ -109,6 +134,7 @@ trials = st.builds(
 )
 
 
+@settings(max_examples=1000, deadline=None)
 @given(trials)
 def test_a_trial_survives_the_store(trial):
     back = Trial.from_config(json.loads(json.dumps(trial.config())), trial.seed)
@@ -117,6 +143,22 @@ def test_a_trial_survives_the_store(trial):
     assert back.key("x") == trial.key("x")
 
 
+@settings(max_examples=1000, deadline=None)
+@given(trials, st.randoms(use_true_random=False))
+def test_neither_the_order_of_names_nor_spelled_out_defaults_change_a_key(trial, rng):
+    fields = {name: getattr(trial, name) for name in Trial.__dataclass_fields__}
+    fields["lr"] = np.float64(trial.lr)
+    for component in ("model", "optimizer"):
+        arguments = list(trial.arguments(component).items())
+        rng.shuffle(arguments)
+        fields[f"{component}_args"] = dict(arguments)
+    names = list(fields)
+    rng.shuffle(names)
+
+    assert Trial(**{name: fields[name] for name in names}).key("x") == trial.key("x")
+
+
+@settings(max_examples=1000, deadline=None)
 @given(trials, trials)
 def test_two_trials_share_a_key_only_if_they_are_equal(a, b):
     assert (a.key("x") == b.key("x")) == (a == b)
@@ -202,9 +244,9 @@ def test_grid_refuses_what_cannot_be_meant(axes, said):
 
 
 def test_streams_depend_on_seed_and_purpose_only():
-    seeds = {stream_seed(s, p) for s in range(1000) for p in ("init", "order", "subset")}
+    seeds = {stream_seed(s, p) for s in range(40_000) for p in ("init", "order", "subset")}
 
-    assert len(seeds) == 3000
+    assert len(seeds) == 120_000
     assert all(0 <= s < 2**63 for s in seeds)
     assert stream_seed(3, "init") == stream_seed(3, "init")
 

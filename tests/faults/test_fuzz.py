@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from synthetic_records import make_record
+from tally import tally
 
 import hplab as hp
 from hplab.analysis.claims import committed, ledger
@@ -38,17 +39,6 @@ def outcome(call, *arguments):
     assert len(line.splitlines()) == 1, line
     line.encode()  # it can be printed
     return None, line
-
-
-def tally(n, one):
-    """Try n damages; return how many were refused, and a line on each that gave a wrong answer."""
-    n_refused, wrong = 0, []
-    for number in range(n):
-        try:
-            n_refused += one(number)
-        except Exception as error:  # whatever is not one line for the reader
-            wrong.append(f"damage {number}: {type(error).__name__}: {error}"[:500])
-    return n_refused, wrong
 
 
 def spoiled(rng, data):
