@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
+
+# What ends a line or tells a terminal to do something, but for the plain line end and the tab.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 class HplabError(Exception):
-    """A mistake the reader can mend: one line saying what, where and what is allowed."""
+    """A mistake the reader can mend: one line saying what, where and what is allowed.
+
+    It may quote a file, so control characters are shown as they are written in code.
+
+    Example:
+        >>> print(HplabError("unknown column 'val\\x1b[2J'"))
+        unknown column 'val\\x1b[2J'
+    """
+
+    def __str__(self) -> str:
+        return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], super().__str__())
 
 
 class Stopped(KeyboardInterrupt):

@@ -257,6 +257,13 @@ def test_unknown_lists_what_is_known():
     assert text == "unknown fruit 'aple' in the basket; known: apple, pear; did you mean 'apple'?"
 
 
+def test_a_line_that_quotes_a_file_tells_no_terminal_what_to_do():
+    line = str(HplabError("column '\x1b[2Jval\x1eacc\u2028'\x85 is\tü"))
+
+    assert line == r"column '\x1b[2Jval\x1eacc\u2028'\x85 is" + "\tü"
+    assert len(line.splitlines()) == 1
+
+
 def test_another_seed_makes_the_trial_that_is_made_anew():
     fields = {"data": "mnist", "model_args": {"channels": [4]}, "seeds": {"init": 3}, "lr": 0.01}
     trial = Trial(**fields, seed=1)

@@ -96,6 +96,15 @@ def batch(tmp_path_factory):
     return {outcome.name: outcome for outcome in outcomes}, folder, said
 
 
+@pytest.mark.slow
+def test_of_24_notebooks_six_at_a_time_none_fails_to_start(tmp_path):
+    """Kernels that talk over TCP take each other's ports, about once in eighty starts."""
+    pages = [page(tmp_path, f"page-{i}", GOOD) for i in range(24)]
+    outcomes = execute.run_all(pages, tmp_path / "executed", at_once=6, say=lambda line: None)
+
+    assert [outcome.fault for outcome in outcomes] == [None] * 24
+
+
 @pytest.mark.parametrize("name", [*FAULTY, *SLOW])
 def test_a_faulty_notebook_is_flagged_and_leaves_the_previous_one_whole(batch, name):
     outcomes, _, _ = batch

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pickle
+import random
 import signal
 import subprocess
 import sys
@@ -239,6 +240,32 @@ def test_sigterm_leaves_a_checkpoint_and_the_next_run_goes_on(tmp_path):
     alone = driver.compute([(head.trials[0].config(), 0)], "cpu", datasets.load("digits"))[0]
     assert record["curves"] == alone["curves"]
     assert not path.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="there it ends a process at once")
+@pytest.mark.timeout(600)
+def test_eight_kills_at_random_moments_change_no_bit(tmp_path):
+    rng = random.Random(8)
+    for how in [signal.SIGKILL, signal.SIGTERM] * 4:
+        with started(tmp_path, 1, 600, every_s=0.2) as training:
+            seen = [path.stat().st_mtime_ns for path in tmp_path.glob("checkpoints/*.ckpt")]
+            wait_for(
+                lambda seen=seen: (
+                    seen
+                    != [path.stat().st_mtime_ns for path in tmp_path.glob("checkpoints/*.ckpt")]
+                )
+            )
+            time.sleep(rng.uniform(0, 0.3))
+            assert training.poll() is None, "it was done before the kills: make it longer"
+            training.send_signal(how)
+    [(_, head)] = checkpoints.heads(tmp_path / "checkpoints")
+    with started(tmp_path, 1, 600) as training:
+        assert training.wait(200) == 0
+
+    [record] = Store(tmp_path / "results", tmp_path / "pending").records()
+    alone = driver.compute([(head.trials[0].config(), 0)], "cpu", datasets.load("digits"))[0]
+    assert record["curves"] == alone["curves"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="workers watch their parent's end")

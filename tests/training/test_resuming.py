@@ -94,15 +94,82 @@ def test_it_goes_on_with_the_same_bits(name):
     assert [everything(outcome) for outcome in resumed] == whole
 
 
-def test_the_last_moment_of_an_epoch_and_of_the_training_can_be_kept():
-    trial = Trial(data="digits", n_train=96, batch_size=32, epochs=2, measure=["diagnostics"])
+RULES = {  # every optimizer keeps something else of its past
+    "sgd": {"optimizer_args": {"momentum": 0.9}, "lr": 0.05},
+    "adam": {"lr": 3e-3},
+    "rmsprop": {"lr": 1e-3, "weight_decay": 0.01},
+    "adagrad": {"lr": 0.02},
+}
+
+
+def of_rule(optimizer):
+    """A trial in which everything matters that a state could forget."""
+    return Trial(
+        data="digits", n_train=96, batch_size=32, epochs=3, schedule="cosine",
+        model="cnn", model_args={"channels": [4], "hidden": 8, "dropout": 0.5, "batch_norm": True},
+        measure=["diagnostics"], augment={"crop": 1}, optimizer=optimizer, **RULES[optimizer],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("optimizer", RULES)
+def test_every_moment_of_a_training_can_be_kept(optimizer):
+    trial = of_rule(optimizer)
     whole = everything(train([trial])[0])
 
-    for at in range(1, 9):  # three updates and the end of an epoch, twice
+    for at in range(1, 13):  # three updates and the end of an epoch, three times
         keeper = Keeper(at)
         with pytest.raises(Cut):
             train([trial], keeper)
         assert everything(train([trial], Keeper(content=keeper.content))[0]) == whole
+
+
+def without_the_past(state):
+    state["updates"]["optimizer"] = [{} for _ in state["updates"]["optimizer"]]
+
+
+def without_the_weights(state):
+    for value in state["network"]["module"].values():
+        if value.is_floating_point():
+            value.mul_(1.001)
+
+
+def without_the_step(state):
+    state["updates"]["step"] -= 1
+    state["updates"]["part"]["n"] -= 1
+
+
+def without_what_was_seen(state):
+    state["updates"]["part"]["losses"].zero_()
+
+
+def without_the_curves(state):
+    state["lanes"][0]["curves"]["val_loss"][0] += 0.5
+
+
+@pytest.mark.parametrize("optimizer", RULES)
+@pytest.mark.parametrize(
+    "forget",
+    [
+        without_the_past,
+        without_the_weights,
+        without_the_step,
+        without_what_was_seen,
+        without_the_curves,
+    ],
+)
+def test_no_part_of_a_state_could_be_left_out(optimizer, forget):
+    trial = of_rule(optimizer)
+    keeper = Keeper(at=6)  # after the second update of the second epoch
+    with pytest.raises(Cut):
+        train([trial], keeper)
+    state = keeper.load()
+    forget(state)
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+
+    spoiled = everything(train([trial], Keeper(content=buffer.getvalue()))[0])
+
+    assert spoiled != everything(train([trial])[0])
 
 
 def test_what_is_trained_is_not_trained_again():

@@ -108,8 +108,8 @@ def in_short(found: Mapping[str, Any]) -> str:
     return (
         f"{kills['kills']} kills of writers lost {kills['lost']} of {kills['acknowledged']:,} "
         f"acknowledged records, {writers['writers']} writers at once lost {writers['lost']} of "
-        f"{writers['records']:,}, and of {damages['files']:,} damaged files {damages['wrong']} were "
-        f"read wrongly. A sweep of {swept['calls']} runs whose driver was killed {swept['drivers']} "
-        f"times and whose workers {swept['workers']} times ended with {end} the records of one "
-        "that was left alone."
+        f"{writers['records']:,}, and of {damages['files']:,} damaged files {damages['wrong']} "
+        f"were read wrongly. A sweep of {swept['calls']} runs whose driver was killed "
+        f"{swept['drivers']} times and whose workers {swept['workers']} times ended with {end} "
+        "the records of one that was left alone."
     )
