@@ -316,6 +316,90 @@ def test_the_changelog_has_an_entry_for_the_packaged_version():
     assert re.search(rf"^## {re.escape(PYPROJECT['project']['version'])}\b", changelog, re.M)
 
 
+# --- other systems ---------------------------------------------------------------------------
+
+# What Python has on POSIX alone: modules, and names of `os` and `signal`.
+POSIX_MODULES = {
+    *("fcntl", "grp", "posix", "pty", "pwd", "readline", "resource", "syslog", "termios", "tty"),
+    *("multiprocessing.forkserver", "multiprocessing.popen_fork", "curses", "crypt", "nis"),
+}
+POSIX_NAMES = {
+    "os": {
+        *("fork", "forkpty", "getuid", "geteuid", "getgid", "getpgid", "killpg", "mkfifo", "nice"),
+        *("openpty", "sched_getaffinity", "sched_setaffinity", "setsid", "statvfs", "uname"),
+        *("wait", "wait3", "wait4", "WNOHANG", "EX_OK", "O_DIRECTORY", "O_NOFOLLOW", "O_CLOEXEC"),
+    },
+    "signal": {
+        *("SIGALRM", "SIGCHLD", "SIGCONT", "SIGHUP", "SIGKILL", "SIGPIPE", "SIGQUIT", "SIGSTOP"),
+        *("SIGTSTP", "SIGUSR1", "SIGUSR2", "SIGXCPU", "SIGXFSZ", "alarm", "pause", "setitimer"),
+        *("pthread_kill", "pthread_sigmask", "siginterrupt"),
+    },
+}
+
+
+def at_import(tree):
+    """Every node of a module that runs when it is imported: all but the bodies of functions."""
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        inside = getattr(node, "body", [])
+        is_function = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+        later = inside if isinstance(inside, list) else [inside]
+        waiting += [one for one in ast.iter_child_nodes(node) if not (is_function and one in later)]
+
+
+def only_on_posix(source):
+    """What the import of a module would need of POSIX."""
+    found = []
+    for node in at_import(ast.parse(source)):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            names = [f"{node.value.id}.{node.attr}"]
+        for name in names:
+            module, _, attribute = name.rpartition(".")
+            if name in POSIX_MODULES or attribute in POSIX_NAMES.get(module, ()):
+                found.append(name)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("import fcntl", ["fcntl"]),
+        ("from fcntl import flock", ["fcntl"]),
+        ("from multiprocessing import forkserver", ["multiprocessing.forkserver"]),
+        ("if True:\n    import resource", ["resource"]),
+        ("class A:\n    how = signal.SIGKILL", ["signal.SIGKILL"]),
+        ("def f(how=signal.SIGHUP):\n    pass", ["signal.SIGHUP"]),
+        ("from os import fork", ["os.fork"]),
+        ("def f():\n    import fcntl\n    os.fork()", []),
+        ("later = lambda: os.fork()", []),
+        ("import os, signal\nend = signal.SIGTERM, os.name", []),
+    ],
+)
+def test_what_only_posix_has_is_seen(source, found):
+    assert only_on_posix(source) == found
+
+
+@pytest.mark.parametrize("path", MODULES, ids=dotted_name)
+def test_a_module_can_be_imported_on_windows(path):
+    assert only_on_posix(path.read_text(encoding="utf-8")) == []
+
+
+def test_windows_and_macos_have_a_job_that_runs_the_quick_tests_of_the_library():
+    job = workflow(ROOT / ".github" / "workflows" / "weekly.yml")["jobs"]["systems"]
+    assert job["strategy"]["matrix"]["system"] == ["windows-latest", "macos-latest"]
+    assert job["runs-on"] == "${{ matrix.system }}"
+    [tests] = [step["run"] for step in job["steps"] if "pytest" in step.get("run", "")]
+    for name in re.findall(r"tests/\S+", tests):
+        assert (ROOT / name).exists(), name
+
+
 # --- make ---------------------------------------------------------------------------------------
 
 

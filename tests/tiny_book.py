@@ -3,6 +3,9 @@
 import json
 from pathlib import Path
 
+import pandas as pd
+
+from hplab.pages import plots
 from hplab.pages.site import build as site
 from hplab.sweeps.store import Store
 
@@ -12,13 +15,14 @@ FIGURE = (
     '<path d="M10 10H450" style="stroke: var(--hp-c1, #0072b2)"/></svg>'
     "<figcaption>Accuracy against learning rate.</figcaption></figure>"
 )
+HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(1)>"  # the name of a class, say
 TEXT = """# Learning rate
 
 A {term}`learning rate` after {cite:t}`kingma2015`, and a formula: $x_{t+1} = x_t - \\eta g_t$.
 
 ## The runs
 
-The mean is {glue:text}`mean_acc` %.
+The mean is {glue:text}`mean_acc` %, most often confused is {glue:text}`class_name`.
 """
 
 
@@ -40,22 +44,32 @@ def shown(mime: str, value: str, **metadata: object) -> dict:
     return {"output_type": "display_data", "data": data, "metadata": metadata}
 
 
+def hostile_figure() -> str:
+    """A figure of runs whose settings carry markup, as the package draws it."""
+    settings = [{"optimizer": name, "seed": s} for name in (HOSTILE, "sgd") for s in range(3)]
+    runs = pd.DataFrame(settings).assign(val_acc=[0.9, 0.91, 0.92, 0.8, 0.81, 0.82], status="ok")
+    return plots.axis(runs, x="optimizer", y="val_acc").html
+
+
 def write(executed: Path, *, text: str = TEXT, name: str = "01-learning-rate") -> Path:
     """Write the executed notebook below `executed`, as the runner does."""
     wide = "".join(f"<th>column_{i}</th>" for i in range(30))
     table = f'<table class="dataframe"><thead><tr>{wide}</tr></thead></table>'
-    glued = {
-        "output_type": "display_data",
-        "data": {"application/papermill.record/text/plain": "'98.7'"},
-        "metadata": {
-            "scrapbook": {"name": "mean_acc", "mime_prefix": "application/papermill.record/"}
-        },
-    }
+    glued = [
+        {
+            "output_type": "display_data",
+            "data": {"application/papermill.record/text/plain": repr(value)},
+            "metadata": {
+                "scrapbook": {"name": name, "mime_prefix": "application/papermill.record/"}
+            },
+        }
+        for name, value in (("mean_acc", "98.7"), ("class_name", HOSTILE))
+    ]
     picture = shown("text/html", FIGURE)
     cells = [
         {"cell_type": "markdown", "id": "text", "metadata": {}, "source": text},
         code_cell('preset = "laptop"', tags=("parameters",)),
-        code_cell("glue(...)", glued),
+        code_cell("glue(...)", *glued),
         code_cell("figure", picture, tags=("hide-input",)),
         code_cell("table", shown("text/html", table)),
         code_cell("import hplab as hp"),
@@ -63,6 +77,13 @@ def write(executed: Path, *, text: str = TEXT, name: str = "01-learning-rate") -
             'hp.plots.axis(hp.run(hp.grid(hp.Trial(data="digits"), seed=range(5))))', picture
         ),
         code_cell("print()", {"output_type": "stream", "name": "stdout", "text": "x" * 300 + "\n"}),
+        code_cell(f"class_names = [{HOSTILE!r}]", shown("text/plain", HOSTILE)),
+        code_cell(
+            "print(*class_names)",
+            {"output_type": "stream", "name": "stdout", "text": f"{HOSTILE}\n"},
+            {"output_type": "stream", "name": "stderr", "text": f"{HOSTILE}\n"},
+        ),
+        code_cell("hostile", shown("text/html", hostile_figure())),
     ]
     stamp = {
         "preset": "laptop",

@@ -1,5 +1,6 @@
 """The book as a whole: its source, its build, its look."""
 
+import html.parser
 import itertools
 import re
 import shutil
@@ -139,6 +140,28 @@ def test_the_study_shows_its_figure_its_number_and_its_links(built_book):
     assert "98.7" in page
     assert "/hplab/blob/main/book/studies/01-learning-rate.ipynb" in page
     assert (built_book / "html" / "_sources" / "studies" / "01-learning-rate.ipynb").is_file()
+
+
+@pytest.mark.xdist_group("book")
+def test_no_built_page_takes_markup_from_data(built_book):
+    """A class named <script> is shown as it is named: in prose, code, outputs and figures."""
+    elements, shown = [], []
+
+    class Reader(html.parser.HTMLParser):
+        def handle_starttag(self, tag, attributes):
+            elements.append((tag, dict(attributes)))
+
+        def handle_data(self, data):
+            shown.append(data)
+
+    for path in (built_book / "html").rglob("*.html"):
+        Reader().feed(path.read_text(encoding="utf-8"))
+
+    study = (built_book / "html" / "studies" / "01-learning-rate.html").read_text(encoding="utf-8")
+    assert study.count("&lt;script&gt;alert(1)") >= 6  # glued, its cell, its outputs, its figure
+    assert elements
+    assert not [tag for tag, names in elements if "onerror" in names or names.get("src") == "x"]
+    assert "alert(1)" not in shown  # what is in a script element of its own
 
 
 @pytest.mark.xdist_group("book")

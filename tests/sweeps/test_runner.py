@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 import math
+import multiprocessing
 import os
 import shutil
 import signal
@@ -117,6 +118,22 @@ def test_pool_and_serial_give_the_same_records(tmp_path, monkeypatch):
 
     same_results(*stores)
     assert len(results(stores[0])) == 4
+
+
+@pytest.mark.timeout(300)  # each worker imports torch for itself
+def test_workers_that_are_started_as_on_windows_give_the_same_records(tmp_path, monkeypatch):
+    monkeypatch.setattr(driver, "POOL_FROM_S", 0)
+    stores = [Store(tmp_path / name / "results", tmp_path / name / "pending") for name in "ab"]
+    smoke(TRIALS, stores[0], jobs=1)
+    spawn = multiprocessing.get_context("spawn")
+    started = []
+    monkeypatch.setattr(driver.forkserver, "context", lambda: started.append(1) or spawn)
+    monkeypatch.setattr(driver.forkserver, "_start", lambda trials: None)
+    smoke(TRIALS, stores[1], jobs=2)
+
+    assert started
+    same_results(*stores)
+    assert len(results(stores[1])) == 4
 
 
 def test_a_graphics_card_gets_whole_stacks_whatever_the_cores(store, monkeypatch):
