@@ -101,7 +101,7 @@ def train(lr, seed):
     (here / "called" / f"{os.getpid()}").touch()
     rng, loss = np.random.default_rng(seed), 1.0
     for _ in range(5):
-        time.sleep(0.06)
+        time.sleep(0.1)
         loss *= 1 - lr + rng.normal(0, 0.01)
         yield {"val_loss": loss}
 
