@@ -403,6 +403,18 @@ def test_windows_and_macos_have_a_job_that_runs_the_quick_tests_of_the_library()
 # --- make ---------------------------------------------------------------------------------------
 
 
+def test_what_make_starts_listens_on_this_machine_alone():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8").replace("\\\n", " ")
+    servers = [
+        line for line in makefile.splitlines() if re.search(r"http\.server|jupyter lab", line)
+    ]
+    assert len(servers) == 2
+    for line in servers:
+        assert re.search(r"--(bind|ServerApp\.ip=)\s?127\.0\.0\.1\b", line), line
+        assert "0.0.0.0" not in line
+        assert "token=" not in line
+
+
 def test_every_make_target_is_in_the_table_with_its_time():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     (phony,) = re.findall(r"^\.PHONY: (.+)$", makefile, re.M)

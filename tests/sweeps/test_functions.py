@@ -15,6 +15,7 @@ import time
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 from tiny_functions import tree
 
@@ -809,6 +810,17 @@ def gone_within(pids, seconds):
     while time.monotonic() < end and any(map(is_alive, pids)):
         time.sleep(0.05)
     return not any(map(is_alive, pids))
+
+
+def test_nothing_listens_while_workers_are_at_work(tmp_path):
+    process, workers = started(tmp_path)
+    try:
+        assert len(workers) == 2
+        for pid in (process.pid, *workers):
+            assert psutil.Process(pid).net_connections("inet") == []
+    finally:
+        process.kill()
+        process.communicate(timeout=30)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are others there")
