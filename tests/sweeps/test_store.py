@@ -163,6 +163,18 @@ def test_packing_twice_changes_nothing(place):
     assert place().status()["records"] == 1
 
 
+def test_a_store_that_was_read_before_packs_what_others_have_put_and_packed_since(place):
+    early = place()
+    early.put([make_record(0)])
+    assert early.status()["records"] == 1
+    (path,) = place().pack()
+    place().put([make_record(1)])
+    (new,) = early.pack()
+    assert new != path
+    assert sum(one.read_bytes().count(b"\n") for one in early.root.rglob("*.jsonl")) == 2
+    assert place().status()["pending"] == 0
+
+
 # ------------------------------------------------------------------------------ same key twice
 
 
