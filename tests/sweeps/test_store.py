@@ -200,6 +200,34 @@ def test_of_two_results_the_earlier_is_kept_and_both_are_listed(place):
     assert place().status()["committed"] == 2
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"curves": {"val_acc": [0.3, 0.5], "lr": [0.001, None]}},
+        {"final": {"val_acc": 0.5, "val_loss": 0.2}},
+        {"status": "stopped", "at": {"epoch": 2}},
+        {"at": {"epoch": 2, "step": 1}},
+    ],
+)
+def test_a_result_is_another_one_wherever_it_differs(place, other):
+    place().put([make_record(0)])
+    place().put([make_record(0, **other)])
+    assert len(place().conflicts()) == 1
+
+
+def test_a_number_that_json_does_not_have_is_refused_though_the_checksum_fits(place):
+    text = records.canonical(seal(make_record(0, final={"val_acc": 0.125}))).encode()
+    rest = json.loads(text)
+    bad = text.replace(b"0.125", b"NaN").replace(f',"sum":"{rest["sum"]}"'.encode(), b"")
+    digest = records.digest_of(bad)
+    bad = bad.replace(b',"task":', f',"sum":"{digest}","task":'.encode())
+    path = place().root / "digits" / records.batch([("k", bad)])[0]
+    path.parent.mkdir(parents=True)
+    path.write_bytes(bad + b"\n")
+    with pytest.raises(StoreError, match=r":1: not JSON"):
+        list(place().records())
+
+
 def test_a_committed_record_wins_over_a_pending_one(place, monkeypatch):
     place().put([make_record(0, val_acc=0.5)])
     place().pack()
