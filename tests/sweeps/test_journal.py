@@ -87,6 +87,39 @@ def test_what_is_stored_is_in_the_journal_no_more(store, monkeypatch):
         assert path.stat().st_size == 0
 
 
+def test_what_the_store_refuses_stays_in_the_journal(store, monkeypatch):
+    monkeypatch.setattr(writer, "PUT_FROM_S", 0.0)
+
+    def full(*_):
+        raise records.StoreError("no space")
+
+    with Writer(store) as at_work:
+        at_work.add(finished(1))
+        (path,) = store.journal.glob("*.jsonl")
+        with monkeypatch.context() as patch:
+            patch.setattr("hplab.sweeps.store.write_whole", full)
+            at_work.flush_if_due()
+            assert line(1) in path.read_bytes()  # a kill now would lose nothing
+        at_work.flush_if_due()
+        assert path.stat().st_size == 0
+    assert keys(store) == [make_record(1)["key"]]
+
+
+def test_a_line_after_one_that_a_full_disk_cut_is_whole(store, monkeypatch):
+    with Writer(store) as at_work:
+        write = os.write
+        monkeypatch.setattr(os, "write", lambda handle, data: write(handle, data[:100]))
+        at_work.add(finished(1))
+        monkeypatch.undo()
+        at_work.add(finished(2))
+        (path,) = store.journal.glob("*.jsonl")
+        left = path.read_bytes()
+    (store.journal / "0-a.jsonl").write_bytes(left)  # as after a kill
+    other = Store(store.root.parent / "other", store.pending.parent / "other-pending")
+    assert recover(store.journal, other.put) == 1
+    assert keys(other) == [make_record(2)["key"]]
+
+
 @pytest.mark.parametrize("cut", [0, 1, 100, -1])
 def test_a_line_that_was_cut_is_left_out_and_the_others_are_not(store, cut):
     """The process, or the room on the disk, ended in the middle of a write."""
