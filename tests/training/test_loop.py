@@ -126,6 +126,26 @@ def test_the_step_of_divergence_is_the_first_loss_that_is_not_finite(stripes):
     assert None not in step_loss[: outcome.at["step"] - 1]
 
 
+@pytest.mark.parametrize("n_lanes", [1, 2])
+def test_weights_that_are_not_finite_are_divergence_though_every_loss_is(
+    stripes, monkeypatch, n_lanes
+):
+    """A unit behind a bias of minus infinity is dead, and nothing of it reaches the loss."""
+    build = models.build
+
+    def with_a_dead_unit(t, *shape):
+        net = build(t, *shape)
+        if t.seed == 0:
+            [*net.parameters()][-3].data[0] = -math.inf  # the bias of the hidden layer
+        return net
+
+    monkeypatch.setattr(models, "build", with_a_dead_unit)
+    first, *others = loop.train_lanes([trial(seed=s) for s in range(n_lanes)], stripes)
+
+    assert (first.status, first.at) == ("diverged", {"epoch": 1, "step": 6})  # 128 images by 24
+    assert [one.status for one in others] == ["ok"] * (n_lanes - 1)
+
+
 def test_without_shuffling_images_come_in_their_own_order(stripes):
     run = loop.train(trial(shuffle=False, epochs=1, batch_size=128, measure=("steps",)), stripes)
     shuffled = loop.train(trial(epochs=1, batch_size=128, measure=("steps",)), stripes)
