@@ -2,6 +2,7 @@
 
 import gc
 import math
+import time
 import weakref
 
 import pytest
@@ -124,6 +125,16 @@ def test_the_step_of_divergence_is_the_first_loss_that_is_not_finite(stripes):
 
     assert step_loss[outcome.at["step"] - 1] is None
     assert None not in step_loss[: outcome.at["step"] - 1]
+
+
+def test_the_seconds_of_all_lanes_together_are_those_of_the_stack(stripes):
+    began = time.thread_time()
+    outcomes = loop.train_lanes([trial(seed=seed, epochs=4) for seed in range(4)], stripes)
+    spent = time.thread_time() - began
+
+    told = sum(sum(outcome.seconds.values()) for outcome in outcomes)
+    assert spent / 3 < told <= spent
+    assert len({outcome.seconds["train_s"] for outcome in outcomes}) == 1
 
 
 @pytest.mark.parametrize("n_lanes", [1, 2])
