@@ -1,6 +1,7 @@
 """Checkpoints on the disk: what is used, what is not, and what a signal leaves."""
 
 import contextlib
+import io
 import os
 import pickle
 import random
@@ -13,6 +14,7 @@ import time
 
 import psutil
 import pytest
+import torch
 
 from hplab.sweeps import background, checkpoints, driver, records
 from hplab.sweeps.store import Store
@@ -90,6 +92,15 @@ def with_content(path, content):
     return line.replace(before, sha256(content).hexdigest().encode()) + b"\n" + content
 
 
+def another_state(path):
+    """A state that torch reads well, under the line that belongs to this one."""
+    line, _, content = path.read_bytes().partition(b"\n")
+    state = torch.load(io.BytesIO(content), weights_only=True)
+    state["updates"]["step"] -= 1
+    torch.save(state, buffer := io.BytesIO())
+    return line + b"\n" + buffer.getvalue()
+
+
 @pytest.mark.parametrize(
     "fault",
     [
@@ -102,8 +113,9 @@ def with_content(path, content):
         lambda path: with_line(path, lambda line: b"<<<<<<< HEAD"),
         lambda path: with_content(path, b"no zip"),
         lambda path: with_content(path, pickle.dumps(Bomb())),
+        another_state,
     ],
-    ids="empty cut_in_the_line cut flipped other_code newer conflict no_zip bomb".split(),
+    ids="empty cut_in_the_line cut flipped other_code newer conflict no_zip bomb other".split(),
 )
 def test_what_is_damaged_or_not_ours_is_said_and_not_used(
     folder, digits, fault, capsys, tmp_path, monkeypatch

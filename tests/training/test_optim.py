@@ -166,7 +166,9 @@ def test_an_update_is_not_part_of_the_graph_of_gradients():
     assert (x.is_leaf, x.grad_fn, torch.is_grad_enabled()) == (True, None, True)
 
 
-@pytest.mark.parametrize("arguments", [{}, {"lr_decay": 0.1, "initial_accumulator_value": 0.5}])
+@pytest.mark.parametrize(
+    "arguments", [{}, {"lr_decay": 0.1, "initial_accumulator_value": 0.5}, {"eps": 0.1}]
+)
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
 def test_adagrad_for_cards_is_torchs_own_at_every_step(arguments, weight_decay):
     trial = Trial(
