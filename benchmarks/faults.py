@@ -202,9 +202,12 @@ def sweep(folder: Path, n: int, n_drivers: int, n_workers: int, seed: int = 0) -
     fates.insert(rng.randrange(len(fates) // 2), "disk")
     acknowledged: dict[str, Found] = {}
     n_lost, starts, running = 0, 1, Sweep(here, n)
-    for fate in fates:
+    for i, fate in enumerate(fates):
         if running.wait_for_calls() or running.wait(rng.uniform(0, 1.2)):
-            raise SystemExit("the sweep was done before all kills: make its calls longer")
+            raise SystemExit(
+                f"after {i} of {len(fates)} faults, the last a {fates[i - 1]}, the sweep had ended "
+                f"with {len(results(here))} of {n} calls; if these are all, make them longer"
+            )
         if fate == "worker":
             running.kill_a_worker(rng)
         elif fate == "disk":
@@ -308,6 +311,7 @@ def main() -> None:
         "many": lambda folder: many(folder, 20 * some(5000)),
     }
     found: Found = {}
+    here = machine()
     if asked.only and asked.json and asked.json.is_file():
         found = json.loads(asked.json.read_text(encoding="utf-8"))
     for name in asked.only or parts:
@@ -316,9 +320,9 @@ def main() -> None:
             found[name] = parts[name](Path(folder))
         found[name]["took_s"] = round(time.perf_counter() - began, 1)
         print(f"{name}: {json.dumps(found[name])}", flush=True)
-    found["machine"] = machine()
-    if asked.json:
-        asked.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        if asked.json:
+            found["machine"] = here
+            asked.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from hplab.sweeps.points import Point
 # What linear algebra asks for the number of its threads.
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 _READY = "ready"
+_MOST_FAILED_STARTS = 3  # in a row, of processes that something kills
 _ASK = "from hplab.sweeps import workers; workers.serve()"
 
 
@@ -49,6 +50,7 @@ class Workers:
         self._all: list[subprocess.Popen[bytes]] = []
         self._lock = threading.Lock()
         self._is_closed = False
+        self._n_failed_starts = 0
 
     def __enter__(self) -> Workers:
         return self
@@ -66,8 +68,8 @@ class Workers:
     def submit(self, point: Point) -> Future[calls.Answer]:
         """Call the function at a point, in the next process that is free.
 
-        The future raises `BrokenExecutor` if that process ended meanwhile, and `HplabError` if none
-        could be started.
+        The future raises `BrokenExecutor` if that process ended meanwhile, also while it started,
+        and `HplabError` if none can be started.
         """
         return self._threads.submit(self._ask, point)
 
@@ -95,11 +97,15 @@ class Workers:
         try:
             _send(process.stdin, self._function)
             if pickle.load(process.stdout) == _READY:
+                self._n_failed_starts = 0
                 return process
         except (OSError, EOFError, pickle.UnpicklingError):
             pass
-        how = ended(self._end(process))
-        raise HplabError(f"no worker process could start: it {how}; jobs=1 needs none")
+        code = self._end(process)
+        self._n_failed_starts += 1
+        if code < 0 and self._n_failed_starts < _MOST_FAILED_STARTS:  # for want of memory, perhaps
+            raise BrokenExecutor(f"its worker process {ended(code)} while it started")
+        raise HplabError(f"no worker process could start: it {ended(code)}; jobs=1 needs none")
 
     def _end(self, process: Any) -> int:
         try:

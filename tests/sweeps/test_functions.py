@@ -21,7 +21,7 @@ from tiny_functions import tree
 
 import hplab as hp
 from hplab.pages.tables import doctor, status
-from hplab.sweeps import calls, functions, runner, writer
+from hplab.sweeps import calls, functions, runner, workers, writer
 from hplab.sweeps import table as schema
 from hplab.sweeps.store import Store
 from hplab.trial import HplabError
@@ -685,6 +685,32 @@ def test_workers_that_cannot_start_are_one_error(store, monkeypatch):
 
     with pytest.raises(HplabError, match="no worker process could start.*jobs=1 needs none"):
         hp.sweep(tree, depth=[1, 2], jobs=2, store=store)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are others there")
+def test_a_worker_that_is_killed_while_it_starts_takes_nobody_with_it(store, tmp_path, monkeypatch):
+    die = f"""
+import os
+try:
+    open({str(tmp_path / "once")!r}, "x")
+except OSError:
+    pass
+else:
+    os.kill(os.getpid(), 9)
+"""
+    monkeypatch.setattr(workers, "_ASK", die + workers._ASK)
+    runs = hp.sweep(tree, depth=[1, 2, 3, 4], jobs=2, store=store)
+
+    assert (tmp_path / "once").exists()
+    assert len(runs) == 4
+    assert store.failures() == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are others there")
+def test_workers_that_are_killed_whenever_they_start_are_one_error(store, monkeypatch):
+    monkeypatch.setattr(workers, "_ASK", "import os; os.kill(os.getpid(), 9)")
+    with pytest.raises(HplabError, match="no worker process could start: it was killed by SIGKILL"):
+        hp.sweep(tree, depth=range(1, 20), jobs=2, store=store)
 
 
 def test_a_function_whose_module_a_worker_cannot_import_says_so(store):
