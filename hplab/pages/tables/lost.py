@@ -104,7 +104,7 @@ def in_short(found: Mapping[str, Any]) -> str:
     kills, writers, damages, swept = (
         found[name] for name in ("kills", "writers", "damages", "sweep")
     )
-    end = "just" if swept["equal_to_undisturbed"] else "not"
+    end = "exactly" if swept["equal_to_undisturbed"] else "not"
     return (
         f"{kills['kills']} kills of writers lost {kills['lost']} of {kills['acknowledged']:,} "
         f"acknowledged records, {writers['writers']} writers at once lost {writers['lost']} of "
