@@ -151,6 +151,7 @@ def fill(
     At the lowest priority; it waits while others use more than half of the processor. What is
     finished is stored at once, what is only begun goes on the next time.
     """
+    dask = base.dask_address(dask, jobs)
     from hplab.pages.tables import plan as planned
     from hplab.sweeps import background, slices, store
 
@@ -164,7 +165,6 @@ def fill(
     if not trials:
         click.echo("nothing is missing that would decide a claim")
         return 0
-    dask = base.dask_address(dask, jobs)
     mine = store.default_store()
     n = background.fill(trials, mine, device=device, jobs=jobs, dask=dask, seconds=seconds)
     if n:

@@ -7,9 +7,11 @@ which hplab it has; one that has another is refused. Nothing here needs torch.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 import ipaddress
+import logging
 import platform
 import threading
 import time
@@ -38,6 +40,8 @@ _TLS = (
 )
 
 
+# What Dask and Ray raise then, by name: nobody needs to import them to ask.
+_LOST = ("KilledWorker", "WorkerCrashedError")
 _KILLED = "its worker process was killed, on every worker that tried"
 
 
@@ -47,8 +51,7 @@ class WorkerLost(BrokenExecutor):
 
 def is_lost(error: BaseException) -> bool:
     """Return whether a call of an executor ended with its process, not by what it did."""
-    # Dask's is known by its name: nobody needs to import Dask to ask.
-    return isinstance(error, BrokenExecutor) or type(error).__name__ == "KilledWorker"
+    return isinstance(error, BrokenExecutor) or type(error).__name__ in _LOST
 
 
 def check_address(address: str) -> None:
@@ -115,7 +118,16 @@ def connected(address: str, say: Callable[[str], object] = print) -> Iterator[Cl
         cluster.check(say)
         yield cluster
     finally:
-        client.close(timeout=ANSWER_S)  # cancels what it has asked for
+        noisy, cancelled = logging.getLogger("tornado.application"), _is_no_cancellation
+        noisy.addFilter(cancelled)  # it would show a traceback for each call that is cancelled
+        with contextlib.suppress(TimeoutError, OSError):
+            client.close(timeout=ANSWER_S)  # cancels what it has asked for
+        noisy.removeFilter(cancelled)
+
+
+def _is_no_cancellation(record: logging.LogRecord) -> bool:
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, CancelledError | asyncio.CancelledError)
 
 
 class Cluster(Executor):
@@ -138,8 +150,15 @@ class Cluster(Executor):
         self._watch: threading.Thread | None = None
 
     def workers(self) -> dict[str, dict[str, Any]]:
-        """Return what the scheduler knows of its workers, by address."""
-        return dict(self.client.scheduler_info(n_workers=-1)["workers"])
+        """Return what the scheduler knows of its workers, by address.
+
+        Raises:
+            HplabError: If it is gone.
+        """
+        try:
+            return dict(self.client.scheduler_info(n_workers=-1)["workers"])
+        except (OSError, RuntimeError, ValueError):  # the client was closed meanwhile
+            raise self._gone() from None
 
     def n_workers(self) -> int:
         """Return how many workers there are, 1 where they are all away for the moment."""
@@ -168,7 +187,7 @@ class Cluster(Executor):
             try:
                 outer.set_result(inner.result())
             except CancelledError:
-                outer.set_exception(HplabError(f"the Dask scheduler at {self.address} is gone"))
+                outer.set_exception(self._gone())
             except Exception as error:
                 outer.set_exception(WorkerLost(_KILLED) if is_lost(error) else error)
 
@@ -179,17 +198,25 @@ class Cluster(Executor):
             inner.cancel()
 
     def _watch_workers(self) -> None:
-        """End what waits if there is no worker for long: Dask itself would wait for ever."""
-        while self.client.status not in ("closing", "closed"):
-            if self.workers():
-                self._seen = time.monotonic()
-            elif time.monotonic() - self._seen > WORKERS_S:
-                with self._lock:
-                    waiting = list(self._running)
-                for outer in waiting:
-                    with contextlib.suppress(InvalidStateError):
-                        outer.set_exception(self._no_workers())
-            time.sleep(_LOOK_S)
+        """End what waits if there is no worker for long, or no scheduler: Dask might never."""
+        with contextlib.suppress(HplabError):
+            while self.client.status not in ("closing", "closed"):
+                if self.workers():
+                    self._seen = time.monotonic()
+                elif time.monotonic() - self._seen > WORKERS_S:
+                    self._end(self._no_workers())
+                time.sleep(_LOOK_S)
+        self._end(self._gone())
+
+    def _end(self, error: HplabError) -> None:
+        with self._lock:
+            waiting = list(self._running)
+        for outer in waiting:
+            with contextlib.suppress(InvalidStateError):
+                outer.set_exception(error)
+
+    def _gone(self) -> HplabError:
+        return HplabError(f"the Dask scheduler at {self.address} is gone")
 
     def _no_workers(self) -> HplabError:
         return HplabError(
@@ -207,10 +234,7 @@ class Cluster(Executor):
         """
         if not self.workers():
             say(f"no worker at {self.address} yet: waiting for the first one")
-            try:
-                self.client.wait_for_workers(1, timeout=WORKERS_S)
-            except TimeoutError:
-                raise self._no_workers() from None
+        self._wait()
         for name, worker in self.workers().items():
             check_address(name)
             if worker["nthreads"] != 1:
@@ -221,14 +245,29 @@ class Cluster(Executor):
         for name, there in self.ask(made_with).items():
             _check_same(f"worker {name}", there, made_with())
 
+    def _wait(self) -> None:
+        """Wait until there is a worker."""
+        try:
+            self.client.wait_for_workers(1, timeout=WORKERS_S)
+        except TimeoutError:
+            raise self._no_workers() from None
+
     def ask(self, fn: Callable[..., Any], *args: Any) -> dict[str, Any]:
-        """Call a function on every worker; return what each answers, by address.
+        """Call a function on every worker; return what each answers, by address: one at least.
 
         A worker that leaves meanwhile is left out.
 
         Raises:
-            HplabError: What the function raised, or what kept a worker from calling it.
+            HplabError: What the function raised, or what kept a worker from calling it; or there is
+                no worker for long.
         """
+        answers: dict[str, Any] = {}
+        while not answers:
+            self._wait()
+            answers = self._ask(fn, *args)
+        return answers
+
+    def _ask(self, fn: Callable[..., Any], *args: Any) -> dict[str, Any]:
         only = functools.partial(self.client.get_executor, pure=False)
         asked = {only(workers=[name]).submit(fn, *args): name for name in self.workers()}
         answers: dict[str, Any] = {}
