@@ -188,7 +188,9 @@ def execute_pages(
     pages = base.find_studies(studies)
     dask = base.dask_address(dask, jobs)
     _check_sizes(preset, "auto" if dask else device)
-    asked = {places.DASK: dask} | ({"HPLAB_JOBS": str(jobs)} if jobs else {})
+    asked = {places.DASK: dask} if dask else {}
+    if jobs:
+        asked = {"HPLAB_JOBS": str(jobs)} | ({places.DASK: ""} if places.dask() else {})
     from hplab.pages.notebooks import execute as executing
     from hplab.sweeps.store import default_store
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import importlib
 import ipaddress
 import logging
 import platform
@@ -95,7 +96,7 @@ def connected(address: str, say: Callable[[str], object] = print) -> Iterator[Cl
     """
     check_address(address)
     try:
-        import distributed
+        distributed = importlib.import_module("distributed")
     except ModuleNotFoundError:
         raise HplabError(
             "other machines are reached by Dask, which is not installed: pip install 'hplab[dask]'"
@@ -105,13 +106,7 @@ def connected(address: str, say: Callable[[str], object] = print) -> Iterator[Cl
         for file in (security.tls_ca_file, security.tls_client_cert, security.tls_client_key):
             if not file or not Path(file).is_file():
                 raise HplabError(f"{address} needs certificates, {file or 'none named'}: {_TLS}")
-    try:
-        client = distributed.Client(
-            address, timeout=ANSWER_S, security=security, set_as_default=False
-        )
-    except (OSError, ValueError) as error:
-        why = str(error).splitlines()[0]
-        raise HplabError(f"no Dask scheduler can be reached at {address}: {why}") from None
+    client = _client(functools.partial(distributed.Client, address, security=security), address)
     try:
         check_address(client.scheduler_info(n_workers=0)["address"])
         cluster = Cluster(client, address)
@@ -123,6 +118,26 @@ def connected(address: str, say: Callable[[str], object] = print) -> Iterator[Cl
         with contextlib.suppress(TimeoutError, OSError):
             client.close(timeout=ANSWER_S)  # cancels what it has asked for
         noisy.removeFilter(cancelled)
+
+
+def _client(make: Callable[..., Any], address: str) -> Any:
+    """Return a client that has been answered; Dask's own waits for ever where nobody speaks."""
+    made: Future[Any] = Future()
+
+    def connect() -> None:
+        try:
+            made.set_result(make(timeout=ANSWER_S, set_as_default=False))
+        except Exception as error:
+            made.set_exception(error)
+
+    threading.Thread(target=connect, daemon=True).start()
+    try:
+        return made.result(2 * ANSWER_S)
+    except TimeoutError:
+        why = f"what is there does not answer within {2 * ANSWER_S:g} s"
+    except Exception as error:
+        why = str(error).splitlines()[0]
+    raise HplabError(f"no Dask scheduler can be reached at {address}: {why}")
 
 
 def _is_no_cancellation(record: logging.LogRecord) -> bool:

@@ -106,6 +106,9 @@ def train(
             described[text] = store.put_provenance(made_with)
         return described[text]
 
+    if here:
+        prov(here)  # what cannot be written is told before anything is trained
+
     def is_kept(trial: Trial, digest: str) -> bool:
         return store.summary(trial, digest) is not None
 

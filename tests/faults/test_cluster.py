@@ -7,6 +7,7 @@ A worker and the nanny that starts it again are one process group: who kills tha
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -20,21 +21,25 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import tiny_functions
 from click.testing import CliRunner
 
 import hplab as hp
-from hplab import places
+from hplab import own, places
 from hplab.cli import base
-from hplab.sweeps import cluster, functions, runner
+from hplab.sweeps import background, cluster, driver, functions, remote, runner
 from hplab.sweeps.store import Store
+from hplab.training import datasets
 from hplab.trial import HplabError, Trial, canonical, grid
 
 pytestmark = [pytest.mark.timeout(100), pytest.mark.xdist_group("machines")]
 HERE = Path(__file__).resolve()
 ROOT = HERE.parents[2]
 UP_S = 30.0
+# What the page on several machines starts everything with.
+PRIVATE = ("--host", "127.0.0.1", "--dashboard-address", "127.0.0.1:0")
 TRIALS = grid(
     Trial("digits", model="mlp", model_args={"hidden": [8]}, epochs=1, n_train=64),
     batch_size=[30, 31, 32],
@@ -57,9 +62,7 @@ class Machines:
 
     def __enter__(self):
         file = self.folder / "scheduler.json"
-        self.scheduler = self._start(
-            "scheduler", "--port", "0", "--scheduler-file", str(file), "--no-dashboard"
-        )
+        self.scheduler = self._start("scheduler", "--port", "0", "--scheduler-file", str(file))
         until = time.monotonic() + UP_S
         while not (file.is_file() and file.read_text().strip()):
             assert time.monotonic() < until, self.said()
@@ -75,10 +78,10 @@ class Machines:
         path = os.pathsep.join(path or os.getcwd() for path in (str(ROOT), *sys.path))
         env = {**os.environ, "PYTHONPATH": path, **self.env, **(env or {})}
         env.pop(places.DASK, None)
-        command = [sys.executable, "-W", "ignore", "-m", "dask", what]
+        command = [sys.executable, "-W", "ignore", "-m", "dask", what, *PRIVATE]
         with (self.folder / f"{what}.log").open("ab") as log:
             process = subprocess.Popen(
-                [*command, "--host", "127.0.0.1", *self.options, *arguments],
+                [*command, *self.options, *arguments],
                 stdout=log,
                 stderr=log,
                 env=env,
@@ -93,7 +96,7 @@ class Machines:
         return self._start(
             "worker",
             address or self.address,
-            *("--nthreads", str(threads), "--no-dashboard", "--local-directory", str(self.folder)),
+            *("--nthreads", str(threads), "--local-directory", str(self.folder)),
             *arguments,
             env=env,
         )
@@ -238,12 +241,41 @@ def test_where_nobody_answers_one_line_says_so(needs_dask, monkeypatch):
             pass
 
 
+def test_what_listens_and_says_nothing_is_no_scheduler(needs_dask, monkeypatch):
+    """Such as Dask's own page on its tasks, or whatever else has the port."""
+    monkeypatch.setattr(cluster, "ANSWER_S", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
+        with (
+            pytest.raises(HplabError, match=f"no Dask scheduler can be reached at {address}"),
+            cluster.connected(address),
+        ):
+            pass
+
+
 def test_without_certificates_tls_is_refused_with_the_place_to_name_them(needs_dask):
     with (
         pytest.raises(HplabError, match="tls://10.0.0.7:8786 needs certificates.*comm.tls"),
         cluster.connected("tls://10.0.0.7:8786"),
     ):
         pass
+
+
+def test_what_is_started_as_the_page_says_listens_on_this_machine_only(two, asks, store):
+    """Without an address for it, Dask's page on its tasks is open to the network."""
+    asks(two.address)
+    hp.sweep(tiny_functions.tree, depth=[2], store=store)  # so that all of it is up
+
+    said = (ROOT / "book" / "more-than-one-machine.md").read_text()
+    commands = re.findall(r"dask (?:scheduler|worker) .*--host 127[^\n]*", said)
+    processes = [psutil.Process(group.pid) for group in two.groups]
+    processes += [child for one in processes for child in one.children(recursive=True)]
+    found = [end for one in processes for end in one.net_connections() if end.status == "LISTEN"]
+
+    assert len(found) >= 4
+    assert {end.laddr.ip for end in found} == {"127.0.0.1"}
+    assert len(commands) >= 3
+    assert all("--dashboard-address 127.0.0.1:" in command for command in commands)
 
 
 # ---------------------------------------------------------------------------- who agrees
@@ -607,6 +639,55 @@ def test_a_worker_killed_in_training_takes_nobodys_results(two, asks, store, tmp
     assert kept_of(store) == kept_of(here)
 
 
+def job(folder, **more):
+    trial = TRIALS[0]
+    told = {
+        "device": "cpu",
+        "digests": {"digits": datasets.load("digits").digest},
+        "own": own.to_send()[0],
+        "folder": (str(folder), remote._number(folder)),
+        "made_with": cluster.made_with(),
+        "trials": [(trial.config(), trial.seed)],
+        "data": "digits",
+    }
+    return told | more
+
+
+def test_a_worker_that_sees_the_folder_of_checkpoints_uses_it(tmp_path, monkeypatch):
+    given = []
+    monkeypatch.setattr(driver, "compute", lambda *call: given.append(call[3]) or [])
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+
+    remote.compute(job(folder))
+    remote.compute(job(folder, folder=(str(folder), folder.stat().st_ino + 1)))  # its namesake
+    remote.compute(job(tmp_path / "gone"))
+
+    assert given[0].path == folder
+    assert given[1:] == [None, None]
+
+
+def test_a_worker_that_came_late_with_other_data_is_refused(tmp_path):
+    with pytest.raises(HplabError, match="a worker that came late has digits with digest"):
+        remote.compute(job(tmp_path, digests={"digits": "0" * 64}))
+
+
+@pytest.mark.parametrize(
+    ("answers", "said"),
+    [
+        ([("cuda", "GPU-1"), ("cuda", "GPU-1")], "workers a and b share one card"),
+        ([("cuda", "GPU-1"), ("cpu", "")], "differ in their device .a has cuda; b has cpu.;"),
+    ],
+)
+def test_workers_have_a_card_each_and_one_kind_of_device(answers, said):
+    said_by = {
+        name: {"device": device, "card": card, "digests": {"digits": "0" * 64}}
+        for name, (device, card) in zip("ab", answers, strict=True)
+    }
+    with pytest.raises(HplabError, match=said):
+        remote.Workers._checked(said_by, {"digits": "0" * 64})
+
+
 # ------------------------------------------------------------------------------ the commands
 
 
@@ -646,8 +727,6 @@ def test_early_termination_needs_one_machine(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_fill_trains_there(two, store):
-    from hplab.sweeps import background
-
     said = []
     n = background.fill(TRIALS, store, dask=two.address, say=said.append)
 
