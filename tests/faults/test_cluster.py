@@ -639,13 +639,13 @@ def test_a_worker_killed_in_training_takes_nobodys_results(two, asks, store, tmp
     assert kept_of(store) == kept_of(here)
 
 
-def job(folder, **more):
+def job(path, **more):
     trial = TRIALS[0]
     told = {
         "device": "cpu",
         "digests": {"digits": datasets.load("digits").digest},
         "own": own.to_send()[0],
-        "folder": (str(folder), remote._number(folder)),
+        "folder": (str(path), remote._number(path)),
         "made_with": cluster.made_with(),
         "trials": [(trial.config(), trial.seed)],
         "data": "digits",
