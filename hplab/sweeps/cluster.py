@@ -113,11 +113,10 @@ def connected(address: str, say: Callable[[str], object] = print) -> Iterator[Cl
         cluster.check(say)
         yield cluster
     finally:
-        noisy, cancelled = logging.getLogger("tornado.application"), _is_no_cancellation
-        noisy.addFilter(cancelled)  # it would show a traceback for each call that is cancelled
+        # Or tornado shows a traceback for each call that is cancelled so, some time after.
+        logging.getLogger("tornado.application").addFilter(_is_no_cancellation)
         with contextlib.suppress(TimeoutError, OSError):
             client.close(timeout=ANSWER_S)  # cancels what it has asked for
-        noisy.removeFilter(cancelled)
 
 
 def _client(make: Callable[..., Any], address: str) -> Any:
