@@ -14,13 +14,13 @@ READY := $(VENV)/hplab-$(shell cat requirements.lock pyproject.toml | cksum | cu
 
 options = $(if $(STUDY),--study $(STUDY)) $(if $(PRESET),--preset $(PRESET)) \
 	$(if $(DEVICE),--device $(DEVICE)) $(if $(JOBS),--jobs $(JOBS)) $(if $(SEEDS),--seeds $(SEEDS)) \
-	$(if $(AFRESH),--afresh)
+	$(if $(DASK),--dask $(DASK)) $(if $(AFRESH),--afresh)
 
 .PHONY: help setup execute book pdf serve lab test doors faults bench lint sync status records records-laptop clean clean-env
 
 help: ## this table | 0 s
 	@awk -F ':.*## | [|] ' '/^[a-z-]+:.*## / {printf "  make %-14s %-62s %s\n", $$1, $$2, $$3}' Makefile
-	@echo "  for execute: STUDY=01-learning-rate PRESET=smoke|laptop|reduced|paper DEVICE=auto|cpu|cuda|mps JOBS=2 SEEDS=5 AFRESH=1"
+	@echo "  for execute: STUDY=01-learning-rate PRESET=smoke|laptop|reduced|paper DEVICE=auto|cpu|cuda|mps JOBS=2 SEEDS=5 AFRESH=1 DASK=ADDRESS"
 	@echo "  for test: JOBS=2 ARGS='-k store' or ARGS='-m slow'; for setup: PYTHON=python3.12, and UV_TORCH_BACKEND=cpu for a small CPU torch"
 
 $(READY): # redone when the lock or pyproject.toml change, or when it was interrupted
@@ -86,7 +86,7 @@ bench: $(READY) ## hplab against other ways to train, into book/results/bench | 
 	@echo "bench: timing hplab, a plain loop, Lightning, skorch and fastai, in $(VENV)-bench; leave the machine alone"
 	@test -x $(VENV)-bench/bin/python || $(BIN)/uv venv -q -p $(BIN)/python $(VENV)-bench
 	@$(BIN)/uv pip install -q -p $(VENV)-bench -c requirements.lock -r benchmarks/requirements.txt -e .
-	@for name in engine scaling overhead tried photos mobilenet sharpness margins; do \
+	@for name in engine scaling overhead tried photos mobilenet sharpness margins machines; do \
 		$(VENV)-bench/bin/python -W ignore benchmarks/$$name.py --json book/results/bench/$$name.json || exit 1; done
 
 lint: $(READY) ## check code style, types, pairing and workflows | 20 s, then 5 s
@@ -105,7 +105,7 @@ status: $(READY) ## say what is recorded, pending and missing | 5 s
 
 records: $(READY) ## train in the background what decides most claims (BUDGET=8h) | as told
 	@echo "records: training what decides most claims, out of the way of others, in $(VENV)"
-	@$(BIN)/hplab fill --budget $(or $(BUDGET),8h) $(if $(DEVICE),--device $(DEVICE)) $(if $(JOBS),--jobs $(JOBS))
+	@$(BIN)/hplab fill --budget $(or $(BUDGET),8h) $(if $(DEVICE),--device $(DEVICE)) $(if $(JOBS),--jobs $(JOBS)) $(if $(DASK),--dask $(DASK))
 	@$(BIN)/hplab pack
 
 records-laptop: $(READY) ## train the laptop preset anew, say which records moved (WRITE=1) | 4 min

@@ -95,7 +95,7 @@ class Reading:
     def _function(self, function: types.FunctionType) -> str:
         module = function.__globals__.get("__name__") or "__main__"
         parts = [f"function {function.__qualname__}"]
-        if _is_installed(module):  # but what it wraps may be the reader's
+        if is_installed(module):  # but what it wraps may be the reader's
             parts = [f"function {module}.{function.__qualname__} {_version(module)}"]
         else:
             parts.append(self._source(function))
@@ -135,7 +135,7 @@ class Reading:
         return self.text(space[name], name, names)
 
     def _module(self, module: types.ModuleType, where: str, names: frozenset[str]) -> str:
-        if _is_installed(module.__name__):
+        if is_installed(module.__name__):
             return f"module {module.__name__} {_version(module.__name__)}"
         if id(module) in self.within:
             return "itself"
@@ -147,7 +147,7 @@ class Reading:
 
     def _class(self, made: type) -> str:
         name = f"class {made.__qualname__}"
-        if _is_installed(made.__module__):
+        if is_installed(made.__module__):
             return f"{name} of {made.__module__} {_version(made.__module__)}"
         members = {k: v for k, v in vars(made).items() if k not in _LEFT_OUT}
         members = {k: _unhooked(v) for k, v in members.items() if not _is_hook_alone(made, k)}
@@ -158,7 +158,7 @@ class Reading:
     def _instance(self, value: Any, where: str) -> str:
         """Return an instance by its class and state; one of a package's as that would pickle it."""
         made = type(value)
-        if not _is_installed(made.__module__):
+        if not is_installed(made.__module__):
             slots = {
                 k: member.__get__(value)
                 for one in made.__mro__
@@ -224,7 +224,7 @@ def _array(value: Any) -> str | None:
 
 
 @functools.cache
-def _is_installed(module: str | None) -> bool:
+def is_installed(module: str | None) -> bool:
     """Return whether a module is Python's, hplab's or an installed package's, not the reader's."""
     top = (module or "builtins").partition(".")[0]
     if top in ("__main__", "__mp_main__"):

@@ -7,6 +7,7 @@
 | `HPLAB_OFFLINE` | anything but 0: nothing is downloaded |
 | `HPLAB_RESULTS` | the folder of records, instead of `book/results` |
 | `HPLAB_JOBS` | worker processes on the CPU, instead of one a core |
+| `HPLAB_DASK` | the address of a Dask scheduler whose workers train instead |
 | `HPLAB_MODE` | "cached": show what is recorded, train nothing |
 | `HPLAB_STATIC` | 1: no live controls; 0: live ones wherever the page is run |
 | `HPLAB_STUDY`, `HPLAB_EXECUTION` | set for a page that is run for the book: its name, its run |
@@ -25,8 +26,9 @@ from hplab.trial import HplabError
 CODE = Path(__file__).resolve().parents[1]  # the checkout that hplab is imported from, if it is one
 EXECUTION = "HPLAB_EXECUTION"  # each process of one run for the book carries it, with its own value
 STUDY = "HPLAB_STUDY"
+DASK = "HPLAB_DASK"
 # These do not change what a page says.
-WITHOUT_EFFECT = ("HPLAB_JOBS", STUDY, EXECUTION)
+WITHOUT_EFFECT = ("HPLAB_JOBS", DASK, STUDY, EXECUTION)
 
 
 def settings(more: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -122,6 +124,11 @@ def live() -> bool | None:
 def study() -> str:
     """Return the name of the study whose page is run, "" outside a run for the book."""
     return os.environ.get(STUDY, "")
+
+
+def dask() -> str:
+    """Return the address of the Dask scheduler whose workers are to train, "" for none."""
+    return os.environ.get(DASK, "")
 
 
 def n_workers(jobs: int | None = None) -> int:

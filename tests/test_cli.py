@@ -173,6 +173,23 @@ def test_what_is_not_asked_for_is_left_to_the_notebook(clone, hplab, asked):
     assert asked[0]["timeout_s"] is None
 
 
+@pytest.mark.parametrize(
+    ("arguments", "around", "env"),
+    [
+        ("--dask 127.0.0.1:8786", "", {"HPLAB_DASK": "127.0.0.1:8786"}),
+        ("--dask tls://a:1", "127.0.0.1:8786", {"HPLAB_DASK": "tls://a:1"}),
+        ("--jobs 2", "127.0.0.1:8786", {"HPLAB_JOBS": "2", "HPLAB_DASK": ""}),
+    ],
+)
+def test_who_trains_is_told_to_the_kernel(clone, hplab, asked, monkeypatch, arguments, around, env):
+    monkeypatch.setenv("HPLAB_DASK", around)
+
+    assert hplab("run", "01", *arguments.split())[0] == 0
+
+    [call] = asked
+    assert call["env"] == env
+
+
 @pytest.mark.parametrize(("preset", "limit"), [("laptop", 3600), ("paper", None)])
 def test_a_study_of_full_size_may_take_as_long_as_it_takes(clone, hplab, asked, preset, limit):
     hplab("run", "01", "--preset", preset)

@@ -59,6 +59,28 @@ def _refused(error: OSError) -> str:
     return f"{where}: {error.strerror}" if where and error.strerror else str(error)
 
 
+def dask_option(command: Any) -> Any:
+    """Add the option that has the workers of a Dask scheduler do the work."""
+    told = "Address of a Dask scheduler, whose workers do it, on this machine or others."
+    return click.option("--dask", metavar="ADDRESS", default="", help=told)(command)
+
+
+def dask_address(said: str, jobs: int | None) -> str:
+    """Return the address of the scheduler that is to be used, "" for none.
+
+    Raises:
+        HplabError: If it is refused, or worker processes here are asked for too.
+    """
+    from hplab.sweeps import cluster
+
+    if said and jobs is not None:
+        raise HplabError("--jobs is about this machine, --dask about others: give one of them")
+    address = said or (places.dask() if jobs is None else "")
+    if address:
+        cluster.check_address(address)
+    return address
+
+
 def complain(line: str, code: int) -> int:
     """Say on standard error what went wrong; return the exit code."""
     click.echo(f"hplab: {line}", err=True)

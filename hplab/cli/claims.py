@@ -133,6 +133,7 @@ def plan(
 @click.option("--budget", help="Be done within this time, such as 170m or 8h.")
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda or mps.")
 @click.option("--jobs", type=click.IntRange(1), help="Training processes [default: cores].")
+@base.dask_option
 @click.option("--study", help="Only for claims of this study, such as batch-size.")
 @click.option("--report", help="Only for claims of this report: 000, 001, 002 or 004.")
 @click.option("--plan", "path", type=click.Path(path_type=Path), help="Trials to train instead.")
@@ -140,6 +141,7 @@ def fill(
     budget: str | None,
     device: str,
     jobs: int | None,
+    dask: str,
     study: str,
     report: str,
     path: Path | None,
@@ -149,6 +151,7 @@ def fill(
     At the lowest priority; it waits while others use more than half of the processor. What is
     finished is stored at once, what is only begun goes on the next time.
     """
+    dask = base.dask_address(dask, jobs)
     from hplab.pages.tables import plan as planned
     from hplab.sweeps import background, slices, store
 
@@ -162,7 +165,8 @@ def fill(
     if not trials:
         click.echo("nothing is missing that would decide a claim")
         return 0
-    n = background.fill(trials, store.default_store(), device=device, jobs=jobs, seconds=seconds)
+    mine = store.default_store()
+    n = background.fill(trials, mine, device=device, jobs=jobs, dask=dask, seconds=seconds)
     if n:
         click.echo("`hplab pack` makes files to commit of what is recorded")
     return 0

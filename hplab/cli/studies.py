@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hplab import places
 from hplab.cli import base, claims
 from hplab.trial import HplabError
 
@@ -26,6 +27,7 @@ def _sizes(command: Callable) -> Callable:
             "--seeds", type=click.IntRange(1), help="Seeds a setting [default: preset's]."
         ),
         click.option("--jobs", type=click.IntRange(1), help="Training processes [default: cores]."),
+        base.dask_option,
         click.option(
             "--timeout",
             type=click.IntRange(0),
@@ -175,6 +177,7 @@ def execute_pages(
     device: str | None = None,
     seeds: int | None = None,
     jobs: int | None = None,
+    dask: str = "",
     timeout: int | None = None,
     afresh: bool = False,
     env: dict[str, str] | None = None,
@@ -183,7 +186,11 @@ def execute_pages(
 ) -> int:
     """Execute studies, into _build/executed if not told; return 1 and list any faults."""
     pages = base.find_studies(studies)
-    _check_sizes(preset, device)
+    dask = base.dask_address(dask, jobs)
+    _check_sizes(preset, "auto" if dask else device)
+    asked = {places.DASK: dask} if dask else {}
+    if jobs:
+        asked = {"HPLAB_JOBS": str(jobs)} | ({places.DASK: ""} if places.dask() else {})
     from hplab.pages.notebooks import execute as executing
     from hplab.sweeps.store import default_store
 
@@ -195,7 +202,7 @@ def execute_pages(
             out or base.ROOT / "_build" / "executed" / "studies",
             {name: value for name, value in given.items() if value is not None},
             at_once=at_once,
-            env=(env or {}) | ({"HPLAB_JOBS": str(jobs)} if jobs else {}),
+            env=(env or {}) | asked,
             timeout_s=limit or None,
             faults=base.ROOT / "_build" / "faults",
             store=None if afresh else default_store(),

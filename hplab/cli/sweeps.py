@@ -16,6 +16,7 @@ from hplab.cli import base
 @click.option("--seeds", type=click.IntRange(1), help="Run each point with seeds 0 to N-1.")
 @click.option("--count", type=click.IntRange(1), help="Points at most, besides run_cap.")
 @click.option("--jobs", type=click.IntRange(1), help="Runs side by side [default: cores].")
+@base.dask_option
 @click.option("--dry-run", is_flag=True, help="Show the points and run nothing.")
 @click.option(
     "--stand-in/--no-stand-in",
@@ -33,4 +34,5 @@ def sweep_file(path: Path, **said: Any) -> int:
     """
     from hplab.pages.tables import swept
 
+    said["dask"] = base.dask_address(said["dask"], said["jobs"])
     return swept.sweep(path, **said)

@@ -25,7 +25,7 @@ import filelock
 import psutil
 
 from hplab.errors import Terminated
-from hplab.sweeps import checkpoints, driver, executors, slices
+from hplab.sweeps import checkpoints, driver, executors, remote, slices
 from hplab.sweeps import store as stores
 from hplab.training import datasets as data
 from hplab.trial import HplabError, Trial
@@ -44,6 +44,7 @@ def fill(
     *,
     device: str = "cpu",
     jobs: int | None = None,
+    dask: str = "",
     seconds: float | None = None,
     say: Callable[[str], None] = print,
 ) -> int:
@@ -54,6 +55,8 @@ def fill(
         store: Where the records go.
         device: "auto", "cpu", "cuda" or "mps".
         jobs: Worker processes on the CPU; None takes `HPLAB_JOBS` or one a core.
+        dask: The address of a Dask scheduler whose workers train instead. Then nothing waits: what
+            others ask of this machine's processor is not in the way of theirs.
         seconds: When to be done, from now; None for when all are trained.
         say: What a line of progress is given to.
 
@@ -65,7 +68,7 @@ def fill(
         plan = Path(scratch, "plan.jsonl")
         slices.write(plan, trials)
         command = [sys.executable, "-m", "hplab.sweeps.background", str(plan), device]
-        command += [str(store.root), str(store.pending), str(NICENESS)]
+        command += [str(store.root), str(store.pending), str(0 if dask else NICENESS), dask]
         env = os.environ | {"TQDM_DISABLE": "1", "PYTHONUNBUFFERED": "1"}
         if jobs is not None:
             env["HPLAB_JOBS"] = str(jobs)
@@ -81,7 +84,8 @@ def fill(
             report = _Report(trials, store, say)
             threading.Thread(target=report.pass_on, args=(trainer,), daemon=True).start()
             try:
-                _watch(trainer, checkpoints.Folder.beside(store.pending), until, report)
+                others = None if dask else Others(trainer.pid)
+                _watch(trainer, others, checkpoints.Folder.beside(store.pending), until, report)
             finally:
                 _stop(trainer)
         n = report.line()
@@ -104,13 +108,19 @@ def _alone(store: stores.Store) -> Iterator[None]:
         raise HplabError(f"another hplab fill is at work here (it holds {path})") from None
 
 
-def _watch(trainer: subprocess.Popen, folder: Path, until: float | None, report: _Report) -> None:
+def _watch(
+    trainer: subprocess.Popen,
+    others: Others | None,
+    folder: Path,
+    until: float | None,
+    report: _Report,
+) -> None:
     """Let a trainer work while others leave room, until it is done or time is up."""
-    others, quiet, said = Others(trainer.pid), QUIET_LOOKS, time.monotonic()
+    quiet, said = QUIET_LOOKS, time.monotonic()
     while trainer.poll() is None and (until is None or time.monotonic() < until):
         with contextlib.suppress(subprocess.TimeoutExpired):
             trainer.wait(LOOK_S)
-        quiet = 0 if others.share() > TOO_MUCH else quiet + 1
+        quiet = 0 if others and others.share() > TOO_MUCH else quiet + 1
         waits = quiet < QUIET_LOOKS
         hold(folder, waits)
         report.waited_s += LOOK_S * waits
@@ -216,7 +226,7 @@ class _Speaking(Protocol):
 
 def main(arguments: Sequence[str]) -> int:
     """Train the trials of a plan, as `fill` says; return 1 on a mistake, 143 when told to end."""
-    plan, device, root, pending, niceness = arguments
+    plan, device, root, pending, niceness, address = arguments
     signal.signal(signal.SIGTERM, _terminate)
     _step_back(int(niceness))
     _end_with_parent()
@@ -224,9 +234,16 @@ def main(arguments: Sequence[str]) -> int:
     try:
         trials = slices.read(Path(plan))
         datasets = {name: data.load(name) for name in dict.fromkeys(t.data for t in trials)}
-        todo = [t for t in trials if store.summary(t, datasets[t.data].digest) is None]
-        chosen = executors.resolve_device(device)
-        driver.train(todo, datasets, chosen, None, store, in_order=True)
+        digests = {name: dataset.digest for name, dataset in datasets.items()}
+        todo = [t for t in trials if store.summary(t, digests[t.data]) is None]
+        if todo and address:
+            with remote.opened(address, todo, device, digests, store) as there:
+                driver.train(
+                    todo, datasets, there.device, None, store, in_order=True, elsewhere=there
+                )
+        else:
+            chosen = executors.resolve_device(device)
+            driver.train(todo, datasets, chosen, None, store, in_order=True)
     except HplabError as error:
         print(f"error: {error}")
         return 1

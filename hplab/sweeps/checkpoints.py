@@ -174,8 +174,8 @@ class Checkpoint:
         return self.told is not None or time.monotonic() + ahead_s - self.saved >= self.wait_s
 
     def _is_held(self) -> bool:
-        try:
-            return time.time() - (self.folder.path / HOLD).stat().st_mtime < HOLD_S
+        try:  # a clock that was set back leaves a file of the future, which counts no longer either
+            return abs(time.time() - (self.folder.path / HOLD).stat().st_mtime) < HOLD_S
         except OSError:
             return False
 

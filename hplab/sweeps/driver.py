@@ -10,15 +10,16 @@ import math
 import time
 import traceback
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
 from hplab import own, places
 from hplab.sweeps import (
     checkpoints,
+    cluster,
     costs,
     executors,
     forkserver,
@@ -32,10 +33,22 @@ from hplab.sweeps.costs import POOL_FROM_S
 from hplab.sweeps.writer import Writer
 from hplab.training import datasets as data
 from hplab.training import loop
-from hplab.trial import TASK, TASK_VERSION, HplabError, Trial
+from hplab.trial import TASK, TASK_VERSION, HplabError, Trial, canonical
 
 Result = dict[str, Any] | Exception
 Stack = list[Trial]
+
+
+class Elsewhere(Protocol):
+    """Workers that are not this process's own (see `hplab.sweeps.remote`)."""
+
+    executor: Executor
+
+    def n_workers(self) -> int:
+        """Return how many there are at the moment."""
+
+    def submit(self, executor: Executor, stack: Stack) -> Future:
+        """Have a stack computed; each result says in "made_with" what it was made with."""
 
 
 def train(
@@ -48,6 +61,7 @@ def train(
     sharers: int = 1,
     in_order: bool = False,
     until: float = math.inf,
+    elsewhere: Elsewhere | None = None,
 ) -> None:
     """Compute trials, longest first, and store each stack of them as it finishes.
 
@@ -62,6 +76,7 @@ def train(
         in_order: Compute the trials in the order given instead.
         until: When to be done, on the clock of `time.monotonic`. No stack is begun that would take
             longer, judging by the slowest of its kind so far, or of all if it is the first.
+        elsewhere: Workers that compute instead; `jobs` and `sharers` do not count then.
 
     Raises:
         HplabError: If no trial could be trained, no worker process starts, or the store refuses
@@ -70,6 +85,69 @@ def train(
     if forkserver.is_importing_main():
         raise SystemExit(1)  # the process that started this one says why
     stacking.check(todo, datasets)
+    if elsewhere:
+        workers = sharers = elsewhere.n_workers()
+    else:
+        workers, sharers = _here(todo, datasets, device, jobs, sharers)
+    folder = checkpoints.Folder.of(store.pending, device)
+    stacks = folder.begun(todo, {name: dataset.digest for name, dataset in datasets.items()})
+    begun = {trial.identity() for stack in stacks for trial in stack}
+    fresh = [trial for trial in todo if trial.identity() not in begun]
+    stacks += stacking.stacks(fresh, device, workers, datasets, in_order=in_order)
+    for line in stacking.told(stacks, datasets):
+        print(line)
+    workers = min(workers if device == "cpu" else sharers, len(stacks))
+    here = {} if elsewhere else provenance.of_trials(device)
+    described: dict[str, str] = {}
+    failures: list[str] = []
+
+    def prov(made_with: dict[str, Any]) -> str:
+        if (text := canonical(made_with)) not in described:
+            described[text] = store.put_provenance(made_with)
+        return described[text]
+
+    if here:
+        prov(here)  # what cannot be written is told before anything is trained
+
+    def is_kept(trial: Trial, digest: str) -> bool:
+        return store.summary(trial, digest) is not None
+
+    with (
+        progress.bar(len(todo), f"training on {device}") as tick,
+        Writer(store, functools.partial(folder.tidy, is_kept)) as writer,
+        contextlib.closing(
+            _results(stacks, device, workers, datasets, _Clock(until), folder, elsewhere)
+        ) as finished,
+    ):
+        for stack, results in finished:
+            for trial, result in zip(stack, results, strict=True):
+                digest = datasets[trial.data].digest
+                if isinstance(result, Exception):
+                    failures.append(f"{type(result).__name__}: {result}")
+                    with contextlib.suppress(records.StoreError):  # it is told below all the same
+                        store.log_failure(_failure(trial, digest, result))
+                else:
+                    made_with = result.pop("made_with", here)
+                    writer.add(_record(trial, digest, prov(made_with), result))
+                tick()
+            writer.flush_if_due()
+    left = len(todo) - writer.n_added - len(failures)
+    if left:
+        print(f"{left} trials were left, since there was no time for them")
+    if failures:
+        print(f"{len(failures)} trials failed and can be tried again; the first: {failures[0]}")
+        if not writer.n_added:
+            raise HplabError(f"no trial could be trained: {failures[0]}")
+
+
+def _here(
+    todo: list[Trial],
+    datasets: dict[str, data.Dataset],
+    device: str,
+    jobs: int | None,
+    sharers: int,
+) -> tuple[int, int]:
+    """Return how many processes are to train here: on the CPU, and on a card."""
     workers = places.n_workers(jobs) if device == "cpu" else 1
     stays = own.to_send()[1]
     if named := [name for trial in todo for name in trial.code if name in stays]:
@@ -82,46 +160,7 @@ def train(
     if max(workers, sharers) > 1 and (why := forkserver.start(todo)):
         print(f"one process trains: others cannot be started here ({why})")
         workers = sharers = 1
-    folder = checkpoints.Folder.of(store.pending, device)
-    stacks = folder.begun(todo, {name: dataset.digest for name, dataset in datasets.items()})
-    begun = {trial.identity() for stack in stacks for trial in stack}
-    fresh = [trial for trial in todo if trial.identity() not in begun]
-    stacks += stacking.stacks(fresh, device, workers, datasets, in_order=in_order)
-    for line in stacking.told(stacks, datasets):
-        print(line)
-    workers = min(workers if device == "cpu" else sharers, len(stacks))
-    described = provenance.collect_provenance(device)
-    prov = store.put_provenance(described | ({"threads": 1} if device == "cpu" else {}))
-    failures: list[str] = []
-
-    def is_kept(trial: Trial, digest: str) -> bool:
-        return store.summary(trial, digest) is not None
-
-    with (
-        progress.bar(len(todo), f"training on {device}") as tick,
-        Writer(store, functools.partial(folder.tidy, is_kept)) as writer,
-        contextlib.closing(
-            _results(stacks, device, workers, datasets, _Clock(until), folder)
-        ) as finished,
-    ):
-        for stack, results in finished:
-            for trial, result in zip(stack, results, strict=True):
-                digest = datasets[trial.data].digest
-                if isinstance(result, Exception):
-                    failures.append(f"{type(result).__name__}: {result}")
-                    with contextlib.suppress(records.StoreError):  # it is told below all the same
-                        store.log_failure(_failure(trial, digest, result))
-                else:
-                    writer.add(_record(trial, digest, prov, result))
-                tick()
-            writer.flush_if_due()
-    left = len(todo) - writer.n_added - len(failures)
-    if left:
-        print(f"{left} trials were left, since there was no time for them")
-    if failures:
-        print(f"{len(failures)} trials failed and can be tried again; the first: {failures[0]}")
-        if not writer.n_added:
-            raise HplabError(f"no trial could be trained: {failures[0]}")
+    return workers, sharers
 
 
 # ------------------------------------------------------------------------------- processes
@@ -151,6 +190,7 @@ def _results(
     datasets: dict[str, data.Dataset],
     clock: _Clock,
     folder: checkpoints.Folder | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> Generator[tuple[Stack, list[Result]], None, None]:
     """Yield each stack with its results as they finish.
 
@@ -158,6 +198,13 @@ def _results(
     one; what it had begun is tried again at the end, in a process of its own.
     """
     waiting, begun = collections.deque(stacks), []
+    if elsewhere:
+        begun = yield from _until_broken(
+            elsewhere.executor, elsewhere.submit, waiting, lambda: 2 * elsewhere.n_workers(), clock
+        )
+        for stack in begun:
+            yield from _alone(stack, elsewhere.submit, elsewhere.executor)
+        return
     in_here = workers == 1
     sources = datasets if in_here else {n: executors.share(d) or n for n, d in datasets.items()}
 
@@ -165,11 +212,11 @@ def _results(
         call = [(trial.config(), trial.seed) for trial in stack]
         return executor.submit(compute, call, device, sources[stack[0].data], folder)
 
+    # One more than there are workers: none has to wait for this process.
+    width = 1 if in_here else workers + 1
     while waiting:
         with executors.open_executor(device, workers) as executor:
-            # One more than there are workers: none has to wait for this process.
-            width = 1 if in_here else workers + 1
-            begun += yield from _until_broken(executor, submit, waiting, width, clock)
+            begun += yield from _until_broken(executor, submit, waiting, lambda: width, clock)
     for stack in begun:
         yield from _alone(stack, submit)
 
@@ -178,21 +225,24 @@ def _until_broken(
     executor: Executor,
     submit: Callable[[Executor, Stack], Future],
     waiting: collections.deque[Stack],
-    width: int,
+    width: Callable[[], int],
     clock: _Clock,
 ) -> Generator[tuple[Stack, list[Result]], None, list[Stack]]:
     """Yield stacks with their results until none is left, time is up, or the pool breaks.
 
-    Stacks there is no time for are dropped from `waiting`.
+    Stacks there is no time for are dropped from `waiting`. At most `width()` stacks are submitted
+    at a time.
 
     Returns:
-        The stacks that a broken pool had begun; those it had not are waiting still.
+        The stacks that a broken pool or a lost worker had begun; where the pool broke, those it had
+        not begun are waiting still.
     """
     running: dict[Future, tuple[Stack, float]] = {}
     begun: list[Stack] = []
     broken = False
     while running or (waiting and not broken):
-        while waiting and not broken and len(running) < width:
+        room = width() if waiting and not broken else 0
+        while waiting and not broken and len(running) < room:
             if not clock.has_room(waiting[0]):
                 waiting.popleft()
                 continue
@@ -204,9 +254,9 @@ def _until_broken(
         for future in wait(running, return_when=FIRST_COMPLETED).done:
             (stack, start), error = running.pop(future), future.exception()
             clock.note(stack, time.monotonic() - start)
-            if isinstance(error, BrokenProcessPool):
+            if isinstance(error, BrokenExecutor):
                 _check_started(executor)
-                broken = True
+                broken = broken or not isinstance(error, cluster.WorkerLost)
                 begun.append(stack)
             elif error is not None:
                 raise error
@@ -216,22 +266,25 @@ def _until_broken(
 
 
 def _alone(
-    stack: Stack, submit: Callable[[Executor, Stack], Future]
+    stack: Stack, submit: Callable[[Executor, Stack], Future], executor: Executor | None = None
 ) -> Iterator[tuple[Stack, list[Result]]]:
-    """Try a stack in a process of its own, and its halves if that is killed too."""
-    with executors.open_pool(1) as pool:
+    """Try a stack while nothing else runs, and its halves if its process is killed too.
+
+    Without an executor it gets a process of its own.
+    """
+    with contextlib.nullcontext(executor) if executor else executors.open_pool(1) as pool:
         error = (future := submit(pool, stack)).exception()
-        if isinstance(error, BrokenProcessPool):
+        if isinstance(error, BrokenExecutor):
             _check_started(pool)
     if error is None:
         yield stack, future.result()
-    elif not isinstance(error, BrokenProcessPool):
+    elif not isinstance(error, BrokenExecutor):
         raise error
     elif len(stack) == 1:
         yield stack, [BrokenProcessPool("its worker process was killed twice")]
     else:
         for half in _halves(stack):
-            yield from _alone(half, submit)
+            yield from _alone(half, submit, executor)
 
 
 def _check_started(pool: Executor) -> None:
@@ -268,7 +321,7 @@ def compute(
     lanes = [Trial.from_config(config, seed) for config, seed in trials]
     keeper = None
     try:
-        dataset = _loaded(source) if isinstance(source, str) else source
+        dataset = loaded(source) if isinstance(source, str) else source
         keeper = folder.keeper(lanes, dataset.digest) if folder else None
         outcomes = loop.train_lanes(lanes, dataset, device=device, keeper=keeper)
     except Exception as error:
@@ -308,7 +361,8 @@ def _same(one: Exception, other: Exception) -> bool:
 
 
 @functools.lru_cache(maxsize=1)
-def _loaded(name: str) -> data.Dataset:
+def loaded(name: str) -> data.Dataset:
+    """Return a data set that this process keeps until it is asked for another one."""
     return data.load(name)
 
 

@@ -8,6 +8,7 @@ again costs nothing.
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import sys
 from collections.abc import Callable, Generator, Iterable, Mapping
@@ -18,7 +19,7 @@ import pandas as pd
 
 from hplab import places
 from hplab.errors import HplabError, Stopped
-from hplab.sweeps import calls, progress, provenance, table
+from hplab.sweeps import calls, cluster, progress, provenance, table
 from hplab.sweeps import store as stores
 from hplab.sweeps.metrics import is_percent
 from hplab.sweeps.points import SEED, Point, expand, words
@@ -75,9 +76,11 @@ def sweep(
         name: What the sweep is called; by default the name of the function. It is a part of what
             names a result.
         version: Stands for the code: change it when results change.
-        jobs: Worker processes; None takes `HPLAB_JOBS` or one a core. With 1 the function is called
-            in this process. A process may use its share of the cores.
-        executor: Any `concurrent.futures.Executor` to use instead.
+        jobs: Worker processes; None takes the workers of the Dask scheduler that `HPLAB_DASK`
+            names, or else `HPLAB_JOBS` or one a core. With 1 the function is called in this
+            process. A process may use its share of the cores.
+        executor: Any `concurrent.futures.Executor` to use instead. Of Dask that is
+            `client.get_executor(pure=False)`.
         store: Where records are. None takes the folder you are in; in a checkout of the book, or
             with hplab imported from one, it takes the checkout's `.hplab/pending`, and `hplab pack`
             leaves them there.
@@ -106,7 +109,12 @@ def sweep(
     task = Task(train, name, version)
     found = expand(train, points, axes)
     store = store or stores.default_store()
-    n_new = fill(task, found, workers, executor, store)
+    address = places.dask() if executor is None and jobs is None else ""
+    if address and not places.from_records() and _missing(task, found, store):
+        with cluster.connected(address) as executor:
+            n_new = fill(task, found, workers, executor, store)
+    else:
+        n_new = fill(task, found, workers, executor, store)
     return table_of(task, found, store, n_new)
 
 
@@ -138,7 +146,7 @@ def fill(
         HplabError: If every call failed.
         Stopped: If it was interrupted; what was finished is kept.
     """
-    todo = [point for point in found if task.head(point, store) is None]
+    todo = _missing(task, found, store)
     if todo:
         _tell_of_other_code(task, store)
     if 0 < len(todo) < len(found) and not places.from_records():
@@ -157,6 +165,10 @@ def fill(
                 "kept; run this again and it goes on from there."
             ) from None
     return len(todo)
+
+
+def _missing(task: Task, found: list[Point], store: stores.Store) -> list[Point]:
+    return [point for point in found if task.head(point, store) is None]
 
 
 def _tell_of_other_code(task: Task, store: stores.Store) -> None:
@@ -239,11 +251,7 @@ def _log(task: Task, point: Point, answer: calls.Answer, store: stores.Store) ->
 def _answers(task: Task, todo: list[Point], workers: int, executor: Executor | None) -> Answers:
     """Yield each point with what came of it, as they finish."""
     if executor is not None:
-        lost = yield from _as_completed(todo, lambda point: executor.submit(task, point))
-        if lost:
-            print(f"the executor broke: {len(lost)} runs were lost; run this again for them")
-            if len(lost) == len(todo):
-                raise HplabError("the executor broke before any run was finished")
+        yield from _by(executor, task, todo)
         return []
     n = min(workers, len(todo))
     sent, why_not = task.to_send() if n > 1 else (b"", "")
@@ -264,6 +272,49 @@ def _answers(task: Task, todo: list[Point], workers: int, executor: Executor | N
     return []
 
 
+def _by(executor: Executor, task: Task, todo: list[Point]) -> Answers:
+    """Yield what an executor makes of each point.
+
+    What was lost with its process is tried once more, alone: it may have died of another call.
+    """
+    if isinstance(executor, cluster.Cluster):
+        told = {"task": task.to_send_far(), "made_with": cluster.made_with()}
+        executor.ask(cluster.unpack, told["task"])
+        calling = functools.partial(executor.submit, cluster.call)
+
+        def submit(point: Point) -> Future:
+            return calling({**told, "point": point})
+
+    else:
+
+        def submit(point: Point) -> Future:
+            return executor.submit(task, point)
+
+    lost = yield from _as_completed(todo, submit)
+    for i, point in enumerate(lost):
+        try:
+            future = submit(point)
+        except (BrokenExecutor, RuntimeError):
+            n = len(lost) - i
+            print(f"the executor broke: {n} runs were lost; run this again for them")
+            if n == len(todo):
+                raise HplabError("the executor broke before any run was finished") from None
+            return []
+        yield point, _alone(future)
+    return []
+
+
+def _alone(future: Future) -> calls.Answer:
+    try:
+        return future.result()
+    except HplabError:
+        raise
+    except (Exception, CancelledError) as error:
+        if cluster.is_lost(error):
+            error = BrokenExecutor("its worker process was killed, twice")
+        return calls.failure(error)
+
+
 def _as_completed(todo: list[Point], submit: Callable[[Point], Future]) -> Answers:
     """Yield points with their answers as they finish; return those whose process was lost."""
     lost: list[Point] = []
@@ -279,13 +330,16 @@ def _as_completed(todo: list[Point], submit: Callable[[Point], Future]) -> Answe
             point = futures.pop(future)
             try:
                 answer = future.result()
-            except (BrokenExecutor, CancelledError):
+            except CancelledError:
                 lost.append(point)
                 continue
             except HplabError:
                 raise  # no process could start
-            except Exception as error:  # what is sent cannot be pickled, or found over there
-                answer = calls.failure(error)
+            except Exception as error:
+                if cluster.is_lost(error):
+                    lost.append(point)
+                    continue
+                answer = calls.failure(error)  # it cannot be pickled, or found over there
             yield point, answer
     finally:
         for future in futures:

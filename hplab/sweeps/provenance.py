@@ -65,6 +65,11 @@ def collect_provenance(device: str = "cpu") -> dict[str, Any]:
     }
 
 
+def of_trials(device: str) -> dict[str, Any]:
+    """Describe what trials are trained with in this process: on the CPU with one thread each."""
+    return collect_provenance(device) | ({"threads": 1} if device == "cpu" else {})
+
+
 def of_process() -> dict[str, Any]:
     """Describe what a reader's own function ran with in this process: Python, machine, libraries.
 

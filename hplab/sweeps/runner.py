@@ -43,7 +43,8 @@ def run(
         preset: "smoke", "laptop", "reduced" or "paper".
         device: "auto", "cpu", "cuda" or "mps".
         n_seeds: Seeds a setting; None takes the preset's number.
-        jobs: Worker processes on the CPU; None takes `HPLAB_JOBS` or one a core.
+        jobs: Worker processes on the CPU; None takes the workers of the Dask scheduler that
+            `HPLAB_DASK` names, or else `HPLAB_JOBS` or one a core.
         store: Where records are; None takes the project's own.
         least_epochs: How long runs must be to show what they are for. Where the page shows what is
             recorded, presets that cut the trials shorter are passed over for one that does not.
@@ -65,9 +66,10 @@ def run(
     size = presets.preset(preset)
     declared = size.choose(declared, n_seeds)
     scaled = size.scaled(declared)
-    if "torch" not in sys.modules:
+    address = places.dask() if jobs is None else ""
+    if "torch" not in sys.modules and not address:
         _start_ahead(scaled, device, jobs, store)
-    from hplab.sweeps import driver, executors  # with torch, which a look at records does without
+    from hplab.sweeps import driver, executors, remote  # with torch, unlike a look at records
     from hplab.training import datasets as data
 
     datasets = {name: data.load(name) for name in sorted({t.data for t in scaled})}
@@ -77,7 +79,11 @@ def run(
     todo = list({trial.identity(): trial for trial in missing}.values())
     if todo:
         try:
-            driver.train(todo, datasets, executors.resolve_device(device), jobs, store)
+            if address:
+                with remote.opened(address, todo, str(device), digests, store) as there:
+                    driver.train(todo, datasets, there.device, None, store, elsewhere=there)
+            else:
+                driver.train(todo, datasets, executors.resolve_device(device), jobs, store)
         except KeyboardInterrupt:
             raise _stopped(todo, digests, store) from None
         found = [store.summary(trial, digests[trial.data]) for trial in scaled]

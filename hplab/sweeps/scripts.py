@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,11 +66,9 @@ class Script:
         self.program = str(path or file.program)
         self.name = path.name if path else Path(file.command[0]).name
         files = [path] if path else [Path(p) for p in self.command if Path(p).is_file()]
-        sources = _sources(files)
-        digest = hashlib.sha256("\0".join(self.command).encode())
-        for source in sources.values():
-            digest.update(hashlib.sha256(source).digest())
-        self.version = digest.hexdigest()[:16]
+        self._files = [file.absolute() for file in files]
+        sources = _sources(self._files)
+        self.version = _digest(self.command, sources)
         text = [source.decode("utf-8", "replace") for source in sources.values()]
         imports = any(_IMPORTS_WANDB.search(one) for one in text)
         there = imports and self._has_wandb()
@@ -81,7 +79,11 @@ class Script:
                 "wandb is installed, so what the script logs goes there; its metrics are read from "
                 "what it prints (--stand-in reads what it logs instead)"
             )
-        self._env = {**dict.fromkeys(workers.THREADS, str(threads)), **os.environ}
+        self.threads = threads
+        self._open()
+
+    def _open(self) -> None:
+        self._env = {**dict.fromkeys(workers.THREADS, str(self.threads)), **os.environ}
         self._env["PYTHONUNBUFFERED"] = "1"  # a row is seen when it is printed
         self._env["PYTHONIOENCODING"] = "utf-8"
         if self.logs:
@@ -91,6 +93,32 @@ class Script:
         self._running: set[Any] = set()
         self._lock = threading.Lock()
         self._is_over = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Reach another machine: environment and processes are that machine's own."""
+        kept = ("command", "program", "name", "version", "logs", "notes", "threads", "_files")
+        return {name: vars(self)[name] for name in kept}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._check_here()
+        self._open()
+
+    def _check_here(self) -> None:
+        """Refuse to run another version of the script than that of the machine that asks.
+
+        Raises:
+            HplabError: If it is not here, or differs; the line names both digests.
+        """
+        try:
+            here = _digest(self.command, _sources(self._files))
+        except OSError as error:
+            raise HplabError(f"{error.filename} is not on this machine: {error.strerror}") from None
+        if here != self.version:
+            raise HplabError(
+                f"{self.program} differs: {here} on this machine, {self.version} on the one that "
+                "asks; copy the folder anew, or share it"
+            )
 
     def __enter__(self) -> Script:
         return self
@@ -295,6 +323,13 @@ def _no_program(file: SweepFile) -> str:
     if not beside:
         return f"no file {file.program!r} here"
     return str(unknown("program", file.program, beside)).replace("known:", "Python files here:", 1)
+
+
+def _digest(command: Sequence[str], sources: Mapping[Path, bytes]) -> str:
+    digest = hashlib.sha256("\0".join(command).encode())
+    for source in sources.values():
+        digest.update(hashlib.sha256(source).digest())
+    return digest.hexdigest()[:16]
 
 
 def _sources(files: list[Path]) -> dict[Path, bytes]:

@@ -18,7 +18,7 @@ import pandas as pd
 
 from hplab import places
 from hplab.errors import unknown
-from hplab.sweeps import functions, programs, progress, searches
+from hplab.sweeps import cluster, functions, programs, progress, searches
 from hplab.sweeps import store as stores
 from hplab.sweeps.points import SEED, Point, expand
 from hplab.sweeps.scripts import Script
@@ -71,6 +71,7 @@ def prepared(
     jobs: int | None = None,
     stand_in: bool | None = None,
     version: str = "",
+    dask: str = "",
 ) -> Iterator[Job]:
     """Find what the file runs; processes of scripts that are still there end with the context.
 
@@ -80,26 +81,34 @@ def prepared(
         jobs: Runs side by side; None takes `HPLAB_JOBS` or one a core.
         stand_in: Whether the stand-in answers for `wandb`; see `Script`.
         version: Stands for the code.
+        dask: The address of a Dask scheduler whose workers run it instead.
 
     Raises:
-        HplabError: If it cannot be found or called.
+        HplabError: If it cannot be found or called, or the workers are refused.
     """
+    if dask and file.rule:
+        raise file.error(
+            "early_terminate",
+            "runs on several machines cannot see each other's metrics: leave out this or --dask",
+        )
     if n_seeds is not None and SEED in file.parameters:
         raise file.error(
             f"parameters.{SEED}",
             "seed is a parameter here, so --seeds has nothing to add: keep one",
         )
-    workers = places.n_workers(jobs)
     if programs.is_function(file):
-        with programs.function_of(file) as function:
+        elsewhere = cluster.connected(dask) if dask else contextlib.nullcontext(None)
+        with programs.function_of(file) as function, elsewhere as executor:
             task = Task(function, "", version)
             if any("." in name for name in file.parameters):
                 task.function = programs.Nested(function)
-            yield Job(task, None, f"{task.name}() of {file.program}, called in Python")
+            yield Job(task, executor, f"{task.name}() of {file.program}, called in Python")
         return
-    threads = max(1, places.n_workers() // workers)
+    workers = places.n_workers(jobs)
+    threads = 1 if dask else max(1, places.n_workers() // workers)
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="hplab-script")
     with (
-        ThreadPoolExecutor(workers, thread_name_prefix="hplab-script") as executor,
+        cluster.connected(dask) if dask else pool as executor,
         Script(file, stand_in, threads) as script,
     ):
         task = Task(script, script.name, version or script.version)
@@ -139,7 +148,9 @@ def run(
         if file.rule:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="hplab-board-"))
             job.task.board = Board(file.rule, Path(folder))
-        runner = _Runner(file, job, n_seeds, places.n_workers(jobs), store, stack)
+        there = job.executor
+        at_once = there.n_workers() if isinstance(there, cluster.Cluster) else None
+        runner = _Runner(file, job, n_seeds, at_once or places.n_workers(jobs), store, stack)
         if file.method == "bayes":
             runner.search(searches.Bayes(file, seed), count)
         else:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import re
+import sys
 import types
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from hplab.digest import Reading
+from hplab.digest import Reading, is_installed
+from hplab.errors import HplabError
 from hplab.sweeps import calls
 from hplab.sweeps.points import SEED, Point, name_of
 from hplab.sweeps.records import Record
@@ -40,7 +43,7 @@ class Task:
 
     def __reduce__(self) -> tuple:
         """Reach another process by cloudpickle, so that functions of a notebook do too."""
-        return _received, (self._sent,)
+        return received, (self._sent,)
 
     @property
     def _sent(self) -> bytes:
@@ -60,6 +63,25 @@ class Task:
             return self._sent, ""
         except Exception as error:  # whatever an object raises that cannot be pickled
             return b"", " ".join(str(error).split()) or type(error).__name__
+
+    def to_send_far(self) -> bytes:
+        """Return the function for other machines: modules of the reader's go along as code.
+
+        So a worker needs none of them, and cannot have another version of one.
+
+        Raises:
+            HplabError: If it cannot be sent.
+        """
+        import cloudpickle
+
+        try:
+            if "_bytes_far" not in vars(self):
+                with _own_modules_by_value():
+                    self._bytes_far = cloudpickle.dumps(self._call)
+            return self._bytes_far
+        except Exception as error:  # whatever an object raises that cannot be pickled
+            why = " ".join(str(error).split()) or type(error).__name__
+            raise HplabError(f"{self.name} cannot be sent to other machines: {why}") from error
 
     def __call__(self, point: Point) -> calls.Answer:
         return self._call(point)
@@ -102,10 +124,28 @@ class Task:
 
 
 @functools.lru_cache(4)
-def _received(sent: bytes) -> Callable[[Point], calls.Answer]:
+def received(sent: bytes) -> Callable[[Point], calls.Answer]:
+    """Return what another process sent; a process unpacks it once."""
     import cloudpickle
 
     return cloudpickle.loads(sent)
+
+
+@contextlib.contextmanager
+def _own_modules_by_value() -> Iterator[None]:
+    import cloudpickle
+
+    tops = {name.partition(".")[0] for name in sys.modules} - {"__main__", "__mp_main__"}
+    found = {top: sys.modules[top] for top in sorted(tops) if top in sys.modules}
+    named = {top: module for top, module in found.items() if module.__name__ == top}
+    own = [m for top, m in named.items() if getattr(m, "__file__", None) and not is_installed(top)]
+    for module in own:
+        cloudpickle.register_pickle_by_value(module)
+    try:
+        yield
+    finally:
+        for module in own:
+            cloudpickle.unregister_pickle_by_value(module)
 
 
 # ------------------------------------------------------------------------------- its code

@@ -105,13 +105,12 @@ def test_it_waits_at_once_and_goes_on_after_a_while(tmp_path, monkeypatch):
     shares = iter([0.0, 0.9, 0.2, 0.1, 0.1, 0.1])
     trainer = SimpleNamespace(poll=lambda: None, pid=1, wait=lambda timeout: None)
     others = SimpleNamespace(share=lambda: next(shares))
-    monkeypatch.setattr(background, "Others", lambda pid: others)
     held = []
     monkeypatch.setattr(background, "hold", lambda folder, waits: held.append(waits))
     report = SimpleNamespace(waited_s=0.0, line=lambda: None)
 
     with pytest.raises(StopIteration):
-        background._watch(trainer, tmp_path, None, report)
+        background._watch(trainer, others, tmp_path, None, report)
     assert held == [False, True, True, True, False, False]
     assert report.waited_s == pytest.approx(3 * background.LOOK_S)
 

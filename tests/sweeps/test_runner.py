@@ -577,7 +577,7 @@ def test_a_broken_pool_takes_only_what_it_had_begun():
 
     waiting = collections.deque(stacks)
     pool = SimpleNamespace(started=SimpleNamespace(is_set=lambda: True))
-    run = driver._until_broken(pool, submit, waiting, 2, driver._Clock(math.inf))
+    run = driver._until_broken(pool, submit, waiting, lambda: 2, driver._Clock(math.inf))
     with pytest.raises(StopIteration) as end:
         next(run)
 

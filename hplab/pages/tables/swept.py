@@ -30,6 +30,7 @@ def sweep(
     dry_run: bool = False,
     stand_in: bool | None = None,
     version: str = "",
+    dask: str = "",
     out: Path | None = None,
 ) -> int:
     """Run a sweep file, or show its points, and print what came of it.
@@ -43,6 +44,7 @@ def sweep(
         dry_run: Whether to show the points only.
         stand_in: Whether the stand-in answers for `wandb`.
         version: Stands for the code.
+        dask: The address of a Dask scheduler whose workers run it instead.
         out: Where to write the table of runs, as CSV.
 
     Returns:
@@ -52,7 +54,12 @@ def sweep(
     for note in file.notes:
         _tell(note)
     with sweepruns.prepared(
-        file, n_seeds=seeds, jobs=jobs, stand_in=stand_in, version=version
+        file,
+        n_seeds=seeds,
+        jobs=jobs,
+        stand_in=stand_in,
+        version=version,
+        dask="" if dry_run else dask,
     ) as job:
         for note in job.notes:
             _tell(note)
