@@ -29,6 +29,7 @@ SURFACE = {
     "cost",
     "curves",
     "explore",
+    "export",
     "glue",
     "grid",
     "judge",

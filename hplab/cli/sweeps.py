@@ -34,3 +34,21 @@ def sweep_file(path: Path, **said: Any) -> int:
     from hplab.pages.tables import swept
 
     return swept.sweep(path, **said)
+
+
+@base.cli.command()
+@click.argument("runs", metavar="RUNS")
+@click.argument("place", type=click.Path(path_type=Path))
+@click.option(
+    "--to", required=True, help="wandb, trackio, mlflow, tensorboard, optuna, parquet, csv."
+)
+@click.option("--name", default="", help="The project, experiment or study.")
+def export(runs: str, place: Path, to: str, name: str) -> None:
+    """Write runs into the files of another tool; nothing is sent anywhere.
+
+    RUNS is the name of a sweep that is recorded (its function or script), or a table of runs that
+    `hplab judge` reads. PLACE is a folder for wandb, trackio and tensorboard, else a file.
+    """
+    from hplab.pages.tables import exported
+
+    click.echo(exported.export(runs, place, to=to, name=name))

@@ -10,14 +10,14 @@ from __future__ import annotations
 import contextlib
 import math
 import sys
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, as_completed
 from typing import Any
 
 import pandas as pd
 
 from hplab import places
-from hplab.errors import HplabError, Stopped
+from hplab.errors import HplabError, Stopped, unknown
 from hplab.sweeps import calls, progress, provenance, table
 from hplab.sweeps import store as stores
 from hplab.sweeps.metrics import is_percent
@@ -303,15 +303,63 @@ def table_of(task: Task, found: list[Point], store: stores.Store, n_new: int = 0
     came.
     """
     heads = [task.head(point, store) for point in found]
-    names = [n for n in dict.fromkeys(n for point in found for n in point) if n != SEED]
+    pairs = [(p, head) for p, head in zip(found, heads, strict=True) if head is not None]
+    names = dict.fromkeys(n for point in found for n in point)
+    runs = _table(pairs, [n for n in names if n != SEED], store)
+    runs.attrs = {"n_missing": len(found) - len(pairs), "n_new": n_new}
+    return runs
+
+
+def named(name: str, store: stores.Store | None = None) -> pd.DataFrame:
+    """Return the recorded runs of a function or script, by the name of its sweep.
+
+    Args:
+        name: The name. With the digest of its code behind it, as the column "code" has it, only
+            the runs of that code.
+        store: Where records are; None takes the project's own.
+
+    Raises:
+        HplabError: If nothing is recorded under this name, or runs of several versions of the code
+            are.
+    """
+    store = store or stores.default_store()
+    codes: dict[str, list[dict[str, Any]]] = {}
+    names = set()
+    for head in store.heads():
+        if head["task"] == FUNCTION:
+            config = head["config"]
+            names.add(config["function"])
+            if name in (config["function"], code := f"{config['function']} {config['code']}"):
+                codes.setdefault(code, []).append(head)
+    if not codes:
+        raise unknown("sweep", name, names, "what is recorded")
+    if len(codes) > 1:
+        told = ", ".join(f"{code!r} ({len(heads)} runs)" for code, heads in sorted(codes.items()))
+        raise HplabError(
+            f"{name!r} has runs of {len(codes)} versions of its code: say which: {told}"
+        )
+    [heads] = codes.values()
+    pairs = [({**_tuples(head["config"]["point"]), SEED: head["seed"]}, head) for head in heads]
+    settings = dict.fromkeys(n for point, _ in pairs for n in point if n != SEED)
+    return _table(pairs, list(settings), store)
+
+
+def _tuples(point: Point) -> Point:
+    """Return a point as it was given: JSON has lists for tuples."""
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in point.items()}
+
+
+def _table(
+    pairs: Sequence[tuple[Point, dict[str, Any]]], names: list[str], store: stores.Store
+) -> pd.DataFrame:
+    """Return one row a point and what is recorded of it."""
     settings = table.settings_text([*names, "code"])
     rows: list[dict[str, Any]] = []
     metrics: dict[str, None] = {}
-    for point, head in zip(found, heads, strict=True):
-        if head is None:
-            continue
+    for point, head in pairs:
         metrics |= dict.fromkeys(head["final"])
-        made = {"code": f"{task.name} {task.code}", "seed": head["seed"], "status": head["status"]}
+        code = f"{head['config']['function']} {head['config']['code']}"
+        made = {"code": code, "seed": head["seed"], "status": head["status"]}
         kept = {"key": head["key"], "prov": head["prov"], table.SETTINGS: settings}
         cost = {"train_s": head["cost"]["train_s"]}
         final = head["final"] if head["status"] != "stopped" else {}
@@ -320,9 +368,9 @@ def table_of(task: Task, found: list[Point], store: stores.Store, n_new: int = 0
     columns = dict.fromkeys((*names, SEED, *metrics, "status", *told))
     runs = pd.DataFrame(rows, columns=list(columns))
     runs = runs.astype(dict.fromkeys({*metrics, "train_s"} - set(names), float))
-    runs.attrs = {"n_missing": len(found) - len(rows), "n_new": n_new}
     known = (head for head in store.heads() if head["task"] == FUNCTION)
-    every = [one["final"] for one in known if one["config"]["function"] == task.name]
+    called = {head["config"]["function"] for _, head in pairs}
+    every = [one["final"] for one in known if one["config"]["function"] in called]
     _as_shares(runs, {name: [one.get(name) for one in every] for name in metrics})
     return runs
 
