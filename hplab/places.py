@@ -6,6 +6,7 @@
 | `HPLAB_CACHE` | where downloaded files are kept, instead of `~/.cache/hplab` |
 | `HPLAB_OFFLINE` | anything but 0: nothing is downloaded |
 | `HPLAB_RESULTS` | the folder of records, instead of `book/results` |
+| `HPLAB_ARTIFACTS_GB` | what all artifacts may have together, instead of 10 GB |
 | `HPLAB_JOBS` | worker processes on the CPU, instead of one a core |
 | `HPLAB_MODE` | "cached": show what is recorded, train nothing |
 | `HPLAB_STATIC` | 1: no live controls; 0: live ones wherever the page is run |
@@ -26,7 +27,7 @@ CODE = Path(__file__).resolve().parents[1]  # the checkout that hplab is importe
 EXECUTION = "HPLAB_EXECUTION"  # each process of one run for the book carries it, with its own value
 STUDY = "HPLAB_STUDY"
 # These do not change what a page says.
-WITHOUT_EFFECT = ("HPLAB_JOBS", STUDY, EXECUTION)
+WITHOUT_EFFECT = ("HPLAB_JOBS", "HPLAB_ARTIFACTS_GB", STUDY, EXECUTION)
 
 
 def settings(more: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -75,6 +76,19 @@ def records() -> tuple[Path, Path]:
         return top / "book" / "results", top / ".hplab" / "pending"
     here = Path.cwd()
     return here / "hplab-results", here / ".hplab" / "pending"
+
+
+def artifacts_budget() -> float:
+    """Return how many bytes all artifacts may have together.
+
+    Raises:
+        HplabError: If the environment says something else than a number.
+    """
+    said = os.environ.get("HPLAB_ARTIFACTS_GB") or "10"
+    try:
+        return max(0.0, float(said)) * 1e9
+    except ValueError:
+        raise HplabError(f"HPLAB_ARTIFACTS_GB must be a number, got {said!r}") from None
 
 
 def data() -> Path | None:

@@ -18,6 +18,7 @@ SURFACE = {
     "HplabError",
     "Trial",
     "__version__",
+    "artifacts",
     "batch_sizes",
     "headlines",
     "labels",

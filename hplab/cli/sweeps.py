@@ -23,6 +23,7 @@ from hplab.cli import base
     help="Answer for wandb in a script [default: where it is imported and not installed].",
 )
 @click.option("--code", "version", default="", help="Stands for the code: change it with results.")
+@click.option("--keep", type=click.Choice(["best", "all"]), help="Keep what the runs train.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write the table of runs (CSV).")
 def sweep_file(path: Path, **said: Any) -> int:
     """Run a sweep file: W&B's YAML, here and offline.
@@ -52,3 +53,59 @@ def export(runs: str, place: Path, to: str, name: str) -> None:
     from hplab.pages.tables import exported
 
     click.echo(exported.export(runs, place, to=to, name=name))
+
+
+@base.cli.group()
+def artifact() -> None:
+    """Models, data sets and tables that are kept: list, get, name, verify, clear up."""
+
+
+@artifact.command("list")
+@click.argument("name", required=False)
+def list_artifacts(name: str | None) -> None:
+    """List the versions of an artifact, or of all."""
+    from hplab.pages.tables import kept
+
+    click.echo(kept.listed(name))
+
+
+@artifact.command("get")
+@click.argument("ref", metavar="NAME[:VERSION]")
+@click.argument("place", required=False, type=click.Path(path_type=Path), metavar="[FOLDER]")
+def get_artifact(ref: str, place: Path | None) -> None:
+    """Say where a version is from, and write its files into a folder.
+
+    VERSION is v0, v1 and so on, latest (the default), best, or an alias of yours.
+    """
+    from hplab.pages.tables import kept
+
+    click.echo(kept.told(ref, place))
+
+
+@artifact.command("alias")
+@click.argument("ref", metavar="NAME[:VERSION]")
+@click.argument("alias")
+def alias_artifact(ref: str, alias: str) -> None:
+    """Give a version a name of your own, which keeps it from being cleared up."""
+    from hplab.sweeps import artifacts
+
+    version = artifacts.alias(ref, alias)
+    click.echo(f"{version.name}:{alias} is {version.ref}")
+
+
+@artifact.command("verify")
+def verify_artifacts() -> int:
+    """Hold every file against its digest, and list what is damaged, missing or points nowhere."""
+    from hplab.sweeps.keeping import shelf_of
+
+    return base.list_problems(list(shelf_of(None).faults()), "artifacts")
+
+
+@artifact.command("gc")
+@click.option("--budget", type=click.FloatRange(0), help="Gigabytes to get to, oldest first.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be deleted.")
+def clear_artifacts(budget: float | None, dry_run: bool) -> None:
+    """Delete versions that no alias points to."""
+    from hplab.pages.tables import kept
+
+    click.echo(kept.cleared(budget, dry_run=dry_run))

@@ -20,6 +20,7 @@ from hplab import places
 from hplab.errors import HplabError, Stopped, unknown
 from hplab.sweeps import calls, progress, provenance, table
 from hplab.sweeps import store as stores
+from hplab.sweeps.keeping import Keeping
 from hplab.sweeps.metrics import is_percent
 from hplab.sweeps.points import SEED, Point, expand, words
 from hplab.sweeps.records import StoreError
@@ -42,6 +43,7 @@ def sweep(
     jobs: int | None = None,
     executor: Executor | None = None,
     store: stores.Store | None = None,
+    keep: str | None = None,
     **axes: Any,
 ) -> pd.DataFrame:
     """Call a function of your own at every point of a grid, and return one row a call.
@@ -65,6 +67,10 @@ def sweep(
     source and of what it uses, functions and values of yours, and versions of packages. A function
     that changed is called anew at every point. With `version` that text stands for all of this.
 
+    A network or its weights (a mapping from names to arrays) may be among the numbers of the
+    result: `return {"val_acc": 0.93, "model": model}`. With `keep` they are kept as an artifact of
+    the sweep's name, which `hp.artifacts.load("train:best")` gives back bit for bit.
+
     Calls that raise are told and kept apart; they are no rows of the table and are tried again the
     next time. So is a call whose worker process is killed; the others go on.
 
@@ -81,6 +87,8 @@ def sweep(
         store: Where records are. None takes the folder you are in; in a checkout of the book, or
             with hplab imported from one, it takes the checkout's `.hplab/pending`, and `hplab pack`
             leaves them there.
+        keep: "best" keeps what the best run so far trained, "all" what every new run did; None
+            keeps nothing. The best is by the first metric, validation before others.
         **axes: For each argument a list of values, or one value: numbers, text, True, False, None
             or tuples of these. "seed" is the replicate; a function whose results are random has to
             draw all of it from that. Without a seed there is one run a setting. An argument that
@@ -103,10 +111,11 @@ def sweep(
     if executor is not None and not callable(getattr(executor, "submit", None)):
         raise HplabError(f"executor must be a concurrent.futures.Executor, got {executor!r:.80}")
     workers = places.n_workers(jobs)
+    store = store or stores.default_store()
+    keeping = Keeping(keep, store) if keep is not None else None
     task = Task(train, name, version)
     found = expand(train, points, axes)
-    store = store or stores.default_store()
-    n_new = fill(task, found, workers, executor, store)
+    n_new = fill(task, found, workers, executor, store, keeping=keeping)
     return table_of(task, found, store, n_new)
 
 
@@ -119,6 +128,7 @@ def fill(
     *,
     may_fail: bool = False,
     tick: Callable[[], object] | None = None,
+    keeping: Keeping | None = None,
 ) -> int:
     """Call a task at the points that have no record, and record what comes of it.
 
@@ -130,6 +140,7 @@ def fill(
         store: Where records are.
         may_fail: Whether all calls may fail; they are told all the same.
         tick: Called after each call; None shows a bar of its own.
+        keeping: Keeps what the calls trained; None keeps nothing.
 
     Returns:
         How many were called: 0 where the environment says to take what is recorded.
@@ -138,7 +149,9 @@ def fill(
         HplabError: If every call failed.
         Stopped: If it was interrupted; what was finished is kept.
     """
-    todo = [point for point in found if task.head(point, store) is None]
+    heads = [task.head(point, store) for point in found]
+    todo = [point for point, head in zip(found, heads, strict=True) if head is None]
+    task.keeps = keeping is not None
     if todo:
         _tell_of_other_code(task, store)
     if 0 < len(todo) < len(found) and not places.from_records():
@@ -149,13 +162,17 @@ def fill(
         return 0
     if todo:
         try:
-            _run(task, todo, workers, executor, store, may_fail, tick)
+            _run(task, todo, workers, executor, store, may_fail, tick, keeping)
         except KeyboardInterrupt:
             kept = sum(task.head(point, store) is not None for point in todo)
             raise Stopped(
                 f"Stopped: {kept} of the {len(todo)} runs that were missing are finished and "
                 "kept; run this again and it goes on from there."
             ) from None
+    if keeping:
+        recorded = [head["key"] for head in heads if head is not None]
+        if line := keeping.told(recorded):
+            print(line, file=sys.stderr)
     return len(todo)
 
 
@@ -188,6 +205,7 @@ def _run(
     store: stores.Store,
     may_fail: bool,
     tick: Callable[[], object] | None,
+    keeping: Keeping | None,
 ) -> None:
     """Call the function at points that have no record, and keep each result."""
     failures: list[tuple[Point, calls.Answer]] = []
@@ -205,7 +223,10 @@ def _run(
                     if (text := canonical(process)) not in described:
                         whole = provenance.of_sweep(process)
                         described[text] = store.put_provenance(whole)
-                    writer.add(task.record(point, answer, described[text]))
+                    record = task.record(point, answer, described[text])
+                    if keeping:  # before the record, by which the run counts as done
+                        keeping.take(task.slug, answer["kept"], task.lineage(record), record)
+                    writer.add(record)
                 tick()
                 writer.flush_if_due()
         finally:
