@@ -109,3 +109,35 @@ def clear_artifacts(budget: float | None, dry_run: bool) -> None:
     from hplab.pages.tables import kept
 
     click.echo(kept.cleared(budget, dry_run=dry_run))
+
+
+@base.cli.command()
+@click.argument("name", required=False, default="")
+@click.option("--metric", default="", help="The curve that is drawn [default: the first].")
+@click.option("--once", is_flag=True, help="Print what is going on now, and end.")
+@click.option("--stop", is_flag=True, help="Stop it; what is finished is kept.")
+def watch(name: str, metric: str, once: bool, stop: bool) -> None:
+    """Show the sweeps that are going on here, with the curves of their runs as they train.
+
+    Leaving it does not stop them. With --stop those called NAME, or all, end as Ctrl-C ends them.
+    """
+    import sys
+    import time
+
+    from hplab import places
+    from hplab.pages.tables import watched
+
+    pending = places.records()[1]
+    if stop:
+        click.echo(watched.stop(pending, name))
+        return
+    while True:
+        text = watched.shown(pending, metric)
+        if once or not sys.stdout.isatty():
+            click.echo(text or watched.NOTHING)
+            return
+        click.clear()
+        click.echo(f"{text}\n\n{watched.HOW_TO_STOP}" if text else watched.NOTHING)
+        if not text:
+            return
+        time.sleep(1)

@@ -10,11 +10,13 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from numbers import Real
+from pathlib import Path
 from typing import Any
 
 from hplab.errors import HplabError
-from hplab.sweeps import contents, provenance
+from hplab.sweeps import contents, live, provenance
 from hplab.sweeps.contents import Item
+from hplab.sweeps.live import Slot
 from hplab.sweeps.points import Point, plain
 
 Answer = dict[str, Any]
@@ -27,7 +29,12 @@ _NO_RESULT = ("seed", "status", "key", "prov", "device", "settings", "code", "ep
 
 
 def call(
-    function: Callable, point: Point, stop: Stop | None = None, *, keeps: bool = False
+    function: Callable,
+    point: Point,
+    stop: Stop | None = None,
+    *,
+    keeps: bool = False,
+    posts: Path | None = None,
 ) -> Answer:
     """Call a function at a point.
 
@@ -36,6 +43,7 @@ def call(
             return one, which is the result then; else the last one is.
         point: Its arguments.
         stop: Asked after every epoch, with all of them so far, whether to stop here.
+        posts: The folder in which it is posted while it runs, for `hplab watch`.
         keeps: Whether what is no number in the result, a network or its weights, is given back.
 
     Returns:
@@ -44,13 +52,22 @@ def call(
         `failure` returns if it raised, or gave something else than numbers. A run that was stopped
         has the status "stopped", its last epoch in "at", and what it had then.
     """
+    if posts is None:
+        return _call(function, point, stop, keeps, None)
+    with live.poster(posts).run(point) as slot:
+        return _call(function, point, stop, keeps, slot)
+
+
+def _call(
+    function: Callable, point: Point, stop: Stop | None, keeps: bool, slot: Slot | None
+) -> Answer:
     began = time.perf_counter()
     is_stopped = False
     try:
         found = function(**point)
         yields = isinstance(found, Iterator)
         if yields:
-            epochs, final, is_stopped, held = _epochs(found, point, stop)
+            epochs, final, is_stopped, held = _epochs(found, point, stop, slot)
         else:
             bare, held = _apart(found)
             epochs = [final := numbers(bare, point)]
@@ -79,13 +96,15 @@ def call(
 
 
 def _epochs(
-    found: Iterator[Any], point: Point, stop: Stop | None
+    found: Iterator[Any], point: Point, stop: Stop | None, slot: Slot | None
 ) -> tuple[list[dict[str, float]], dict[str, float], bool, list[Any]]:
     """Return what was yielded, the result, whether it was stopped before its end, and what of the
     last epoch or the result is to be kept.
     """
     epochs: list[dict[str, float]] = []
     held: list[Any] = []
+    if slot:
+        slot.epochs = epochs
     while True:
         try:
             one = next(found)

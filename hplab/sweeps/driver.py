@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import dataclasses
 import functools
 import gc
 import math
@@ -23,6 +24,7 @@ from hplab.sweeps import (
     costs,
     executors,
     forkserver,
+    live,
     progress,
     provenance,
     records,
@@ -102,12 +104,18 @@ def train(
         return store.summary(trial, digest) is not None
 
     with (
+        live.posting(store.pending, f"training on {device}") as post,
         progress.bar(len(todo), f"training on {device}") as tick,
         Writer(store, functools.partial(folder.tidy, is_kept)) as writer,
         contextlib.closing(
-            _results(stacks, device, workers, datasets, _Clock(until), folder, keeping is not None)
+            _results(
+                *(stacks, device, workers, datasets, _Clock(until)),
+                dataclasses.replace(folder, posts=post.folder, varied=checkpoints.varied(todo)),
+                keeps=keeping is not None,
+            )
         ) as finished,
     ):
+        post.expect(len(todo))
         for stack, results in finished:
             for trial, result in zip(stack, results, strict=True):
                 digest = datasets[trial.data].digest
@@ -123,6 +131,7 @@ def train(
                         keeping.take(name, items, _lineage(record, described), record)
                     writer.add(record)
                 tick()
+                post.ended()
             writer.flush_if_due()
     left = len(todo) - writer.n_added - len(failures)
     if left:

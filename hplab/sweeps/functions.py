@@ -18,7 +18,7 @@ import pandas as pd
 
 from hplab import places
 from hplab.errors import HplabError, Stopped, unknown
-from hplab.sweeps import calls, progress, provenance, table
+from hplab.sweeps import calls, live, progress, provenance, table
 from hplab.sweeps import store as stores
 from hplab.sweeps.keeping import Keeping
 from hplab.sweeps.metrics import is_percent
@@ -115,7 +115,8 @@ def sweep(
     keeping = Keeping(keep, store) if keep is not None else None
     task = Task(train, name, version)
     found = expand(train, points, axes)
-    n_new = fill(task, found, workers, executor, store, keeping=keeping)
+    with live.posting(store.pending, task.name) as task.post:
+        n_new = fill(task, found, workers, executor, store, keeping=keeping)
     return table_of(task, found, store, n_new)
 
 
@@ -152,6 +153,8 @@ def fill(
     heads = [task.head(point, store) for point in found]
     todo = [point for point, head in zip(found, heads, strict=True) if head is None]
     task.keeps = keeping is not None
+    if task.post and not tick:  # else whoever ticks knows how many there are
+        task.post.expect(len(todo))
     if todo:
         _tell_of_other_code(task, store)
     if 0 < len(todo) < len(found) and not places.from_records():
@@ -228,6 +231,8 @@ def _run(
                         keeping.take(task.slug, answer["kept"], task.lineage(record), record)
                     writer.add(record)
                 tick()
+                if task.post:
+                    task.post.ended()
                 writer.flush_if_due()
         finally:
             answers.close()

@@ -18,7 +18,7 @@ import pandas as pd
 
 from hplab import places
 from hplab.errors import unknown
-from hplab.sweeps import functions, programs, progress, searches
+from hplab.sweeps import functions, live, programs, progress, searches
 from hplab.sweeps import store as stores
 from hplab.sweeps.keeping import Keeping
 from hplab.sweeps.points import SEED, Point, expand
@@ -139,6 +139,7 @@ def run(
     """
     store = store or stores.default_store()
     with contextlib.ExitStack() as stack:
+        job.task.post = stack.enter_context(live.posting(store.pending, job.task.name))
         if file.rule:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="hplab-board-"))
             job.task.board = Board(file.rule, Path(folder))
@@ -222,6 +223,8 @@ class _Runner:
     def _show(self, total: int) -> None:
         """Show one bar for all parts."""
         if total and not places.from_records():
+            if self.job.task.post:
+                self.job.task.post.expect(total)
             what = f"running {self.job.task.name}"
             self.tick = self.stack.enter_context(progress.bar(total, what, "run"))
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from hplab.digest import Reading
 from hplab.sweeps import calls
+from hplab.sweeps.live import Post
 from hplab.sweeps.points import SEED, Point, name_of
 from hplab.sweeps.records import Record
 from hplab.sweeps.stopping import Board
@@ -29,6 +30,7 @@ class Task:
         code: The digest of its code and of what that uses, or the version that stands for it.
         board: Says which calls are stopped early; None lets all finish. Whoever sets it does so
             before anything is called.
+        post: Where the sweep and its runs are posted, for `hplab watch`; set likewise.
         keeps: Whether calls give back what is to be kept beside their numbers; set likewise.
     """
 
@@ -36,6 +38,7 @@ class Task:
         self.function = function
         self.board: Board | None = None
         self.keeps = False
+        self.post: Post | None = None
         self.name = name or name_of(function)
         self.code = f"version {version}" if version else _digest(function, self.name)
         self.slug = re.sub(r"[^a-z0-9_.-]+", "-", self.name.lower()).strip("-")
@@ -55,7 +58,9 @@ class Task:
 
     @property
     def _call(self) -> Callable[[Point], calls.Answer]:
-        return functools.partial(calls.call, self.function, stop=self.board, keeps=self.keeps)
+        posts = self.post.folder if self.post else None
+        more: dict[str, Any] = {"stop": self.board, "keeps": self.keeps, "posts": posts}
+        return functools.partial(calls.call, self.function, **more)
 
     def to_send(self) -> tuple[bytes, str]:
         """Return the function for other processes, or why it cannot be sent."""
