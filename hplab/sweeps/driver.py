@@ -22,6 +22,7 @@ from hplab.sweeps import (
     checkpoints,
     contents,
     costs,
+    energy,
     executors,
     forkserver,
     live,
@@ -116,7 +117,9 @@ def train(
         ) as finished,
     ):
         post.expect(len(todo))
+        meter = energy.Meter(device)
         for stack, results in finished:
+            joules = {name: round(x / len(stack), 3) for name, x in meter.lap().items()}
             for trial, result in zip(stack, results, strict=True):
                 digest = datasets[trial.data].digest
                 if isinstance(result, Exception):
@@ -125,6 +128,7 @@ def train(
                         store.log_failure(_failure(trial, digest, result))
                 else:
                     items = result.pop("kept", [])
+                    result["cost"] |= joules
                     record = _record(trial, digest, prov, result)
                     if keeping:  # before the record, by which the trial counts as done
                         name = f"{trial.data}-{trial.model}"

@@ -18,7 +18,7 @@ import pandas as pd
 
 from hplab import places
 from hplab.errors import HplabError, Stopped, unknown
-from hplab.sweeps import calls, live, progress, provenance, table
+from hplab.sweeps import calls, energy, live, progress, provenance, table
 from hplab.sweeps import store as stores
 from hplab.sweeps.keeping import Keeping
 from hplab.sweeps.metrics import is_percent
@@ -215,9 +215,11 @@ def _run(
     described: dict[str, str] = {}
     answers = _answers(task, todo, workers, executor)
     shown = contextlib.nullcontext(tick) if tick else _bar(task, len(todo))
+    meter = energy.Meter()
     with shown as tick, Writer(store) as writer:
         try:
             for point, answer in answers:
+                joules = meter.lap()
                 if "error" in answer:
                     failures.append((point, answer))
                     _log(task, point, answer, store)
@@ -226,6 +228,7 @@ def _run(
                     if (text := canonical(process)) not in described:
                         whole = provenance.of_sweep(process)
                         described[text] = store.put_provenance(whole)
+                    answer["cost"] |= joules
                     record = task.record(point, answer, described[text])
                     if keeping:  # before the record, by which the run counts as done
                         keeping.take(task.slug, answer["kept"], task.lineage(record), record)
