@@ -21,7 +21,7 @@ from hplab.cli import cli
 from hplab.errors import HplabError
 from hplab.sweeps import contents, sweepfile, sweepruns
 from hplab.sweeps.contents import Item
-from hplab.sweeps.keeping import shelf_of
+from hplab.sweeps.keeping import Keeping, shelf_of
 from hplab.sweeps.records import DamagedError
 from hplab.sweeps.shelf import Shelf
 from hplab.training import datasets
@@ -335,6 +335,15 @@ def test_of_a_generator_the_last_epoch_is_kept_and_a_run_that_diverged_is_not_th
     best = hp.artifacts.load("curve:best", store=store)
     np.testing.assert_array_equal(best["w"], weights(3, 0)["w"])
     assert hp.curves(runs, store=store)["val_acc"].iloc[:3].tolist() == [0.1, 0.2, 0.1 + 0.2]
+
+
+def test_a_run_that_was_stopped_is_not_the_best(store):
+    keeping = Keeping("all", store)
+    for text, status, value in (("a", "ok", 0.5), ("b", "stopped", 0.9), ("c", "ok", 0.4)):
+        head = {"status": status, "final": {"val_acc": value}}
+        keeping.take("it", [item(text)], {"key": text}, head)
+    assert hp.artifacts.find("it:best", store=store).lineage["key"] == "a"
+    assert len(hp.artifacts.table(store=store)) == 3
 
 
 def test_keep_is_best_or_all(store):
