@@ -114,8 +114,8 @@ class Shelf:
         size = sum(one["size"] for one in files.values())
         if size > self.budget:
             raise HplabError(
-                f"{name} has {megabytes(size)}, and all artifacts together may have "
-                f"{megabytes(self.budget)} (HPLAB_ARTIFACTS_GB)"
+                f"{name} has {size_text(size)}, and all artifacts together may have "
+                f"{size_text(self.budget)} (HPLAB_ARTIFACTS_GB)"
             )
         what: dict[str, Any] = {
             "name": name,
@@ -323,9 +323,13 @@ class Shelf:
         return sum(1 for _ in self.shelves.glob("*/v*.json"))
 
 
-def megabytes(size: float) -> str:
-    """Return a size as people read it."""
-    return f"{size / 1e9:.3g} GB" if size >= 1e9 else f"{size / 1e6:.3g} MB"
+def size_text(size: float) -> str:
+    """Return a number of bytes as people read it: 12 B, 3.5 kB, 1.2 GB."""
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} GB"
 
 
 def _number(path: Path) -> int:

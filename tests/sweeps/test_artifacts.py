@@ -202,7 +202,7 @@ def test_what_is_added_makes_room_and_what_is_too_large_is_refused(tmp_path):
     for text in "abc":
         shelf.add("it", item(text, 100), {})
     assert [one.ref for one in shelf.versions()] == ["it:v1", "it:v2"]
-    with pytest.raises(HplabError, match="all artifacts together may have 0.00025 MB"):
+    with pytest.raises(HplabError, match="all artifacts together may have 250 B"):
         shelf.add("it", item("d", 300), {})
 
 

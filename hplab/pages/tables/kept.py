@@ -10,7 +10,7 @@ from hplab.sweeps import artifacts
 from hplab.sweeps.keeping import shelf_of
 from hplab.sweeps.points import words
 from hplab.sweeps.records import shown
-from hplab.sweeps.shelf import megabytes
+from hplab.sweeps.shelf import size_text
 
 
 def listed(name: str | None = None) -> str:
@@ -20,10 +20,10 @@ def listed(name: str | None = None) -> str:
     if not versions:
         return "nothing is kept yet; hp.sweep(..., keep='best') keeps what the best run trained"
     rows = [
-        (one.ref, ", ".join(one.aliases), one.kind, megabytes(one.size), one.made, _score(one))
+        (one.ref, ", ".join(one.aliases), one.kind, size_text(one.size), one.made, _score(one))
         for one in versions
     ]
-    total = f"{megabytes(shelf.size())} in all, of {megabytes(shelf.budget)}"
+    total = f"{size_text(shelf.size())} in all, of {size_text(shelf.budget)}"
     heads = ("artifact", "aliases", "kind", "size", "made (UTC)", "score")
     return "\n".join([*aligned(heads, rows), total])
 
@@ -33,7 +33,7 @@ def told(ref: str, place: Path | None) -> str:
     version = artifacts.find(ref)
     lineage = version.lineage
     settings: dict[str, Any] = lineage.get("point") or lineage.get("config") or {}
-    lines = [f"{version.ref}  {version.kind}, {megabytes(version.size)}, made {version.made}"]
+    lines = [f"{version.ref}  {version.kind}, {size_text(version.size)}, made {version.made}"]
     said = {
         "aliases": ", ".join(version.aliases),
         "score": _score(version),
@@ -53,7 +53,7 @@ def cleared(budget: float | None, *, dry_run: bool) -> str:
     """Delete versions without an alias; return a line each, and what is free now."""
     gone, size = shelf_of(None).gc(None if budget is None else budget * 1e9, dry_run=dry_run)
     verb = "would delete" if dry_run else "deleted"
-    return "\n".join([*(f"{verb} {one.ref}" for one in gone), f"{verb} {megabytes(size)} in all"])
+    return "\n".join([*(f"{verb} {one.ref}" for one in gone), f"{verb} {size_text(size)} in all"])
 
 
 def _score(version: artifacts.Version) -> str:
