@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from hplab.errors import HplabError
 
@@ -51,7 +50,7 @@ def item(thing: Any) -> Item:
     """
     if isinstance(thing, Item):
         return thing
-    if isinstance(thing, pd.DataFrame):
+    if callable(getattr(thing, "to_csv", None)):
         return Item(
             TABLE, {"table.csv": thing.to_csv(index=False, lineterminator="\n").encode()}, {}
         )
@@ -83,6 +82,8 @@ def is_weights(value: Any) -> bool:
 def thing(kept: Item) -> Any:
     """Return what `item` was given; of a network its weights, by name."""
     if kept.kind == TABLE:
+        import pandas as pd  # worker processes do without
+
         return pd.read_csv(io.BytesIO(kept.files["table.csv"]))
     if kept.kind == WEIGHTS:
         return _read(kept.files["weights.safetensors"])
