@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping
+from importlib import import_module
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -161,6 +162,18 @@ def table(noted: Iterable[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> pd.Da
     runs[schema.SETTINGS] = schema.settings_text(settings)
     has_seed = ["seed"] if "seed" in runs else []
     return runs[[*settings, *has_seed, *metrics, "status", schema.SETTINGS, "key"]]
+
+
+def no_waiting(engine: Any) -> None:
+    """Let SQLite not wait for the disk after each run: what breaks off half-way is deleted anyhow.
+
+    Args:
+        engine: An engine of SQLAlchemy, or their class for all of this process.
+    """
+    event: Any = import_module("sqlalchemy.event")
+    event.listen(engine, "connect", lambda link, _: link.execute("PRAGMA synchronous=OFF"))
+    if not isinstance(engine, type):
+        engine.dispose()  # those that are open begin anew
 
 
 def _curves(runs: pd.DataFrame, store: stores.Store | None) -> pd.DataFrame | None:

@@ -51,7 +51,7 @@ _QUIET = {  # nothing is sent anywhere
     "WANDB_SILENT": "true",
     "WANDB_ERROR_REPORTING": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
-    "TRACKIO_LOG_LEVEL": "error",
+    "TRACKIO_SQLITE_SYNCHRONOUS": "off",  # see `batch.no_waiting`
 }
 
 

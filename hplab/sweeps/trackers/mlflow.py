@@ -21,6 +21,7 @@ def write(made: batch.Batch, place: Path, final: Path) -> None:
     """Write the runs into a new data base; artifacts of theirs would go beside where it ends up."""
     tool: Any = import_module("mlflow")
     entities: Any = import_module("mlflow.entities")
+    batch.no_waiting(import_module("sqlalchemy.engine").Engine)
     client = tool.MlflowClient(f"sqlite:///{place}")
     folder = final.with_name(f"{final.stem}-artifacts")
     experiment = client.create_experiment(made.title, artifact_location=folder.as_uri())

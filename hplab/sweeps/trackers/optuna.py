@@ -27,8 +27,10 @@ def write(made: batch.Batch, place: Path) -> None:
     said = tool.logging.get_verbosity()
     tool.logging.set_verbosity(tool.logging.WARNING)
     try:
+        storage = tool.storages.RDBStorage(f"sqlite:///{place}")
+        batch.no_waiting(storage.engine)
         study = tool.create_study(
-            storage=f"sqlite:///{place}",
+            storage=storage,
             study_name=made.title,
             direction="minimize" if named.better(objective) < 0 else "maximize",
         )
