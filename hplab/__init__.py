@@ -17,6 +17,8 @@ _SURFACE = {
     "train": "hplab.training.loop:train",
     "run": "hplab.sweeps.runner:run",
     "sweep": "hplab.sweeps.functions:sweep",
+    "artifacts": "hplab.sweeps.artifacts",
+    "export": "hplab.sweeps.trackers.export:export",
     "recorded": "hplab.sweeps.runner:recorded",
     "curves": "hplab.sweeps.series:curves",
     "steps": "hplab.sweeps.series:steps",

@@ -6,6 +6,7 @@
 | `HPLAB_CACHE` | where downloaded files are kept, instead of `~/.cache/hplab` |
 | `HPLAB_OFFLINE` | anything but 0: nothing is downloaded |
 | `HPLAB_RESULTS` | the folder of records, instead of `book/results` |
+| `HPLAB_ARTIFACTS_GB` | what all artifacts may have together, instead of 10 GB |
 | `HPLAB_JOBS` | worker processes on the CPU, instead of one a core |
 | `HPLAB_DASK` | the address of a Dask scheduler whose workers train instead |
 | `HPLAB_MODE` | "cached": show what is recorded, train nothing |
@@ -28,7 +29,7 @@ EXECUTION = "HPLAB_EXECUTION"  # each process of one run for the book carries it
 STUDY = "HPLAB_STUDY"
 DASK = "HPLAB_DASK"
 # These do not change what a page says.
-WITHOUT_EFFECT = ("HPLAB_JOBS", DASK, STUDY, EXECUTION)
+WITHOUT_EFFECT = ("HPLAB_JOBS", "HPLAB_ARTIFACTS_GB", DASK, STUDY, EXECUTION)
 
 
 def settings(more: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -77,6 +78,19 @@ def records() -> tuple[Path, Path]:
         return top / "book" / "results", top / ".hplab" / "pending"
     here = Path.cwd()
     return here / "hplab-results", here / ".hplab" / "pending"
+
+
+def artifacts_budget() -> float:
+    """Return how many bytes all artifacts may have together.
+
+    Raises:
+        HplabError: If the environment says something else than a number.
+    """
+    said = os.environ.get("HPLAB_ARTIFACTS_GB") or "10"
+    try:
+        return max(0.0, float(said)) * 1e9
+    except ValueError:
+        raise HplabError(f"HPLAB_ARTIFACTS_GB must be a number, got {said!r}") from None
 
 
 def data() -> Path | None:

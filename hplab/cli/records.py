@@ -202,3 +202,17 @@ def doctor() -> None:
     from hplab.pages.tables import doctor as state
 
     click.echo(state.machine(base.ROOT))
+
+
+@base.cli.command()
+@click.argument("what", required=False, default="")
+def cost(what: str) -> None:
+    """Say what runs have cost: hours of cores and graphics cards, and energy where it is known.
+
+    WHAT is a study, a sweep, or a claim, of which the runs count that its verdict rests on; without
+    it each study and sweep has a line.
+    """
+    from hplab.pages.tables import spent
+    from hplab.sweeps import store
+
+    click.echo(spent.table(store.default_store(), base.ROOT / "book", what))

@@ -24,6 +24,7 @@ from hplab.cli import base
     help="Answer for wandb in a script [default: where it is imported and not installed].",
 )
 @click.option("--code", "version", default="", help="Stands for the code: change it with results.")
+@click.option("--keep", type=click.Choice(["best", "all"]), help="Keep what the runs train.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write the table of runs (CSV).")
 def sweep_file(path: Path, **said: Any) -> int:
     """Run a sweep file: W&B's YAML, here and offline.
@@ -36,3 +37,109 @@ def sweep_file(path: Path, **said: Any) -> int:
 
     said["dask"] = base.dask_address(said["dask"], said["jobs"])
     return swept.sweep(path, **said)
+
+
+@base.cli.command()
+@click.argument("runs", metavar="RUNS")
+@click.argument("place", type=click.Path(path_type=Path))
+@click.option(
+    "--to", required=True, help="wandb, trackio, mlflow, tensorboard, optuna, parquet, csv."
+)
+@click.option("--name", default="", help="The project, experiment or study.")
+def export(runs: str, place: Path, to: str, name: str) -> None:
+    """Write runs into the files of another tool; nothing is sent anywhere.
+
+    RUNS is the name of a sweep that is recorded (its function or script), or a table of runs that
+    `hplab judge` reads. PLACE is a folder for wandb, trackio and tensorboard, else a file.
+    """
+    from hplab.pages.tables import exported
+
+    click.echo(exported.export(runs, place, to=to, name=name))
+
+
+@base.cli.group()
+def artifact() -> None:
+    """Models, data sets and tables that are kept: list, get, name, verify, clear up."""
+
+
+@artifact.command("list")
+@click.argument("name", required=False)
+def list_artifacts(name: str | None) -> None:
+    """List the versions of an artifact, or of all."""
+    from hplab.pages.tables import kept
+
+    click.echo(kept.listed(name))
+
+
+@artifact.command("get")
+@click.argument("ref", metavar="NAME[:VERSION]")
+@click.argument("place", required=False, type=click.Path(path_type=Path), metavar="[FOLDER]")
+def get_artifact(ref: str, place: Path | None) -> None:
+    """Say where a version is from, and write its files into a folder.
+
+    VERSION is v0, v1 and so on, latest (the default), best, or an alias of yours.
+    """
+    from hplab.pages.tables import kept
+
+    click.echo(kept.told(ref, place))
+
+
+@artifact.command("alias")
+@click.argument("ref", metavar="NAME[:VERSION]")
+@click.argument("alias")
+def alias_artifact(ref: str, alias: str) -> None:
+    """Give a version a name of your own, which keeps it from being cleared up."""
+    from hplab.sweeps import artifacts
+
+    version = artifacts.alias(ref, alias)
+    click.echo(f"{version.name}:{alias} is {version.ref}")
+
+
+@artifact.command("verify")
+def verify_artifacts() -> int:
+    """Hold every file against its digest, and list what is damaged, missing or points nowhere."""
+    from hplab.sweeps.keeping import shelf_of
+
+    return base.list_problems(list(shelf_of(None).faults()), "artifacts")
+
+
+@artifact.command("gc")
+@click.option("--budget", type=click.FloatRange(0), help="Gigabytes to get to, oldest first.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be deleted.")
+def clear_artifacts(budget: float | None, dry_run: bool) -> None:
+    """Delete versions that no alias points to."""
+    from hplab.pages.tables import kept
+
+    click.echo(kept.cleared(budget, dry_run=dry_run))
+
+
+@base.cli.command()
+@click.argument("name", required=False, default="")
+@click.option("--metric", default="", help="The curve that is drawn [default: the first].")
+@click.option("--once", is_flag=True, help="Print what is going on now, and end.")
+@click.option("--stop", is_flag=True, help="Stop it; what is finished is kept.")
+def watch(name: str, metric: str, once: bool, stop: bool) -> None:
+    """Show the sweeps that are going on here, with the curves of their runs as they train.
+
+    Leaving it does not stop them. With --stop those called NAME, or all, end as Ctrl-C ends them.
+    """
+    import sys
+    import time
+
+    from hplab import places
+    from hplab.pages.tables import watched
+
+    pending = places.records()[1]
+    if stop:
+        click.echo(watched.stop(pending, name))
+        return
+    while True:
+        text = watched.shown(pending, metric)
+        if once or not sys.stdout.isatty():
+            click.echo(text or watched.NOTHING)
+            return
+        click.clear()
+        click.echo(f"{text}\n\n{watched.HOW_TO_STOP}" if text else watched.NOTHING)
+        if not text:
+            return
+        time.sleep(1)

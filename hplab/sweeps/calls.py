@@ -10,10 +10,13 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from numbers import Real
+from pathlib import Path
 from typing import Any
 
 from hplab.errors import HplabError
-from hplab.sweeps import provenance
+from hplab.sweeps import contents, live, provenance
+from hplab.sweeps.contents import Item
+from hplab.sweeps.live import Slot
 from hplab.sweeps.points import Point, plain
 
 Answer = dict[str, Any]
@@ -25,7 +28,14 @@ NOT_IN_NAMES = set('{}"\\\n\r\t')
 _NO_RESULT = ("seed", "status", "key", "prov", "device", "settings", "code", "epoch")
 
 
-def call(function: Callable, point: Point, stop: Stop | None = None) -> Answer:
+def call(
+    function: Callable,
+    point: Point,
+    stop: Stop | None = None,
+    *,
+    keeps: bool = False,
+    posts: Path | None = None,
+) -> Answer:
     """Call a function at a point.
 
     Args:
@@ -33,26 +43,40 @@ def call(function: Callable, point: Point, stop: Stop | None = None) -> Answer:
             return one, which is the result then; else the last one is.
         point: Its arguments.
         stop: Asked after every epoch, with all of them so far, whether to stop here.
+        posts: The folder in which it is posted while it runs, for `hplab watch`.
+        keeps: Whether what is no number in the result, a network or its weights, is given back.
 
     Returns:
-        "status", "at", "final", "curves", "cost" as a record has them and "made_with"; or what
+        "status", "at", "final", "curves", "cost" as a record has them, "made_with", and "kept", the
+        items to be kept; or what
         `failure` returns if it raised, or gave something else than numbers. A run that was stopped
         has the status "stopped", its last epoch in "at", and what it had then.
     """
+    if posts is None:
+        return _call(function, point, stop, keeps, None)
+    with live.poster(posts).run(point) as slot:
+        return _call(function, point, stop, keeps, slot)
+
+
+def _call(
+    function: Callable, point: Point, stop: Stop | None, keeps: bool, slot: Slot | None
+) -> Answer:
     began = time.perf_counter()
     is_stopped = False
     try:
         found = function(**point)
         yields = isinstance(found, Iterator)
         if yields:
-            epochs, final, is_stopped = _epochs(found, point, stop)
+            epochs, final, is_stopped, held = _epochs(found, point, stop, slot)
         else:
-            epochs = [final := numbers(found, point)]
+            bare, held = _apart(found)
+            epochs = [final := numbers(bare, point)]
         if not epochs:
             raise HplabError("it yielded nothing; yield a mapping of numbers after every epoch")
+        seconds = time.perf_counter() - began
+        kept = [contents.item(thing) for thing in held] if keeps else []
     except (Exception, SystemExit) as error:
         return failure(error)
-    seconds = time.perf_counter() - began
     curves = {}
     if yields:
         names = dict.fromkeys(name for epoch in epochs for name in epoch)
@@ -67,26 +91,43 @@ def call(function: Callable, point: Point, stop: Stop | None = None) -> Answer:
         "curves": curves,
         "cost": {"train_s": round(seconds, 6), "eval_s": 0.0},
         "made_with": provenance.of_process(),
+        "kept": kept,
     }
 
 
 def _epochs(
-    found: Iterator[Any], point: Point, stop: Stop | None
-) -> tuple[list[dict[str, float]], dict[str, float], bool]:
-    """Return what was yielded, the result, and whether it was stopped before its end."""
+    found: Iterator[Any], point: Point, stop: Stop | None, slot: Slot | None
+) -> tuple[list[dict[str, float]], dict[str, float], bool, list[Any]]:
+    """Return what was yielded, the result, whether it was stopped before its end, and what of the
+    last epoch or the result is to be kept.
+    """
     epochs: list[dict[str, float]] = []
+    held: list[Any] = []
+    if slot:
+        slot.epochs = epochs
     while True:
         try:
             one = next(found)
         except StopIteration as end:
             if isinstance(end.value, Mapping) and epochs:
-                return epochs, numbers(end.value, point), False
-            return epochs, epochs[-1] if epochs else {}, False
-        epochs.append(numbers(one, point, yields=True))
+                bare, last = _apart(end.value)
+                final = numbers(bare, point) if bare else epochs[-1]
+                return epochs, final, False, last or held
+            return epochs, epochs[-1] if epochs else {}, False, held
+        bare, held = _apart(one)
+        epochs.append(numbers(bare, point, yields=True))
         if stop is not None and stop(epochs):
             if callable(close := getattr(found, "close", None)):
                 close()
-            return epochs, epochs[-1], True
+            return epochs, epochs[-1], True, held
+
+
+def _apart(found: Any) -> tuple[Any, list[Any]]:
+    """Return what a function gave without networks, weights and files, and these."""
+    if not isinstance(found, Mapping):
+        return found, []
+    held = {k: v for k, v in found.items() if isinstance(v, Item) or contents.is_weights(v)}
+    return {k: v for k, v in found.items() if k not in held}, list(held.values())
 
 
 def failure(error: BaseException) -> Answer:

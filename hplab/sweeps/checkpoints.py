@@ -26,7 +26,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hplab.sweeps import provenance, records
+from hplab.sweeps import live, provenance, records
+from hplab.training.lane import Lane
 from hplab.trial import HplabError, Trial, canonical
 
 EVERY_S = 30.0
@@ -36,6 +37,7 @@ HOLD = "hold"  # a file of this name, touched anew all the time, asks what train
 HOLD_S = 5.0  # after the last touch it does not count
 _NAP_S = 0.2
 FORMAT = 1
+SEEN = ("val_acc", "val_loss", "train_loss")  # curves that are posted
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,11 +67,15 @@ class Folder:
         made_with: What has to be equal for a run to go on with the same bits: code, version of
             torch, device and kind of processor.
         every_s: Seconds between two of them.
+        posts: Where stacks are posted while they train, for `hplab watch`.
+        varied: The settings by which a stack is told from others there.
     """
 
     path: Path
     made_with: dict[str, Any]
     every_s: float
+    posts: Path | None = None
+    varied: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, pending: Path, device: str) -> Folder:
@@ -129,6 +135,14 @@ def heads(folder: Path) -> Iterator[tuple[Path, Head]]:
         yield path, head
 
 
+def varied(todo: Sequence[Trial]) -> tuple[str, ...]:
+    """Return the settings in which trials differ, and the seed; of one trial the usual ones."""
+    rows = {trial.setting: trial.flat() for trial in todo}.values()
+    names = dict.fromkeys(name for row in rows for name in row)
+    found = [n for n in names if n != "seed" and len({repr(row.get(n)) for row in rows}) > 1]
+    return (*(found or ("model", "optimizer", "lr")), "seed")
+
+
 class Checkpoint:
     """The checkpoint of one stack, as `training.loop` uses it.
 
@@ -146,6 +160,7 @@ class Checkpoint:
         self.told: int | None = None  # the signal that wants this process to end
         self.refused = False
         self._before: dict[int, Any] = {}
+        self._means: list[dict[str, float]] = []
 
     def load(self) -> dict[str, Any] | None:
         """Return the state that was saved last, None if there is none that can be used."""
@@ -205,6 +220,10 @@ class Checkpoint:
 
         Only Python's main thread can do so. A second signal does not wait.
         """
+        with self._posted():
+            yield from self._training()
+
+    def _training(self) -> Iterator[None]:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -217,6 +236,27 @@ class Checkpoint:
             self._restore()
         if self.told is not None:
             self._let_go()
+
+    @contextlib.contextmanager
+    def _posted(self) -> Iterator[None]:
+        if self.folder.posts is None:
+            yield
+            return
+        rows = [trial.flat() | {"seed": trial.seed} for trial in self.trials]
+        alike = {n: rows[0].get(n) for n in self.folder.varied}
+        alike = {n: x for n, x in alike.items() if all(row.get(n) == x for row in rows)}
+        several = {"trials": len(rows)} if len(rows) > 1 else {}
+        with live.poster(self.folder.posts).run({**alike, **several}) as slot:
+            slot.epochs = self._means
+            yield
+
+    def see(self, lanes: Sequence[Lane]) -> None:
+        """Post the mean over the lanes of what each has had in every epoch."""
+        curves = [lane.curves for lane in lanes]
+        for i in range(len(self._means), max(len(one["lr"]) for one in curves)):
+            values = {name: [one[name][i] for one in curves if len(one[name]) > i] for name in SEEN}
+            known = {name: [x for x in xs if x is not None] for name, xs in values.items()}
+            self._means.append({n: sum(xs) / len(xs) for n, xs in known.items() if xs})
 
     def _hear(self, number: int, _: Any) -> None:
         if self.told is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import dataclasses
 import functools
 import gc
 import math
@@ -20,9 +21,12 @@ from hplab import own, places
 from hplab.sweeps import (
     checkpoints,
     cluster,
+    contents,
     costs,
+    energy,
     executors,
     forkserver,
+    live,
     progress,
     provenance,
     records,
@@ -30,6 +34,7 @@ from hplab.sweeps import (
 )
 from hplab.sweeps import store as stores
 from hplab.sweeps.costs import POOL_FROM_S
+from hplab.sweeps.keeping import Keeping
 from hplab.sweeps.writer import Writer
 from hplab.training import datasets as data
 from hplab.training import loop
@@ -62,6 +67,7 @@ def train(
     in_order: bool = False,
     until: float = math.inf,
     elsewhere: Elsewhere | None = None,
+    keeping: Keeping | None = None,
 ) -> None:
     """Compute trials, longest first, and store each stack of them as it finishes.
 
@@ -77,6 +83,7 @@ def train(
         until: When to be done, on the clock of `time.monotonic`. No stack is begun that would take
             longer, judging by the slowest of its kind so far, or of all if it is the first.
         elsewhere: Workers that compute instead; `jobs` and `sharers` do not count then.
+        keeping: Keeps the trained networks; None keeps none.
 
     Raises:
         HplabError: If no trial could be trained, no worker process starts, or the store refuses
@@ -113,13 +120,23 @@ def train(
         return store.summary(trial, digest) is not None
 
     with (
+        live.posting(store.pending, f"training on {device}") as post,
         progress.bar(len(todo), f"training on {device}") as tick,
         Writer(store, functools.partial(folder.tidy, is_kept)) as writer,
         contextlib.closing(
-            _results(stacks, device, workers, datasets, _Clock(until), folder, elsewhere)
+            _results(
+                *(stacks, device, workers, datasets, _Clock(until)),
+                dataclasses.replace(folder, posts=post.folder, varied=checkpoints.varied(todo)),
+                elsewhere,
+                keeps=keeping is not None,
+            )
         ) as finished,
     ):
+        post.expect(len(todo))
+        meter = None if elsewhere else energy.Meter(device)
         for stack, results in finished:
+            spent = meter.lap() if meter else {}  # by this machine, not by others
+            joules = {name: round(x / len(stack), 3) for name, x in spent.items()}
             for trial, result in zip(stack, results, strict=True):
                 digest = datasets[trial.data].digest
                 if isinstance(result, Exception):
@@ -127,9 +144,15 @@ def train(
                     with contextlib.suppress(records.StoreError):  # it is told below all the same
                         store.log_failure(_failure(trial, digest, result))
                 else:
-                    made_with = result.pop("made_with", here)
-                    writer.add(_record(trial, digest, prov(made_with), result))
+                    made_with, items = result.pop("made_with", here), result.pop("kept", [])
+                    result["cost"] |= joules
+                    record = _record(trial, digest, prov(made_with), result)
+                    if keeping:  # before the record, by which the trial counts as done
+                        name = f"{trial.data}-{trial.model}"
+                        keeping.take(name, items, _lineage(record, made_with), record)
+                    writer.add(record)
                 tick()
+                post.ended()
             writer.flush_if_due()
     left = len(todo) - writer.n_added - len(failures)
     if left:
@@ -191,6 +214,7 @@ def _results(
     clock: _Clock,
     folder: checkpoints.Folder | None = None,
     elsewhere: Elsewhere | None = None,
+    keeps: bool = False,
 ) -> Generator[tuple[Stack, list[Result]], None, None]:
     """Yield each stack with its results as they finish.
 
@@ -210,7 +234,8 @@ def _results(
 
     def submit(executor: Executor, stack: Stack) -> Future:
         call = [(trial.config(), trial.seed) for trial in stack]
-        return executor.submit(compute, call, device, sources[stack[0].data], folder)
+        source, more = sources[stack[0].data], [True] if keeps else []
+        return executor.submit(compute, call, device, source, folder, *more)
 
     # One more than there are workers: none has to wait for this process.
     width = 1 if in_here else workers + 1
@@ -301,6 +326,7 @@ def compute(
     device: str,
     source: data.Dataset | str,
     folder: checkpoints.Folder | None = None,
+    keeps: bool = False,
 ) -> list[Result]:
     """Train a stack of trials in whatever process this is.
 
@@ -314,9 +340,11 @@ def compute(
         device: A resolved torch device.
         source: The data, or the name by which this process loads them itself.
         folder: Where a stack that was cut off left its checkpoint, and where to leave one.
+        keeps: Whether the trained networks are given back.
 
     Returns:
-        For each trial the result part of its record, or the exception it ended in.
+        For each trial the result part of its record, with "kept" if networks are given back; or the
+        exception it ended in.
     """
     lanes = [Trial.from_config(config, seed) for config, seed in trials]
     keeper = None
@@ -324,13 +352,17 @@ def compute(
         dataset = loaded(source) if isinstance(source, str) else source
         keeper = folder.keeper(lanes, dataset.digest) if folder else None
         outcomes = loop.train_lanes(lanes, dataset, device=device, keeper=keeper)
+        kept = [_weights(outcome, dataset) for outcome in outcomes] if keeps else []
     except Exception as error:
         error.add_note(traceback.format_exc())  # survives the way back to the driver
         failed = error.with_traceback(None)
         if keeper:
             keeper.drop()
     else:
-        return [_result(outcome, len(lanes), device) for outcome in outcomes]
+        made = [_result(outcome, len(lanes), device) for outcome in outcomes]
+        for result, items in zip(made, kept, strict=False):
+            result["kept"] = items
+        return [*made]
     gc.collect()  # what the failed run held is to be had again
     torch.cuda.empty_cache()  # does nothing where there is no graphics card
     if len(trials) == 1:
@@ -338,14 +370,16 @@ def compute(
     first: list[Result] = []
     if len(trials) > 2 and not _is_memory(failed):
         first = [
-            *compute(trials[:1], device, source, folder),
-            *compute(trials[1:2], device, source, folder),
+            *compute(trials[:1], device, source, folder, keeps),
+            *compute(trials[1:2], device, source, folder, keeps),
         ]
         trials = trials[2:]
         if all(isinstance(one, Exception) and _same(one, failed) for one in first):
             return first + [failed] * len(trials)
     parts = [part for part in _halves(trials) if part]
-    return first + [result for part in parts for result in compute(part, device, source, folder)]
+    for part in parts:
+        first += compute(part, device, source, folder, keeps)
+    return first
 
 
 def _halves(trials: list) -> tuple[list, list]:
@@ -392,6 +426,18 @@ def _shortest(values: Any) -> Any:
     if isinstance(values, list):
         return [_shortest(value) for value in values]
     return None if values is None else records.shortest(values)
+
+
+def _weights(outcome: loop.Outcome, dataset: data.Dataset) -> list[contents.Item]:
+    """Return a trained network to be kept, with what is needed to build it again."""
+    about = {"shape": list(dataset.images.shape[1:]), "n_classes": len(dataset.class_names)}
+    return [contents.item(outcome.model)._replace(about=about)]
+
+
+def _lineage(record: dict[str, Any], described: dict[str, Any]) -> dict[str, Any]:
+    """Return where a trained network is from."""
+    told = {name: record[name] for name in ("key", "config", "seed", "data", "prov")}
+    return {**told, "code": described["code"]}
 
 
 def _record(trial: Trial, digest: str, prov: str, result: dict[str, Any]) -> dict[str, Any]:

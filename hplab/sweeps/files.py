@@ -21,23 +21,29 @@ from typing import Any
 import pandas as pd
 
 from hplab.errors import HplabError
+from hplab.sweeps.trackers import batch, mlflow, optuna, wandb
 
 ENDINGS = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".parquet", ".db")
 _LISTS = ("runs", "data", "trials", "rows")  # where a JSON file may keep its rows
 
 
 def read(path: str | Path) -> pd.DataFrame:
-    """Return a table of runs from a file, or from a folder of TensorBoard's event files.
+    """Return a table of runs from a file, or from a folder of W&B, trackio or TensorBoard.
 
     CSV and TSV (also with semicolons), JSON (a list, columns, or rows under "runs"), JSON lines,
-    Parquet if pyarrow is there, and trackio's own data base.
+    Parquet if pyarrow is there, and the data bases of trackio, MLflow and Optuna (SQLite).
 
     Raises:
         HplabError: If there is no such file, or it is of no known kind or holds no table.
     """
     path = Path(path)
     if path.is_dir():
-        return _events(path)
+        if wandb.find(path):
+            return spread(wandb.read(path))
+        projects = sorted(path.glob("*.db"))
+        if len(projects) != 1:
+            return _events(path)
+        path = projects[0]  # of trackio
     if not path.is_file():
         raise HplabError(f"there is no file {str(path)!r}")
     ending = path.name.lower().removesuffix(".gz").rpartition(".")[2]
@@ -49,7 +55,7 @@ def read(path: str | Path) -> pd.DataFrame:
         "jsonl": _lines,
         "ndjson": _lines,
         "parquet": _parquet,
-        "db": _trackio,
+        "db": _base,
     }.get(ending)
     if reader is None:
         raise HplabError(f"{path.name} has none of the endings {', '.join(ENDINGS)}")
@@ -193,17 +199,31 @@ def _parquet(path: Path) -> pd.DataFrame:
         raise HplabError(f"reading {path.name} needs pyarrow: {how}") from error
 
 
-def _trackio(path: Path) -> pd.DataFrame:
-    """Return the logged rows of a trackio project, a row a step, with the configs of their runs."""
+def _base(path: Path) -> pd.DataFrame:
+    """Return the runs of a data base, of whichever tool it is."""
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as base:
-        tables = [name for (name,) in base.execute("SELECT name FROM sqlite_master")]
-        if "metrics" not in tables:
-            raise ValueError("it is no data base of trackio: it has no table 'metrics'")
-        logged = base.execute("SELECT run_name, step, metrics FROM metrics ORDER BY id").fetchall()
-        configs = {}
-        if "configs" in tables:
-            configs = dict(base.execute("SELECT run_name, config FROM configs"))
-    config = {name: flattened({"config": json.loads(text)}) for name, text in configs.items()}
+        tables = {name for (name,) in base.execute("SELECT name FROM sqlite_master")}
+        if {"runs", "latest_metrics"} <= tables:
+            return mlflow.read(base)
+        if {"trials", "trial_params"} <= tables:
+            return optuna.read(base)
+        if "metrics" in tables:
+            return _trackio(base, has_configs="configs" in tables)
+    raise ValueError("it is no data base of trackio, MLflow or Optuna")
+
+
+def _trackio(base: sqlite3.Connection, *, has_configs: bool) -> pd.DataFrame:
+    """Return the logged rows of a trackio project, a row a step, with the configs of their runs."""
+    logged = base.execute("SELECT run_name, step, metrics FROM metrics ORDER BY id").fetchall()
+    found = base.execute("SELECT run_name, config FROM configs") if has_configs else ()
+    configs = {name: json.loads(text) for name, text in found}
+    noted = [
+        ({k: v for k, v in one.items() if not k.startswith("_") and k != batch.NOTE}, one)
+        for one in configs.values()
+    ]
+    if noted and all(batch.NOTE in one for _, one in noted):
+        return batch.table((made, one[batch.NOTE]) for made, one in noted)
+    config = {name: flattened({"config": one}) for name, one in configs.items()}
     return pd.DataFrame(
         [
             {
@@ -234,7 +254,28 @@ def _events(folder: Path) -> pd.DataFrame:
         events = reader.EventAccumulator(str(place), size_guidance={"scalars": 0})
         events.Reload()
         rows.append((place, events, data.HParamsPluginData))
+    notes = [_note(events) for _, events, _ in rows]
+    if all(notes):
+        made = [_chosen(events, plugin) for _, events, plugin in rows]
+        return batch.table(zip(made, notes, strict=True))
     return _logged(folder, rows)
+
+
+def _note(events: Any) -> dict[str, Any]:
+    """Return what hplab noted of a run that it exported, {} where it did not."""
+    tag = f"{batch.NOTE}/text_summary"
+    if tag not in events.Tags()["tensors"]:
+        return {}
+    return json.loads(events.Tensors(tag)[0].tensor_proto.string_val[0])
+
+
+def _chosen(events: Any, plugin: Any) -> dict[str, Any]:
+    """Return the hyperparameters of a run."""
+    known = events.summary_metadata.get("_hparams_/session_start_info")
+    if known is None:
+        return {}
+    start = plugin.FromString(known.plugin_data.content).session_start_info
+    return {name: _value(one) for name, one in start.hparams.items()}
 
 
 def _logged(folder: Path, opened: Iterable[tuple[Path, Any, Any]]) -> pd.DataFrame:
@@ -247,10 +288,7 @@ def _logged(folder: Path, opened: Iterable[tuple[Path, Any, Any]]) -> pd.DataFra
             for event in events.Scalars(tag):
                 row = scalars.setdefault(place, {}).setdefault(event.step, {})
                 row[f"metrics.{tag}"] = event.value
-        known = events.summary_metadata.get("_hparams_/session_start_info")
-        if known is not None:
-            start = plugin.FromString(known.plugin_data.content).session_start_info
-            values = {name: _value(one) for name, one in start.hparams.items()}
+        if values := _chosen(events, plugin):
             chosen[place] = {f"config.{name}": value for name, value in values.items()}
     found = []
     for place, steps in scalars.items():

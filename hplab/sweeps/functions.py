@@ -11,16 +11,17 @@ import contextlib
 import functools
 import math
 import sys
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, as_completed
 from typing import Any
 
 import pandas as pd
 
 from hplab import places
-from hplab.errors import HplabError, Stopped
-from hplab.sweeps import calls, cluster, progress, provenance, table
+from hplab.errors import HplabError, Stopped, unknown
+from hplab.sweeps import calls, cluster, energy, live, progress, provenance, table
 from hplab.sweeps import store as stores
+from hplab.sweeps.keeping import Keeping
 from hplab.sweeps.metrics import is_percent
 from hplab.sweeps.points import SEED, Point, expand, words
 from hplab.sweeps.records import StoreError
@@ -43,6 +44,7 @@ def sweep(
     jobs: int | None = None,
     executor: Executor | None = None,
     store: stores.Store | None = None,
+    keep: str | None = None,
     **axes: Any,
 ) -> pd.DataFrame:
     """Call a function of your own at every point of a grid, and return one row a call.
@@ -66,6 +68,10 @@ def sweep(
     source and of what it uses, functions and values of yours, and versions of packages. A function
     that changed is called anew at every point. With `version` that text stands for all of this.
 
+    A network or its weights (a mapping from names to arrays) may be among the numbers of the
+    result: `return {"val_acc": 0.93, "model": model}`. With `keep` they are kept as an artifact of
+    the sweep's name, which `hp.artifacts.load("train:best")` gives back bit for bit.
+
     Calls that raise are told and kept apart; they are no rows of the table and are tried again the
     next time. So is a call whose worker process is killed; the others go on.
 
@@ -84,6 +90,8 @@ def sweep(
         store: Where records are. None takes the folder you are in; in a checkout of the book, or
             with hplab imported from one, it takes the checkout's `.hplab/pending`, and `hplab pack`
             leaves them there.
+        keep: "best" keeps what the best run so far trained, "all" what every new run did; None
+            keeps nothing. The best is by the first metric, validation before others.
         **axes: For each argument a list of values, or one value: numbers, text, True, False, None
             or tuples of these. "seed" is the replicate; a function whose results are random has to
             draw all of it from that. Without a seed there is one run a setting. An argument that
@@ -106,15 +114,17 @@ def sweep(
     if executor is not None and not callable(getattr(executor, "submit", None)):
         raise HplabError(f"executor must be a concurrent.futures.Executor, got {executor!r:.80}")
     workers = places.n_workers(jobs)
+    store = store or stores.default_store()
+    keeping = Keeping(keep, store) if keep is not None else None
     task = Task(train, name, version)
     found = expand(train, points, axes)
-    store = store or stores.default_store()
     address = places.dask() if executor is None and jobs is None else ""
-    if address and not places.from_records() and _missing(task, found, store):
-        with cluster.connected(address) as executor:
-            n_new = fill(task, found, workers, executor, store)
-    else:
-        n_new = fill(task, found, workers, executor, store)
+    wanted = address and not places.from_records() and _missing(task, found, store)
+    with contextlib.ExitStack() as stack:
+        task.post = stack.enter_context(live.posting(store.pending, task.name))
+        if wanted:
+            executor = stack.enter_context(cluster.connected(address))
+        n_new = fill(task, found, workers, executor, store, keeping=keeping)
     return table_of(task, found, store, n_new)
 
 
@@ -127,6 +137,7 @@ def fill(
     *,
     may_fail: bool = False,
     tick: Callable[[], object] | None = None,
+    keeping: Keeping | None = None,
 ) -> int:
     """Call a task at the points that have no record, and record what comes of it.
 
@@ -138,6 +149,7 @@ def fill(
         store: Where records are.
         may_fail: Whether all calls may fail; they are told all the same.
         tick: Called after each call; None shows a bar of its own.
+        keeping: Keeps what the calls trained; None keeps nothing.
 
     Returns:
         How many were called: 0 where the environment says to take what is recorded.
@@ -146,7 +158,11 @@ def fill(
         HplabError: If every call failed.
         Stopped: If it was interrupted; what was finished is kept.
     """
-    todo = _missing(task, found, store)
+    heads = [task.head(point, store) for point in found]
+    todo = [point for point, head in zip(found, heads, strict=True) if head is None]
+    task.keeps = keeping is not None
+    if task.post and not tick:  # else whoever ticks knows how many there are
+        task.post.expect(len(todo))
     if todo:
         _tell_of_other_code(task, store)
     if 0 < len(todo) < len(found) and not places.from_records():
@@ -157,13 +173,17 @@ def fill(
         return 0
     if todo:
         try:
-            _run(task, todo, workers, executor, store, may_fail, tick)
+            _run(task, todo, workers, executor, store, may_fail, tick, keeping)
         except KeyboardInterrupt:
             kept = sum(task.head(point, store) is not None for point in todo)
             raise Stopped(
                 f"Stopped: {kept} of the {len(todo)} runs that were missing are finished and "
                 "kept; run this again and it goes on from there."
             ) from None
+    if keeping:
+        recorded = [head["key"] for head in heads if head is not None]
+        if line := keeping.told(recorded):
+            print(line, file=sys.stderr)
     return len(todo)
 
 
@@ -200,15 +220,18 @@ def _run(
     store: stores.Store,
     may_fail: bool,
     tick: Callable[[], object] | None,
+    keeping: Keeping | None,
 ) -> None:
     """Call the function at points that have no record, and keep each result."""
     failures: list[tuple[Point, calls.Answer]] = []
     described: dict[str, str] = {}
     answers = _answers(task, todo, workers, executor)
     shown = contextlib.nullcontext(tick) if tick else _bar(task, len(todo))
+    meter = energy.Meter()
     with shown as tick, Writer(store) as writer:
         try:
             for point, answer in answers:
+                joules = meter.lap()
                 if "error" in answer:
                     failures.append((point, answer))
                     _log(task, point, answer, store)
@@ -217,8 +240,14 @@ def _run(
                     if (text := canonical(process)) not in described:
                         whole = provenance.of_sweep(process)
                         described[text] = store.put_provenance(whole)
-                    writer.add(task.record(point, answer, described[text]))
+                    answer["cost"] |= joules
+                    record = task.record(point, answer, described[text])
+                    if keeping:  # before the record, by which the run counts as done
+                        keeping.take(task.slug, answer["kept"], task.lineage(record), record)
+                    writer.add(record)
                 tick()
+                if task.post:
+                    task.post.ended()
                 writer.flush_if_due()
         finally:
             answers.close()
@@ -357,15 +386,63 @@ def table_of(task: Task, found: list[Point], store: stores.Store, n_new: int = 0
     came.
     """
     heads = [task.head(point, store) for point in found]
-    names = [n for n in dict.fromkeys(n for point in found for n in point) if n != SEED]
+    pairs = [(p, head) for p, head in zip(found, heads, strict=True) if head is not None]
+    names = dict.fromkeys(n for point in found for n in point)
+    runs = _table(pairs, [n for n in names if n != SEED], store)
+    runs.attrs = {"n_missing": len(found) - len(pairs), "n_new": n_new}
+    return runs
+
+
+def named(name: str, store: stores.Store | None = None) -> pd.DataFrame:
+    """Return the recorded runs of a function or script, by the name of its sweep.
+
+    Args:
+        name: The name. With the digest of its code behind it, as the column "code" has it, only
+            the runs of that code.
+        store: Where records are; None takes the project's own.
+
+    Raises:
+        HplabError: If nothing is recorded under this name, or runs of several versions of the code
+            are.
+    """
+    store = store or stores.default_store()
+    codes: dict[str, list[dict[str, Any]]] = {}
+    names = set()
+    for head in store.heads():
+        if head["task"] == FUNCTION:
+            config = head["config"]
+            names.add(config["function"])
+            if name in (config["function"], code := f"{config['function']} {config['code']}"):
+                codes.setdefault(code, []).append(head)
+    if not codes:
+        raise unknown("sweep", name, names, "what is recorded")
+    if len(codes) > 1:
+        told = ", ".join(f"{code!r} ({len(heads)} runs)" for code, heads in sorted(codes.items()))
+        raise HplabError(
+            f"{name!r} has runs of {len(codes)} versions of its code: say which: {told}"
+        )
+    [heads] = codes.values()
+    pairs = [({**_tuples(head["config"]["point"]), SEED: head["seed"]}, head) for head in heads]
+    settings = dict.fromkeys(n for point, _ in pairs for n in point if n != SEED)
+    return _table(pairs, list(settings), store)
+
+
+def _tuples(point: Point) -> Point:
+    """Return a point as it was given: JSON has lists for tuples."""
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in point.items()}
+
+
+def _table(
+    pairs: Sequence[tuple[Point, dict[str, Any]]], names: list[str], store: stores.Store
+) -> pd.DataFrame:
+    """Return one row a point and what is recorded of it."""
     settings = table.settings_text([*names, "code"])
     rows: list[dict[str, Any]] = []
     metrics: dict[str, None] = {}
-    for point, head in zip(found, heads, strict=True):
-        if head is None:
-            continue
+    for point, head in pairs:
         metrics |= dict.fromkeys(head["final"])
-        made = {"code": f"{task.name} {task.code}", "seed": head["seed"], "status": head["status"]}
+        code = f"{head['config']['function']} {head['config']['code']}"
+        made = {"code": code, "seed": head["seed"], "status": head["status"]}
         kept = {"key": head["key"], "prov": head["prov"], table.SETTINGS: settings}
         cost = {"train_s": head["cost"]["train_s"]}
         final = head["final"] if head["status"] != "stopped" else {}
@@ -374,9 +451,9 @@ def table_of(task: Task, found: list[Point], store: stores.Store, n_new: int = 0
     columns = dict.fromkeys((*names, SEED, *metrics, "status", *told))
     runs = pd.DataFrame(rows, columns=list(columns))
     runs = runs.astype(dict.fromkeys({*metrics, "train_s"} - set(names), float))
-    runs.attrs = {"n_missing": len(found) - len(rows), "n_new": n_new}
     known = (head for head in store.heads() if head["task"] == FUNCTION)
-    every = [one["final"] for one in known if one["config"]["function"] == task.name]
+    called = {head["config"]["function"] for _, head in pairs}
+    every = [one["final"] for one in known if one["config"]["function"] in called]
     _as_shares(runs, {name: [one.get(name) for one in every] for name in metrics})
     return runs
 

@@ -32,6 +32,7 @@ class Workers:
         device: What they train on; "auto" is resolved by them.
         digests: The digest of every data set, by name.
         folder: Where checkpoints lie.
+        keeps: Whether they give trained networks back.
 
     Attributes:
         executor: The workers.
@@ -41,7 +42,14 @@ class Workers:
         HplabError: If a worker has other data, another device, or shares a card with another.
     """
 
-    def __init__(self, there: cluster.Cluster, device: str, digests: Digests, folder: Path) -> None:
+    def __init__(
+        self,
+        there: cluster.Cluster,
+        device: str,
+        digests: Digests,
+        folder: Path,
+        keeps: bool = False,
+    ) -> None:
         self.executor: Executor = there
         self._there = there
         self.device = self._checked(there.ask(describe, device, digests), digests)
@@ -51,6 +59,7 @@ class Workers:
             "own": own.to_send()[0],
             "folder": (str(folder), _number(folder)),
             "made_with": cluster.made_with(),
+            "keeps": keeps,
         }
 
     def n_workers(self) -> int:
@@ -83,7 +92,13 @@ class Workers:
 
 @contextlib.contextmanager
 def opened(
-    address: str, trials: Sequence[Trial], device: str, digests: Digests, store: Store
+    address: str,
+    trials: Sequence[Trial],
+    device: str,
+    digests: Digests,
+    store: Store,
+    *,
+    keeps: bool = False,
 ) -> Iterator[Workers]:
     """Yield the workers of a scheduler, ready to train.
 
@@ -93,6 +108,7 @@ def opened(
         device: What the workers are to train on; "auto" is resolved by them.
         digests: The digest of every data set, by name.
         store: Where the records will go; checkpoints lie beside it.
+        keeps: Whether trained networks are given back.
 
     Raises:
         HplabError: If the address or a worker is refused, or a component cannot be sent.
@@ -104,7 +120,7 @@ def opened(
     with contextlib.suppress(OSError):  # then there are no checkpoints
         folder.mkdir(parents=True, exist_ok=True)
     with cluster.connected(address) as there:
-        yield Workers(there, device, digests, folder)
+        yield Workers(there, device, digests, folder, keeps)
 
 
 def _number(folder: Path) -> int:
@@ -162,7 +178,7 @@ def compute(job: Mapping[str, Any]) -> list[driver.Result]:
     is_shared = number != 0 and _number(path) == number
     folder = checkpoints.Folder.of(path, device) if is_shared else None
     made_with = {"made_with": _described(device)}
-    results = driver.compute(job["trials"], device, dataset, folder)
+    results = driver.compute(job["trials"], device, dataset, folder, job["keeps"])
     return [one if isinstance(one, Exception) else one | made_with for one in results]
 
 

@@ -7,6 +7,7 @@ trial. With `HPLAB_MODE=cached` it never trains; it shows what is recorded and n
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections import Counter
@@ -19,6 +20,7 @@ from hplab import places
 from hplab.errors import Stopped
 from hplab.sweeps import costs, forkserver, presets
 from hplab.sweeps import store as stores
+from hplab.sweeps.keeping import Keeping
 from hplab.sweeps.table import of_trials
 from hplab.trial import TASK, TASK_VERSION, HplabError, Trial
 
@@ -35,6 +37,7 @@ def run(
     jobs: int | None = None,
     store: stores.Store | None = None,
     least_epochs: int = 1,
+    keep: str | None = None,
 ) -> pd.DataFrame:
     """Train what is missing and return one row a trial.
 
@@ -48,6 +51,9 @@ def run(
         store: Where records are; None takes the project's own.
         least_epochs: How long runs must be to show what they are for. Where the page shows what is
             recorded, presets that cut the trials shorter are passed over for one that does not.
+        keep: "best" keeps the network of the best run so far of each data set and model, by
+            validation accuracy, "all" that of every new run; None keeps none. They are artifacts:
+            `hp.artifacts.network("digits-mlp:best")`.
 
     Returns:
         A table with one column a hyperparameter, "seed", "status", the final metrics, and for each
@@ -77,16 +83,25 @@ def run(
     found = [store.summary(trial, digests[trial.data]) for trial in scaled]
     missing = (trial for trial, record in zip(scaled, found, strict=True) if record is None)
     todo = list({trial.identity(): trial for trial in missing}.values())
+    keeping = Keeping(keep, store, "val_acc") if keep is not None else None
     if todo:
         try:
             if address:
-                with remote.opened(address, todo, str(device), digests, store) as there:
-                    driver.train(todo, datasets, there.device, None, store, elsewhere=there)
+                keeps = keeping is not None
+                opened = remote.opened(address, todo, str(device), digests, store, keeps=keeps)
+                with opened as there:
+                    call = functools.partial(driver.train, elsewhere=there, keeping=keeping)
+                    call(todo, datasets, there.device, None, store)
             else:
-                driver.train(todo, datasets, executors.resolve_device(device), jobs, store)
+                chosen = executors.resolve_device(device)
+                driver.train(todo, datasets, chosen, jobs, store, keeping=keeping)
         except KeyboardInterrupt:
             raise _stopped(todo, digests, store) from None
-        found = [store.summary(trial, digests[trial.data]) for trial in scaled]
+        before, found = found, [store.summary(trial, digests[trial.data]) for trial in scaled]
+    else:
+        before = found
+    if keeping and (line := keeping.told([record["key"] for record in before if record])):
+        print(line, file=sys.stderr)
     return of_trials(declared, scaled, found, preset, n_new=len(todo))
 
 

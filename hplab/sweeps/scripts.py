@@ -23,6 +23,7 @@ from typing import Any
 
 from hplab.errors import HplabError, unknown
 from hplab.sweeps import calls, standin, workers
+from hplab.sweeps.contents import FILES, Item
 from hplab.sweeps.points import Point
 from hplab.sweeps.programs import located, nested, parse
 from hplab.sweeps.standin import wandb as protocol
@@ -52,6 +53,7 @@ class Script:
         name: What the sweep is called in the store.
         version: The digest of command and sources, of the script and of the files beside it that it
             imports.
+        keeps: Whether artifacts that the script logs are read; whoever sets it does so first.
         notes: What the reader should know, a sentence each.
 
     Raises:
@@ -73,6 +75,7 @@ class Script:
         imports = any(_IMPORTS_WANDB.search(one) for one in text)
         there = imports and self._has_wandb()
         self.logs = bool(imports and not there) if stand_in is None else stand_in
+        self.keeps = False
         self.notes: list[str] = []
         if there and not self.logs:
             self.notes.append(
@@ -130,8 +133,8 @@ class Script:
             for process in self._running:
                 process.kill()
 
-    def __call__(self, **point: Any) -> Generator[Row, None, Row]:
-        """Yield each row of metrics; return the last value of each.
+    def __call__(self, **point: Any) -> Generator[Row, None, dict[str, Any]]:
+        """Yield each row of metrics; return the last value of each, and artifacts it logged.
 
         Raises:
             HplabError: If the script fails, or gives no metric.
@@ -225,13 +228,19 @@ class Script:
         with self._lock:
             self._running.discard(process)
 
-    def _rows(self, process: Any, point: Point) -> Generator[Row, None, Row]:
+    def _rows(self, process: Any, point: Point) -> Generator[Row, None, dict[str, Any]]:
         """Yield what is logged, or else what is printed; return the last value of each name."""
         final: Row = {}
+        items: dict[str, Item] = {}
         summary: Row = {}
         printed: list[Row] = []
         for line in process.stdout:
             kind, row = parsed(line)
+            if kind == "artifact":
+                if not self.keeps:
+                    continue
+                items[f"artifact {len(items)}"] = _item(row)
+                continue
             row = {name: x for name, x in row.items() if _is_metric(name, point)}
             if kind == "summary":
                 summary |= row
@@ -246,7 +255,7 @@ class Script:
                 yield row
         if not final and summary:
             yield summary
-        return final | summary
+        return {**final, **summary, **items} if final or summary else {}
 
     def _failed(self, code: int, said: Path) -> HplabError:
         text = said.read_text(encoding="utf-8", errors="replace").strip()
@@ -267,8 +276,24 @@ class Script:
             return False
 
 
-def parsed(line: str) -> tuple[str, Row]:
-    """Return what a printed line holds: "log", "summary" (of the stand-in) or "print", and numbers.
+def _item(said: Mapping[str, Any]) -> Item:
+    """Return an artifact that a script has logged, with its files as they are now.
+
+    Raises:
+        HplabError: If a file cannot be read.
+    """
+    try:
+        files = {name: Path(path).read_bytes() for name, path in said["files"].items()}
+    except OSError as error:
+        raise HplabError(f"artifact {said['name']}: {error.filename}: {error.strerror}") from error
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", said["name"]).strip("-.") or "artifact"
+    aliases = tuple(one for one in said["aliases"] if one not in ("latest", "best"))
+    return Item(FILES, files, said["about"], name, aliases)
+
+
+def parsed(line: str) -> tuple[str, dict[str, Any]]:
+    """Return what a printed line holds: "log", "summary", "artifact" (of the stand-in) or "print",
+    and numbers.
 
     A line is one JSON object, or has words of the form name=value among others.
     """

@@ -18,8 +18,9 @@ import pandas as pd
 
 from hplab import places
 from hplab.errors import unknown
-from hplab.sweeps import cluster, functions, programs, progress, searches
+from hplab.sweeps import cluster, functions, live, programs, progress, searches
 from hplab.sweeps import store as stores
+from hplab.sweeps.keeping import Keeping
 from hplab.sweeps.points import SEED, Point, expand
 from hplab.sweeps.scripts import Script
 from hplab.sweeps.stopping import Board
@@ -126,6 +127,7 @@ def run(
     count: int | None = None,
     jobs: int | None = None,
     store: stores.Store | None = None,
+    keep: str | None = None,
 ) -> Swept:
     """Run what is missing of a sweep.
 
@@ -137,6 +139,7 @@ def run(
         count: Points at most, besides what the file says.
         jobs: Runs side by side.
         store: Where records are; None takes the project's own.
+        keep: "best" or "all" of what the runs train is kept as artifacts; None keeps nothing.
 
     Raises:
         HplabError: If the first `MOST_FAILURES` runs fail, or the first one that does not fail does
@@ -145,12 +148,18 @@ def run(
     """
     store = store or stores.default_store()
     with contextlib.ExitStack() as stack:
+        job.task.post = stack.enter_context(live.posting(store.pending, job.task.name))
         if file.rule:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="hplab-board-"))
             job.task.board = Board(file.rule, Path(folder))
+        goal = -1 if file.goal == "minimize" else 1
+        keeping = Keeping(keep, store, file.metric, goal) if keep is not None else None
+        if isinstance(job.task.function, Script):
+            job.task.function.keeps = keeping is not None
         there = job.executor
         at_once = there.n_workers() if isinstance(there, cluster.Cluster) else None
-        runner = _Runner(file, job, n_seeds, at_once or places.n_workers(jobs), store, stack)
+        at_once = at_once or places.n_workers(jobs)
+        runner = _Runner(file, job, n_seeds, at_once, store, stack, keeping)
         if file.method == "bayes":
             runner.search(searches.Bayes(file, seed), count)
         else:
@@ -175,9 +184,11 @@ class _Runner:
         workers: int,
         store: stores.Store,
         stack: contextlib.ExitStack,
+        keeping: Keeping | None,
     ) -> None:
         self.file, self.job, self.store, self.workers = file, job, store, workers
         self.stack = stack  # holds the bar
+        self.keeping = keeping
         self.tick: Callable[[], object] | None = None
         self.n_tried, self.works = 0, places.from_records()
         self.axes = {} if n_seeds is None else {SEED: range(n_seeds)}
@@ -224,6 +235,8 @@ class _Runner:
     def _show(self, total: int) -> None:
         """Show one bar for all parts."""
         if total and not places.from_records():
+            if self.job.task.post:
+                self.job.task.post.expect(total)
             what = f"running {self.job.task.name}"
             self.tick = self.stack.enter_context(progress.bar(total, what, "run"))
 
@@ -231,6 +244,7 @@ class _Runner:
         was_working, self.n_tried = self.works, self.n_tried + 1
         may_fail = was_working or (self.n_tried < MOST_FAILURES and not is_last)
         options: dict[str, Any] = {"may_fail": may_fail, "tick": self.tick}
+        options["keeping"] = self.keeping
         executor, store = self.job.executor, self.store
         self.n_new += functions.fill(self.job.task, part, self.workers, executor, store, **options)
         self.done += part

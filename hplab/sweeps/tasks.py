@@ -15,6 +15,7 @@ from typing import Any
 from hplab.digest import Reading, is_installed
 from hplab.errors import HplabError
 from hplab.sweeps import calls
+from hplab.sweeps.live import Post
 from hplab.sweeps.points import SEED, Point, name_of
 from hplab.sweeps.records import Record
 from hplab.sweeps.stopping import Board
@@ -28,18 +29,23 @@ class Task:
     Attributes:
         function: What is called.
         name: What the sweep is called.
+        slug: The name, fit for a file; what the sweep's artifacts are called.
         code: The digest of its code and of what that uses, or the version that stands for it.
         board: Says which calls are stopped early; None lets all finish. Whoever sets it does so
             before anything is called.
+        post: Where the sweep and its runs are posted, for `hplab watch`; set likewise.
+        keeps: Whether calls give back what is to be kept beside their numbers; set likewise.
     """
 
     def __init__(self, function: Callable, name: str, version: str) -> None:
         self.function = function
         self.board: Board | None = None
+        self.keeps = False
+        self.post: Post | None = None
         self.name = name or name_of(function)
         self.code = f"version {version}" if version else _digest(function, self.name)
-        slug = re.sub(r"[^a-z0-9_.-]+", "-", self.name.lower()).strip("-")
-        self._data = f"sweep-{slug}"  # the folder of its records, where others have a data set
+        self.slug = re.sub(r"[^a-z0-9_.-]+", "-", self.name.lower()).strip("-")
+        self._data = f"sweep-{self.slug}"  # the folder of its records, where others have a data set
 
     def __reduce__(self) -> tuple:
         """Reach another process by cloudpickle, so that functions of a notebook do too."""
@@ -55,7 +61,9 @@ class Task:
 
     @property
     def _call(self) -> Callable[[Point], calls.Answer]:
-        return functools.partial(calls.call, self.function, stop=self.board)
+        posts = self.post.folder if self.post else None
+        more: dict[str, Any] = {"stop": self.board, "keeps": self.keeps, "posts": posts}
+        return functools.partial(calls.call, self.function, **more)
 
     def to_send(self) -> tuple[bytes, str]:
         """Return the function for other processes, or why it cannot be sent."""
@@ -107,6 +115,16 @@ class Task:
         """Return what is recorded of a point, without its curves: finished, else stopped early."""
         found = store.head(self.key(point))
         return found or (store.head(self.key(point, stopped=True)) if self.board else None)
+
+    def lineage(self, record: Record) -> dict[str, Any]:
+        """Return where what a run trained is from."""
+        told = {name: record[name] for name in ("key", "seed", "prov")}
+        return {
+            **told,
+            "code": self.code,
+            "function": self.name,
+            "point": record["config"]["point"],
+        }
 
     def record(self, point: Point, answer: calls.Answer, prov: str) -> Record:
         stopped = answer["status"] == "stopped"

@@ -89,6 +89,9 @@ class Keeper(Protocol):
     def training(self) -> contextlib.AbstractContextManager:
         """Return the context in which `is_due` is asked again and again."""
 
+    def see(self, lanes: Sequence[Lane]) -> None:
+        """Look at the curves so far; called after every epoch."""
+
 
 def train(trial: Trial, dataset: datasets.Dataset | None = None, *, device: str = "cpu") -> Outcome:
     """Train one trial.
@@ -287,6 +290,8 @@ class _Run:
         with keeper.training() if keeper else contextlib.nullcontext():
             for epoch in range(self.updates.n_epochs + 1, self.trial.epochs + 1):
                 self._epoch(epoch, update, keeper)
+                if keeper:
+                    keeper.see(self.lanes)
                 if not self.going:
                     break
                 if keeper and keeper.is_due():

@@ -36,6 +36,9 @@ class Keeper:
         self.content = buffer.getvalue()
         raise Cut
 
+    def see(self, lanes):
+        pass
+
     def training(self):
         return contextlib.nullcontext()
 

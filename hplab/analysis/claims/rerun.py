@@ -70,6 +70,21 @@ def all_verdicts(
     return Verdicts(dataclasses.replace(one, small=small[one.claim.id]) for one in settled)
 
 
+def keys_of(claim: Claim, store: Store) -> set[str]:
+    """Return the keys of the runs that the verdict on a claim rests on.
+
+    Args:
+        claim: The claim.
+        store: Where records are.
+    """
+    own = [
+        in_precision(runner.everything(size, store=store), samples.PRECISION, None)
+        for size in SIZES
+    ]
+    runs = _deciding(claim, _tried(claim, own, _curves(store)))[1]
+    return set(runs["key"]) if len(runs) else set()
+
+
 def _curves(store: Store) -> Callable[[pd.DataFrame], pd.DataFrame]:
     """Return what gives the learning curves of runs; each is read once."""
     kept: dict[str, pd.DataFrame] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -32,6 +33,7 @@ def sweep(
     version: str = "",
     dask: str = "",
     out: Path | None = None,
+    keep: str | None = None,
 ) -> int:
     """Run a sweep file, or show its points, and print what came of it.
 
@@ -46,6 +48,7 @@ def sweep(
         version: Stands for the code.
         dask: The address of a Dask scheduler whose workers run it instead.
         out: Where to write the table of runs, as CSV.
+        keep: What of what the runs train is kept: "best", "all" or None.
 
     Returns:
         The exit code: 1 if a run failed.
@@ -66,7 +69,8 @@ def sweep(
         if dry_run:
             print(planned(file, job, seed=seed, seeds=seeds, count=count))
             return 0
-        found = sweepruns.run(file, job, seed=seed, n_seeds=seeds, count=count, jobs=jobs)
+        options: dict[str, Any] = {"n_seeds": seeds, "count": count, "jobs": jobs, "keep": keep}
+        found = sweepruns.run(file, job, seed=seed, **options)
     print(outcome(file, found))
     if out:
         try:

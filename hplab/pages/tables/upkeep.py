@@ -37,13 +37,13 @@ def stale(store: Store, book: Path) -> str:
         book: The folder of the book, whose `trials.jsonl` says which study a trial is of.
     """
     code, python = provenance.code_digest(), platform.python_version()
-    studies, states = _studies(book / "trials.jsonl"), _States(store, code, python)
+    found_in, states = studies(book / "trials.jsonl"), _States(store, code, python)
     counts: dict[str, Counter[str]] = {}
     whole: Counter[str] = Counter()
     for head in store.heads():
         state = states[str(head.get("prov"))]
         whole[state] += 1
-        for study in studies.get(canonical(head["config"]), {NO_STUDY}):
+        for study in found_in.get(canonical(head["config"]), {NO_STUDY}):
             counts.setdefault(study, Counter())[state] += 1
     rows = [(study, *(found[s] for s in STATES)) for study, found in sorted(counts.items())]
     told = (
@@ -74,7 +74,7 @@ class _States(dict[str, str]):
         return self[name]
 
 
-def _studies(path: Path) -> dict[str, set[str]]:
+def studies(path: Path) -> dict[str, set[str]]:
     """Return the studies that each setting is of, as any preset runs it."""
     if not path.is_file():
         return {}

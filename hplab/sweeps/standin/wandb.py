@@ -126,7 +126,7 @@ class Summary(dict[str, Any]):
 
 
 class Artifact:
-    """Files under a name; they are listed, and stay where they are."""
+    """Files under a name; they stay where they are, and `hplab sweep --keep` keeps copies."""
 
     def __init__(
         self,
@@ -138,7 +138,7 @@ class Artifact:
     ) -> None:
         self.name, self.type, self.description = name, type, description
         self.metadata = dict(metadata or {})
-        self.files: list[str] = []
+        self.files: dict[str, str] = {}
         self.version, self.aliases = "v0", ["latest"]
 
     def add_file(self, local_path: Any, name: str | None = None, **_: Any) -> None:
@@ -149,7 +149,7 @@ class Artifact:
         """
         if not Path(local_path).is_file():
             raise ValueError(f"Path is not a file: {local_path}")
-        self.files.append(str(local_path))
+        self.files[name or Path(local_path).name] = str(local_path)
 
     def add_dir(self, local_path: Any, name: str | None = None, **_: Any) -> None:
         """Add all files of a folder.
@@ -159,11 +159,13 @@ class Artifact:
         """
         if not Path(local_path).is_dir():
             raise ValueError(f"Path is not a directory: {local_path}")
-        self.files += [str(path) for path in sorted(Path(local_path).rglob("*")) if path.is_file()]
+        front = f"{name}/" if name else ""
+        for path in sorted(Path(local_path).rglob("*")):
+            if path.is_file():
+                self.files[front + path.relative_to(local_path).as_posix()] = str(path)
 
     def add_reference(self, uri: str, *_: Any, **__: Any) -> None:
-        """Add an address."""
-        self.files.append(str(uri))
+        """Accept an address, which is not followed."""
 
     def add(self, obj: Any, name: str, **_: Any) -> None:
         """Accept a table or a picture, which is not kept."""
@@ -225,13 +227,28 @@ class Run:
         if run is self:
             run = None
 
-    def log_artifact(self, artifact: Any, *_: Any, **__: Any) -> Any:
-        """Return the artifact as it is; of a path, one that holds it."""
-        if isinstance(artifact, Artifact):
-            return artifact
-        made = Artifact(Path(artifact).name)
-        (made.add_dir if Path(artifact).is_dir() else made.add_file)(artifact)
-        return made
+    def log_artifact(
+        self,
+        artifact: Any,
+        name: str | None = None,
+        type: str | None = None,
+        aliases: Any = None,
+        *_: Any,
+        **__: Any,
+    ) -> Any:
+        """Say which files the artifact has, for `hplab sweep --keep`, and return it.
+
+        Of a path, one that holds it.
+        """
+        if not isinstance(artifact, Artifact):
+            made = Artifact(name or Path(artifact).name, type or "")
+            (made.add_dir if Path(artifact).is_dir() else made.add_file)(artifact)
+            artifact = made
+        files = {str(name): os.path.abspath(path) for name, path in artifact.files.items()}
+        known = [aliases] if isinstance(aliases, str) else list(aliases or ())
+        said = {"name": artifact.name, "files": files, "aliases": known}
+        _send("artifact", {**said, "about": {"type": artifact.type, **artifact.metadata}})
+        return artifact
 
     def use_artifact(self, name: Any, *_: Any, **__: Any) -> NoReturn:
         """Say that there are none."""

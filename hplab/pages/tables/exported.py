@@ -1,0 +1,42 @@
+"""What `hplab export` writes, and what it says: how the other tool shows it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from hplab.sweeps import files, functions
+from hplab.sweeps.records import shown
+from hplab.sweeps.trackers import export as exports
+
+_NEXT = {  # what shows it, with the place put in
+    "wandb": "cd {place} && wandb sync",
+    "trackio": "TRACKIO_DIR={place} trackio show",
+    "mlflow": "mlflow ui --backend-store-uri sqlite:///{place}",
+    "tensorboard": "tensorboard --logdir {place}",
+    "optuna": "optuna-dashboard sqlite:///{place}",
+}
+
+
+def export(runs: str, place: Path, *, to: str, name: str = "") -> str:
+    """Write runs into the files of another tool; return what was done, and what shows it.
+
+    Args:
+        runs: The name of a recorded sweep, or the path of a table of runs.
+        place: What is written.
+        to: The tool.
+        name: What the runs are together.
+    """
+    found = of_name(runs)
+    exports.export(found, place, to=to, name=name)
+    line = f"wrote {len(found)} runs to {shown(place)}"
+    shows = _NEXT.get(to, "").format(place=shown(place))
+    return f"{line}; this shows them: {shows}" if shows else line
+
+
+def of_name(runs: str) -> pd.DataFrame:
+    """Return the runs of a table that is a file, or of a sweep that is recorded."""
+    path = Path(runs)
+    is_table = path.is_dir() or runs.lower().removesuffix(".gz").endswith(files.ENDINGS)
+    return files.read(path) if is_table else functions.named(runs)

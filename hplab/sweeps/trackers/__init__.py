@@ -1,0 +1,1 @@
+"""Trackers that people know: runs into their files, and their files read."""
