@@ -129,6 +129,46 @@ def cells(runs: pd.DataFrame, y: str, by: list[str]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def by_setting(runs: pd.DataFrame, y: str, *others: str) -> pd.DataFrame:
+    """One row a setting, in the order in which they first appear, however many there are.
+
+    A setting of which a run was stopped early has no mean: the runs of it that finished are the
+    better ones.
+
+    Args:
+        runs: One row a run.
+        y: The metric.
+        others: More columns of numbers, whose means are wanted.
+
+    Returns:
+        What varies, the columns that `cells` gives of `y`, the means of the others, and "rows",
+        where the runs of the setting stand in the table.
+    """
+    _check_possible(runs, y)
+    varied = mixed(runs, [])
+    numbers = pd.DataFrame({name: pd.factorize(runs[name])[0] for name in varied})
+    group = numbers.groupby(varied, sort=False).ngroup() if varied else [0] * len(runs)
+    lost, early = diverged(runs, y).to_numpy(), stopped(runs).to_numpy()
+    measured = {name: runs[name].to_numpy(float) for name in (y, *others)}
+    rows: list[dict[str, Any]] = []
+    for _, places in pd.Series(range(len(runs))).groupby(list(group), sort=False):
+        at = places.to_numpy()
+        whole = at[~lost[at]] if not early[at].any() else at[:0]
+        values = [value for value in measured[y][whole].tolist() if value == value]
+        mean = mean_of(values, y)
+        row = {name: runs[name].iloc[at[0]] for name in varied}
+        row |= {name: _mean(measured[name][whole]) for name in others}
+        row |= {"mean": mean.estimate, "low": mean.low, "high": mean.high, "n": mean.n}
+        row |= {"bent": bent(mean), "n_diverged": int(lost[at].sum())}
+        rows.append({**row, "n_stopped": int(early[at].sum()), "values": values, "rows": at})
+    return pd.DataFrame(rows)
+
+
+def _mean(values: np.ndarray) -> float:
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else math.nan
+
+
 def _check_possible(runs: pd.DataFrame, y: str) -> None:
     values = runs.loc[~diverged(runs, y), y].astype(float)
     low, high = labels.bounds(y)
