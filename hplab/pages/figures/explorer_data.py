@@ -60,7 +60,8 @@ def of_table(
 
     Args:
         runs: One row a run. Hyperparameters, and text in columns of the page's own, are its
-            setting; columns of results are what can be drawn up; "status" says which diverged.
+            setting; columns of results are what can be drawn up; "status" says which diverged, and
+            what became of those that did not finish.
         curves: For each run its curves by name, one value a place; None for a run without any. A
             curve named `x_name` holds the places; without one they are 1, 2, 3.
         confusion: For some runs, by their row, the confusion matrix in one list, true class down.
@@ -81,8 +82,10 @@ def of_table(
     columns += [_note(runs[name]) for name in ("seed", "device") if name in runs]
     columns += [_result(runs[name]) for name in results]
     data: dict[str, Any] = {"version": VERSION, "title": title, "n": len(runs), "columns": columns}
-    lost = runs["status"] == "diverged" if "status" in runs else pd.Series(False, index=runs.index)
-    data["diverged"] = [i for i, is_lost in enumerate(lost) if is_lost]
+    status = runs["status"].tolist() if "status" in runs else []
+    data["diverged"] = [i for i, word in enumerate(status) if word == "diverged"]
+    ended = {str(i): str(word) for i, word in enumerate(status) if word not in ("ok", "diverged")}
+    data |= {"ended": ended} if ended else {}
     # A mean of curves that end where a run was stopped for doing badly would be of the better ones.
     early = cells.stopped(runs)
     curves = [None if is_early else one for is_early, one in zip(early, curves, strict=False)]
