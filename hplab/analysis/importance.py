@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 from scipy import optimize, special, stats
 
-from hplab.analysis.stats.intervals import Interval
+from hplab.analysis.stats.intervals import ROUNDING, Interval
 
 ANOVA, FOREST = "anova", "forest"
 FEWEST = 20  # settings that a forest is grown on, at least
@@ -289,7 +289,7 @@ def _signal(square: float, df: int, noise: float, df_noise: int) -> Ends:
     References:
         Steiger (2004), Beyond the F test, Psychological Methods 9.
     """
-    if noise <= 0:
+    if noise <= ROUNDING * square / df:
         return square, square, square
     ratio = square / (df * noise)
     low, high = (

@@ -24,6 +24,7 @@ from hplab.cli import base
 )
 @click.option("--code", "version", default="", help="Stands for the code: change it with results.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write the table of runs (CSV).")
+@click.option("--html", "page", type=click.Path(path_type=Path), help="Write a report of its own.")
 def sweep_file(path: Path, **said: Any) -> int:
     """Run a sweep file: W&B's YAML, here and offline.
 
@@ -34,3 +35,41 @@ def sweep_file(path: Path, **said: Any) -> int:
     from hplab.pages.tables import swept
 
     return swept.sweep(path, **said)
+
+
+@base.cli.command("report")
+@click.argument("path", type=click.Path(path_type=Path), metavar="RUNS")
+@click.option("--html", "page", type=click.Path(path_type=Path), help="Where [default: RUNS.html].")
+@click.option("--setting", "settings", multiple=True, help="A column that is a setting.")
+@click.option("--seed", help="The column of seeds.")
+@click.option("--metric", "metrics", multiple=True, help="A column of results; the first counts.")
+@click.option("--ignore", multiple=True, help="A column to leave aside.")
+@click.option(
+    "--better", type=click.Choice(["higher", "lower"]), help="Where the metric's name is silent."
+)
+@click.option("--code", "version", default="", help="As it was said to `hplab sweep`.")
+def report_runs(
+    path: Path, page: Path | None, better: str | None, version: str, **named: Any
+) -> None:
+    """Write one page about a sweep: the best settings, what matters, panels to look through.
+
+    RUNS is a sweep file, of which all recorded runs are taken, or a table of runs from anywhere, as
+    `hplab judge` reads it. The page is one file with its data inside, which opens from disk; it
+    counts seeds as replicates of a setting. Nothing is run.
+    """
+    from hplab.pages.tables import judged, swept
+    from hplab.sweeps import foreign
+
+    if path.suffix.lower() in (".yaml", ".yml"):
+        asked = swept.goal(path)
+        first = [asked["metric"]] if asked and not named["metrics"] else []
+        runs = swept.of_file(path, version=version)
+        named["metrics"] = [*first, *named["metrics"]]
+        table = foreign.of(runs, **named)
+    else:
+        asked, table = {}, judged.read(path, **named)
+    if named["metrics"]:
+        asked["metric"] = named["metrics"][0]
+    if better:
+        asked["better"] = {"higher": 1, "lower": -1}[better]
+    click.echo(swept.report(page or Path(f"{path.stem}.html"), path.name, table, **asked))

@@ -61,6 +61,13 @@ def test_without_scatter_shares_are_those_of_the_means_and_have_no_width():
     assert found.luck.estimate == 0
 
 
+@pytest.mark.parametrize("noise", [1e-16, 1e-9, 1e-5])
+def test_hardly_any_scatter_is_no_fault(noise):
+    found = shares(importance(grid(A[:, None] + B, n_seeds=3, noise=noise), "y", ["a", "b"]))
+    assert found["a",].estimate == pytest.approx(A.var() / (A.var() + B.var()), rel=1e-3)
+    assert found["a",].low <= found["a",].estimate <= found["a",].high
+
+
 def test_interactions_of_three_are_one_share():
     mean = A[:, None, None] + np.multiply.outer(AB, [1.0, -1.0])
     found = shares(importance(grid(mean, n_seeds=2), "y", ["a", "b", "c"]))

@@ -45,7 +45,12 @@ def importance(runs: pd.DataFrame, y: str = "val_acc") -> Figure | Html:
     if runs.empty:
         return nothing_recorded()
     cells.require(runs, y, what="plots.importance")
-    found = shares.importance(runs, y, cells.mixed(runs, []))
+    return of(shares.importance(runs, y, cells.mixed(runs, [])), runs)
+
+
+def of(found: Importance, runs: pd.DataFrame) -> Figure | Html:
+    """Draw the importance that was found on a table of runs."""
+    y = found.metric
     if found.why:
         return note(f"Too few runs to say what {labels.quantity(y)} hangs on: {found.why}.")
     table = _table(found)

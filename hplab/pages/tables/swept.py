@@ -1,15 +1,17 @@
-"""What `hplab sweep` prints: the points it is going to run, and what came of them."""
+"""What `hplab sweep` and `hplab report` print: the points to run, and what came of them."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from hplab.errors import HplabError
-from hplab.sweeps import searches, sweepfile, sweepruns
+from hplab.sweeps import foreign, searches, sweepfile, sweepruns
+from hplab.sweeps.foreign import RunTable
 from hplab.sweeps.points import SEED, Point
 from hplab.sweeps.records import shown
 from hplab.sweeps.sweepfile import SweepFile
@@ -31,6 +33,7 @@ def sweep(
     stand_in: bool | None = None,
     version: str = "",
     out: Path | None = None,
+    page: Path | None = None,
 ) -> int:
     """Run a sweep file, or show its points, and print what came of it.
 
@@ -44,6 +47,7 @@ def sweep(
         stand_in: Whether the stand-in answers for `wandb`.
         version: Stands for the code.
         out: Where to write the table of runs, as CSV.
+        page: Where to write a page about it.
 
     Returns:
         The exit code: 1 if a run failed.
@@ -67,7 +71,58 @@ def sweep(
         except OSError as error:
             raise HplabError(f"cannot write {shown(out)}: {error.strerror}") from error
         _tell(f"wrote {shown(out)}")
+    if page:
+        report(page, path.name, foreign.of(found.runs), **_asked(file))
     return int(found.n_failed > 0)
+
+
+def of_file(path: Path, *, stand_in: bool | None = None, version: str = "") -> pd.DataFrame:
+    """Return the recorded runs of a sweep file; nothing is run.
+
+    Args:
+        path: The sweep file.
+        stand_in: Whether the stand-in answers for `wandb`, which names the runs.
+        version: Stands for the code.
+
+    Raises:
+        HplabError: If there are none.
+    """
+    file = sweepfile.read(path)
+    with sweepruns.prepared(file, jobs=1, stand_in=stand_in, version=version) as job:
+        runs = sweepruns.recorded(file, job)
+    if runs.empty:
+        raise HplabError(
+            f"no run of {job.task.name!r} at the parameters of {shown(path)} is recorded here with "
+            f"the code as it is: `hplab sweep {path}` runs them"
+        )
+    return runs
+
+
+def goal(path: Path) -> dict[str, Any]:
+    """Return the metric that a sweep file is after and which side of it is better."""
+    return _asked(sweepfile.read(path))
+
+
+def _asked(file: SweepFile) -> dict[str, Any]:
+    if not file.metric:
+        return {}
+    return {"metric": file.metric, "better": 1 if file.goal == "maximize" else -1}
+
+
+def report(page: Path, name: str, table: RunTable, **asked: Any) -> str:
+    """Write the page about a table of runs, and say so; return its sentences.
+
+    Args:
+        page: The file to write.
+        name: What the table is called.
+        table: The runs.
+        asked: The metric and its better side, as `sweep_report.report` takes them.
+    """
+    from hplab.pages.site import sweep_report  # draws, so it is slow to load
+
+    found = sweep_report.write(page, name, table, **asked)
+    _tell(f"wrote {shown(page)}")
+    return found.text
 
 
 def _tell(note: str) -> None:
