@@ -17,6 +17,7 @@ from hplab.trial import HplabError, unknown
 
 LOG10 = {"lr", "weight_decay", "eps", "ladder_radius"}
 LOG2 = {"batch_size", "hidden", "width", "n_train"}
+MOST_CHOSEN = 20  # values that somebody typed; more were drawn
 
 
 def mean_of(values: Iterable[float], y: str = "") -> intervals.Interval:
@@ -78,6 +79,18 @@ def is_numeric(values: Iterable[Any]) -> bool:
         isinstance(value, Real) and not isinstance(value, (bool, np.bool_)) and value == value
         for value in values
     )
+
+
+def is_logarithmic(name: str, values: Iterable[Any]) -> bool:
+    """Whether numbers belong on a logarithmic axis: by their name, or as a search drew them so.
+
+    Of many values, all above 0, the middle one is then far below the largest.
+    """
+    found = sorted(value for value in {*values} if is_numeric([value]))
+    if name in LOG10 | LOG2:
+        return True
+    searched = len(found) > MOST_CHOSEN and found[0] > 0
+    return searched and bool(found[len(found) // 2] < found[-1] / 10)
 
 
 def levels(column: pd.Series) -> list[Any]:

@@ -31,6 +31,8 @@
 
 const VIEWS = { points: "Points", parallel: "Parallel coordinates", curves: "Curves", isolation: "Isolation", confusion: "Confusion" };
 const MOST_BANDS = 12; // more curves are drawn without band and colour
+const MOST_LEVELS = 20; // more were drawn by a search
+const MOST_BARS = 100; // more means are drawn without their intervals
 const [LEFT, TOP, BOTTOM, RIGHT] = [62, 30, 330, 14]; // pixels of the drawing
 const { isFinite } = Number;
 const { abs, ceil, exp, floor, hypot, log, log10, max, min, round, sqrt } = Math;
@@ -512,7 +514,8 @@ const DRAW = {
     const groups = groupsOf(table, rows);
     const means = groups.map((group) => groupMean(table, group, y));
     const across = acrossScale(x, [...rows, ...rings.map((one) => one.group[0])], width, state.logx);
-    const seen = [...rings.map((one) => one.mean), ...(state.seeds ? valuesOf(table, rows, y) : []), ...means.flatMap((one) => (isStrip ? [one.mean, one.low, one.high] : one.mean))];
+    const hasBars = isStrip && groups.length <= MOST_BARS;
+    const seen = [...rings.map((one) => one.mean), ...(state.seeds ? valuesOf(table, rows, y) : []), ...means.flatMap((one) => (hasBars ? [one.mean, one.low, one.high] : one.mean))];
     const scale = numberScale(seen.map((value) => value * y.scale), BOTTOM, TOP, state.logy);
     const up = (value) => scale.at(value * y.scale);
     const height = frame(svg, width, across, scale, isStrip ? x.label : titled(x), titled(y));
@@ -542,16 +545,17 @@ const DRAW = {
       });
       if (!isFinite(up(mean.mean)) || (state.seeds && !isStrip)) return;
       const cx = meanOf(group.map(across.of).filter(isFinite)).mean + aside;
-      const cy = meanMark(svg, cx, isStrip ? mean : { mean: mean.mean }, up, paint(row0), shape(row0));
+      const cy = meanMark(svg, cx, hasBars ? mean : { mean: mean.mean }, up, paint(row0), shape(row0));
       marks.push({ x: cx, y: cy, text: fullText(table, y, mean, row0) });
       (lines[by ? by.codes[row0] : 0] ||= []).push([cx, cy, row0]);
     });
     for (const points of Object.values(lines)) {
-      if (!isStrip || !x.isNumeric || usedCodes(x, points.map((point) => point[2])).length < points.length) continue;
+      const isSearched = points.length > MOST_LEVELS; // a line through values that nobody chose says nothing
+      if (!isStrip || !x.isNumeric || isSearched || usedCodes(x, points.map((point) => point[2])).length < points.length) continue;
       points.sort((a, b) => a[0] - b[0]);
       svg.prepend(line(svg, points.map(([cx, cy]) => [cx, cy]), paint(points[0][2]), { "stroke-opacity": 0.6 }));
     }
-    const how = isStrip ? `Means with 95 % intervals${state.seeds ? ", and every run" : ""}.` : `Every mark is ${state.seeds ? "a run" : "a mean"}.`;
+    const how = isStrip ? `Means ${hasBars ? "with 95 % intervals" : "alone, as there are many"}${state.seeds ? ", and every run" : ""}.` : `Every mark is ${state.seeds ? "a run" : "a mean"}.`;
     return { title: `${y.label} against ${x.label}`, note: `${counted(table, rows)} ${how}`, marks, height, key };
   },
 
@@ -573,9 +577,10 @@ const DRAW = {
     const groups = groupsOf(table, rows);
     const [top, bottom] = [100, 380];
     const places = columns.map((_, i) => 46 + (i * (width - 126)) / max(1, columns.length - 1));
-    const value = (column, of) => (column.numbers ? groupMean(table, of, column).mean * column.scale : column.codes[of[0]]);
-    const lines = (state.seeds ? rows.map((row) => [row]) : groups).map((of) => ({ of, values: columns.map((column) => value(column, of)), y: groupMean(table, of, y).mean }));
-    const scales = columns.map((column, k) => (column.numbers ? numberScale(lines.map((one) => one.values[k]), bottom, top, false, 0.02) : levelScale(column, usedCodes(column, rows), bottom, top)));
+    const along = columns.map((column) => column.isNumeric && usedCodes(column, rows).length > MOST_BANDS); // a range was searched
+    const value = (column, k, of) => (column.numbers ? groupMean(table, of, column).mean * column.scale : along[k] ? column.values[column.codes[of[0]]] : column.codes[of[0]]);
+    const lines = (state.seeds ? rows.map((row) => [row]) : groups).map((of) => ({ of, values: columns.map((column, k) => value(column, k, of)), y: groupMean(table, of, y).mean }));
+    const scales = columns.map((column, k) => (column.numbers || along[k] ? numberScale(lines.map((one) => one.values[k]), bottom, top, column.log, 0.02) : levelScale(column, usedCodes(column, rows), bottom, top)));
     const ranked = lines.map((one) => one.y).filter(isFinite).sort((a, b) => a - b); // so one outlier hides nothing
     const rank = new Map(ranked.map((one, i) => [one, i / max(1, ranked.length - 1)]));
     const marks = [];

@@ -235,7 +235,7 @@ def _setting(column: pd.Series) -> dict[str, Any]:
         "texts": [labels.setting(value, name) for value in levels],
         "codes": [code[value] for value in values],
     }
-    if name in cells.LOG10 | cells.LOG2:
+    if cells.is_logarithmic(name, numbers):
         found["log"] = True
     return found
 

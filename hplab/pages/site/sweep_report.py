@@ -28,6 +28,7 @@ from hplab.sweeps.foreign import RunTable
 NAME = "panels"  # the id of the explorer, and the beginning of its links
 MOST_NUMBERS = 100_000  # of all curves, so that 5,000 runs stay under 3 MB
 FEWEST_PLACES = 10  # of a curve
+MOST_AXES = 6  # of parallel coordinates, at first
 _STYLE = "<style>.hp-x { max-width: none }</style>"
 
 
@@ -143,9 +144,10 @@ def _panels(
     varied = cells.mixed(runs, [])
     if not varied:
         return alone.paragraphs("No setting differs between the runs, so there is nothing to draw.")
-    first = next((one.names[0] for one in found.shares if len(one.names) == 1), varied[0])
-    start = {"view": "parallel" if len(varied) > 1 else "points", "x": first, "y": about.name}
-    start["seeds"] = "0"
+    mains = [one.names[0] for one in found.shares if len(one.names) == 1]
+    first, *rest = dict.fromkeys([*mains, *varied])  # what matters most
+    start = {"view": "parallel" if rest else "points", "x": first, "y": about.name, "seeds": "0"}
+    start["axes"] = "|".join([first, *rest[: MOST_AXES - 1], about.name])
     curves, x_name, n_series = _curves(table, runs, about.name)
     places = min(explorer_data.PLACES, MOST_NUMBERS // (len(runs) * n_series))
     data = explorer_data.of_table(
@@ -159,8 +161,8 @@ def _panels(
     for column in data["columns"]:
         if column["name"] == about.name and about.better:
             column["better"] = about.better
-    if len(varied) > 1:
-        still = plots.parallel(runs, about.name).html
+    if rest:
+        still = plots.parallel(runs, about.name, x=[first, *rest[: MOST_AXES - 1]]).html
     else:
         still = plots.scatter(runs, first, about.name).html
     return explorer_data.embedded(data, NAME, still)

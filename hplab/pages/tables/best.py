@@ -135,10 +135,7 @@ def _sentence(table: pd.DataFrame, names: list[str], y: str) -> str:
 def _shown(table: pd.DataFrame, names: list[str], y: str) -> pd.DataFrame:
     unit = f" ({labels.unit(y)})" if labels.scale(y) != 1 else ""
     half = (table["high"] - table["low"]) / 2
-    columns = {
-        labels.quantity(name): [labels.setting(value, name) for value in table[name]]
-        for name in names
-    }
+    columns: dict[str, list[str]] = {}
     columns[f"{labels.quantity(y)}{unit}"] = [
         captions.plain(y, mean, h) for mean, h in zip(table["mean"], half, strict=True)
     ]
@@ -155,6 +152,8 @@ def _shown(table: pd.DataFrame, names: list[str], y: str) -> pd.DataFrame:
     columns["beside the first"] = [_word(i, p) for i, p in enumerate(table["p"])]
     if not any(columns["beside the first"]):
         del columns["beside the first"]
+    for name in names:
+        columns[labels.quantity(name)] = [labels.setting(value, name) for value in table[name]]
     return pd.DataFrame(columns)
 
 
