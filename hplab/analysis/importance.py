@@ -229,7 +229,7 @@ def _anova(
     shares = []
     for who, part in parts.items():
         others = max(0.0, whole[0] - part[0])
-        rest_of = tuple(others + end for end in luck)
+        rest_of = others + luck[0], others + luck[1], others + luck[2]
         shares.append(Share(who, _share(part, rest_of, n)))
     shares.sort(key=lambda one: -one.share.estimate)
     return {"shares": tuple(shares), "luck": _share(luck, whole, n), "pooled": pooled}
@@ -242,6 +242,7 @@ def _effects(grid: np.ndarray, names: Sequence[str]) -> dict[tuple[str, ...], tu
     axes = range(grid.ndim)
     centred = grid - grid.mean()
     mains = {i: centred.mean(axis=tuple(j for j in axes if j != i), keepdims=True) for i in axes}
+    found: dict[tuple[str, ...], tuple[float, int]]
     found = {(names[i],): (float((one**2).mean()), grid.shape[i] - 1) for i, one in mains.items()}
     for i, j in itertools.combinations(axes, 2):
         both = centred.mean(axis=tuple(k for k in axes if k not in (i, j)), keepdims=True)

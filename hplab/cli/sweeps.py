@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from hplab.cli import base
+
+if TYPE_CHECKING:
+    from hplab.sweeps.foreign import RunTable
 
 
 @base.cli.command("sweep")
@@ -25,7 +29,7 @@ from hplab.cli import base
 @click.option("--code", "version", default="", help="Stands for the code: change it with results.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write the table of runs (CSV).")
 @click.option("--html", "page", type=click.Path(path_type=Path), help="Write a report of its own.")
-def sweep_file(path: Path, **said: Any) -> int:
+def sweep_file(path: Path, page: Path | None, **said: Any) -> int:
     """Run a sweep file: W&B's YAML, here and offline.
 
     Methods: grid, random, bayes (with Optuna), sobol, halton. The program is a script, whose
@@ -34,7 +38,10 @@ def sweep_file(path: Path, **said: Any) -> int:
     """
     from hplab.pages.tables import swept
 
-    return swept.sweep(path, **said)
+    if page is None:
+        return swept.sweep(path, **said)
+    asked = swept.goal(path)
+    return swept.sweep(path, then=lambda table: _report(page, path.name, table, asked), **said)
 
 
 @base.cli.command("report")
@@ -72,4 +79,14 @@ def report_runs(
         asked["metric"] = named["metrics"][0]
     if better:
         asked["better"] = {"higher": 1, "lower": -1}[better]
-    click.echo(swept.report(page or Path(f"{path.stem}.html"), path.name, table, **asked))
+    click.echo(_report(page or Path(f"{path.stem}.html"), path.name, table, asked))
+
+
+def _report(page: Path, name: str, table: RunTable, asked: Mapping[str, Any]) -> str:
+    """Write the page about a table of runs, and say so; return its sentences."""
+    from hplab.pages.site import sweep_report
+    from hplab.sweeps.records import shown
+
+    found = sweep_report.write(page, name, table, **asked)
+    click.echo(f"wrote {shown(page)}", err=True)
+    return found.text

@@ -119,7 +119,7 @@ def _axis(name: str, column: pd.Series) -> _Axis:
     return _Axis(name, scale, ticks)
 
 
-def _rounded(value: float) -> str:
+def _rounded(value: Any) -> str:
     """A value that nobody typed to three digits; a whole number as it is."""
     return labels.setting(value if float(value).is_integer() else float(f"{value:.3g}"))
 

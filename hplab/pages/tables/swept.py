@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ def sweep(
     stand_in: bool | None = None,
     version: str = "",
     out: Path | None = None,
-    page: Path | None = None,
+    then: Callable[[RunTable], object] | None = None,
 ) -> int:
     """Run a sweep file, or show its points, and print what came of it.
 
@@ -47,7 +47,7 @@ def sweep(
         stand_in: Whether the stand-in answers for `wandb`.
         version: Stands for the code.
         out: Where to write the table of runs, as CSV.
-        page: Where to write a page about it.
+        then: Called with that table at the end.
 
     Returns:
         The exit code: 1 if a run failed.
@@ -71,8 +71,8 @@ def sweep(
         except OSError as error:
             raise HplabError(f"cannot write {shown(out)}: {error.strerror}") from error
         _tell(f"wrote {shown(out)}")
-    if page:
-        report(page, path.name, foreign.of(found.runs), **_asked(file))
+    if then:
+        then(foreign.of(found.runs))
     return int(found.n_failed > 0)
 
 
@@ -99,30 +99,11 @@ def of_file(path: Path, *, stand_in: bool | None = None, version: str = "") -> p
 
 
 def goal(path: Path) -> dict[str, Any]:
-    """Return the metric that a sweep file is after and which side of it is better."""
-    return _asked(sweepfile.read(path))
-
-
-def _asked(file: SweepFile) -> dict[str, Any]:
+    """Return the metric that a sweep file is after and which side of it is better, by name."""
+    file = sweepfile.read(path)
     if not file.metric:
         return {}
     return {"metric": file.metric, "better": 1 if file.goal == "maximize" else -1}
-
-
-def report(page: Path, name: str, table: RunTable, **asked: Any) -> str:
-    """Write the page about a table of runs, and say so; return its sentences.
-
-    Args:
-        page: The file to write.
-        name: What the table is called.
-        table: The runs.
-        asked: The metric and its better side, as `sweep_report.report` takes them.
-    """
-    from hplab.pages.site import sweep_report  # draws, so it is slow to load
-
-    found = sweep_report.write(page, name, table, **asked)
-    _tell(f"wrote {shown(page)}")
-    return found.text
 
 
 def _tell(note: str) -> None:
