@@ -166,21 +166,32 @@ def _codes(column: pd.Series) -> np.ndarray:
 
 
 def _told_apart(codes: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, tuple[str, ...]]]:
-    """Return the columns that vary, without those that say the same as one before, and which.
+    """Return the columns that vary and do not follow from another one, and which do from which.
 
-    In a search along ranges each setting has values of its own; there columns are told apart by
-    neighbours, if there are enough.
+    An argument that only one optimizer has follows from the optimizer. In a search along ranges
+    each setting has values of its own, from which all else would follow; there columns are told
+    apart by neighbours, if there are enough.
     """
-    kept: dict[str, tuple[str, ...]] = {}
-    firsts: dict[bytes | str, str] = {}
-    for name in codes:
-        order, levels = pd.factorize(codes[name])
-        if len(levels) < 2:
-            continue
-        is_own = len(levels) == len(codes) >= FEWEST
-        same = firsts.setdefault(str(name) if is_own else order.tobytes(), str(name))
-        kept[same] = (*kept.get(same, ()), *[str(name)] * (same != name))
-    return codes[list(kept)], {name: others for name, others in kept.items() if others}
+    n = len(codes)
+    levels = {name: codes[name].nunique() for name in codes}
+    varied = [name for name in codes if levels[name] > 1]
+    order = sorted(varied, key=lambda name: -levels[name])  # of equals, the first as it stands
+    kept: list[str] = []
+    alike: dict[str, tuple[str, ...]] = {}
+    for name in order:
+        is_argument = codes.loc[codes[name] >= 0, name].nunique() == 1
+        of = [
+            one
+            for one in kept
+            if 2 * levels[one] <= n or (n < FEWEST and (is_argument or levels[one] == levels[name]))
+        ]
+        pairs = (len(codes[[one, name]].drop_duplicates()) for one in of)
+        first = next((one for one, k in zip(of, pairs, strict=True) if k == levels[one]), None)
+        if first is None:
+            kept.append(name)
+        else:
+            alike[first] = (*alike.get(first, ()), str(name))
+    return codes[[name for name in varied if name in kept]], alike
 
 
 def _within(kept: pd.DataFrame) -> tuple[float, int]:

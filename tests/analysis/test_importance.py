@@ -151,6 +151,15 @@ def test_columns_that_go_together_are_one():
     assert ("name",) not in shares(found)
 
 
+def test_an_argument_that_one_optimizer_has_follows_from_it():
+    runs = grid(A[:, None] + B, n_seeds=2)
+    runs["name"] = runs["a"].map({0: "sgd", 1: "adam", 2: "rmsprop"})
+    runs["beta1"] = np.where(runs["name"] == "adam", 0.9, np.nan)
+    found = importance(runs, "y", ["beta1", "name", "b"])
+    assert found.alike == {"name": ("beta1",)}
+    assert shares(found)["name",] == shares(importance(runs, "y", ["a", "b"]))["a",]
+
+
 @pytest.mark.parametrize(
     ("runs", "why"),
     [

@@ -212,6 +212,11 @@ def setting_columns(runs: pd.DataFrame) -> list[str]:
     return sorted(kept, key=lambda name: (first.get(name, 2), runs[name].nunique() < 2))
 
 
+def varied_columns(runs: pd.DataFrame) -> list[str]:
+    """Return those of `setting_columns` that vary."""
+    return [name for name in setting_columns(runs) if runs[name].nunique(dropna=False) > 1]
+
+
 def result_columns(runs: pd.DataFrame) -> list[str]:
     """Return the columns of results that have a number, validation metrics first."""
     found = [name for name in table.results(runs) if name not in DULL and runs[name].notna().any()]

@@ -130,7 +130,8 @@ def _clauses(found: Importance, y: str) -> list[str]:
         clauses.append("each setting was run once, so how much is luck is not known")
     for name, others in found.alike.items():
         also = labels.listed([labels.quantity(other) for other in others])
-        clauses.append(f"{labels.quantity(name)} cannot be told from {also}, which goes with it")
+        goes = "goes" if len(others) == 1 else "go"
+        clauses.append(f"{also} {goes} with {labels.quantity(name)}, whose share is theirs too")
     if found.n_censored:
         left = labels.count(found.n_censored, "setting")
         clauses.append(f"{left} of which a run was stopped are left out")

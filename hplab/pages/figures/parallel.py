@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
 from hplab.pages import labels
-from hplab.pages.figures import captions, cells, scales, svg
+from hplab.pages.figures import captions, cells, explorer_data, scales, svg
 from hplab.pages.figures.figure import Figure, Html, nothing_recorded
 
 MOST_AXES = 7
@@ -44,7 +44,7 @@ def parallel(runs: pd.DataFrame, y: str = "val_acc", *, x: Sequence[str] = ()) -
         return nothing_recorded()
     cells.require(runs, y, *x, what="plots.parallel")
     table = cells.by_setting(runs, y)
-    names = list(x) or cells.mixed(runs, [])[:MOST_AXES]
+    names = list(x) or explorer_data.varied_columns(runs)[:MOST_AXES]
     if not names:
         return nothing_recorded("no hyperparameter differs between the runs")
     for name in names:  # of an axis that was asked for and does not vary

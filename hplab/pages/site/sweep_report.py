@@ -141,7 +141,7 @@ def _panels(
     name: str, table: RunTable, runs: pd.DataFrame, about: Metric, found: Importance
 ) -> str:
     """Return the explorer, with a figure for who has no scripts."""
-    varied = cells.mixed(runs, [])
+    varied = explorer_data.varied_columns(runs)
     if not varied:
         return alone.paragraphs("No setting differs between the runs, so there is nothing to draw.")
     mains = [one.names[0] for one in found.shares if len(one.names) == 1]

@@ -15,7 +15,7 @@ from scipy import stats
 
 from hplab.analysis.stats import intervals
 from hplab.pages import labels
-from hplab.pages.figures import captions, cells
+from hplab.pages.figures import captions, cells, explorer_data
 
 ALPHA = 0.05
 MOST_ROWS = 20
@@ -52,7 +52,7 @@ def best(runs: pd.DataFrame, y: str, better: int) -> Best:
         better: 1 if more of it is better, -1 if less is.
     """
     table = cells.by_setting(runs, y)
-    names = [name for name in cells.mixed(runs, []) if name in table]
+    names = explorer_data.varied_columns(runs)
     table["kind"] = [_kind(row.n, row.n_diverged, row.mean) for row in table.itertuples()]
     table["order"] = -better * table["mean"]
     table = table.sort_values(["kind", "order"], kind="stable", ignore_index=True)
