@@ -60,12 +60,12 @@ def report_runs(
 ) -> None:
     """Write one page about a sweep: the best settings, what matters, panels to look through.
 
-    RUNS is a sweep file, of which all recorded runs are taken, or a table of runs from anywhere, as
-    `hplab judge` reads it. The page is one file with its data inside, which opens from disk; it
-    counts seeds as replicates of a setting. Nothing is run.
+    RUNS is a sweep file or the name of a sweep, of which all recorded runs are taken, or a table of
+    runs from anywhere, as `hplab judge` reads it. The page is one file with its data inside, which
+    opens from disk; it counts seeds as replicates of a setting. Nothing is run.
     """
     from hplab.pages.tables import judged, swept
-    from hplab.sweeps import foreign
+    from hplab.sweeps import foreign, functions
 
     if path.suffix.lower() in (".yaml", ".yml"):
         asked = swept.goal(path)
@@ -73,8 +73,11 @@ def report_runs(
         runs = swept.of_file(path, version=version)
         named["metrics"] = [*first, *named["metrics"]]
         table = foreign.of(runs, **named)
-    else:
+    elif path.exists() or path.suffix:
         asked, table = {}, judged.read(path, **named)
+    else:
+        code = f"version {version}" if version else ""
+        asked, table = {}, foreign.of(functions.recorded(str(path), code=code), **named)
     if named["metrics"]:
         asked["metric"] = named["metrics"][0]
     if better:

@@ -10,21 +10,22 @@ from __future__ import annotations
 import contextlib
 import math
 import sys
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, as_completed
 from typing import Any
 
 import pandas as pd
 
 from hplab import places
-from hplab.errors import HplabError, Stopped
+from hplab.errors import HplabError, Stopped, unknown
 from hplab.sweeps import calls, progress, provenance, table
 from hplab.sweeps import store as stores
 from hplab.sweeps.metrics import is_percent
 from hplab.sweeps.points import SEED, Point, expand, words
-from hplab.sweeps.records import StoreError
+from hplab.sweeps.records import Record, StoreError
 from hplab.sweeps.store import FUNCTION
-from hplab.sweeps.tasks import Task
+from hplab.sweeps.tasks import Kept, Task
 from hplab.sweeps.workers import Workers
 from hplab.sweeps.writer import Writer
 from hplab.trial import canonical
@@ -325,6 +326,53 @@ def table_of(task: Task, found: list[Point], store: stores.Store, n_new: int = 0
     every = [one["final"] for one in known if one["config"]["function"] == task.name]
     _as_shares(runs, {name: [one.get(name) for one in every] for name in metrics})
     return runs
+
+
+def recorded(
+    name: str, *, code: str = "", settings: Sequence[str] = (), store: stores.Store | None = None
+) -> pd.DataFrame:
+    """Return all recorded runs of a sweep, whatever points they were asked at; nothing is called.
+
+    Args:
+        name: What the sweep is called.
+        code: The digest of its code, or "version ..."; "" takes that with the most runs, and says
+            how many others there are.
+        settings: Arguments that its runs must have, in the order in which they are to stand.
+        store: Where records are; None takes the project's own.
+
+    Returns:
+        A table as `sweep` gives it; empty if there is no run of that code.
+
+    Raises:
+        HplabError: If no sweep of that name is recorded.
+    """
+    store = store or stores.default_store()
+    every = [head for head in store.heads() if head["task"] == FUNCTION]
+    mine = [head for head in every if head["config"]["function"] == name]
+    if not mine:
+        raise unknown("sweep", name, {head["config"]["function"] for head in every})
+    counts = Counter(head["config"]["code"] for head in mine)
+    if not code:
+        code, n = counts.most_common(1)[0]
+        if others := counts.total() - n:
+            print(f"{others} recorded runs of {name!r} of other code left out", file=sys.stderr)
+    found: dict[str, tuple[Point, Record]] = {}
+    for head in mine:
+        if head["config"]["code"] != code or not set(settings) <= {*head["config"]["point"], SEED}:
+            continue
+        point = {n: _as_given(value) for n, value in head["config"]["point"].items()}
+        point = {n: point[n] for n in dict.fromkeys([*settings, *point]) if n in point}
+        point[SEED] = head["seed"]
+        if head["status"] != "stopped" or canonical(point) not in found:
+            found[canonical(point)] = point, head
+    points = [point for point, _ in found.values()]
+    return table_of(
+        Kept(name, code, {text: head for text, (_, head) in found.items()}), points, store
+    )
+
+
+def _as_given(value: Any) -> Any:
+    return tuple(map(_as_given, value)) if isinstance(value, list) else value
 
 
 def _shown(point: Point) -> dict[str, Any]:

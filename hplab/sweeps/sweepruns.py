@@ -149,41 +149,6 @@ def run(
         return Swept(runs, runner.n_points, n_failed, runner.reached)
 
 
-def recorded(file: SweepFile, job: Job, *, store: stores.Store | None = None) -> pd.DataFrame:
-    """Return all recorded runs of what a sweep file runs, at its parameters; nothing is run.
-
-    They may be of several calls of the sweep, with other seeds or more points. Runs of other code
-    do not count.
-
-    Args:
-        file: The sweep file.
-        job: What it runs.
-        store: Where records are; None takes the project's own.
-    """
-    store = store or stores.default_store()
-    found: list[Point] = []
-    for head in store.heads():
-        config = head["config"]
-        if head["task"] != stores.FUNCTION or (config["function"], config["code"]) != (
-            job.task.name,
-            job.task.code,
-        ):
-            continue
-        if set(file.parameters) <= {*config["point"], SEED}:
-            point = {name: _tuple(value) for name, value in config["point"].items()}
-            order = [name for name in file.parameters if name in point]
-            found.append({**{name: point[name] for name in order}, **point, SEED: head["seed"]})
-    if file.rule:
-        job.task.board = Board(file.rule, Path())  # names runs that it stopped; none is run
-    return functions.table_of(
-        job.task, list({canonical(one): one for one in found}.values()), store
-    )
-
-
-def _tuple(value: Any) -> Any:
-    return tuple(map(_tuple, value)) if isinstance(value, list) else value
-
-
 class _Runner:
     """Runs points in parts, and looks at what came of each part.
 

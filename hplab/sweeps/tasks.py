@@ -7,7 +7,7 @@ import hashlib
 import re
 import types
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from hplab.digest import Reading
@@ -99,6 +99,23 @@ class Task:
             "prov": prov,
             **{k: answer[k] for k in ("status", "at", "final", "curves", "cost")},
         }
+
+
+class Kept(Task):
+    """A task whose function is not at hand: what is recorded of it, by point.
+
+    Args:
+        name: What the sweep is called.
+        code: The digest of its code.
+        heads: Its records without curves, by the canonical text of their point with its seed.
+    """
+
+    def __init__(self, name: str, code: str, heads: Mapping[str, Record]) -> None:
+        self.name, self.code, self.heads = name, code, heads
+
+    def head(self, point: Point, store: Store) -> Record | None:
+        """Return what is recorded of a point."""
+        return self.heads.get(canonical(point))
 
 
 @functools.lru_cache(4)

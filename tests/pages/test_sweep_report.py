@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from scipy import stats
 from synthetic_runs import make_runs
 
+import hplab as hp
 from hplab import cli
 from hplab.errors import HplabError
 from hplab.pages.site import sweep_report
@@ -226,6 +227,24 @@ def test_report_takes_runs_of_the_code_as_it_is_and_runs_nothing(sweep):
     with pytest.raises(HplabError, match="no run of 'train' .* is recorded here"):
         said("report", "sweep.yaml")
     assert "score" in said("report", "sweep.yaml", "--code", "1")
+
+
+def test_report_takes_a_sweep_by_its_name(sweep):
+    """Of the code with the most runs, or of that which is named."""
+
+    def fit(width, seed):
+        return {"val_acc": width / 100 + seed / 1000}
+
+    hp.sweep(fit, width=[8, 16], seed=range(5), version="1", jobs=1)
+    hp.sweep(fit, width=[8, 16], seed=range(2), version="2", jobs=1)
+    output = said("report", "fit")
+    assert "4 recorded runs of 'fit' of other code left out" in output
+    assert "wrote fit.html" in output
+    assert len(csv_of((sweep / "fit.html").read_text(encoding="utf-8"))) == 1 + 10
+    said("report", "fit", "--code", "2")
+    assert len(csv_of((sweep / "fit.html").read_text(encoding="utf-8"))) == 1 + 4
+    with pytest.raises(HplabError, match="unknown sweep 'fitt'.*fit"):
+        said("report", "fitt")
 
 
 def test_report_has_stopped_runs_as_such(sweep):

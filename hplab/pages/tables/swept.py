@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from hplab.errors import HplabError
-from hplab.sweeps import foreign, searches, sweepfile, sweepruns
+from hplab.sweeps import foreign, functions, searches, sweepfile, sweepruns
 from hplab.sweeps.foreign import RunTable
 from hplab.sweeps.points import SEED, Point
 from hplab.sweeps.records import shown
@@ -89,10 +89,14 @@ def of_file(path: Path, *, stand_in: bool | None = None, version: str = "") -> p
     """
     file = sweepfile.read(path)
     with sweepruns.prepared(file, jobs=1, stand_in=stand_in, version=version) as job:
-        runs = sweepruns.recorded(file, job)
+        task = job.task
+    try:
+        runs = functions.recorded(task.name, code=task.code, settings=tuple(file.parameters))
+    except HplabError:  # none of any code
+        runs = pd.DataFrame()
     if runs.empty:
         raise HplabError(
-            f"no run of {job.task.name!r} at the parameters of {shown(path)} is recorded here with "
+            f"no run of {task.name!r} at the parameters of {shown(path)} is recorded here with "
             f"the code as it is: `hplab sweep {path}` runs them"
         )
     return runs
