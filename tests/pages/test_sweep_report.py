@@ -168,6 +168,12 @@ def test_runs_that_failed_or_were_stopped_are_told_and_never_averaged():
     assert shown["mean"][0.01] == pytest.approx(0.93)  # seeds 1 to 3
     assert shown["n"][0.01] == 3
     assert np.isnan(shown["mean"][0.02])
+    told = best(runs, "val_acc", 1).shown.set_index("learning rate")
+    assert told["runs"].to_dict() == {
+        "0.03": "4",
+        "0.01": "3 (and 1 crashed)",
+        "0.02": "3 (and 1 stopped early)",
+    }
     assert '"ended":{"0":"crashed","4":"stopped"}' in found.html
     assert "left out, as they did not finish: 1 crashed, 1 pruned" in found.html
 

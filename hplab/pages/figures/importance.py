@@ -122,8 +122,8 @@ def _clauses(found: Importance, y: str) -> list[str]:
         clauses = [
             lead,
             "estimated: what a random forest loses on settings it has not seen when the values "
-            f"are shuffled; it predicts {100 * (found.explained or 0):.0f} % of their variance, and "
-            "what it does not see is in no share",
+            f"are shuffled; it predicts {100 * (found.explained or 0):.0f} % of their variance, "
+            "and what it does not see is in no share",
             "each share counts what a hyperparameter does together with others",
             f"n = {runs}",
         ]

@@ -32,7 +32,7 @@ _STYLE = """
 body { margin: 2rem auto; max-width: 50rem; padding: 0 1rem; color: var(--hp-fg);
   background: var(--hp-bg); font: 1rem/1.55 system-ui, "Segoe UI", Roboto, Arial, sans-serif }
 h1 { font-size: 1.6rem } h2 { font-size: 1.2rem; margin-top: 2.2rem }
-:is(h1, p, figcaption) { overflow-wrap: anywhere }
+:is(h1, p, figcaption) { overflow-wrap: anywhere } .hp-rows :is(th, td) { white-space: nowrap }
 a { color: var(--hp-c1) } .hp-figure svg { max-width: 100%; height: auto }
 .hp-left-out { color: var(--hp-muted); font-style: italic }
 .hp-runs { width: min(94vw, 76rem); margin-left: 50%; transform: translateX(-50%) }
@@ -139,7 +139,12 @@ def data(table: RunTable, mark: Callable[[pd.DataFrame], pd.DataFrame] | None = 
         f", of which {n_left} {'are' if n_left > 1 else 'is'} left out (in grey)" if n_left else ""
     )
     link = f'<a download="runs.csv" href="data:text/csv;charset=utf-8,{link}">'
-    return f"<p>{link}Download all as CSV</a></p>{html_table(rows, note)}"
+    return f"<p>{link}Download all as CSV</a></p>{in_rows(rows, note)}"
+
+
+def in_rows(rows: pd.DataFrame, caption: str) -> str:
+    """Return a table whose rows are one line each."""
+    return f'<div class="hp-rows">{html_table(rows, caption)}</div>'
 
 
 def _grey(value: object) -> Html:

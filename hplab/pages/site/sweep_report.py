@@ -18,7 +18,6 @@ from hplab.errors import HplabError
 from hplab.pages import labels, plots
 from hplab.pages.figures import cells, explorer_data
 from hplab.pages.figures import importance as drawn
-from hplab.pages.figures.figure import table as html_table
 from hplab.pages.site import alone
 from hplab.pages.tables import best as ranked
 from hplab.pages.tables import judged
@@ -115,7 +114,7 @@ def _best(runs: pd.DataFrame, about: Metric) -> tuple[str, str]:
     text = f"Of {about.name}, {side} is better. {found.sentence}"
     n, most = len(found.table), ranked.MOST_ROWS
     note = f"The first {most} of {n} settings" if n > most else f"All {n} settings"
-    return text, alone.paragraphs(text) + html_table(found.shown, note)
+    return text, alone.paragraphs(text) + alone.in_rows(found.shown, note)
 
 
 def _said(found: Importance, about: Metric) -> str:

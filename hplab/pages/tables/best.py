@@ -7,6 +7,8 @@ of many single runs is mostly lucky.
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -58,7 +60,7 @@ def best(runs: pd.DataFrame, y: str, better: int) -> Best:
     table = table.sort_values(["kind", "order"], kind="stable", ignore_index=True)
     table = table.drop(columns="order")
     table["p"] = _p_values(runs, table, y, better)
-    return Best(_sentence(table, names, y), table, _shown(table.head(MOST_ROWS), names, y))
+    return Best(_sentence(table, names, y), table, _shown(runs, table.head(MOST_ROWS), names, y))
 
 
 def _kind(n: int, n_diverged: int, mean: float) -> int:
@@ -132,7 +134,7 @@ def _sentence(table: pd.DataFrame, names: list[str], y: str) -> str:
     return said
 
 
-def _shown(table: pd.DataFrame, names: list[str], y: str) -> pd.DataFrame:
+def _shown(runs: pd.DataFrame, table: pd.DataFrame, names: list[str], y: str) -> pd.DataFrame:
     unit = f" ({labels.unit(y)})" if labels.scale(y) != 1 else ""
     half = (table["high"] - table["low"]) / 2
     columns: dict[str, list[str]] = {}
@@ -146,9 +148,9 @@ def _shown(table: pd.DataFrame, names: list[str], y: str) -> pd.DataFrame:
     columns["95 % interval"] = [
         f"{low}\u00a0to\u00a0{high}" if low else "" for low, high in zip(*ends, strict=True)
     ]
-    columns["runs"] = [
-        str(row.n) + _lost(row.n_diverged, row.n_stopped) for row in table.itertuples()
-    ]
+    status = runs["status"].to_numpy() if "status" in runs else np.full(len(runs), "ok")
+    counted = zip(table["rows"], table["n"], strict=True)
+    columns["runs"] = [_counted(status[at].tolist(), n) for at, n in counted]
     columns["beside the first"] = [_word(i, p) for i, p in enumerate(table["p"])]
     if not any(columns["beside the first"]):
         del columns["beside the first"]
@@ -157,10 +159,14 @@ def _shown(table: pd.DataFrame, names: list[str], y: str) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def _lost(n_diverged: int, n_stopped: int) -> str:
-    counts = ((n_diverged, "diverged"), (n_stopped, "stopped early"))
-    said = ", ".join(f"{n} {what}" for n, what in counts if n)
-    return f" (and {said})" if said else ""
+def _counted(status: Sequence[str], n: int) -> str:
+    """Return how many runs of a setting finished, and what became of the others."""
+    lost = Counter(word for word in status if word != "ok")
+    if "stopped" in lost:  # its mean is left out, and with it the count
+        n = len(status) - lost.total()
+    words = {"stopped": "stopped early"}
+    said = ", ".join(f"{k} {words.get(word, word)}" for word, k in lost.items())
+    return f"{n} (and {said})" if said else str(n)
 
 
 def _word(i: int, p: float) -> str:
