@@ -32,7 +32,8 @@ _STYLE = """
 body { margin: 2rem auto; max-width: 50rem; padding: 0 1rem; color: var(--hp-fg);
   background: var(--hp-bg); font: 1rem/1.55 system-ui, "Segoe UI", Roboto, Arial, sans-serif }
 h1 { font-size: 1.6rem } h2 { font-size: 1.2rem; margin-top: 2.2rem }
-:is(h1, p, figcaption) { overflow-wrap: anywhere } .hp-rows :is(th, td) { white-space: nowrap }
+:is(h1, p, figcaption) { overflow-wrap: anywhere }
+.hp-rows :is(th, td) { white-space: nowrap } .hp-rows .hp-scroll { max-width: none }
 a { color: var(--hp-c1) } .hp-figure svg { max-width: 100%; height: auto }
 .hp-left-out { color: var(--hp-muted); font-style: italic }
 .hp-runs { width: min(94vw, 76rem); margin-left: 50%; transform: translateX(-50%) }
