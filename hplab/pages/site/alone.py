@@ -33,11 +33,11 @@ body { margin: 2rem auto; max-width: 50rem; padding: 0 1rem; color: var(--hp-fg)
   background: var(--hp-bg); font: 1rem/1.55 system-ui, "Segoe UI", Roboto, Arial, sans-serif }
 h1 { font-size: 1.6rem } h2 { font-size: 1.2rem; margin-top: 2.2rem }
 :is(h1, p, figcaption) { overflow-wrap: anywhere }
-.hp-rows :is(th, td) { white-space: nowrap } .hp-rows .hp-scroll { max-width: none }
 a { color: var(--hp-c1) } .hp-figure svg { max-width: 100%; height: auto }
 .hp-left-out { color: var(--hp-muted); font-style: italic }
 .hp-runs { width: min(94vw, 76rem); margin-left: 50%; transform: translateX(-50%) }
 .hp-runs :is(th, td) { white-space: nowrap } .hp-runs table { margin: 0 auto }
+.hp-runs .hp-scroll { max-width: none }
 @media print { .hp-scroll { max-height: none !important; overflow: visible !important } }
 .hp-filter { display: flex; flex-wrap: wrap; gap: .75rem 1.25rem; margin: 1.2rem 0 }
 .hp-filter[hidden] { display: none } .hp-filter label { display: grid; color: var(--hp-muted) }
@@ -144,8 +144,8 @@ def data(table: RunTable, mark: Callable[[pd.DataFrame], pd.DataFrame] | None = 
 
 
 def in_rows(rows: pd.DataFrame, caption: str) -> str:
-    """Return a table whose rows are one line each."""
-    return f'<div class="hp-rows">{html_table(rows, caption)}</div>'
+    """Return a table whose rows are one line each, wider than the text if need be."""
+    return f'<div class="hp-runs">{html_table(rows, caption)}</div>'
 
 
 def _grey(value: object) -> Html:
