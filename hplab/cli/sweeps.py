@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from hplab.cli import base
+
+if TYPE_CHECKING:
+    from hplab.sweeps.foreign import RunTable
 
 
 @base.cli.command("sweep")
@@ -26,7 +30,8 @@ from hplab.cli import base
 @click.option("--code", "version", default="", help="Stands for the code: change it with results.")
 @click.option("--keep", type=click.Choice(["best", "all"]), help="Keep what the runs train.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write the table of runs (CSV).")
-def sweep_file(path: Path, **said: Any) -> int:
+@click.option("--html", "page", type=click.Path(path_type=Path), help="Write a report of its own.")
+def sweep_file(path: Path, page: Path | None, **said: Any) -> int:
     """Run a sweep file: W&B's YAML, here and offline.
 
     Methods: grid, random, bayes (with Optuna), sobol, halton. The program is a script, whose
@@ -36,7 +41,61 @@ def sweep_file(path: Path, **said: Any) -> int:
     from hplab.pages.tables import swept
 
     said["dask"] = base.dask_address(said["dask"], said["jobs"])
-    return swept.sweep(path, **said)
+    if page is None:
+        return swept.sweep(path, **said)
+    asked = swept.goal(path)
+    return swept.sweep(path, then=lambda table: _report(page, path.name, table, asked), **said)
+
+
+@base.cli.command("report")
+@click.argument("path", type=click.Path(path_type=Path), metavar="RUNS")
+@click.option("--html", "page", type=click.Path(path_type=Path), help="Where [default: RUNS.html].")
+@click.option("--setting", "settings", multiple=True, help="A column that is a setting.")
+@click.option("--seed", help="The column of seeds.")
+@click.option("--metric", "metrics", multiple=True, help="A column of results; the first counts.")
+@click.option("--ignore", multiple=True, help="A column to leave aside.")
+@click.option(
+    "--better", type=click.Choice(["higher", "lower"]), help="Where the metric's name is silent."
+)
+@click.option("--code", "version", default="", help="As it was said to `hplab sweep`.")
+def report_runs(
+    path: Path, page: Path | None, better: str | None, version: str, **named: Any
+) -> None:
+    """Write one page about a sweep: the best settings, what matters, panels to look through.
+
+    RUNS is a sweep file or the name of a sweep, of which all recorded runs are taken, or a table of
+    runs from anywhere, as `hplab judge` reads it. The page is one file with its data inside, which
+    opens from disk; it counts seeds as replicates of a setting. Nothing is run.
+    """
+    from hplab.pages.tables import judged, swept
+    from hplab.sweeps import foreign, results
+
+    if path.suffix.lower() in (".yaml", ".yml"):
+        asked = swept.goal(path)
+        first = [asked["metric"]] if asked and not named["metrics"] else []
+        runs = swept.of_file(path, version=version)
+        named["metrics"] = [*first, *named["metrics"]]
+        table = foreign.of(runs, **named)
+    elif path.exists() or path.suffix:
+        asked, table = {}, judged.read(path, **named)
+    else:
+        code = f"version {version}" if version else ""
+        asked, table = {}, foreign.of(results.recorded(str(path), code=code), **named)
+    if named["metrics"]:
+        asked["metric"] = named["metrics"][0]
+    if better:
+        asked["better"] = {"higher": 1, "lower": -1}[better]
+    click.echo(_report(page or Path(f"{path.stem}.html"), path.name, table, asked))
+
+
+def _report(page: Path, name: str, table: RunTable, asked: Mapping[str, Any]) -> str:
+    """Write the page about a table of runs, and say so; return its sentences."""
+    from hplab.pages.site import sweep_report
+    from hplab.sweeps.records import shown
+
+    found = sweep_report.write(page, name, table, **asked)
+    click.echo(f"wrote {shown(page)}", err=True)
+    return found.text
 
 
 @base.cli.command()

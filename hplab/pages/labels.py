@@ -179,6 +179,15 @@ def rough(value: float) -> str:
     return setting(float(f"{value:.1e}"))
 
 
+def shortened(text: str, most: int) -> str:
+    """The text, cut to so many characters with an ellipsis.
+
+    >>> shortened("learning rate", 9), shortened("width", 9)
+    ('learning…', 'width')
+    """
+    return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
+
+
 def ordinal(n: int) -> str:
     """2nd, 3rd, 4th, 11th, 21st."""
     teens = n % 100 in (11, 12, 13)

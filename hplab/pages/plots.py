@@ -1,4 +1,4 @@
-"""The figures of a study: axis, isolation, learning curves, shares, confusion, ours and theirs.
+"""The figures of a study: axis, isolation, curves, panels of a sweep, ours and theirs.
 
 Each function takes a table of runs and returns a `Figure`, which shows itself in a notebook and in
 the book; an empty table gives a note that nothing is recorded yet. Captions are made from the
@@ -25,8 +25,11 @@ from hplab.pages.figures.axis import axis, isolation
 from hplab.pages.figures.compare import compare
 from hplab.pages.figures.figure import Figure, Html
 from hplab.pages.figures.heatmap import heatmap
+from hplab.pages.figures.importance import importance
 from hplab.pages.figures.layers import layers
 from hplab.pages.figures.lr_find import lr_find
+from hplab.pages.figures.parallel import parallel
+from hplab.pages.figures.scatter import scatter
 from hplab.pages.figures.schedules import schedules
 from hplab.pages.figures.shares import shares
 from hplab.pages.figures.sharpness import published_sharpness, stability
@@ -40,11 +43,14 @@ __all__ = [
     "confusion",
     "descent",
     "heatmap",
+    "importance",
     "isolation",
     "layers",
     "learning_curves",
     "lr_find",
+    "parallel",
     "published_sharpness",
+    "scatter",
     "schedules",
     "shares",
     "stability",

@@ -18,7 +18,7 @@ import pandas as pd
 
 from hplab import places
 from hplab.errors import unknown
-from hplab.sweeps import cluster, functions, live, programs, progress, searches
+from hplab.sweeps import cluster, functions, live, programs, progress, results, searches
 from hplab.sweeps import store as stores
 from hplab.sweeps.keeping import Keeping
 from hplab.sweeps.points import SEED, Point, expand
@@ -164,7 +164,7 @@ def run(
             runner.search(searches.Bayes(file, seed), count)
         else:
             runner.go_through(searches.points(file, seed=seed, n=count))
-        runs = functions.table_of(job.task, runner.done, store, runner.n_new)
+        runs = results.table_of(job.task, runner.done, store, runner.n_new)
         n_failed = 0 if places.from_records() else len(runner.done) - len(runs)
         return Swept(runs, runner.n_points, n_failed, runner.reached)
 

@@ -49,5 +49,5 @@ def test_every_command_that_it_shows_is_there():
     from hplab.cli import cli
 
     shown = set(re.findall(r"(?m)^(?:\.venv/bin/)?hplab ([a-z-]+)", TEXT))
-    assert shown == {"judge", "new-study", "sweep"}
+    assert shown == {"judge", "new-study", "report", "sweep"}
     assert shown <= cli.commands.keys()

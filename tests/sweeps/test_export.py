@@ -15,7 +15,7 @@ from click.testing import CliRunner
 import hplab as hp
 from hplab.cli import cli
 from hplab.errors import HplabError
-from hplab.sweeps import files, foreign, functions
+from hplab.sweeps import files, foreign, results
 from hplab.sweeps import table as schema
 from hplab.sweeps.store import Store
 from hplab.sweeps.trackers import batch, export
@@ -428,5 +428,5 @@ def test_runs_of_two_versions_of_the_code_are_not_mixed(tmp_path, monkeypatch):
     for version in "ab":
         hp.sweep(train, jobs=1, version=version, lr=0.1, opt="adam", seed=range(2))
     with pytest.raises(HplabError, match=r"2 versions.*'train version a' \(2 runs\)"):
-        functions.named("train")
-    assert len(functions.named("train version b")) == 2
+        results.recorded("train")
+    assert len(results.recorded("train version b")) == 2

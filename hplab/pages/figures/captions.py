@@ -255,6 +255,8 @@ def shown(table: pd.DataFrame, keys: Sequence[str], y: str, *, means: bool = Tru
             columns[f"{name}{unit}"] = [plain(y, value) for value in ends]
     columns["runs"] = [str(n) for n in table["n"]]
     columns["diverged"] = [str(n) for n in table["n_diverged"]]
+    if "n_stopped" in table and table["n_stopped"].any():
+        columns["stopped early"] = [str(n) for n in table["n_stopped"]]
     if "chosen" in table:
         columns["chosen"] = ["yes" if flag else "" for flag in table["chosen"]]
     if sum(map(len, table["values"])) <= 300:

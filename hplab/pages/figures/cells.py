@@ -17,6 +17,7 @@ from hplab.trial import HplabError, unknown
 
 LOG10 = {"lr", "weight_decay", "eps", "ladder_radius"}
 LOG2 = {"batch_size", "hidden", "width", "n_train"}
+MOST_CHOSEN = 20  # values that somebody typed; more were drawn
 
 
 def mean_of(values: Iterable[float], y: str = "") -> intervals.Interval:
@@ -80,6 +81,18 @@ def is_numeric(values: Iterable[Any]) -> bool:
     )
 
 
+def is_logarithmic(name: str, values: Iterable[Any]) -> bool:
+    """Whether numbers belong on a logarithmic axis: by their name, or as a search drew them so.
+
+    Of many values, all above 0, the middle one is then far below the largest.
+    """
+    found = sorted(value for value in {*values} if is_numeric([value]))
+    if name in LOG10 | LOG2:
+        return True
+    searched = len(found) > MOST_CHOSEN and found[0] > 0
+    return searched and bool(found[len(found) // 2] < found[-1] / 10)
+
+
 def levels(column: pd.Series) -> list[Any]:
     """The tested values: numbers in ascending order, anything else as it first appears."""
     found = list(column.drop_duplicates())
@@ -127,6 +140,47 @@ def cells(runs: pd.DataFrame, y: str, by: list[str]) -> pd.DataFrame:
 
     descend(runs, by, {})
     return pd.DataFrame(rows)
+
+
+def by_setting(runs: pd.DataFrame, y: str, *others: str) -> pd.DataFrame:
+    """One row a setting, in the order in which they first appear, however many there are.
+
+    A setting of which a run was stopped early has no mean: the runs of it that finished are the
+    better ones.
+
+    Args:
+        runs: One row a run.
+        y: The metric.
+        others: More columns of numbers, whose means are wanted.
+
+    Returns:
+        What varies, the columns that `cells` gives of `y`, the means of the others, and "rows",
+        where the runs of the setting stand in the table.
+    """
+    _check_possible(runs, y)
+    varied = mixed(runs, [])
+    numbers = pd.DataFrame({name: pd.factorize(runs[name])[0] for name in varied})
+    group = numbers.groupby(varied, sort=False).ngroup() if varied else [0] * len(runs)
+    lost, early = diverged(runs, y).to_numpy(), stopped(runs).to_numpy()
+    measured = {name: runs[name].to_numpy(float) for name in (y, *others)}
+    settings = {name: runs[name].tolist() for name in varied}
+    rows: list[dict[str, Any]] = []
+    for _, places in pd.Series(range(len(runs))).groupby(list(group), sort=False):
+        at = places.to_numpy()
+        whole = at[~lost[at]] if not early[at].any() else at[:0]
+        values = [value for value in measured[y][whole].tolist() if value == value]
+        mean = mean_of(values, y)
+        row = {name: column[at[0]] for name, column in settings.items()}
+        row |= {name: _mean(measured[name][whole]) for name in others}
+        row |= {"mean": mean.estimate, "low": mean.low, "high": mean.high, "n": mean.n}
+        row |= {"bent": bent(mean), "n_diverged": int(lost[at].sum())}
+        rows.append({**row, "n_stopped": int(early[at].sum()), "values": values, "rows": at})
+    return pd.DataFrame(rows)
+
+
+def _mean(values: np.ndarray) -> float:
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else math.nan
 
 
 def _check_possible(runs: pd.DataFrame, y: str) -> None:

@@ -20,7 +20,7 @@
          unit*: "%", scale*: 100 (shown is number times scale), better*: 1 (more is), -1 (less) or 0,
          low*: 0, high*: 1 (what intervals keep to, in units of the table) },
        { name: "lr_used", label: "learning rate", role: "series" (of curves alone) } ],
-     diverged*: [17, 230] (runs without a result; censored ones too),
+     diverged*: [17, 230] (runs without a result), ended*: { "3": "stopped" } (runs that did not finish, and why),
      curves*: { x: { label: "epoch" }, at: [[1, 2, 5], [1, 3]] (places at which curves were noted),
        which: [0, 0, 1, null, ...] (of each run, which of them), series: { val_acc: [[0.7, 0.9, 0.95], null, ...] } },
      confusion*: { names: ["zero", ...], counts: { "3": [matrix of run 3 in one list, true class down] } },
@@ -31,6 +31,8 @@
 
 const VIEWS = { points: "Points", parallel: "Parallel coordinates", curves: "Curves", isolation: "Isolation", confusion: "Confusion" };
 const MOST_BANDS = 12; // more curves are drawn without band and colour
+const MOST_LEVELS = 20; // more were drawn by a search
+const MOST_BARS = 100; // more means are drawn without their intervals
 const [LEFT, TOP, BOTTOM, RIGHT] = [62, 30, 330, 14]; // pixels of the drawing
 const { isFinite } = Number;
 const { abs, ceil, exp, floor, hypot, log, log10, max, min, round, sqrt } = Math;
@@ -138,6 +140,7 @@ export function read(data) {
   }
   const varied = settings.filter((column) => new Set(column.codes).size > 1);
   const series = data.curves?.series || {};
+  const lost = new Map([...(data.diverged || []).map((row) => [row, "diverged"]), ...Object.entries(data.ended || {}).map(([row, why]) => [Number(row), why])]);
   const views = [];
   if (results.length && settings.length) views.push("points");
   if (results.length && varied.length) views.push("parallel");
@@ -146,7 +149,7 @@ export function read(data) {
   if (data.confusion && Object.keys(data.confusion.counts).length) views.push("confusion");
   if (!views.length) throw new Error("no setting or no result to show");
   return { data, n: data.n, columns, named: new Map(columns.map((column) => [column.name, column])), varied, results, notes: of("run"), groups: [...groups.values()],
-    lost: new Set(data.diverged), across: varied.length ? varied : settings.slice(0, 1), axes: [...varied, ...results], series, views };
+    lost, across: varied.length ? varied : settings.slice(0, 1), axes: [...varied, ...results], series, views };
 }
 
 const shown = (column, value) => {
@@ -176,13 +179,20 @@ function groupsOf(table, rows) {
 
 const matricesOf = (table, rows) => groupsOf(table, rows.filter((row) => table.data.confusion && row in table.data.confusion.counts));
 const valuesOf = (table, rows, column) => rows.filter((row) => !table.lost.has(row)).map((row) => column.numbers[row]).filter(isFinite);
-const groupMean = (table, rows, column) => meanOf(valuesOf(table, rows, column), column.low, column.high);
+const isCensored = (table, rows) => rows.some((row) => ["stopped", "pruned"].includes(table.lost.get(row)));
+// Of a setting of which a run was stopped early, those that finished are the better ones: it has no mean.
+const groupMean = (table, rows, column) => meanOf(isCensored(table, rows) ? [] : valuesOf(table, rows, column), column.low, column.high);
+
+function lostText(table, rows) {
+  const by = Object.entries(Object.groupBy(rows.filter((row) => table.lost.has(row)), (row) => table.lost.get(row)));
+  return by.map(([why, of]) => `${of.length} ${why === "stopped" ? "stopped early" : why}`).join(", ");
+}
 
 function csvOf(table, rows) {
   const line = (cells) => cells.map((cell) => (/[",\r\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell)).join() + "\n";
   const cell = (column, row) => String((column.codes ? column.values[column.codes[row]] : (column.numbers || column.texts)[row]) ?? "");
   return [line([...table.columns.map((column) => column.name), "status"]),
-    ...rows.map((row) => line([...table.columns.map((column) => cell(column, row)), table.lost.has(row) ? "diverged" : "ok"]))].join("");
+    ...rows.map((row) => line([...table.columns.map((column) => cell(column, row)), table.lost.get(row) ?? "ok"]))].join("");
 }
 
 // ---- elements
@@ -422,8 +432,8 @@ export function mount(host, data, { name = "explorer", permalink = true } = {}) 
     const groups = groupsOf(table, kept(table, state));
     const cells = (tag, texts) => make("tr", {}, ...texts.map((text) => make(tag, tag === "th" ? { scope: "col" } : {}, String(text))));
     const lines = groups.map((group) => cells("td", [...table.varied.map((column) => column.texts[column.codes[group[0]]]), group.length,
-      group.filter((row) => table.lost.has(row)).length, meanText(y, groupMean(table, group, y))]));
-    const head = cells("th", [...table.varied.map((column) => column.label), "runs", "diverged", y.label]);
+      lostText(table, group) || "none", meanText(y, groupMean(table, group, y))]));
+    const head = cells("th", [...table.varied.map((column) => column.label), "runs", "lost", y.label]);
     rows.replaceChildren(rows.firstChild, make("div", { class: "hp-x-scroll", tabindex: "0", role: "region", "aria-label": "Data" },
       make("table", {}, make("thead", {}, head), make("tbody", {}, ...lines))));
   }
@@ -450,8 +460,8 @@ export function mount(host, data, { name = "explorer", permalink = true } = {}) 
 
 function counted(table, rows) {
   const groups = groupsOf(table, rows);
-  const lost = rows.filter((row) => table.lost.has(row)).length;
-  return `${rows.length} of ${plural(table.n, "run")} in ${plural(groups.length, "setting")}${lost ? `, ${lost} diverged` : ""}.`;
+  const lost = lostText(table, rows);
+  return `${rows.length} of ${plural(table.n, "run")} in ${plural(groups.length, "setting")}${lost && `, ${lost}`}.`;
 }
 
 // Axes, grid and labels; returns the height of the drawing.
@@ -504,7 +514,8 @@ const DRAW = {
     const groups = groupsOf(table, rows);
     const means = groups.map((group) => groupMean(table, group, y));
     const across = acrossScale(x, [...rows, ...rings.map((one) => one.group[0])], width, state.logx);
-    const seen = [...rings.map((one) => one.mean), ...(state.seeds ? valuesOf(table, rows, y) : []), ...means.flatMap((one) => (isStrip ? [one.mean, one.low, one.high] : one.mean))];
+    const hasBars = isStrip && groups.length <= MOST_BARS;
+    const seen = [...rings.map((one) => one.mean), ...(state.seeds ? valuesOf(table, rows, y) : []), ...means.flatMap((one) => (hasBars ? [one.mean, one.low, one.high] : one.mean))];
     const scale = numberScale(seen.map((value) => value * y.scale), BOTTOM, TOP, state.logy);
     const up = (value) => scale.at(value * y.scale);
     const height = frame(svg, width, across, scale, isStrip ? x.label : titled(x), titled(y));
@@ -524,8 +535,9 @@ const DRAW = {
         const cx = across.of(row) + aside + (isStrip && group.length > 1 ? (i / (group.length - 1) - 0.5) * min(14, (room / most) * 0.8) : 0);
         const said = `${isStrip ? "" : `${x.label} ${shown(x, x.numbers[row])}, `}${settingText(table, row)}, ${runText(table, row)}`;
         if (table.lost.has(row) && isStrip) {
-          words(svg, cx, 41, "\u00d7", "middle", { style: "fill: var(--x-c2)" });
-          marks.push({ x: cx, y: 36, text: `diverged: ${said}` });
+          const isDiverged = table.lost.get(row) === "diverged";
+          words(svg, cx, 41, isDiverged ? "\u00d7" : "\u25bf", "middle", { style: `fill: ${isDiverged ? "var(--x-c2)" : MUTED}` });
+          marks.push({ x: cx, y: 36, text: `${lostText(table, [row]).slice(2)}: ${said}` });
         } else if (!table.lost.has(row) && state.seeds && isFinite(up(y.numbers[row]))) {
           draw(svg, "circle", { cx, cy: up(y.numbers[row]), r: 2.4, fill: paint(row), "fill-opacity": 0.55 });
           marks.push({ x: cx, y: up(y.numbers[row]), text: `${y.label} ${shown(y, y.numbers[row])}: ${said}` });
@@ -533,16 +545,17 @@ const DRAW = {
       });
       if (!isFinite(up(mean.mean)) || (state.seeds && !isStrip)) return;
       const cx = meanOf(group.map(across.of).filter(isFinite)).mean + aside;
-      const cy = meanMark(svg, cx, isStrip ? mean : { mean: mean.mean }, up, paint(row0), shape(row0));
+      const cy = meanMark(svg, cx, hasBars ? mean : { mean: mean.mean }, up, paint(row0), shape(row0));
       marks.push({ x: cx, y: cy, text: fullText(table, y, mean, row0) });
       (lines[by ? by.codes[row0] : 0] ||= []).push([cx, cy, row0]);
     });
     for (const points of Object.values(lines)) {
-      if (!isStrip || !x.isNumeric || usedCodes(x, points.map((point) => point[2])).length < points.length) continue;
+      const isSearched = points.length > MOST_LEVELS; // a line through values that nobody chose says nothing
+      if (!isStrip || !x.isNumeric || isSearched || usedCodes(x, points.map((point) => point[2])).length < points.length) continue;
       points.sort((a, b) => a[0] - b[0]);
       svg.prepend(line(svg, points.map(([cx, cy]) => [cx, cy]), paint(points[0][2]), { "stroke-opacity": 0.6 }));
     }
-    const how = isStrip ? `Means with 95 % intervals${state.seeds ? ", and every run" : ""}.` : `Every mark is ${state.seeds ? "a run" : "a mean"}.`;
+    const how = isStrip ? `Means ${hasBars ? "with 95 % intervals" : "alone, as there are many"}${state.seeds ? ", and every run" : ""}.` : `Every mark is ${state.seeds ? "a run" : "a mean"}.`;
     return { title: `${y.label} against ${x.label}`, note: `${counted(table, rows)} ${how}`, marks, height, key };
   },
 
@@ -551,7 +564,7 @@ const DRAW = {
     const [x, y] = [state.x, state.y].map((name) => table.named.get(name));
     const means = groupsOf(table, all).map((group) => ({ group, isLost: group.some((row) => table.lost.has(row)), ...groupMean(table, group, y) })).filter((one) => isFinite(one.mean));
     const levels = Object.values(Object.groupBy(means, (one) => x.codes[one.group[0]]));
-    const best = y.better ? levels.map((here) => here.sort((a, b) => a.isLost - b.isLost || (b.mean - a.mean) * y.better)[0]) : [];
+    const best = y.better ? levels.map((here) => here.sort((a, b) => a.isLost - b.isLost || (a.n < 2) - (b.n < 2) || (b.mean - a.mean) * y.better)[0]) : [];
     const found = DRAW.points(svg, width, table, { ...state, by: "" }, best.flatMap((one) => one.group), means);
     const how = y.better ? "Rings are means of settings, the line is the best of each level. The best of many is flattered by luck." : `It cannot be said whether more or less ${y.label} is better.`;
     return { ...found, title: `${found.title}, best over the rest`, note: `${counted(table, all)} ${how}` };
@@ -564,9 +577,10 @@ const DRAW = {
     const groups = groupsOf(table, rows);
     const [top, bottom] = [100, 380];
     const places = columns.map((_, i) => 46 + (i * (width - 126)) / max(1, columns.length - 1));
-    const value = (column, of) => (column.numbers ? meanOf(valuesOf(table, of, column)).mean * column.scale : column.codes[of[0]]);
-    const lines = (state.seeds ? rows.map((row) => [row]) : groups).map((of) => ({ of, values: columns.map((column) => value(column, of)), y: meanOf(valuesOf(table, of, y)).mean }));
-    const scales = columns.map((column, k) => (column.numbers ? numberScale(lines.map((one) => one.values[k]), bottom, top, false, 0.02) : levelScale(column, usedCodes(column, rows), bottom, top)));
+    const along = columns.map((column) => column.isNumeric && usedCodes(column, rows).length > MOST_BANDS); // a range was searched
+    const value = (column, k, of) => (column.numbers ? groupMean(table, of, column).mean * column.scale : along[k] ? column.values[column.codes[of[0]]] : column.codes[of[0]]);
+    const lines = (state.seeds ? rows.map((row) => [row]) : groups).map((of) => ({ of, values: columns.map((column, k) => value(column, k, of)), y: groupMean(table, of, y).mean }));
+    const scales = columns.map((column, k) => (column.numbers || along[k] ? numberScale(lines.map((one) => one.values[k]), bottom, top, column.log, 0.02) : levelScale(column, usedCodes(column, rows), bottom, top)));
     const ranked = lines.map((one) => one.y).filter(isFinite).sort((a, b) => a - b); // so one outlier hides nothing
     const rank = new Map(ranked.map((one, i) => [one, i / max(1, ranked.length - 1)]));
     const marks = [];
@@ -595,8 +609,8 @@ const DRAW = {
   curves(svg, width, table, state, all) {
     const { at: placesOf, which, x: along } = table.data.curves;
     const [series, column, by] = [table.series[state.curve], table.named.get(state.curve), table.named.get(state.by)];
-    const rows = all.filter((row) => series[row]);
-    const groups = groupsOf(table, rows);
+    const groups = groupsOf(table, all).filter((group) => !isCensored(table, group)).map((group) => group.filter((row) => series[row])).filter((group) => group.length);
+    const rows = groups.flat();
     const isFew = groups.length <= MOST_BANDS;
     const coded = coding(by, rows);
     // A mean is taken where every repeat has a value: one that diverged ends the line.

@@ -60,7 +60,8 @@ def of_table(
 
     Args:
         runs: One row a run. Hyperparameters, and text in columns of the page's own, are its
-            setting; columns of results are what can be drawn up; "status" says which diverged.
+            setting; columns of results are what can be drawn up; "status" says which diverged, and
+            what became of those that did not finish.
         curves: For each run its curves by name, one value a place; None for a run without any. A
             curve named `x_name` holds the places; without one they are 1, 2, 3.
         confusion: For some runs, by their row, the confusion matrix in one list, true class down.
@@ -81,8 +82,10 @@ def of_table(
     columns += [_note(runs[name]) for name in ("seed", "device") if name in runs]
     columns += [_result(runs[name]) for name in results]
     data: dict[str, Any] = {"version": VERSION, "title": title, "n": len(runs), "columns": columns}
-    lost = runs["status"] == "diverged" if "status" in runs else pd.Series(False, index=runs.index)
-    data["diverged"] = [i for i, is_lost in enumerate(lost) if is_lost]
+    status = runs["status"].tolist() if "status" in runs else []
+    data["diverged"] = [i for i, word in enumerate(status) if word == "diverged"]
+    ended = {str(i): str(word) for i, word in enumerate(status) if word not in ("ok", "diverged")}
+    data |= {"ended": ended} if ended else {}
     # A mean of curves that end where a run was stopped for doing badly would be of the better ones.
     early = cells.stopped(runs)
     curves = [None if is_early else one for is_early, one in zip(early, curves, strict=False)]
@@ -209,6 +212,11 @@ def setting_columns(runs: pd.DataFrame) -> list[str]:
     return sorted(kept, key=lambda name: (first.get(name, 2), runs[name].nunique() < 2))
 
 
+def varied_columns(runs: pd.DataFrame) -> list[str]:
+    """Return those of `setting_columns` that vary."""
+    return [name for name in setting_columns(runs) if runs[name].nunique(dropna=False) > 1]
+
+
 def result_columns(runs: pd.DataFrame) -> list[str]:
     """Return the columns of results that have a number, validation metrics first."""
     found = [name for name in table.results(runs) if name not in DULL and runs[name].notna().any()]
@@ -232,7 +240,7 @@ def _setting(column: pd.Series) -> dict[str, Any]:
         "texts": [labels.setting(value, name) for value in levels],
         "codes": [code[value] for value in values],
     }
-    if name in cells.LOG10 | cells.LOG2:
+    if cells.is_logarithmic(name, numbers):
         found["log"] = True
     return found
 

@@ -66,8 +66,12 @@ class Html:
 
 def nothing_recorded(why: str = NO_TRIALS) -> Html:
     """What stands in place of a figure or table while there are no runs to make it from."""
-    text = f"{NOTHING}: {why}."
-    return Html(f'<p class="hp-note">{text}</p>', text)
+    return note(f"{NOTHING}: {why}.")
+
+
+def note(text: str) -> Html:
+    """A line in place of a figure that cannot be drawn."""
+    return Html(f'<p class="hp-note">{html.escape(text)}</p>', text)
 
 
 def table(rows: pd.DataFrame, caption: str = "") -> str:

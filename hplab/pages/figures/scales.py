@@ -13,7 +13,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 from hplab.pages import labels
 from hplab.pages.figures import cells, svg
 
-MOST_LEVELS = 20  # above this the values were drawn at random, and ticks stand at round numbers
+MOST_LEVELS = cells.MOST_CHOSEN  # of more, ticks stand at round numbers
 LABEL_WIDTH = 0.12  # of the axis, for a tick label with the space around it
 PAD = 0.06  # of the axis, beyond the first and last value
 
@@ -115,7 +115,7 @@ def _kind(name: str, tested: list[Any], log: bool | None) -> str:
     if not cells.is_numeric(tested):
         return "names"
     possible = min(tested) >= 0 and max(tested) > 0
-    if log is False or not possible or (log is None and name not in cells.LOG10 | cells.LOG2):
+    if log is False or not possible or (log is None and not cells.is_logarithmic(name, tested)):
         return "linear"
     return "log2" if name in cells.LOG2 else "log10"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from hplab.sweeps import files, functions
+from hplab.sweeps import files, results
 from hplab.sweeps.records import shown
 from hplab.sweeps.trackers import export as exports
 
@@ -39,4 +39,4 @@ def of_name(runs: str) -> pd.DataFrame:
     """Return the runs of a table that is a file, or of a sweep that is recorded."""
     path = Path(runs)
     is_table = path.is_dir() or runs.lower().removesuffix(".gz").endswith(files.ENDINGS)
-    return files.read(path) if is_table else functions.named(runs)
+    return files.read(path) if is_table else results.recorded(runs)

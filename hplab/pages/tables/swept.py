@@ -1,16 +1,17 @@
-"""What `hplab sweep` prints: the points it is going to run, and what came of them."""
+"""What `hplab sweep` and `hplab report` print: the points to run, and what came of them."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from hplab.errors import HplabError
-from hplab.sweeps import searches, sweepfile, sweepruns
+from hplab.sweeps import foreign, results, searches, sweepfile, sweepruns
+from hplab.sweeps.foreign import RunTable
 from hplab.sweeps.points import SEED, Point
 from hplab.sweeps.records import shown
 from hplab.sweeps.sweepfile import SweepFile
@@ -34,6 +35,7 @@ def sweep(
     dask: str = "",
     out: Path | None = None,
     keep: str | None = None,
+    then: Callable[[RunTable], object] | None = None,
 ) -> int:
     """Run a sweep file, or show its points, and print what came of it.
 
@@ -49,6 +51,7 @@ def sweep(
         dask: The address of a Dask scheduler whose workers run it instead.
         out: Where to write the table of runs, as CSV.
         keep: What of what the runs train is kept: "best", "all" or None.
+        then: Called with that table at the end.
 
     Returns:
         The exit code: 1 if a run failed.
@@ -78,7 +81,43 @@ def sweep(
         except OSError as error:
             raise HplabError(f"cannot write {shown(out)}: {error.strerror}") from error
         _tell(f"wrote {shown(out)}")
+    if then:
+        then(foreign.of(found.runs))
     return int(found.n_failed > 0)
+
+
+def of_file(path: Path, *, stand_in: bool | None = None, version: str = "") -> pd.DataFrame:
+    """Return the recorded runs of a sweep file; nothing is run.
+
+    Args:
+        path: The sweep file.
+        stand_in: Whether the stand-in answers for `wandb`, which names the runs.
+        version: Stands for the code.
+
+    Raises:
+        HplabError: If there are none.
+    """
+    file = sweepfile.read(path)
+    with sweepruns.prepared(file, jobs=1, stand_in=stand_in, version=version) as job:
+        task = job.task
+    try:
+        runs = results.recorded(task.name, code=task.code, settings=tuple(file.parameters))
+    except HplabError:  # none of any code
+        runs = pd.DataFrame()
+    if runs.empty:
+        raise HplabError(
+            f"no run of {task.name!r} at the parameters of {shown(path)} is recorded here with "
+            f"the code as it is: `hplab sweep {path}` runs them"
+        )
+    return runs
+
+
+def goal(path: Path) -> dict[str, Any]:
+    """Return the metric that a sweep file is after and which side of it is better, by name."""
+    file = sweepfile.read(path)
+    if not file.metric:
+        return {}
+    return {"metric": file.metric, "better": 1 if file.goal == "maximize" else -1}
 
 
 def _tell(note: str) -> None:

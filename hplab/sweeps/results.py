@@ -1,0 +1,144 @@
+"""What is recorded of a reader's functions and scripts, as tables with a row a run."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from hplab.errors import HplabError, unknown
+from hplab.sweeps import store as stores
+from hplab.sweeps import table
+from hplab.sweeps.metrics import is_percent
+from hplab.sweeps.points import SEED, Point
+from hplab.sweeps.records import Record
+from hplab.sweeps.store import FUNCTION
+from hplab.sweeps.tasks import Task
+from hplab.trial import canonical
+
+
+def table_of(task: Task, found: list[Point], store: stores.Store, n_new: int = 0) -> pd.DataFrame:
+    """Return one row a recorded point, as `sweep` does.
+
+    A run that was stopped early has no results: its row says "stopped", and its curves how far it
+    came.
+    """
+    heads = [task.head(point, store) for point in found]
+    pairs = [(p, head) for p, head in zip(found, heads, strict=True) if head is not None]
+    names = dict.fromkeys(n for point in found for n in point)
+    runs = _table(pairs, [n for n in names if n != SEED], store)
+    runs.attrs = {"n_missing": len(found) - len(pairs), "n_new": n_new}
+    return runs
+
+
+def recorded(
+    name: str, *, code: str = "", settings: Sequence[str] = (), store: stores.Store | None = None
+) -> pd.DataFrame:
+    """Return all recorded runs of a sweep, whatever points they were asked at; nothing is called.
+
+    Args:
+        name: What the sweep is called: its function or script. With the digest of its code behind
+            it, as the column "code" has it, only the runs of that code.
+        code: That digest, or "version ...", by itself.
+        settings: Arguments that its runs must have, in the order in which they are to stand.
+        store: Where records are; None takes the project's own.
+
+    Returns:
+        A table as `sweep` gives it; empty if there is no run of the code that was named.
+
+    Raises:
+        HplabError: If no sweep of that name is recorded, or sweeps of several versions of its code
+            are and none is named.
+    """
+    store = store or stores.default_store()
+    codes: dict[str, list[Record]] = {}
+    names = set()
+    for head in store.heads():
+        if head["task"] == FUNCTION:
+            config = head["config"]
+            names.add(config["function"])
+            if name in (config["function"], f"{config['function']} {config['code']}"):
+                codes.setdefault(config["code"], []).append(head)
+    if not codes:
+        raise unknown("sweep", name, names, "what is recorded")
+    if not code and len(codes) > 1:
+        told = ", ".join(
+            f"{name + ' ' + one!r} ({len(heads)} runs)" for one, heads in sorted(codes.items())
+        )
+        raise HplabError(
+            f"{name!r} has runs of {len(codes)} versions of its code: say which: {told}"
+        )
+    found: dict[str, tuple[Point, Record]] = {}
+    for head in codes.get(code, []) if code else next(iter(codes.values())):
+        point = {n: _as_given(value) for n, value in head["config"]["point"].items()}
+        if not set(settings) <= {*point, SEED}:
+            continue
+        point = {n: point[n] for n in dict.fromkeys([*settings, *point]) if n in point}
+        point[SEED] = head["seed"]
+        if head["status"] != "stopped" or canonical(point) not in found:
+            found[canonical(point)] = point, head
+    columns = dict.fromkeys(n for point, _ in found.values() for n in point if n != SEED)
+    return _table(list(found.values()), list(columns), store)
+
+
+def _as_given(value: Any) -> Any:
+    """Return a value as it was given: JSON has lists for tuples."""
+    return tuple(map(_as_given, value)) if isinstance(value, list) else value
+
+
+def _table(
+    pairs: Sequence[tuple[Point, Record]], names: list[str], store: stores.Store
+) -> pd.DataFrame:
+    """Return one row a point and what is recorded of it."""
+    settings = table.settings_text([*names, "code"])
+    rows: list[dict[str, Any]] = []
+    metrics: dict[str, None] = {}
+    for point, head in pairs:
+        metrics |= dict.fromkeys(head["final"])
+        code = f"{head['config']['function']} {head['config']['code']}"
+        made = {"code": code, "seed": head["seed"], "status": head["status"]}
+        kept = {"key": head["key"], "prov": head["prov"], table.SETTINGS: settings}
+        cost = {"train_s": head["cost"]["train_s"]}
+        final = head["final"] if head["status"] != "stopped" else {}
+        rows.append({**_shown(point), **made, **cost, **final, **kept})
+    told = ("train_s", "code", table.SETTINGS, "key", "prov")  # last: few read them
+    columns = dict.fromkeys((*names, SEED, *metrics, "status", *told))
+    runs = pd.DataFrame(rows, columns=list(columns))
+    runs = runs.astype(dict.fromkeys({*metrics, "train_s"} - set(names), float))
+    known = (head for head in store.heads() if head["task"] == FUNCTION)
+    called = {head["config"]["function"] for _, head in pairs}
+    every = [one["final"] for one in known if one["config"]["function"] in called]
+    _as_shares(runs, {name: [one.get(name) for one in every] for name in metrics})
+    return runs
+
+
+def _shown(point: Point) -> dict[str, Any]:
+    """Return a point with its tuples as text, which a table can compare."""
+    return {k: str(v) if isinstance(v, tuple) else v for k, v in point.items()}
+
+
+def _as_shares(runs: pd.DataFrame, metrics: Mapping[str, list[Any]]) -> None:
+    """Divide what was given in percent by 100, as for a table from elsewhere, and say so.
+
+    Args:
+        runs: Some runs of a function.
+        metrics: All values of each metric that the function ever gave: which they are is the same
+            for all of its runs.
+    """
+    for name, given in metrics.items():
+        values = [value for value in given if isinstance(value, int | float)]
+        largest = max(filter(math.isfinite, values), default=0.0)
+        line = ""
+        if is_percent(name, values):
+            runs[name] /= 100
+            line = f"{name} has values above 1: taken as percent"
+        elif table.column(name).unit == "%" and largest > 1 + 1e-6:
+            line = (
+                f"{name} goes up to {largest:.4g}, but a name that ends so is read as a share: "
+                "give it from 0 to 1 or in percent, or call it otherwise"
+            )
+        if line:
+            print(line, file=sys.stderr)

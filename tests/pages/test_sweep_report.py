@@ -1,0 +1,280 @@
+"""What `hplab report` writes and prints, and how it ranks settings."""
+
+import re
+from urllib.parse import unquote
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+from scipy import stats
+from synthetic_runs import make_runs
+
+import hplab as hp
+from hplab import cli
+from hplab.errors import HplabError
+from hplab.pages.site import sweep_report
+from hplab.pages.tables import best as ranked
+from hplab.pages.tables.best import best
+from hplab.sweeps import foreign
+
+EVIL = "<script>alert(1)</script>"
+TRAIN = """
+import math
+
+def train(lr, width, seed=0):
+    for epoch in range(1, 4):
+        score = -(math.log10(lr) + 2) ** 2 + 0.01 * ((seed * 7) % 5) + width / 1000 - 1 / epoch
+        yield {"score": score}
+"""
+SWEEP = """
+program: train.py
+method: grid
+metric: {name: score, goal: maximize}
+parameters:
+  lr: {values: [0.001, 0.01]}
+  width: {values: [8, 16]}
+"""
+
+
+@pytest.fixture
+def runs():
+    parts = [
+        make_runs((1e-4, 1e-3, 1e-2), 4, batch_size=size, n_diverged=2 * (size == 32))
+        for size in (32, 64)
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+@pytest.fixture
+def sweep(tmp_path, monkeypatch):
+    """A folder with a sweep file and its program; what is run there is recorded there."""
+    monkeypatch.setenv("HPLAB_RESULTS", str(tmp_path / "results"))
+    monkeypatch.setenv("HPLAB_JOBS", "1")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "train.py").write_text(TRAIN)
+    (tmp_path / "sweep.yaml").write_text(SWEEP)
+    return tmp_path
+
+
+def said(*words):
+    found = CliRunner().invoke(cli.cli, list(map(str, words)))
+    if found.exception and not isinstance(found.exception, SystemExit):
+        raise found.exception
+    return found.output
+
+
+def csv_of(text):
+    [link] = re.findall(r'href="data:text/csv;charset=utf-8,([^"]*)"', text)
+    return unquote(link).splitlines()
+
+
+# ---------------------------------------------------------------------------------- the ranking
+
+
+def test_settings_are_ranked_by_their_means_and_single_runs_come_after_several(runs):
+    lucky = runs.iloc[[0]].assign(batch_size=128, val_acc=0.9999)
+    found = best(pd.concat([runs, lucky], ignore_index=True), "val_acc", 1)
+    kinds = found.table["kind"].tolist()
+    assert kinds == [ranked.WHOLE] * 5 + [ranked.LOST, ranked.SINGLE]
+    whole = found.table["mean"][:5]
+    assert whole.is_monotonic_decreasing
+    assert best(runs, "val_loss", -1).table["mean"][:5].is_monotonic_increasing
+    assert found.sentence.startswith(f"The best mean is {100 * whole[0]:.2f} % (95 % interval")
+    assert "2 settings of one run, or with runs that diverged" in found.sentence
+    assert found.shown["runs"][5] == "2 (and 2 diverged)"
+
+
+def test_p_values_are_those_of_the_pairs_corrected_for_all_of_them(runs):
+    found = best(runs, "val_acc", 1).table
+    values = [runs["val_acc"].to_numpy()[at] for at in found["rows"]]
+    pairs = 5 * 4 / 2
+    for i in range(1, 5):
+        p = stats.ttest_rel(values[0], values[i]).pvalue
+        assert found["p"][i] == pytest.approx(min(1, pairs * p))
+    unpaired = best(runs.assign(seed=range(len(runs))), "val_acc", 1).table
+    for i in range(1, 5):
+        p = stats.ttest_ind(values[0], values[i], equal_var=False).pvalue
+        assert unpaired["p"][i] == pytest.approx(min(1, pairs * p))
+    assert np.isnan(found["p"][5])
+    assert np.isnan(found["p"][0])
+
+
+def test_equal_settings_are_open_and_without_scatter_the_worse_is_sure():
+    runs = pd.DataFrame({"lr": [1, 1, 2, 2, 3, 3], "seed": range(6), "acc": [0.9] * 4 + [0.8] * 2})
+    assert best(runs, "acc", 1).table["p"].tolist()[1:] == [1.0, 0.0]
+    assert best(runs.assign(seed=[0, 1] * 3), "acc", 1).table["p"].tolist()[1:] == [1.0, 0.0]
+
+
+def test_of_settings_that_were_run_once_none_is_the_best(runs):
+    found = best(runs[runs["seed"] == 3], "val_acc", 1)
+    assert "run once, so none is called the best" in found.sentence
+    assert "best mean" not in found.sentence
+    assert (found.shown["95 % interval"] == "").all()
+    assert "beside the first" not in found.shown
+
+
+def test_no_mean_at_all_is_told(runs):
+    found = best(runs.assign(status="diverged", val_acc=np.nan), "val_acc", 1)
+    assert found.sentence.startswith("No setting has a mean")
+
+
+# ------------------------------------------------------------------------------------- the page
+
+
+def test_the_page_stands_alone_and_has_it_all(runs):
+    found = sweep_report.report("runs.csv", foreign.of(runs))
+    for part in ("The best settings", "What matters", "Panels", "The runs"):
+        assert f"<h2>{part}</h2>" in found.html
+    assert "default-src 'none'" in found.html
+    assert not re.search(r'(?:src|href)="(?!data:|#)', found.html)
+    assert found.html.count('class="hp-explorer-data"') == 1
+    assert len(csv_of(found.html)) == 1 + len(runs)
+    assert "Of val_acc, more is better. The best mean is" in found.text
+    assert "Share of the variance of val_acc: lr" in found.text
+
+
+def test_names_and_values_are_never_markup(runs):
+    evil = pd.DataFrame(
+        {
+            f"config.{EVIL}": [EVIL, "b"] * 12,
+            "config.lr": runs["lr"],
+            "run_name": EVIL,
+            "State": [EVIL, *["finished"] * 23],
+            f"summary.{EVIL}_acc": runs["val_acc"],
+        }
+    )
+    page = sweep_report.report(EVIL, foreign.of(evil)).html
+    assert "alert(1)" in page
+    assert EVIL not in page
+    assert (
+        page.count("<script") == page.count("</script>") == 3
+    )  # the theme, the data, the explorer
+
+
+def test_runs_that_failed_or_were_stopped_are_told_and_never_averaged():
+    rows = [
+        {"config.lr": lr, "config.seed": seed, "summary.val_acc": 0.9 + lr + seed / 100}
+        for lr in (0.01, 0.02, 0.03)
+        for seed in range(4)
+    ]
+    table = pd.DataFrame(rows).assign(State="finished")
+    table.loc[0, ["State", "summary.val_acc"]] = ["crashed", 0.1]
+    table.loc[4, ["State", "summary.val_acc"]] = ["pruned", 0.2]
+    found = sweep_report.report("runs.csv", foreign.of(table))
+    runs = sweep_report.panel_runs(foreign.of(table))
+    assert runs["status"].value_counts().to_dict() == {"ok": 10, "crashed": 1, "stopped": 1}
+    shown = best(runs, "val_acc", 1).table.set_index("lr")
+    assert shown["mean"][0.01] == pytest.approx(0.93)  # seeds 1 to 3
+    assert shown["n"][0.01] == 3
+    assert np.isnan(shown["mean"][0.02])
+    told = best(runs, "val_acc", 1).shown.set_index("learning rate")
+    assert told["runs"].to_dict() == {
+        "0.03": "4",
+        "0.01": "3 (and 1 crashed)",
+        "0.02": "3 (and 1 stopped early)",
+    }
+    assert '"ended":{"0":"crashed","4":"stopped"}' in found.html
+    assert "left out, as they did not finish: 1 crashed, 1 pruned" in found.html
+
+
+def test_a_metric_whose_better_side_is_not_known_is_not_ranked(runs):
+    table = foreign.of(
+        runs.assign(score=runs["val_acc"])[["lr", "seed", "score"]], metrics=["score"]
+    )
+    found = sweep_report.report("runs.csv", table)
+    assert "say it: --better higher" in found.text
+    assert "The best mean" not in found.html
+    assert "The best mean" in sweep_report.report("runs.csv", table, better=1).text
+
+
+def test_one_setting_alone_makes_a_page_too(runs):
+    alone = runs[(runs["lr"] == 1e-3) & (runs["batch_size"] == 64)]
+    found = sweep_report.report("runs.csv", foreign.of(alone))
+    assert "no hyperparameter varies in 4 runs" in found.text
+    assert "nothing to draw" in found.html
+
+
+def test_curves_of_a_table_are_in_the_panels():
+    rows = [
+        {
+            "run_id": f"{lr} {seed}",
+            "config.lr": lr,
+            "config.seed": seed,
+            "epoch": epoch,
+            "metrics.acc": e,
+        }
+        for lr in (0.1, 0.2)
+        for seed in range(2)
+        for epoch, e in ((1, 0.5), (2, lr))
+    ]
+    page = sweep_report.report("runs.csv", foreign.of(pd.DataFrame(rows))).html
+    assert '"series":{"acc":[[0.5,0.1],[0.5,0.1],[0.5,0.2],[0.5,0.2]]}' in page
+
+
+# ------------------------------------------------------------------------------------ the command
+
+
+def test_a_sweep_writes_the_report_at_its_end_and_report_writes_it_again(sweep):
+    said("sweep", "sweep.yaml", "--seeds", 3, "--html", "end.html")
+    first = (sweep / "end.html").read_text(encoding="utf-8")
+    output = said("report", "sweep.yaml")
+    again = (sweep / "sweep.html").read_text(encoding="utf-8")
+    for page in (first, again):
+        assert len(csv_of(page)) == 1 + 12
+        assert '"series":{"score":' in page
+    assert "Of score, more is better. The best mean is" in output
+    assert "at learning rate 0.01 and width 16" in output
+    assert "wrote sweep.html" in output
+
+
+def test_report_takes_runs_of_the_code_as_it_is_and_runs_nothing(sweep):
+    said("sweep", "sweep.yaml", "--seeds", 2, "--code", "1")
+    with pytest.raises(HplabError, match="no run of 'train' .* is recorded here"):
+        said("report", "sweep.yaml")
+    assert "score" in said("report", "sweep.yaml", "--code", "1")
+
+
+def test_report_takes_a_sweep_by_its_name(sweep):
+    """Runs of two versions of its code are not mixed: one is named."""
+
+    def fit(width, seed):
+        return {"val_acc": width / 100 + seed / 1000}
+
+    hp.sweep(fit, width=[8, 16], seed=range(5), version="1", jobs=1)
+    hp.sweep(fit, width=[8, 16], seed=range(2), version="2", jobs=1)
+    with pytest.raises(
+        HplabError, match=r"say which: 'fit version 1' \(10 runs\), 'fit version 2'"
+    ):
+        said("report", "fit")
+    assert "wrote fit version 1.html" in said("report", "fit version 1")
+    said("report", "fit", "--code", "1", "--html", "fit.html")
+    assert len(csv_of((sweep / "fit.html").read_text(encoding="utf-8"))) == 1 + 10
+    said("report", "fit", "--code", "2", "--html", "fit.html")
+    assert len(csv_of((sweep / "fit.html").read_text(encoding="utf-8"))) == 1 + 4
+    with pytest.raises(HplabError, match="unknown sweep 'fitt'.*fit"):
+        said("report", "fitt")
+
+
+def test_report_has_stopped_runs_as_such(sweep):
+    stopping = "early_terminate: {type: median, min_iter: 1, min_runs: 2}\n"
+    (sweep / "sweep.yaml").write_text(SWEEP + stopping)
+    said("sweep", "sweep.yaml", "--seeds", 3, "--html", "end.html")
+    said("report", "sweep.yaml")
+    for name in ("end.html", "sweep.html"):
+        page = (sweep / name).read_text(encoding="utf-8")
+        assert len(csv_of(page)) == 1 + 12
+        assert re.search(r"left out, as they did not finish: \d+ pruned", page)
+        assert "of which a run was stopped are left out" in page or "Too few runs" in page
+
+
+def test_report_reads_any_table(runs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    runs[["lr", "batch_size", "seed", "val_acc"]].to_csv("mine.csv", index=False)
+    output = said("report", "mine.csv")
+    assert "wrote mine.html" in output
+    assert "Share of the variance of val_acc" in output
+    said("report", "mine.csv", "--html", "other.html", "--better", "lower")
+    assert "less is better" in (tmp_path / "other.html").read_text(encoding="utf-8")
+    with pytest.raises(HplabError, match="cannot write gone/page.html"):
+        said("report", "mine.csv", "--html", "gone/page.html")
