@@ -52,7 +52,7 @@ def run_module(page, then):
 
 def test_the_script_is_small_and_can_stand_in_a_page():
     script = ed.SCRIPT.read_text(encoding="utf-8")
-    assert len(script.encode()) <= 42 * 1024
+    assert len(script.encode()) <= 40 * 1024
     assert "</script" not in script.lower()
     assert not any(word in script for word in ("innerHTML", "outerHTML", "insertAdjacentHTML"))
     assert not any(word in script for word in ("fetch(", "import ", "import(", "eval("))

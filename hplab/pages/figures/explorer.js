@@ -7,24 +7,7 @@
      anywidget   `_esm` and `_css` are the two files, the traitlet `data` is DATA
      a script    mount(element, DATA, { name, permalink })
 
-   DATA is one object; what is marked * may be left out.
-   { version: 1, n: 412 (runs), title*: "Adam on MNIST",
-     columns: [
-       { name: "lr", label: "learning rate", role: "setting" (tells runs apart by more than luck),
-         values: [0.001, 0.01] (levels in order: numbers, text, true, false, null),
-         texts*: ["1e-3", "0.01"] (as readers see them), codes: [0, 0, 1, ...] (the level of each run),
-         log*: true (its axis is logarithmic at first) },
-       { name: "seed", label: "seed", role: "run" (names a run), numbers: [0, 1, ...] (or texts) },
-       { name: "val_acc", label: "validation accuracy", role: "result",
-         numbers: [0.98, null, ...] (of each run), rows*: [0, 3, ...] (the runs they are of, if not all),
-         unit*: "%", scale*: 100 (shown is number times scale), better*: 1 (more is), -1 (less) or 0,
-         low*: 0, high*: 1 (what intervals keep to, in units of the table) },
-       { name: "lr_used", label: "learning rate", role: "series" (of curves alone) } ],
-     diverged*: [17, 230] (runs without a result), ended*: { "3": "stopped" } (runs that did not finish, and why),
-     curves*: { x: { label: "epoch" }, at: [[1, 2, 5], [1, 3]] (places at which curves were noted),
-       which: [0, 0, 1, null, ...] (of each run, which of them), series: { val_acc: [[0.7, 0.9, 0.95], null, ...] } },
-     confusion*: { names: ["zero", ...], counts: { "3": [matrix of run 3 in one list, true class down] } },
-     start*: { view: "curves", x: "lr", y: "val_acc", by: "lr", seeds: "0", "not.data": "digits|mnist" } }
+   DATA is one object, which explorer_data.py describes.
 
    Runs that agree in every setting are repeats, over which means and 95 % intervals are taken; no mean
    mixes settings. Text of DATA is set as text, never parsed as markup. */
