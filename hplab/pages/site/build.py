@@ -23,7 +23,7 @@ import yaml
 from hplab import places
 from hplab.pages.figures import explorer_data
 from hplab.pages.notebooks import pairing
-from hplab.pages.site import audit, share, study_pages
+from hplab.pages.site import access, audit, share, study_pages
 from hplab.pages.site.audit import check
 from hplab.pages.tables import fill, reference
 from hplab.sweeps.records import shown
@@ -38,6 +38,9 @@ EXTENSIONS = (
     *("myst_nb", "jupyter_book", "sphinx_external_toc", "sphinx_design", "sphinx_book_theme"),
     *("sphinxcontrib.bibtex", "sphinx_multitoc_numbering"),
     *("sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_codeautolink"),  # the reference
+)
+_SEEDS = re.compile(
+    r'<span class="hp-seeds-link" data-effect="([^"]+)" data-sd="([^"]+)">([^<]+)</span>'
 )
 _CLAIM = re.compile(r'<span class="hp-claim"( id="[\w-]+")?>([\w-]+)</span>')
 CONF = """\
@@ -316,8 +319,9 @@ def assemble(
             continue
         target = out / ("index.html" if name == root else name)
         target.parent.mkdir(parents=True, exist_ok=True)
-        text = home.sub(r"\1index.html", path.read_text(encoding="utf-8"))
-        text = explorer_data.with_script(link_claims(text, "../" * name.count("/")))
+        text = access.mend(home.sub(r"\1index.html", path.read_text(encoding="utf-8")))
+        to_root = "../" * name.count("/")
+        text = explorer_data.with_script(link_seeds(link_claims(text, to_root), to_root))
         place = target.relative_to(out).as_posix()
         shown = _shown_elsewhere(place, pictures or {}, raw, out) if base else {}
         target.write_text(share.head(text, place, base=base, **shown), encoding="utf-8")
@@ -355,6 +359,12 @@ def link_claims(page: str, to_root: str) -> str:
     A notebook by itself has no ledger to lead to, so names become links only in the book.
     """
     return _CLAIM.sub(rf'<a class="hp-claim"\1 href="{to_root}ledger.html#\2">\2</a>', page)
+
+
+def link_seeds(page: str, to_root: str) -> str:
+    """Return a page on which the numbers under a verdict lead to the calculator that has them."""
+    address = rf"{to_root}how-many-seeds.html?effect=\1&amp;sd=\2#the-calculator"
+    return _SEEDS.sub(rf'<a href="{address}">\3</a>', page)
 
 
 def _pages(folder: Path) -> list[Path]:
