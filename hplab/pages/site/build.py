@@ -23,7 +23,7 @@ import yaml
 from hplab import places
 from hplab.pages.figures import explorer_data
 from hplab.pages.notebooks import pairing
-from hplab.pages.site import access, audit, share, study_pages
+from hplab.pages.site import access, audit, gloss, share, study_pages
 from hplab.pages.site.audit import check
 from hplab.pages.tables import fill, reference
 from hplab.sweeps.records import shown
@@ -313,6 +313,8 @@ def assemble(
     """
     raw, out = raw.resolve(), out.resolve()
     home = re.compile(rf'(href="(?:\.\./)*){re.escape(root)}(?=["#])')
+    glossary = raw / "glossary.html"
+    known = gloss.definitions(glossary.read_text("utf-8")) if glossary.is_file() else {}
     for path in _pages(raw):
         name = path.relative_to(raw).as_posix()
         if name == "index.html" != root:  # only sends readers on to the root page
@@ -320,6 +322,7 @@ def assemble(
         target = out / ("index.html" if name == root else name)
         target.parent.mkdir(parents=True, exist_ok=True)
         text = access.mend(home.sub(r"\1index.html", path.read_text(encoding="utf-8")))
+        text = gloss.add(text, known) if path != glossary else text
         to_root = "../" * name.count("/")
         text = explorer_data.with_script(link_seeds(link_claims(text, to_root), to_root))
         place = target.relative_to(out).as_posix()
