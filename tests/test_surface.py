@@ -51,6 +51,7 @@ SURFACE = {
     "steps",
     "sweep",
     "train",
+    "watch",
 }
 
 DOCUMENTED = {
