@@ -262,11 +262,12 @@ def _run_sphinx(source: Path, out: Path, *, strict: bool) -> None:
     """Run Sphinx in its own process; with studies left out, some links may lead nowhere.
 
     Sphinx does not read a page again that it knows, so it would give each warning only once. What
-    it knows is kept from clean builds of the whole book alone.
+    it knows is kept from clean builds of the whole book alone, and of the same table of contents:
+    that stands on every page.
     """
     known = out.with_name("doctrees")
-    clean = known / "clean"
-    if not clean.exists():
+    clean, contents = known / "clean", (source / "_toc.yml").read_text(encoding="utf-8")
+    if not clean.exists() or clean.read_text(encoding="utf-8") != contents:
         shutil.rmtree(known, ignore_errors=True)
     clean.unlink(missing_ok=True)
     lost = "suppress_warnings=myst.domains,myst.xref_missing,ref.doc,ref.ref"  # with the studies
@@ -282,7 +283,7 @@ def _run_sphinx(source: Path, out: Path, *, strict: bool) -> None:
         count = len(re.findall(r"\b(?:WARNING|ERROR)\b", done.stderr))
         raise HplabError(f"the book was not built: Sphinx gave {count} warnings, shown above")
     if strict:
-        clean.touch()
+        clean.write_text(contents, encoding="utf-8")
 
 
 def _python_path() -> list[str]:
