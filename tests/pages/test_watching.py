@@ -76,6 +76,7 @@ def test_a_page_shows_what_is_recorded_and_no_widget(store, monkeypatch):
     shown = watching.watch(TRIALS, store=store)
     assert not any("widget" in kind for kind in shown._repr_mimebundle_())
     assert "learning rate 0.3" in shown._repr_mimebundle_()["text/html"]
+    assert "n = 2 seeds" in repr(shown)
 
 
 def test_nothing_to_train_is_said(store):

@@ -78,7 +78,7 @@ class Watch:
             self._used |= {trial.seed for trial in alike} | set(runs.get("seed", ()))
             if len(runs):
                 self.runs[name] = series.curves(runs, store=store).assign(**{WHOSE: name})
-        whole = pd.concat(self.runs.values()) if self.runs else pd.DataFrame()
+        whole = pd.concat(self.runs.values(), ignore_index=True) if self.runs else pd.DataFrame()
         self.figure = learning_curves.learning_curves(whole, y, by=WHOSE)
         self._stop = threading.Event()
         self._box: Any = None
