@@ -55,6 +55,7 @@ def test_stop_ends_it_where_it_is(watch, monkeypatch):
 def test_the_buttons_train_and_stop(watch, monkeypatch):
     pytest.importorskip("ipywidgets")
     monkeypatch.setenv("HPLAB_STATIC", "0")
+    assert "application/vnd.jupyter.widget-view+json" in watch._repr_mimebundle_()
     row, said, panel = watch.controls().children
     menu, start, stop = row.children
     menu.value = "learning rate 0.3"
