@@ -228,14 +228,17 @@ def test_the_explorer_of_all_runs_answers_mouse_and_keyboard(opened):
         read.add(page.locator(".hp-x-read").inner_text())
     assert len(read) == 3
 
-    last = page.locator(".hp-x-read").inner_text()
-    page.locator(".hp-x-chart svg :is(circle, path)").last.hover(force=True)
-    page.mouse.move(0, 0)
-    assert page.locator(".hp-x-read").inner_text() not in ("", last)
+    page.get_by_label("Isolation").check()  # there every mark is a ring
+    read = set()
+    for ring in (10, 40, 70):
+        page.locator(".hp-x-chart svg circle").nth(ring).hover(force=True)
+        read.add(page.locator(".hp-x-read").inner_text())
+    assert len(read) == 3
+    assert all("n = " in text for text in read)
     assert page.complaints == []
 
 
-def test_a_link_to_a_view_of_all_runs_leads_back_to_it(opened, tmp_path):
+def test_a_link_to_a_view_of_all_runs_leads_back_to_it(opened):
     page = opened("explore.html")
     page.get_by_label("Isolation").check()
     page.get_by_role("combobox", name="across", exact=True).select_option(label="batch size")
@@ -294,6 +297,19 @@ def test_the_calculator_takes_the_numbers_of_a_verdict(opened):
     assert page.locator("#hp-seeds-answer").inner_text().split()[0] == (
         said if said.isdigit() and int(said) <= 200 else "More"
     )
+
+
+def test_a_term_says_what_it_means_to_mouse_and_keyboard(opened):
+    page = opened("how-many-seeds.html")
+    term = page.locator("a[data-gloss]").first
+    shown = "(link) => getComputedStyle(link, '::after').content"
+    assert term.evaluate(shown) == "none"
+    term.hover()
+    assert term.get_attribute("data-gloss")[:20] in term.evaluate(shown)
+    page.mouse.move(0, 0)
+    while not page.evaluate("document.activeElement.matches('a[data-gloss]')"):
+        page.keyboard.press("Tab")
+    assert term.get_attribute("data-gloss")[:20] in term.evaluate(shown)
 
 
 def test_the_filter_of_the_ledger_is_kept_in_the_address(opened):
