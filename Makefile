@@ -16,7 +16,7 @@ options = $(if $(STUDY),--study $(STUDY)) $(if $(PRESET),--preset $(PRESET)) \
 	$(if $(DEVICE),--device $(DEVICE)) $(if $(JOBS),--jobs $(JOBS)) $(if $(SEEDS),--seeds $(SEEDS)) \
 	$(if $(DASK),--dask $(DASK)) $(if $(AFRESH),--afresh)
 
-.PHONY: help setup execute book pdf serve lab test doors faults bench lint sync status records records-laptop clean clean-env
+.PHONY: help setup execute book pdf serve lab test browser doors faults bench lint sync status records records-laptop clean clean-env
 
 help: ## this table | 0 s
 	@awk -F ':.*## | [|] ' '/^[a-z-]+:.*## / {printf "  make %-14s %-62s %s\n", $$1, $$2, $$3}' Makefile
@@ -61,6 +61,10 @@ lab: $(READY) ## open the studies in JupyterLab, on this machine only | 5 s
 test: $(READY) ## run the tests | 6 min
 	@echo "test: running the tests on $(or $(JOBS),2) cores, in $(VENV)"
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(or $(JOBS),2) --dist loadgroup $(ARGS)
+
+browser: $(READY) ## open every page of the built book in Chromium, at three widths | 3 min
+	@echo "browser: opening every page of _build/html at three widths, light and dark, in $(VENV)"
+	@$(BIN)/python -m pytest tests/browser/test_built_book.py -m browser -n $(or $(JOBS),2) --durations=3 $(ARGS)
 
 # Colab's Python is 3.12. Without one, the environment's own is taken, and it says so.
 COLAB = $(VENV)-colab

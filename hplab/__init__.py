@@ -37,6 +37,7 @@ _SURFACE = {
     "setups": "hplab.analysis.claims.setups",
     "plots": "hplab.pages.plots",
     "explore": "hplab.pages.figures.explorer:explore",
+    "watch": "hplab.pages.figures.watching:watch",
     "claims_table": "hplab.pages.cards:claims_table",
     "show": "hplab.pages.cards:show",
     "preset_changes": "hplab.pages.cards:preset_changes",

@@ -38,7 +38,16 @@ def asked(size="paper"):
         patch.setenv("HPLAB_MODE", "cached")
         patch.setattr(hp, "run", run)
         patch.setattr(hp, "recorded", recorded)
-        for name in ("plots", "show", "claims_table", "explore", "cost", "glue", "lr_find"):
+        for name in (
+            "plots",
+            "show",
+            "claims_table",
+            "explore",
+            "watch",
+            "cost",
+            "glue",
+            "lr_find",
+        ):
             patch.setattr(hp, name, silent)
         for path in STUDIES:
             names = {}

@@ -53,6 +53,7 @@ SURFACE = {
     "steps",
     "sweep",
     "train",
+    "watch",
 }
 
 DOCUMENTED = {

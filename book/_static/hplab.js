@@ -62,12 +62,12 @@ function setUpCopying() {
 }
 
 // A box that scrolls sideways has to be reachable by keyboard, and one that does not has not.
-function markScrollBoxes() {
+function markScrollBoxes(root = document) {
   const boxes = "pre, .pst-scrollable-table-container, .cell_output > .output, .hp-scroll, div.math";
-  for (const box of all(boxes)) {
+  for (const box of all(boxes, root)) {
     if (box.scrollWidth > box.clientWidth + 1) {
       box.tabIndex = 0;
-      if (!box.hasAttribute("role")) box.setAttribute("role", "region");
+      if (!box.hasAttribute("role")) box.setAttribute("role", "group");
       if (!box.hasAttribute("aria-label")) box.setAttribute("aria-label", "Scrolls sideways");
     } else if (box.getAttribute("aria-label") === "Scrolls sideways") {
       for (const name of ["tabindex", "role", "aria-label"]) box.removeAttribute(name);
@@ -185,6 +185,7 @@ setUpMenu();
 setUpCopying();
 markScrollBoxes();
 followHeadings();
-addEventListener("load", markScrollBoxes);
-addEventListener("resize", markScrollBoxes);
+addEventListener("load", () => markScrollBoxes());
+addEventListener("resize", () => markScrollBoxes());
+addEventListener("toggle", (event) => markScrollBoxes(event.target), true); // what a fold hides has no width before
 addEventListener("DOMContentLoaded", setUpSearch);

@@ -833,7 +833,7 @@ def test_every_verdict_is_sound_html_with_its_word_and_class(as_reported):
 
 def test_a_box_says_the_finding_first_and_folds_the_statistics(as_reported):
     for verdict in judging.verdicts(ALL, as_reported, curves=make_curves):
-        before, folded = verdict._repr_html_().split("<details>")
+        before, folded = verdict._repr_html_().split("<details>", 1)
         said = Tags(f"{before}</section>").text
         statistics = Tags(f"<section><details>{folded}").text
 

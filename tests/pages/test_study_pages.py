@@ -196,3 +196,11 @@ def test_a_figure_that_stands_twice_on_a_page_has_ids_of_its_own_each_time():
     assert 'id="hp0123abcdn2m1"' in second
     assert 'href="#hp0123abcdn2m1"' in second
     assert "hp0123abcdm1" not in second
+
+
+def test_a_hidden_cell_is_called_a_solution():
+    plain, hidden = code_cell("1"), code_cell("2", tags=("hide-cell",))
+    staged = json.loads(study_pages.source(json.dumps({"cells": [plain, hidden]}).encode()))
+    first, second = (cell["metadata"].get("mystnb", {}) for cell in staged["cells"])
+    assert first == {}
+    assert second["code_prompt_show"] == "Show a solution"

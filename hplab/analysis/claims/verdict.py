@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from hplab.analysis.claims import estimands, phrases
+from hplab.analysis.claims import estimands, needs, phrases
 from hplab.analysis.claims.claim import Claim
 from hplab.analysis.claims.decisions import Finding
 from hplab.analysis.stats.intervals import CONTRADICTED, INCONCLUSIVE, SUPPORTED, Interval
@@ -339,7 +339,7 @@ def box(verdict: Verdict) -> str:
         f"<blockquote>{say(claim.says)}</blockquote>"
         f'<p class="hp-verdict-own">Claim {named(claim.id)}, report {say(claim.report.id)}, '
         f"{say(claim.section)}.{quote} The report's own data: {say(own(claim))}</p>"
-        f"{_details(verdict)}</section>"
+        f"{_details(verdict)}{_seeds(verdict)}</section>"
     )
 
 
@@ -358,6 +358,11 @@ def _details(verdict: Verdict) -> str:
         f"<details><summary>{html.escape(_how_sure(verdict))}</summary>"
         f"{reason}{text}{_parts_table(verdict)}</details>"
     )
+
+
+def _seeds(verdict: Verdict) -> str:
+    need = needs.of(verdict.claim, verdict.interval, verdict.n, verdict.unit)
+    return needs.fold(need, n_family=verdict.n_family if verdict.claim.primary else 0)
 
 
 def _how_sure(verdict: Verdict) -> str:

@@ -203,7 +203,7 @@ class Judgement:
         decided = "".join(f"<p>{say(line)}</p>" for line in details)
         return (
             f'<section class="hp-verdict hp-{self.outcome}" '
-            f'aria-label="Verdict: {WORDS[self.outcome].lower()}">'
+            f'aria-label="Verdict: {WORDS[self.outcome].lower()}. {say(self.sentence)}">'
             f'<p><span class="hp-verdict-word">{WORDS[self.outcome]}</span></p>'
             f"<p><strong>{say(self.sentence)}</strong></p>"
             f'<p class="hp-verdict-reason">{say(" ".join(shown))}</p>'

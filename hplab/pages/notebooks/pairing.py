@@ -60,7 +60,7 @@ def notebook_of(page: Path) -> NotebookNode:
     except HplabError as error:
         raise HplabError(f"{page.name}, {error}") from None
     for _, cell in code_cells(notebook):
-        if {"remove-cell", "hide-input"} & set(cell.metadata.get("tags", [])):
+        if {"remove-cell", "hide-input", "hide-cell"} & set(cell.metadata.get("tags", [])):
             cell.metadata |= FOLDED
     return notebook
 

@@ -23,7 +23,7 @@ import yaml
 from hplab import places
 from hplab.pages.figures import explorer_data
 from hplab.pages.notebooks import pairing
-from hplab.pages.site import audit, share, study_pages
+from hplab.pages.site import access, audit, gloss, share, study_pages
 from hplab.pages.site.audit import check
 from hplab.pages.tables import fill, reference
 from hplab.sweeps.records import shown
@@ -38,6 +38,9 @@ EXTENSIONS = (
     *("myst_nb", "jupyter_book", "sphinx_external_toc", "sphinx_design", "sphinx_book_theme"),
     *("sphinxcontrib.bibtex", "sphinx_multitoc_numbering"),
     *("sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_codeautolink"),  # the reference
+)
+_SEEDS = re.compile(
+    r'<span class="hp-seeds-link" data-effect="([^"]+)" data-sd="([^"]+)">([^<]+)</span>'
 )
 _CLAIM = re.compile(r'<span class="hp-claim"( id="[\w-]+")?>([\w-]+)</span>')
 CONF = """\
@@ -259,11 +262,12 @@ def _run_sphinx(source: Path, out: Path, *, strict: bool) -> None:
     """Run Sphinx in its own process; with studies left out, some links may lead nowhere.
 
     Sphinx does not read a page again that it knows, so it would give each warning only once. What
-    it knows is kept from clean builds of the whole book alone.
+    it knows is kept from clean builds of the whole book alone, and of the same table of contents:
+    that stands on every page.
     """
     known = out.with_name("doctrees")
-    clean = known / "clean"
-    if not clean.exists():
+    clean, contents = known / "clean", (source / "_toc.yml").read_text(encoding="utf-8")
+    if not clean.exists() or clean.read_text(encoding="utf-8") != contents:
         shutil.rmtree(known, ignore_errors=True)
     clean.unlink(missing_ok=True)
     lost = "suppress_warnings=myst.domains,myst.xref_missing,ref.doc,ref.ref"  # with the studies
@@ -279,7 +283,7 @@ def _run_sphinx(source: Path, out: Path, *, strict: bool) -> None:
         count = len(re.findall(r"\b(?:WARNING|ERROR)\b", done.stderr))
         raise HplabError(f"the book was not built: Sphinx gave {count} warnings, shown above")
     if strict:
-        clean.touch()
+        clean.write_text(contents, encoding="utf-8")
 
 
 def _python_path() -> list[str]:
@@ -310,14 +314,18 @@ def assemble(
     """
     raw, out = raw.resolve(), out.resolve()
     home = re.compile(rf'(href="(?:\.\./)*){re.escape(root)}(?=["#])')
+    glossary = raw / "glossary.html"
+    known = gloss.definitions(glossary.read_text("utf-8")) if glossary.is_file() else {}
     for path in _pages(raw):
         name = path.relative_to(raw).as_posix()
         if name == "index.html" != root:  # only sends readers on to the root page
             continue
         target = out / ("index.html" if name == root else name)
         target.parent.mkdir(parents=True, exist_ok=True)
-        text = home.sub(r"\1index.html", path.read_text(encoding="utf-8"))
-        text = explorer_data.with_script(link_claims(text, "../" * name.count("/")))
+        text = access.mend(home.sub(r"\1index.html", path.read_text(encoding="utf-8")))
+        text = gloss.add(text, known) if path != glossary else text
+        to_root = "../" * name.count("/")
+        text = explorer_data.with_script(link_seeds(link_claims(text, to_root), to_root))
         place = target.relative_to(out).as_posix()
         shown = _shown_elsewhere(place, pictures or {}, raw, out) if base else {}
         target.write_text(share.head(text, place, base=base, **shown), encoding="utf-8")
@@ -355,6 +363,12 @@ def link_claims(page: str, to_root: str) -> str:
     A notebook by itself has no ledger to lead to, so names become links only in the book.
     """
     return _CLAIM.sub(rf'<a class="hp-claim"\1 href="{to_root}ledger.html#\2">\2</a>', page)
+
+
+def link_seeds(page: str, to_root: str) -> str:
+    """Return a page on which the numbers under a verdict lead to the calculator that has them."""
+    address = rf"{to_root}how-many-seeds.html?effect=\1&amp;sd=\2#the-calculator"
+    return _SEEDS.sub(rf'<a href="{address}">\3</a>', page)
 
 
 def _pages(folder: Path) -> list[Path]:

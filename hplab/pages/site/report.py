@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import pandas as pd
 
+from hplab.analysis.claims import needs
 from hplab.analysis.judge import question as asking
 from hplab.analysis.judge.judgement import Judgement, Judgements
 from hplab.analysis.judge.overview import TIED, Comparison, Overview
@@ -125,7 +126,7 @@ def _calculator(found: Judgements | Overview) -> str:
     )
     numbers = {}
     if shown is not None:
-        sd = seeds.scatter(shown)  # type: ignore[arg-type]
+        sd = needs.scatter(shown.interval, shown.n, shown.unit)
         is_ratio = shown.unit == "ratio"
         margin = shown.margin if shown.margin > is_ratio else None
         effect = abs(shown.interval.estimate) if margin is None else margin

@@ -22,7 +22,8 @@ from hplab.sweeps.presets import PRESETS
 
 FIGURE = '<figure class="hp-figure"'
 EXPLORER = '<div class="hp-explorer"'
-_DRAWS = re.compile(r"\bhp\.(plots\.\w+|explore)\(")
+SOLUTION = {"code_prompt_show": "Show a solution", "code_prompt_hide": "Hide the solution"}
+_DRAWS = re.compile(r"\bhp\.(plots\.\w+|explore|watch)\(")
 _BOX = re.compile(r'<section class="hp-verdict hp-([\w-]+)" id="claim-([\w-]+)"')
 _ID = re.compile(rf'id="({PREFIX}[0-9a-f]{{8}})')
 _OF_REPORT = re.compile(r'id="claim-|class="hp-claim"')
@@ -34,8 +35,14 @@ _PRESET = re.compile(rf"\b({'|'.join(PRESETS)}) preset\b")  # as a caption names
 
 
 def source(executed: bytes) -> bytes:
-    """Return an executed notebook as Sphinx takes it: no PNG beside a drawing, the note on top."""
+    """Return an executed notebook as Sphinx takes it: no PNG beside a drawing, the note on top.
+
+    A cell that is hidden with what it shows (`hide-cell`) is the solution of an exercise.
+    """
     notebook = json.loads(executed)
+    for cell in notebook["cells"]:
+        if "hide-cell" in cell.get("metadata", {}).get("tags", []):
+            cell["metadata"]["mystnb"] = SOLUTION
     captions: list[str] = []
     drawn: Counter[str] = Counter()
     explorers = 0

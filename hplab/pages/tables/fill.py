@@ -12,6 +12,7 @@ from hplab.analysis.claims import rerun
 from hplab.analysis.claims.verdict import Verdict
 from hplab.pages.tables import (
     all_runs,
+    evidence,
     findings,
     ledger,
     lost,
@@ -64,6 +65,7 @@ def tables(
 
     return {
         **ledger.tables(judged, notebooks, store, repository=repository),
+        **evidence.tables(judged),
         **findings.tables(judged),
         **all_runs.tables(store),
         **pieces.tables(store),

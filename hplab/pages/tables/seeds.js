@@ -30,6 +30,9 @@
       + `${short(half)} to each side.`;
   };
 
+  for (const [name, value] of new URLSearchParams(location.search)) { // a verdict's numbers
+    if ((name === "effect" || name === "sd") && Number(value) > 0) form.elements[name].value = value;
+  }
   form.hidden = false;
   answer.hidden = false;
   form.addEventListener("input", say);

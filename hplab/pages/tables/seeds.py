@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import html
 import json
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from hplab.analysis.claims import phrases
+from hplab.analysis.claims import needs
 from hplab.analysis.claims.verdict import Verdict
 from hplab.analysis.stats import power
 from hplab.pages.tables import luck, markdown
@@ -65,46 +64,21 @@ def observed(verdicts: Sequence[Verdict]) -> str:
     """
     rows = []
     for verdict in verdicts:
-        test = verdict.claim.test
-        if test.type != "direction" or test.margin.unit != verdict.unit:
-            continue
-        margin = test.margin.tested
-        sd = scatter(verdict)
-        if margin <= 0 or sd is None:
+        need = needs.of(verdict.claim, verdict.interval, verdict.n, verdict.unit)
+        if need is None:
             continue
         rows.append(
             (
                 markdown.Markup(f'<a href="ledger.html#{verdict.claim.id}">{verdict.claim.id}</a>'),
                 html.escape(verdict.claim.says),
-                shown(sd, verdict.unit),
-                shown(margin, verdict.unit),
-                verdict.n,
-                power.seeds_for(power.paired_power, margin / sd) or "more than 10 000",
+                needs.shown(need.sd, need.unit),
+                needs.shown(need.margin, need.unit),
+                need.n,
+                need.seeds() or "more than 10 000",
             )
         )
     head = ("claim", "what it says", "scatter", "margin", "seeds so far", "seeds needed")
     return markdown.table(head, rows) if rows else "No claim of this kind has been run yet."
-
-
-def scatter(verdict: Verdict) -> float | None:
-    """Return the standard deviation over seeds of what a claim is judged by; None for no scatter.
-
-    It is read back from the t interval. For a ratio it is that of the logarithm.
-    """
-    interval, n = verdict.interval, verdict.n
-    if interval is None or n < 2:
-        return None
-    ends = interval.low, interval.high
-    low, high = map(math.log, ends) if verdict.unit == "ratio" else ends
-    sd = (high - low) / 2 * math.sqrt(n) / stats.t.ppf((1 + interval.level) / 2, n - 1)
-    return sd if sd > 0 else None
-
-
-def shown(value: float, unit: str) -> str:
-    """Return a scatter or margin with its unit; a logarithm of a ratio as "1.2 times"."""
-    if unit == "ratio":
-        return f"{phrases.number(math.exp(value), unit)} times"
-    return phrases.number(value, unit)
 
 
 def calculator() -> str:
@@ -132,8 +106,8 @@ def form(effect: float = 0.1, sd: float = 0.15) -> str:
     }
     numbers = {
         "first": int(SEEDS[0]),
-        "see": {name: _short(values) for name, values in see.items()},
-        "none": {name: _short(values) for name, values in none.items()},
+        "see": {name: _least(values) for name, values in see.items()},
+        "none": {name: _least(values) for name, values in none.items()},
         "t": _short(stats.t.ppf(0.975, SEEDS - 1)),
     }
     levels = "".join(
@@ -170,6 +144,12 @@ def tables(
         "seeds-calculator": calculator,
         "seeds-luck": lambda: markdown.raw(luck.of_records(store).html),
     }
+
+
+def _least(values: np.ndarray) -> list[float]:
+    """Return smallest effects in five digits, rounded up: too few seeds are never called enough."""
+    steps = 10 ** (np.floor(np.log10(values)) - 4)
+    return [float(f"{value:.5g}") for value in np.ceil(values / steps) * steps]
 
 
 def _short(values: np.ndarray) -> list[float]:
