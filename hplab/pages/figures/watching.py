@@ -11,8 +11,8 @@ import contextlib
 import html
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -22,6 +22,9 @@ from hplab.pages.figures.figure import Figure, Html, nothing_recorded
 from hplab.sweeps import presets, runner, series
 from hplab.sweeps import store as stores
 from hplab.trial import HplabError, Trial
+
+if TYPE_CHECKING:
+    from hplab.training.lane import Lane
 
 PRESET = "laptop"
 EVERY_S = 0.4  # between two drawings
@@ -204,17 +207,19 @@ class _Watcher:
         """There is never anything to go on from."""
 
     def is_due(self, ahead_s: float = 0.0) -> bool:
-        """Return whether to draw; raise where the reader wants it to end."""
+        """Raise where the reader wants it to end; there is never anything to save."""
         if self._stopped.is_set():
             raise _StoppedError
-        return time.monotonic() >= self._next
+        return False
 
     def save(self, state: Mapping[str, Any]) -> None:
-        """Show the curves of a state, if an epoch has been added."""
-        curves = {name: list(values) for name, values in state["lanes"][0]["curves"].items()}
-        n = max(map(len, curves.values()), default=0)
-        if n > self.n_epochs:
-            self.n_epochs = n
+        """Save nothing."""
+
+    def see(self, lanes: Sequence[Lane]) -> None:
+        """Show the curves, if it is not too soon after the last time."""
+        curves = {name: list(values) for name, values in lanes[0].curves.items()}
+        self.n_epochs = max(map(len, curves.values()), default=0)
+        if time.monotonic() >= self._next:
             self._show(curves)
             self._next = time.monotonic() + EVERY_S
 
