@@ -1,6 +1,7 @@
 """What holds the project together: rooms, pins, environments and workflows."""
 
 import ast
+import collections
 import re
 import sys
 import tomllib
@@ -249,8 +250,14 @@ def declared():
     """Every requirement of pyproject.toml, the extras' included, but for those not locked."""
     project = PYPROJECT["project"]
     extras = project["optional-dependencies"]
-    groups = [project["dependencies"], *(extras[name] for name in extras.keys() - UNLOCKED)]
+    groups = [project["dependencies"], *(extras[name] for name in extras if name not in UNLOCKED)]
     return [Requirement(text) for group in groups for text in group]
+
+
+def test_no_two_test_files_have_one_name():
+    """Without packages pytest takes them for one module, and collects neither."""
+    names = collections.Counter(path.name for path in (ROOT / "tests").rglob("*.py"))
+    assert [name for name, n in names.items() if n > 1] == []
 
 
 def test_the_lock_pins_exact_versions_and_names_no_address():

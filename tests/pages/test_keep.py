@@ -2,8 +2,13 @@
 
 import re
 import shutil
+import sys
+import types
+
+from synthetic_records import make_record
 
 from hplab.pages.notebooks.keep import keep
+from hplab.sweeps.store import Store
 
 
 def test_on_ones_own_machine_they_stay(store, monkeypatch):
@@ -26,3 +31,28 @@ def test_on_colab_a_line_downloads_them(store, monkeypatch, tmp_path):
     shutil.unpack_archive(archive, tmp_path / "unpacked")
     assert (tmp_path / "unpacked" / "a.jsonl.txt").read_text() == "a record"
     assert "vanish with this Colab machine" in said
+
+
+def test_on_colab_a_cell_holds_them_and_a_folder_of_the_drive_together(
+    store, monkeypatch, tmp_path
+):
+    """Run at the end of one machine's life and at the start of the next one's."""
+    monkeypatch.setenv("COLAB_RELEASE_TAG", "release-colab")
+    mounted = []
+    drive = types.SimpleNamespace(mount=mounted.append)
+    monkeypatch.setitem(sys.modules, "google.colab", types.SimpleNamespace(drive=drive))
+    said = repr(keep(store))
+    cell = said[said.index("import os, shutil") :]
+    cell = cell.replace("/content/drive/MyDrive", str(tmp_path / "MyDrive"))
+    first = store.put([make_record(1)])
+
+    exec(cell, {})
+    assert mounted == ["/content/drive"]
+    first.unlink()  # the machine is taken away; another one has trained something else
+    second = store.put([make_record(2)])
+    exec(cell, {})
+    kept = {path.name for path in (tmp_path / "MyDrive" / "hplab-records").iterdir()}
+    assert (
+        {path.name for path in store.pending.glob("*.jsonl")} == kept == {first.name, second.name}
+    )
+    assert len(list(Store(store.root, store.pending).records())) == 2
