@@ -653,6 +653,7 @@ def job(path, **more):
         "made_with": cluster.made_with(),
         "trials": [(trial.config(), trial.seed)],
         "data": "digits",
+        "keeps": False,
     }
     return told | more
 

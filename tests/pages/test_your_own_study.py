@@ -34,6 +34,7 @@ def test_its_code_runs_from_top_to_bottom(tmp_path, monkeypatch):
     assert set(hp.run(names["trials"], preset="paper")["lr"]) == {1e-4, 1e-3, 1e-2}
     assert names["runs"].groupby("alpha").size().tolist() == [10, 10]  # of the function
     assert names["runs"]["val_acc"].between(0.5, 1).all()
+    assert names["best"]["coef"].shape == (10, 64)
 
 
 def test_its_sweep_file_is_read(tmp_path):
@@ -49,5 +50,5 @@ def test_every_command_that_it_shows_is_there():
     from hplab.cli import cli
 
     shown = set(re.findall(r"(?m)^(?:\.venv/bin/)?hplab ([a-z-]+)", TEXT))
-    assert shown == {"judge", "new-study", "report", "sweep"}
+    assert shown == {"artifact", "export", "judge", "new-study", "report", "sweep", "watch"}
     assert shown <= cli.commands.keys()
