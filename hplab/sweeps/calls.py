@@ -134,6 +134,7 @@ def failure(error: BaseException) -> Answer:
     """Return what is told of a call that raised: "error", "message", "traceback" and "place"."""
     frames = traceback.extract_tb(error.__traceback__)
     place = f"{frames[-1].filename}:{frames[-1].lineno}" if len(frames) > 1 else ""
+    place = "" if isinstance(error, HplabError) else place  # it says by itself what is wrong
     return {
         "error": type(error).__name__,
         "message": str(error),

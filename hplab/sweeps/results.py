@@ -16,6 +16,7 @@ from hplab.sweeps.metrics import is_percent
 from hplab.sweeps.points import SEED, Point
 from hplab.sweeps.records import Record
 from hplab.sweeps.store import FUNCTION
+from hplab.sweeps.table import hyperparameters
 from hplab.sweeps.tasks import Task
 from hplab.trial import canonical
 
@@ -82,6 +83,37 @@ def recorded(
             found[canonical(point)] = point, head
     columns = dict.fromkeys(n for point, _ in found.values() for n in point if n != SEED)
     return _table(list(found.values()), list(columns), store)
+
+
+def with_failed(
+    runs: pd.DataFrame, name: str, code: str, *, store: stores.Store | None = None
+) -> pd.DataFrame:
+    """Return a table of recorded runs with a row for each that failed and has no record since.
+
+    Args:
+        runs: The table, as `recorded` gives it.
+        name: What the sweep is called.
+        code: The digest of its code.
+        store: Where failures are; None takes the project's own.
+
+    Returns:
+        The table; the status of the rows that are added is "failed", and they have no results.
+    """
+    store = store or stores.default_store()
+    names = [n for n in runs if n in hyperparameters(runs)]
+    found: dict[str, dict[str, Any]] = {}
+    for failure in store.failures():
+        config, key = failure.get("config"), str(failure.get("key"))
+        if not isinstance(config, dict) or config.get("function") != name:
+            continue
+        point = config.get("point", {})
+        if config.get("code") == code and not store.has(key) and set(names) <= {*point, "code"}:
+            told = {"code": f"{name} {code}", "seed": failure.get("seed"), "status": "failed"}
+            point = _shown({n: _as_given(point[n]) for n in names if n in point})
+            found[key] = {**point, **told, "key": key, table.SETTINGS: runs[table.SETTINGS].iloc[0]}
+    if not found:
+        return runs
+    return pd.concat([runs, pd.DataFrame([*found.values()])], ignore_index=True)
 
 
 def _as_given(value: Any) -> Any:

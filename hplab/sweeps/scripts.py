@@ -29,7 +29,6 @@ from hplab.sweeps.programs import located, nested, parse
 from hplab.sweeps.standin import wandb as protocol
 from hplab.sweeps.sweepfile import COMMAND, SweepFile
 
-_IMPORTS_WANDB = re.compile(r"^\s*(?:import|from)\s+wandb\b", re.MULTILINE)
 _PYTHON = re.compile(r"python[\d.]*(\.exe)?")
 _SPLIT = re.compile(r"[\s,;|]+")
 _PAIR = re.compile(
@@ -72,7 +71,7 @@ class Script:
         sources = _sources(self._files)
         self.version = _digest(self.command, sources)
         text = [source.decode("utf-8", "replace") for source in sources.values()]
-        imports = any(_IMPORTS_WANDB.search(one) for one in text)
+        imports = any(map(_imports_wandb, text))
         there = imports and self._has_wandb()
         self.logs = bool(imports and not there) if stand_in is None else stand_in
         self.keeps = False
@@ -260,6 +259,8 @@ class Script:
     def _failed(self, code: int, said: Path) -> HplabError:
         text = said.read_text(encoding="utf-8", errors="replace").strip()
         last = text.splitlines()[-1].strip() if text else "it said nothing"
+        if "No module named 'wandb'" in last and not self.logs:
+            last += " (a stand-in answers for it: --stand-in)"
         error = HplabError(f"{self.name} {workers.ended(code)}: {last[:300]}")
         error.add_note(text[-_TAIL:])
         return error
@@ -274,6 +275,17 @@ class Script:
             return subprocess.run([python, "-c", ask], capture_output=True).returncode == 0
         except OSError:
             return False
+
+
+def _imports_wandb(source: str) -> bool:
+    """Return whether a source imports `wandb`, alone or beside others, anywhere in it."""
+    try:
+        nodes = list(ast.walk(ast.parse(source)))
+    except (SyntaxError, ValueError):
+        return re.search(r"(?m)^\s*(?:import|from)\s.*\bwandb\b", source) is not None
+    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    names += [n.module or "" for n in nodes if isinstance(n, ast.ImportFrom) and not n.level]
+    return any(name.partition(".")[0] == "wandb" for name in names)
 
 
 def _item(said: Mapping[str, Any]) -> Item:

@@ -100,10 +100,14 @@ def test_p_values_are_those_of_the_pairs_corrected_for_all_of_them(runs):
     assert np.isnan(found["p"][0])
 
 
-def test_equal_settings_are_open_and_without_scatter_the_worse_is_sure():
+def test_nothing_is_sure_where_no_result_scatters():
+    """As in a function that takes a seed and does not use it; `hp.judge` leaves it open too."""
     runs = pd.DataFrame({"lr": [1, 1, 2, 2, 3, 3], "seed": range(6), "acc": [0.9] * 4 + [0.8] * 2})
-    assert best(runs, "acc", 1).table["p"].tolist()[1:] == [1.0, 0.0]
-    assert best(runs.assign(seed=[0, 1] * 3), "acc", 1).table["p"].tolist()[1:] == [1.0, 0.0]
+    for one in (runs, runs.assign(seed=[0, 1] * 3)):
+        found = best(one, "acc", 1)
+        assert found.table["p"].tolist()[1:] == [1.0, 1.0]
+        assert "0 are surely worse" in found.sentence
+        assert "3 settings have the same result at every seed" in found.sentence
 
 
 def test_of_settings_that_were_run_once_none_is_the_best(runs):

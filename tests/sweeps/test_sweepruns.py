@@ -14,7 +14,7 @@ import pytest
 
 import hplab as hp
 from hplab.pages.tables import swept
-from hplab.sweeps import programs, scripts, sweepfile, sweepruns
+from hplab.sweeps import foreign, programs, scripts, sweepfile, sweepruns
 from hplab.sweeps.store import Store
 from hplab.trial import HplabError
 
@@ -430,3 +430,65 @@ def test_a_sweep_prints_the_best_settings_and_writes_its_table(here, capsys):
         ["0.3", "0.6", "2"],
     ]
     assert len(pd.read_csv("runs.csv")) == 6
+
+
+# ------------------------------------------------------------------- what the stand-in sums up
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import wandb",
+        "import math, wandb",
+        "if 1:\n    from wandb import init",
+        "import wandb.plot",
+    ],
+)
+def test_a_script_that_imports_wandb_in_any_way_gets_the_stand_in(line):
+    assert scripts._imports_wandb(f"import os\n{line}\n")
+    assert not scripts._imports_wandb("import wandbox\nprint('import wandb')\n")
+
+
+def test_a_module_that_is_missing_is_said_with_what_answers_for_it(here):
+    source = "__import__('wandb')\n"
+    with pytest.raises(HplabError, match=r"No module named 'wandb' \(.*--stand-in\)"):
+        run(given(here, source, "{lr: {value: 1}}"))
+
+
+def test_a_metric_is_summed_up_as_it_was_defined(here):
+    source = """
+        import wandb
+        run = wandb.init()
+        wandb.define_metric("acc", summary="max,mean")
+        run.define_metric("loss", summary="min")
+        for acc, loss in [(0.25, 3.0), (1.0, 1.0), (0.5, 2.0)]:
+            wandb.log({"acc": acc, "loss": loss})
+    """
+    row = run(given(here, source, "{lr: {value: 1}}")).runs.iloc[0]
+    assert row["acc"] == 0.5  # the last
+    assert row["acc.max"] == 1
+    assert row["acc.mean"] == pytest.approx(1.75 / 3)
+    assert (row["loss"], row["loss.min"]) == (2, 1)
+
+
+def test_runs_that_failed_are_in_the_report_and_in_no_mean(here):
+    source = """
+        import argparse
+        parser = argparse.ArgumentParser()
+        parser.add_argument("--lr", type=float)
+        parser.add_argument("--seed", type=int)
+        args = parser.parse_args()
+        if args.lr == 1:
+            raise SystemExit("too large")
+        print(f"loss={args.lr + args.seed / 100}")
+    """
+    rest = "metric: {name: loss, goal: minimize}"
+    given(here, source, "{lr: {values: [0.1, 0.2, 1]}}", rest=rest)
+    assert swept.sweep(Path("sweep.yaml"), seeds=3) == 1
+    runs = swept.of_file(Path("sweep.yaml"))
+    states = runs.groupby("lr")["status"].agg(list).to_dict()
+    assert states == {0.1: ["ok"] * 3, 0.2: ["ok"] * 3, 1.0: ["failed"] * 3}
+    assert runs.loc[runs["status"] == "failed", "loss"].isna().all()
+    seen = [foreign.of(runs)]
+    assert swept.sweep(Path("sweep.yaml"), seeds=3, then=seen.append) == 1
+    assert [table.states for table in seen] == [{"failed": 3}] * 2

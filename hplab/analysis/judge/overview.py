@@ -358,7 +358,7 @@ def _comparison(
         sure = small < ALPHA
         bad = next(filter(None, (_survivors(runs, x, v, lost) for v in (value, top))), "")
         outcome = BEHIND if sure and not bad else OPEN
-        why = bad if sure else ""
+        why = bad if sure else _flat(behind)
         found.append(Value(value, n, gone, means[i], behind, small, outcome, why, used[i]))
     compared = {_key(value) for value in cells.values}
     for value in every:
@@ -366,6 +366,12 @@ def _comparison(
             why = f"fewer than {MIN_SEEDS} runs with the other settings of the rest"
             found.append(Value(value, _count(runs, x, value), lost.get(_key(value), {}), why=why))
     return Comparison(x, tuple(found), cells.paired, cells.n_other)
+
+
+def _flat(behind: Interval) -> str:
+    """Return why a difference says nothing though it is the same at every seed, "" if it does."""
+    is_flat = behind.low == behind.high and behind.estimate != 0
+    return "the same at every seed: is the seed used?" if is_flat else ""
 
 
 def _survivors(

@@ -46,7 +46,7 @@ def best(runs: pd.DataFrame, y: str, better: int) -> Best:
 
     The first is compared with each other one, seed by seed where all were run with the same seeds.
     Which is the first is seen on the same runs, so p values are corrected for all pairs
-    (Bonferroni).
+    (Bonferroni). Without any scatter nothing tells how far luck moves a result, so nothing is sure.
 
     Args:
         runs: One row a run.
@@ -83,15 +83,22 @@ def _p_values(runs: pd.DataFrame, table: pd.DataFrame, y: str, better: int) -> n
     wide = _side_by_side(runs, rows, numbers)
     if wide is not None:
         p = np.asarray(intervals.mean_interval(wide[0] - wide[1:]).p)
+        p = np.where(_is_flat(wide[0] - wide[1:], wide), 1.0, p)
     else:
         mean, sd = (np.array([f(v) for v in values]) for f in (np.mean, lambda v: v.std(ddof=1)))
         n = np.array([len(v) for v in values])
         with np.errstate(divide="ignore", invalid="ignore"):
             arms = (mean[0], sd[0], n[0]), (mean[1:], sd[1:], n[1:])
             p = stats.ttest_ind_from_stats(*arms[0], *arms[1], equal_var=False).pvalue
-        p = np.where(np.isnan(p), np.where(mean[1:] == mean[0], 1.0, 0.0), p)  # without any scatter
+        tiny = 1e-12 * np.abs(mean).max()
+        p = np.where((sd[0] <= tiny) & (sd[1:] <= tiny), 1.0, p)
     found[1:whole] = np.minimum(1.0, p * whole * (whole - 1) / 2)
     return found
+
+
+def _is_flat(differences: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Return of each row whether the differences are the same at every seed, but for rounding."""
+    return np.ptp(differences, axis=1) <= 1e-12 * np.abs(values).max()
 
 
 def _side_by_side(runs: pd.DataFrame, rows: pd.Series, numbers: np.ndarray) -> np.ndarray | None:
@@ -127,17 +134,25 @@ def _sentence(table: pd.DataFrame, names: list[str], y: str) -> str:
         said += "pairs)"
         rest = compared - sure
         said += f"; with the other {rest} it is open." if rest else "."
+        if (flat := _n_flat(table)) > 1:
+            said += f" {flat} settings have the same result at every seed, so nothing tells how "
+            said += "far luck moves it. Is the seed used?"
     others = n - 1 - max(compared, 0)
     if others:
-        said += f" {labels.count(others, 'setting')} of one run, or with runs that diverged or were"
-        said += " stopped, cannot be compared so."
+        said += f" {labels.count(others, 'setting')} of one run, or with runs that diverged, failed"
+        said += " or were stopped, cannot be compared so."
     return said
+
+
+def _n_flat(table: pd.DataFrame) -> int:
+    """Return how many settings of several runs have one and the same result."""
+    return int(((table["kind"] == WHOLE) & (table["low"] == table["high"])).sum())
 
 
 def _shown(runs: pd.DataFrame, table: pd.DataFrame, names: list[str], y: str) -> pd.DataFrame:
     unit = f" ({labels.unit(y)})" if labels.scale(y) != 1 else ""
     half = (table["high"] - table["low"]) / 2
-    columns: dict[str, list[str]] = {}
+    columns = {labels.quantity(x): [labels.setting(v, x) for v in table[x]] for x in names}
     columns[f"{labels.quantity(y)}{unit}"] = [
         captions.plain(y, mean, h) for mean, h in zip(table["mean"], half, strict=True)
     ]
@@ -154,8 +169,6 @@ def _shown(runs: pd.DataFrame, table: pd.DataFrame, names: list[str], y: str) ->
     columns["beside the first"] = [_word(i, p) for i, p in enumerate(table["p"])]
     if not any(columns["beside the first"]):
         del columns["beside the first"]
-    for name in names:
-        columns[labels.quantity(name)] = [labels.setting(value, name) for value in table[name]]
     return pd.DataFrame(columns)
 
 

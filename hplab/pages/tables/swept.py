@@ -74,6 +74,7 @@ def sweep(
             return 0
         options: dict[str, Any] = {"n_seeds": seeds, "count": count, "jobs": jobs, "keep": keep}
         found = sweepruns.run(file, job, seed=seed, **options)
+        task = job.task
     print(outcome(file, found))
     if out:
         try:
@@ -82,7 +83,7 @@ def sweep(
             raise HplabError(f"cannot write {shown(out)}: {error.strerror}") from error
         _tell(f"wrote {shown(out)}")
     if then:
-        then(foreign.of(found.runs))
+        then(foreign.of(results.with_failed(found.runs, task.name, task.code)))
     return int(found.n_failed > 0)
 
 
@@ -109,7 +110,7 @@ def of_file(path: Path, *, stand_in: bool | None = None, version: str = "") -> p
             f"no run of {task.name!r} at the parameters of {shown(path)} is recorded here with "
             f"the code as it is: `hplab sweep {path}` runs them"
         )
-    return runs
+    return results.with_failed(runs, task.name, task.code)
 
 
 def goal(path: Path) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn
@@ -189,6 +189,8 @@ class Run:
         self.notes = said.get("notes") or ""
         self.dir, self.step, self.disabled = os.getcwd(), 0, False
         self._row: dict[str, float] = {}
+        self._rules: dict[str, set[str]] = {}  # how a metric is summed up, by its name
+        self._seen: dict[str, list[float]] = {}
         atexit.register(self._flush)  # a script need not call finish
 
     def __enter__(self) -> Run:
@@ -218,7 +220,15 @@ class Run:
     def _flush(self) -> None:
         if self._row:
             _send("log", self._row)
+        found: dict[str, float] = {}
+        for name in self._rules.keys() & self._row.keys():
+            values = self._seen.setdefault(name, [])
+            values.append(self._row[name])
+            found |= {f"{name}.{how}": _SUMS[how](values) for how in self._rules[name] & set(_SUMS)}
         self._row = {}
+        if found:
+            dict.update(self.summary, found)
+            _send("summary", found)
 
     def finish(self, *_: Any, **__: Any) -> None:
         """End the run; what waits is logged."""
@@ -254,8 +264,18 @@ class Run:
         """Say that there are none."""
         raise RuntimeError(f"no artifact {name!r} here: this run has no W&B behind it")
 
-    def define_metric(self, *_: Any, **__: Any) -> None:
-        """Accept it; the rows are the steps."""
+    def log_model(
+        self, path: Any, name: str | None = None, aliases: Any = None, *_: Any, **__: Any
+    ) -> None:
+        """Log the file or folder of a model as an artifact."""
+        self.log_artifact(path, name or Path(path).name, "model", aliases)
+
+    def define_metric(self, name: str, *_: Any, summary: str | None = None, **__: Any) -> None:
+        """Sum a metric up by "min", "max" or "mean" too, as NAME.min and so on; the rows are the
+        steps.
+        """
+        if summary:
+            self._rules.setdefault(str(name), set()).update(summary.replace(" ", "").split(","))
 
     def watch(self, *_: Any, **__: Any) -> None:
         """Accept it; gradients are not kept."""
@@ -275,6 +295,13 @@ class Run:
 
     def mark_preempting(self) -> None:
         """Accept it."""
+
+
+_SUMS: dict[str, Callable[[list[float]], float]] = {
+    "min": min,
+    "max": max,
+    "mean": lambda values: sum(values) / len(values),
+}
 
 
 class Settings:
@@ -340,7 +367,16 @@ def sweep(*_: Any, **__: Any) -> NoReturn:
 
 agent = sweep
 _OF_THE_RUN = (
-    *("log", "config", "summary", "log_artifact", "use_artifact", "define_metric", "watch"),
+    *(
+        "log",
+        "config",
+        "summary",
+        "log_artifact",
+        "log_model",
+        "use_artifact",
+        "define_metric",
+        "watch",
+    ),
     *("unwatch", "save", "alert", "log_code", "mark_preempting"),
 )
 
