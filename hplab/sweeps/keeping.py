@@ -114,10 +114,12 @@ class Keeping:
         """
         known = {version.lineage.get("key") for version in self.shelf.versions()}
         lacking = [key for key in recorded if key not in known]
-        if lacking and (self.keep == "all" or (len(lacking) == len(recorded) and not self.n_taken)):
+        # Of a best run alone, the others lack theirs because they were not the best.
+        if lacking and (self.keep == "all" or not (known or self.n_taken)):
+            was = "run was" if len(lacking) == 1 else "runs were"
             return (
-                f"{len(lacking)} runs were recorded before without what they trained; they are not "
-                "run again"
+                f"{len(lacking)} {was} recorded before without what it trained; what is recorded "
+                "is not run again"
             )
         if self.n_without:
             return (

@@ -307,7 +307,7 @@ def test_runs_that_were_recorded_without_are_told(store, capsys):
     hp.sweep(train, lr=[0.1, 0.2], store=store, jobs=1)
     capsys.readouterr()
     hp.sweep(train, lr=[0.1, 0.2, 0.3], store=store, jobs=1, keep="all")
-    assert "2 runs were recorded before without what they trained" in capsys.readouterr().err
+    assert "2 runs were recorded before without what it trained" in capsys.readouterr().err
     assert len(hp.artifacts.table(store=store)) == 1
     hp.sweep(train, lr=0.3, store=store, jobs=1, keep="all")
     assert "recorded before" not in capsys.readouterr().err
