@@ -85,7 +85,7 @@ def sweep(tmp_path):
 @needs_linux
 def test_records_that_a_full_disk_refuses_lie_elsewhere_and_count_once_they_are_moved(sweep):
     (sweep / ".hplab").mkdir()
-    mounts = "mount -t tmpfs -o size=12k none .hplab"
+    mounts = "mount -t tmpfs -o size=24k none .hplab"
     script = f"""
         {HPLAB} sweep sweep.yaml; echo "code $?"
         mount -o remount,size=8m .hplab
@@ -107,7 +107,7 @@ def test_where_the_temporary_folder_is_full_too_the_next_one_takes_the_records(s
     for name in (".hplab", "tmp"):
         (sweep / name).mkdir()
     mounts = (
-        "mount -t tmpfs -o size=12k none .hplab && mount -t tmpfs -o size=4k none tmp && "
+        "mount -t tmpfs -o size=24k none .hplab && mount -t tmpfs -o size=4k none tmp && "
         "echo full > tmp/full"
     )
     _, said, complaint = apart(sweep, mounts, f'{HPLAB} sweep sweep.yaml; echo "code $?"')
