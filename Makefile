@@ -58,7 +58,7 @@ lab: $(READY) ## open the studies in JupyterLab, on this machine only | 5 s
 	@$(BIN)/jupyter lab --ServerApp.ip=127.0.0.1 --LabApp.default_url=/lab/tree/book/studies \
 		--ServerApp.jpserver_extensions=hplab.pages.notebooks.lab=True
 
-test: $(READY) ## run the tests | 6 min
+test: $(READY) ## run the tests | 7 min
 	@echo "test: running the tests on $(or $(JOBS),2) cores, in $(VENV)"
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(or $(JOBS),2) --dist loadgroup $(ARGS)
 
