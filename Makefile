@@ -62,7 +62,7 @@ test: $(READY) ## run the tests | 7 min
 	@echo "test: running the tests on $(or $(JOBS),2) cores, in $(VENV)"
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(or $(JOBS),2) --dist loadgroup $(ARGS)
 
-browser: $(READY) ## open every page of the built book in Chromium, at three widths | 3 min
+browser: $(READY) ## open every page of the built book in Chromium, at three widths | 5 min
 	@echo "browser: opening every page of _build/html at three widths, light and dark, in $(VENV)"
 	@$(BIN)/python -m pytest tests/browser/test_built_book.py -m browser -n $(or $(JOBS),2) --durations=3 $(ARGS)
 
@@ -82,7 +82,7 @@ doors: $(READY) $(COLAB_READY) ## try the studies in JupyterLab (with Chromium) 
 	@echo "doors: opening the studies in JupyterLab and as on Colab, on 2 cores, in $(VENV) and $(COLAB)"
 	@$(BIN)/python -m pytest tests/doors -m doors -n 2 --dist loadfile --durations=5 $(ARGS)
 
-faults: $(READY) ## kill writers and sweeps, damage files, count what was lost | 10 min
+faults: $(READY) ## kill writers and sweeps, damage files, count what was lost | 20 min
 	@echo "faults: killing writers and sweeps and damaging files, on 2 cores, in $(VENV)"
 	@$(BIN)/python -W ignore benchmarks/faults.py --json book/results/bench/reliability.json
 
