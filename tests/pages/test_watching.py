@@ -83,3 +83,18 @@ def test_a_page_shows_what_is_recorded_and_no_widget(store, monkeypatch):
 def test_nothing_to_train_is_said(store):
     with pytest.raises(HplabError, match="watch: there is no trial"):
         watching.watch([], store=store)
+
+
+def test_old_controls_show_themselves_and_others_by_their_bundle(watch, store, monkeypatch):
+    shown = []
+    old = type("OldBox", (), {"_ipython_display_": lambda self: shown.append(self)})()
+    monkeypatch.setattr(watch, "controls", lambda: old)
+    monkeypatch.setenv("HPLAB_STATIC", "1")
+    with pytest.raises(NotImplementedError):  # IPython then asks for the bundle
+        watching.Watch(TRIALS, store=store)._ipython_display_()
+    monkeypatch.setattr(watching.Watch, "is_live", True)
+    watch._ipython_display_()
+    assert shown == [old]
+    monkeypatch.setattr(watch, "controls", lambda: type("Box", (), {"_repr_mimebundle_": 1})())
+    with pytest.raises(NotImplementedError):
+        watch._ipython_display_()
