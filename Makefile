@@ -82,7 +82,7 @@ doors: $(READY) $(COLAB_READY) ## try the studies in JupyterLab (with Chromium) 
 	@echo "doors: opening the studies in JupyterLab and as on Colab, on 2 cores, in $(VENV) and $(COLAB)"
 	@$(BIN)/python -m pytest tests/doors -m doors -n 2 --dist loadfile --durations=5 $(ARGS)
 
-faults: $(READY) ## kill writers and sweeps, damage files, count what was lost | 20 min
+faults: $(READY) ## kill writers and sweeps, damage files, count what was lost | 8 min
 	@echo "faults: killing writers and sweeps and damaging files, on 2 cores, in $(VENV)"
 	@$(BIN)/python -W ignore benchmarks/faults.py --json book/results/bench/reliability.json
 
