@@ -61,16 +61,18 @@ function setUpCopying() {
   }
 }
 
-// A box that scrolls sideways has to be reachable by keyboard, and one that does not has not.
+// A box that scrolls has to be reachable by keyboard, and one that does not has not. What the page says stays.
+const SCROLL_MARKS = { tabindex: "0", role: "group", "aria-label": "Scrolls" };
 function markScrollBoxes(root = document) {
   const boxes = "pre, .pst-scrollable-table-container, .cell_output > .output, .hp-scroll, div.math";
   for (const box of all(boxes, root)) {
-    if (box.scrollWidth > box.clientWidth + 1) {
-      box.tabIndex = 0;
-      if (!box.hasAttribute("role")) box.setAttribute("role", "group");
-      if (!box.hasAttribute("aria-label")) box.setAttribute("aria-label", "Scrolls sideways");
-    } else if (box.getAttribute("aria-label") === "Scrolls sideways") {
-      for (const name of ["tabindex", "role", "aria-label"]) box.removeAttribute(name);
+    if (box.scrollWidth > box.clientWidth + 1 || box.scrollHeight > box.clientHeight + 1) {
+      const added = Object.keys(SCROLL_MARKS).filter((name) => !box.hasAttribute(name));
+      for (const name of added) box.setAttribute(name, SCROLL_MARKS[name]);
+      if (added.length) box.dataset.marked = added.join(" ");
+    } else if (box.dataset.marked) {
+      for (const name of box.dataset.marked.split(" ")) box.removeAttribute(name);
+      delete box.dataset.marked;
     }
   }
 }
