@@ -4,7 +4,6 @@ Left out unless asked for (`make browser`), since the pages may be older than th
 """
 
 import functools
-import gzip
 import json
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -19,10 +18,7 @@ BOOK = places.CODE / "_build" / "html"
 PAGES = sorted(path.relative_to(BOOK).as_posix() for path in BOOK.rglob("*.html"))
 WIDTHS = (400, 800, 1280)
 THEMES = ("light", "dark")
-HEAVIEST = (
-    1_500_000  # bytes that a server sends for a page and all it loads, as texts are compressed
-)
-TEXTS = (".html", ".css", ".js", ".svg")
+HEAVIEST = 1_500_000  # bytes of a page and all it loads, before a server compresses them
 SLOWEST = 1000  # ms until the largest thing in sight is painted
 OPEN_FOLDS = "for (const fold of document.querySelectorAll('details')) fold.open = true"
 ALL_MARKED = """
@@ -87,13 +83,6 @@ def leads_nowhere(address):
         return True
     is_place = place and "?" not in place and path.suffix == ".html"  # "?": a view of the explorer
     return bool(is_place) and place not in places_of(path)
-
-
-@functools.cache
-def sent(path):
-    """Bytes that a server sends for a file."""
-    whole = path.read_bytes()
-    return len(gzip.compress(whole)) if path.suffix in TEXTS else len(whole)
 
 
 # Marks the first element of each look: its kind and classes, its colours and size, its ground.
@@ -192,7 +181,7 @@ def test_a_page_is_light_and_painted_within_a_second(opened, place):
     page = opened(place)
     files = {Path(unquote(urlsplit(url).path)) for url in page.asked if url.startswith("file:")}
     assert BOOK / place.partition("?")[0] in files
-    assert sum(map(sent, files)) <= HEAVIEST
+    assert sum(path.stat().st_size for path in files) <= HEAVIEST
 
     tries = [page.evaluate(PAINTED)]
     while min(tries) > SLOWEST and len(tries) < 3:  # another program may have had the processor

@@ -45,6 +45,7 @@ _SEEDS = re.compile(
 _CLAIM = re.compile(r'<span class="hp-claim"( id="[\w-]+")?>([\w-]+)</span>')
 CONF = """\
 from hplab.pages.notebooks import spare_address_grammar
+from hplab.pages.site import formulas
 from hplab.pages.tables import reference
 
 spare_address_grammar()
@@ -53,6 +54,7 @@ spare_address_grammar()
 def setup(app):
     app.connect("autodoc-process-signature", reference.signature)
     app.connect("autodoc-process-docstring", reference.docstring, priority=400)
+    app.add_html_math_renderer("mathml", (formulas.inline, None), (formulas.block, None))
 
 
 """
@@ -390,8 +392,3 @@ def _bring(target: Path, raw: Path, out: Path) -> None:
                 _bring(found[0], raw, out)
     for licence in origin.parent.glob("LICENSE*"):
         _bring(target.with_name(licence.name), raw, out)
-    if "mathjax" in origin.parts:  # it fetches its fonts itself, from folders beside it
-        top = raw.joinpath(*origin.relative_to(raw).parts[:2])
-        for path in top.rglob("*"):
-            if path.is_file():
-                _bring(out / path.relative_to(raw), raw, out)

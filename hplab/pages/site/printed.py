@@ -71,7 +71,6 @@ def write(site: Path, path: Path, *, base: str = "") -> Path:
             page = started.new_page(color_scheme="light")
             page.set_default_timeout(300_000)
             page.goto(whole.as_uri())
-            page.evaluate("window.MathJax ? window.MathJax.startup.promise : null")
             data = page.pdf(
                 format="A4",
                 outline=True,
@@ -143,16 +142,11 @@ def _soup(path: Path) -> BeautifulSoup:
 
 
 def _head(soups: dict[str, BeautifulSoup], site: Path, folder: Path) -> str:
-    """Return style sheets and the scripts of formulas, each once, as the pages name them."""
+    """Return the style sheets, each once, as the pages name them."""
     found: dict[str, None] = {}
     for name, soup in soups.items():
-        for element in soup.select('head link[rel="stylesheet"], head script'):
-            text = str(element)
-            if element.name == "script" and "mathjax" not in text.lower():
-                continue
-            for key in ("href", "src"):
-                if key in element.attrs:
-                    element[key] = _moved(str(element[key]), name, site, folder)
+        for element in soup.select('head link[rel="stylesheet"]'):
+            element["href"] = _moved(str(element["href"]), name, site, folder)
             found[str(element)] = None
     return "".join(found)
 
