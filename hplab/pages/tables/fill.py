@@ -12,6 +12,7 @@ from hplab.analysis.claims import rerun
 from hplab.analysis.claims.verdict import Verdict
 from hplab.pages.tables import (
     all_runs,
+    citation,
     evidence,
     findings,
     ledger,
@@ -68,6 +69,7 @@ def tables(
         **evidence.tables(judged),
         **findings.tables(judged),
         **all_runs.tables(store),
+        **citation.tables(),
         **pieces.tables(store),
         **seeds.tables(judged, store),
         **speed.tables(_bench_folder(store)),
