@@ -152,7 +152,8 @@ def merge(store: Store, source: Path) -> Done:
 
     Args:
         store: Where they go. What it holds already stays as it is.
-        source: A folder of results, or of pending records, or one that has either inside.
+        source: A folder of results, or of pending records, or one that has either inside; of a
+            checkout its `.hplab` and `book/results` alone.
 
     Raises:
         StoreError: If there is nothing to take, anything in `source` is damaged, or a record there
@@ -160,7 +161,9 @@ def merge(store: Store, source: Path) -> Done:
     """
     if not source.is_dir():
         raise StoreError(f"{source} is not a folder")
-    paths = sorted(source.rglob("*.jsonl"))
+    results = source / "book" / "results"
+    folders = [source / ".hplab", results] if results.is_dir() else [source]
+    paths = sorted(path for folder in folders for path in folder.rglob("*.jsonl"))
     if not paths:
         raise StoreError(f"{source} holds no records, which are files that end in .jsonl")
     new: dict[str, Record] = {}
@@ -174,7 +177,7 @@ def merge(store: Store, source: Path) -> Done:
         done.n_known += here is not None
         if here is None:
             new[key] = record
-    origins = {path.stem: path for path in source.rglob("prov/*.json")}
+    origins = {path.stem: path for folder in folders for path in folder.rglob("prov/*.json")}
     for name in sorted({str(record.get("prov")) for record in new.values()} & {*origins}):
         content = _origin(origins[name])
         if store.put_provenance(content) != name:

@@ -389,3 +389,16 @@ def test_who_waits_for_a_lock_says_for_whom(tmp_path, monkeypatch, capfd):
         with locks.held(path, "me", waits=True):
             said = capfd.readouterr().err
     assert said.startswith(f"waiting for hplab pack (process {other.pid}, since ")
+
+
+def test_the_records_of_a_checkout_are_those_in_its_folders(store, tmp_path):
+    checkout = tmp_path / "other"
+    other = Store(checkout / "book" / "results", checkout / ".hplab" / "pending")
+    prov = other.put_provenance(ORIGIN)
+    other.put([made(1, prov=prov)])
+    other.pack()
+    other.put([made(2, prov=prov)])
+    (checkout / "tests").mkdir()
+    (checkout / "tests" / "notes.jsonl").write_text("{}\n", encoding="utf-8")
+
+    assert upkeep.merge(store, checkout).n_records == 2
