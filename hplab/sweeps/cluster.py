@@ -171,7 +171,7 @@ class Cluster(Executor):
         """
         try:
             return dict(self.client.scheduler_info(n_workers=-1)["workers"])
-        except (OSError, RuntimeError, ValueError):  # the client was closed meanwhile
+        except (KeyError, OSError, RuntimeError, ValueError):  # the client was closed meanwhile
             raise self._gone() from None
 
     def n_workers(self) -> int:
