@@ -107,7 +107,8 @@ def _axis(name: str, values: Any) -> list[Any]:
 def _rows(given: Any) -> list[Point]:
     if hasattr(given, "to_dict"):
         given = given.to_dict("records")
-    if isinstance(given, Mapping | str) or not isinstance(given, Iterable):
+    is_one = isinstance(given, Mapping | str) or not isinstance(given, Iterable)
+    if is_one or _is_one_number(given):
         raise HplabError("points must be a list of mappings or a data frame, one row a point")
     rows = []
     for i, row in enumerate(given):

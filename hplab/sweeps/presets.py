@@ -150,9 +150,11 @@ def as_list(trials: Iterable[Trial]) -> list[Trial]:
     Raises:
         HplabError: If it is anything else, such as one trial alone.
     """
-    if isinstance(trials, Trial) or not isinstance(trials, Iterable):
-        raise HplabError(f"trials must be a list of hp.Trial, got {trials!r:.60}")
-    found = list(trials)
+    try:
+        each = iter(trials)
+    except TypeError:  # one trial alone, or an array of no dimensions
+        raise HplabError(f"trials must be a list of hp.Trial, got {trials!r:.60}") from None
+    found = list(each)
     for one in found:
         if not isinstance(one, Trial):
             raise HplabError(f"trials must be a list of hp.Trial, but it holds {one!r:.60}")

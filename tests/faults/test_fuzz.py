@@ -21,9 +21,10 @@ import hplab as hp
 from hplab.analysis.claims import committed, ledger
 from hplab.analysis.judge.judgement import Judgements
 from hplab.pages.tables import judged
-from hplab.sweeps import declared, records, searches, slices, sweepfile, upkeep
+from hplab.sweeps import declared, presets, records, searches, slices, sweepfile, upkeep
 from hplab.sweeps.store import Store
 from hplab.training.datasets import photofiles, photos
+from hplab.training.schedules import SCHEDULES
 from hplab.trial import HplabError, Trial, grid
 
 SCALES = [pytest.param(1, id="quick"), pytest.param(0, id="slow", marks=pytest.mark.slow)]
@@ -80,8 +81,11 @@ FIELDS = [*Trial.__dataclass_fields__, "learning_rate", "optimizer_args.beta1", 
 def fuzz_trial(rng):
     changes = {rng.choice(FIELDS): rng.choice(ODD) for _ in range(rng.randint(1, 3))}
     base = Trial(data=rng.choice(["digits", "mnist", "cifar10"]), model=rng.choice(["mlp", "cnn"]))
-    made, _ = outcome(lambda: base.replace(**changes))
-    if made is not None:
+    made, line = outcome(lambda: base.replace(**changes))
+    if made is None:
+        named = (name.split(".")[0].removesuffix("_args") for name in changes)
+        assert any(name in line for name in named), (changes, line)
+    else:
         again = Trial.from_config(json.loads(json.dumps(made.config(), allow_nan=False)), made.seed)
         assert again.key("d") == made.key("d"), changes
         assert again.identity() == made.identity()
@@ -98,8 +102,27 @@ def fuzz_grid(rng):
     return made is not None
 
 
+def fuzz_preset(rng):
+    """Trials as a study declares them, or not quite, by a preset that may be none."""
+    fields = {"data": rng.choice(["digits", "mnist", "cifar10", "cifar100", "dinosaurs"])}
+    fields |= {"model": rng.choice(["mlp", "cnn"]), "epochs": rng.randint(1, 20_000)}
+    fields |= {"schedule": rng.choice([*SCHEDULES]), "lr": 10 ** rng.uniform(-5, 1)}
+    trials = grid(Trial(**fields), seed=range(3))
+    trials = rng.choice([*ODD, [trials[0], rng.choice(ODD)]] if rng.random() < 0.1 else [trials])
+    name = rng.choice([*presets.PRESETS] * 50 + ODD)
+    n_seeds = rng.choice([None, 1, 2] * 50 + ODD)
+    kept, line = outcome(lambda: presets.preset(name).choose(trials, n_seeds))
+    if kept is None:
+        assert any(word in line for word in ("preset", "n_seeds", "trials")), line
+        return False
+    for one, run in zip(kept, presets.preset(name).scaled(kept), strict=True):
+        assert (run.seed, run.lr, run.schedule) == (one.seed, one.lr, one.schedule)
+        assert run.epochs >= 1
+    return True
+
+
 @pytest.mark.parametrize("scale", SCALES)
-@pytest.mark.parametrize("fuzz", [fuzz_trial, fuzz_grid])
+@pytest.mark.parametrize("fuzz", [fuzz_trial, fuzz_grid, fuzz_preset])
 def test_a_trial_is_a_trial_or_one_line(fuzz, scale):
     rng, n = random.Random(1), 600 if scale else 4000
     made = sum(fuzz(rng) for _ in range(n))

@@ -153,6 +153,7 @@ def test_a_default_counts_as_said(sweep, tmp_path):
         ({"depth": [2], "seed": [True]}, "seed must be a whole number"),
         ({"points": []}, "points is empty"),
         ({"points": {"depth": [2]}}, "points must be a list of mappings or a data frame"),
+        ({"points": np.array(3)}, "points must be a list of mappings or a data frame"),
         ({"points": [{"depth": 2}], "depth": [3]}, "'depth' is among the points and"),
         ({"points": [{"depth": 2}, [3]]}, r"points\[1\] must be a mapping"),
         ({"points": pd.DataFrame({"depth": [1, None]})}, r"depth of points\[1\] is nan"),
