@@ -22,7 +22,7 @@ from hplab import places
 from hplab.sweeps import driver, executors, presets, runner, series, writer
 from hplab.sweeps.store import Store
 from hplab.training import datasets as data
-from hplab.training import loop
+from hplab.training import loop, updates
 from hplab.trial import HplabError, Trial, grid
 
 BASE = Trial(data="mnist", epochs=1)
@@ -110,13 +110,14 @@ def test_a_stop_keeps_what_is_finished_and_says_so_in_one_line(store, monkeypatc
     assert smoke(TRIALS, store, jobs=1).attrs["n_new"] == 2
 
 
-def test_pool_and_serial_give_the_same_records(tmp_path, monkeypatch):
+def test_pool_and_serial_give_the_same_bits(tmp_path, monkeypatch):
     monkeypatch.setattr(driver, "POOL_FROM_S", 0)
     stores = [Store(tmp_path / name / "results", tmp_path / name / "pending") for name in "ab"]
-    smoke(TRIALS, stores[0], jobs=1)
-    smoke(TRIALS, stores[1], jobs=2)
+    trials = grid(BASE, batch_size=[60, 61], seed=range(2))  # a stack each, whoever trains it
+    smoke(trials, stores[0], jobs=1)
+    smoke(trials, stores[1], jobs=2)
 
-    same_results(*stores)
+    assert results(stores[0]) == results(stores[1])
     assert len(results(stores[0])) == 4
 
 
@@ -212,20 +213,28 @@ def test_one_bad_trial_does_not_stop_the_others(store, monkeypatch, capsys):
 
 
 def test_a_stack_that_does_not_fit_is_halved_and_gives_the_same_results(tmp_path, monkeypatch):
-    roomy, tight = (Store(tmp_path / n / "results", tmp_path / n / "pending") for n in "ab")
-    smoke(TRIALS, roomy, n_seeds=3)
-    train_lanes = loop.train_lanes
+    """The memory is full in the middle of an epoch; halves of eight give every bit of four."""
+    roomy, tight, fours = (Store(tmp_path / n / "results", tmp_path / n / "pending") for n in "abc")
+    trials = grid(BASE, lr=[1e-3, 1e-4], seed=range(4))
+    smoke(trials, roomy, n_seeds=4)
+    for four in (trials[:4], trials[4:]):
+        smoke(four, fours, n_seeds=4)
+    update, n_refused = updates.Updates.update, []
 
-    def small_memory(trials, dataset, *, device, keeper=None):
-        if len(trials) > 2:
+    def small_memory(self, batch, *drawn):
+        if self.network.n_lanes > 4 and self.step == 3:
+            n_refused.append(1)
             raise torch.OutOfMemoryError("out of memory")
-        return train_lanes(trials, dataset, device=device)
+        return update(self, batch, *drawn)
 
-    monkeypatch.setattr(loop, "train_lanes", small_memory)
-    smoke(TRIALS, tight, n_seeds=3)
+    monkeypatch.setattr(updates.Updates, "update", small_memory)
+    table = smoke(trials, tight, n_seeds=4)
 
-    assert {r["cost"]["lanes"] for r in roomy.records()} == {6}
-    assert {r["cost"]["lanes"] for r in tight.records()} <= {1, 2}
+    assert n_refused == [1]
+    assert list(table["status"]) == ["ok"] * 8
+    widths = [{r["cost"]["lanes"] for r in one.records()} for one in (roomy, tight, fours)]
+    assert widths == [{8}, {4}, {4}]
+    assert results(tight) == results(fours)
     same_results(roomy, tight)
 
 
@@ -412,6 +421,7 @@ def test_impossible_jobs_are_refused(jobs, monkeypatch):
         ({"trials": BASE}, r"trials must be a list of hp.Trial, got Trial\("),
         ({"trials": "mnist"}, "trials must be a list of hp.Trial, but it holds 'm'"),
         ({"trials": None}, "trials must be a list of hp.Trial, got None"),
+        ({"trials": torch.tensor(3)}, r"trials must be a list of hp.Trial, got tensor\(3\)"),
     ],
 )
 def test_an_argument_of_another_type_is_one_line(store, arguments, said):
@@ -599,7 +609,7 @@ SWEEP = """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="it reads /proc")
-def test_a_killed_sweep_keeps_what_is_finished_and_leaves_no_worker(tmp_path):
+def test_a_killed_sweep_keeps_what_is_finished_and_leaves_no_worker(tmp_path, monkeypatch):
     """kill -9 of the driver: its records stay, its workers go, the next run does only the rest."""
     script = tmp_path / "sweep.py"
     script.write_text(textwrap.dedent(SWEEP))
@@ -610,12 +620,15 @@ def test_a_killed_sweep_keeps_what_is_finished_and_leaves_no_worker(tmp_path):
             here.refresh()
         workers = _descendants(sweep.pid)
         sweep.kill()
+    assert workers
+    assert not [pid for pid in workers if _alive_within(pid, 5.0)]
     here.refresh()
     kept = len(results(here))
-
     assert 2 <= kept < 12
-    assert workers
-    assert not [pid for pid in workers if _alive_within(pid, 20.0)]
+    left = []
+    monkeypatch.setattr(driver, "train", lambda todo, *_, **__: left.extend(todo))
+    smoke(grid(BASE.replace(epochs=60), batch_size=range(60, 72)), here)
+    assert len(left) == 12 - kept
 
 
 UNGUARDED = """
