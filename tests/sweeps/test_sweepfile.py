@@ -1,10 +1,13 @@
 """Sweep files: one for each documented key and each fault, read or refused as it should be."""
 
 import math
+import re
+import signal
 import textwrap
 
 import pytest
 
+from hplab import cli
 from hplab.sweeps import searches, sweepfile
 from hplab.trial import HplabError
 
@@ -313,6 +316,26 @@ def test_a_fault_of_another_key_is_one_line_with_its_place(tmp_path, monkeypatch
     with pytest.raises(HplabError, match=rf"^sweep.yaml:{line}: .*{said}") as error:
         read(tmp_path, rest=text)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("fault", [*FAULTS, *GRID_FAULTS, *REST_FAULTS])
+def test_whoever_sweeps_by_a_wrong_file_gets_that_line_and_exit_code_2(
+    tmp_path, monkeypatch, capsys, fault
+):
+    monkeypatch.chdir(tmp_path)
+    if fault in REST_FAULTS:
+        file_of(tmp_path, rest=REST_FAULTS[fault][0])
+    else:
+        text = {**FAULTS, **GRID_FAULTS}[fault][0]
+        file_of(tmp_path, text, method="grid" if fault in GRID_FAULTS else "random")
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["sweep", "sweep.yaml"])
+
+    [line] = capsys.readouterr().err.splitlines()
+    assert ended.value.code == 2
+    assert re.search({**FAULTS, **GRID_FAULTS, **REST_FAULTS}[fault][-1], line)
 
 
 @pytest.mark.parametrize(
