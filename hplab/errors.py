@@ -44,4 +44,4 @@ def unknown(kind: str, name: object, known: Iterable[str], where: str = "") -> H
     near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     place = f" in {where}" if where else ""
-    return HplabError(f"unknown {kind} {name!r}{place}; known: {', '.join(known)}{hint}")
+    return HplabError(f"unknown {kind} {name!r}{place}; known: {', '.join(known) or 'none'}{hint}")

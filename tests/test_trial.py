@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hplab import trial as trial_module
 from hplab.catalogue import MODELS, OPTIMIZERS
 from hplab.trial import HplabError, Trial, grid, stream_seed, unknown
 
@@ -92,6 +93,15 @@ def test_spelling_out_a_default_keeps_the_key():
 
     assert spelled == plain
     assert spelled.key("x") == plain.key("x")
+
+
+def test_a_field_that_is_added_later_changes_no_key(monkeypatch):
+    monkeypatch.setitem(trial_module._OPTIONAL, "new", 0)
+    monkeypatch.setattr(Trial, "new", 0, raising=False)
+    assert [trial.replace().key("x") for trial in GOLDEN_KEYS.values()] == [*GOLDEN_KEYS]
+
+    monkeypatch.setattr(Trial, "new", 1)
+    assert not {trial.replace().key("x") for trial in GOLDEN_KEYS.values()} & {*GOLDEN_KEYS}
 
 
 def test_numbers_of_equal_meaning_give_equal_keys():
@@ -255,6 +265,7 @@ def test_unknown_lists_what_is_known():
     text = str(unknown("fruit", "aple", ["pear", "apple"], "the basket"))
 
     assert text == "unknown fruit 'aple' in the basket; known: apple, pear; did you mean 'apple'?"
+    assert str(unknown("fruit", "aple", [])) == "unknown fruit 'aple'; known: none"
 
 
 def test_a_line_that_quotes_a_file_tells_no_terminal_what_to_do():
