@@ -7,6 +7,8 @@ counts them. All come from a seed, so a failure can be had again: it names the m
 import contextlib
 import json
 import math
+import os
+import pickle
 import random
 import shutil
 import string
@@ -320,6 +322,56 @@ def test_a_file_of_text_is_read_or_refused_by_its_name(tmp_path, make, scale):
     n_refused, wrong = fuzz_text(tmp_path, few if scale else 4000, make)
     assert wrong == []
     assert n_refused > 0
+
+
+class Payload:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, marker):
+        self.marker = marker
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.marker),)
+
+
+def payloads(marker):
+    """What runs code where it is read by a tool that trusts it: pickles, and YAML with tags."""
+    yaml_tag = f"!!python/object/apply:os.mkdir ['{marker}']\n"
+    return [
+        pickle.dumps(Payload(marker)),
+        pickle.dumps(Payload(marker), protocol=0),
+        yaml_tag.encode(),
+        f"program: {yaml_tag}".encode(),
+        f"claims:\n  - {yaml_tag}".encode(),
+    ]
+
+
+@pytest.mark.parametrize("make", [*READ, *RUNS], ids=lambda make: make.__name__)
+def test_nothing_in_a_file_is_executed_when_it_is_read(tmp_path, make):
+    marker = tmp_path / "executed"
+    path, read = make(tmp_path)
+    for payload in payloads(marker):
+        path.write_bytes(payload)
+        outcome(read, path)
+        assert not marker.exists()
+
+
+def test_nothing_in_a_store_is_executed_when_it_is_read(tmp_path):
+    marker = tmp_path / "executed"
+    store, paths = one_store(tmp_path / "there")
+    for path in paths:
+        good = path.read_bytes()
+        for payload in payloads(marker):
+            for renamed in (path, path.with_stem(records.digest_of(payload))):
+                renamed.write_bytes(payload)
+                mine = Store(store.root, store.pending)
+                for look in (lambda mine=mine: list(mine.records()), mine.status, mine.pack):
+                    outcome(look)
+                renamed.unlink()
+                assert not marker.exists()
+        path.write_bytes(good)
+    pickle.loads(payloads(marker)[0])  # the test of the test: this payload does work
+    assert marker.exists()
 
 
 # ------------------------------------------------------------------------------ stores
