@@ -141,17 +141,19 @@ def test_no_acknowledged_record_is_lost_to_60_kills(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_no_acknowledged_record_is_lost_to_200_kills(tmp_path):
-    n_done, n_lost = kill_writers(tmp_path, n_kills=200, seed=2)
+@pytest.mark.parametrize("seed", range(2, 12))
+def test_no_acknowledged_record_is_lost_to_ten_times_200_kills(tmp_path, seed):
+    n_done, n_lost = kill_writers(tmp_path, n_kills=200, seed=seed)
     assert n_lost == 0
-    assert n_done >= 1500
+    assert n_done >= 1200  # as many as are waited for; on a quiet machine twice that
 
 
-def test_the_killer_catches_a_store_that_rewrites_one_file(tmp_path):
+@pytest.mark.parametrize("n", [10, pytest.param(60, marks=pytest.mark.slow)])
+def test_the_killer_catches_a_store_that_rewrites_one_file(tmp_path, n):
     """The killer itself is sharp: it breaks what most programs do to save their results."""
     path = tmp_path / "results.json"
-    rng, broken, n_kills = random.Random(3), 0, 0
-    while broken < 6 and n_kills < 60:
+    rng, broken = random.Random(3), 0
+    for _ in range(n):
         kept = {str(seed): finished(seed) for seed in range(100)}
 
         def write(seed, kept=kept):
@@ -162,12 +164,11 @@ def test_the_killer_catches_a_store_that_rewrites_one_file(tmp_path):
         write(0)
         after, delay_s = rng.randint(1, 5), rng.uniform(0.005, 0.05)
         done = killed_writer(write, itertools.count(100), after=after, delay_s=delay_s)
-        n_kills += 1
         try:
             broken += not set(map(str, done)) <= set(json.loads(path.read_text()))
         except ValueError:
             broken += 1
-    assert broken == 6
+    assert broken >= n / 2
 
 
 # ------------------------------------------------------------------------ many at the same time
@@ -198,7 +199,10 @@ def test_four_writers_of_250_batches_lose_nothing(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_eight_writers_of_1000_batches_lose_nothing(tmp_path):
+@pytest.mark.parametrize("synced", [True, False])
+def test_eight_writers_of_1000_batches_lose_nothing(tmp_path, monkeypatch, synced):
+    if not synced:  # as on a disk that is faster than any
+        monkeypatch.setattr(os, "fsync", lambda handle: None)
     assert write_at_once(tmp_path, n_writers=8, n_each=1000) == 0
 
 
@@ -424,11 +428,11 @@ def test_a_thousand_damaged_files_never_give_a_wrong_answer(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_ten_thousand_damaged_files_never_give_a_wrong_answer(tmp_path):
-    n_refused, wrong = spoil_batches(tmp_path, 10_000, seed=5)
+@pytest.mark.timeout(900)
+def test_twenty_thousand_damaged_files_never_give_a_wrong_answer(tmp_path):
+    n_refused, wrong = spoil_batches(tmp_path, 20_000, seed=5)
     assert wrong == []
-    assert n_refused >= 8000
+    assert n_refused >= 16_000
 
 
 # -------------------------------------------------------------------------------- full disks (S8)

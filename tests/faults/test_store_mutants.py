@@ -75,14 +75,13 @@ HISTORY = {
     "ignore pending": (Store, "_load", ignore_pending),
     "write in place": (store, "write_whole", write_in_place),
     "write once": (store, "write_whole", write_once),
-    "none": (Store, "_load", load),
 }
 
 
-@pytest.mark.parametrize("mutant", HISTORY)
+@pytest.mark.parametrize("mutant", [*HISTORY, pytest.param("none", marks=pytest.mark.slow)])
 def test_a_history_of_failures_shows_which_store_is_wrong(tmp_path, monkeypatch, mutant):
     monkeypatch.setenv("HPLAB_TEST_FOLDER", str(tmp_path))
-    monkeypatch.setattr(*HISTORY[mutant])
+    monkeypatch.setattr(*HISTORY.get(mutant, (Store, "_load", load)))
     write = os.write
     monkeypatch.setattr(os, "write", lambda handle, data: write(handle, data[:1000]))
     limits = settings(
