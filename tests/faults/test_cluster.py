@@ -697,6 +697,7 @@ def test_a_worker_killed_in_training_takes_nobodys_results(two, asks, store, tmp
 
     runs = runner.run(trials, preset="paper", device="cpu", store=store)
 
+    assert marker.exists()
     assert len(runs) == 3
     assert kept_of(store) == kept_of(here)
 
