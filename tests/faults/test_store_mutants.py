@@ -78,7 +78,7 @@ HISTORY = {
 }
 
 
-@pytest.mark.parametrize("mutant", [*HISTORY, pytest.param("none", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("mutant", [*HISTORY, "none"])
 def test_a_history_of_failures_shows_which_store_is_wrong(tmp_path, monkeypatch, mutant):
     monkeypatch.setenv("HPLAB_TEST_FOLDER", str(tmp_path))
     monkeypatch.setattr(*HISTORY.get(mutant, (Store, "_load", load)))
