@@ -323,6 +323,14 @@ def main() -> None:
         if asked.json:
             found["machine"] = here
             asked.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    if bad := [name for name in asked.only or parts if is_lossy(found[name])]:
+        sys.exit(f"faults: something was lost or read wrongly in {', '.join(bad)}")
+
+
+def is_lossy(part: Found) -> bool:
+    """Return whether a part lost a record, read one wrongly, or ended with others than it should."""
+    n_bad = sum(part.get(name, 0) for name in ("lost", "wrong", "recorded_twice"))
+    return n_bad > 0 or not part.get("equal_to_undisturbed", True)
 
 
 if __name__ == "__main__":

@@ -8,9 +8,12 @@ import copy
 
 import pytest
 import torch
+from test_resuming import Cut, Keeper
 from torch import nn
 
 from hplab.catalogue import LOSSES, OPTIMIZERS
+from hplab.sweeps import runner
+from hplab.sweeps.store import Store
 from hplab.training import batches, graphs, loop, precision
 from hplab.training.networks import lanes, layouts, models
 from hplab.training.schedules import SCHEDULES
@@ -216,3 +219,63 @@ def test_a_graph_that_is_recorded_on_one_card_replays_on_it(stripes):
     for device in ("cuda:0", f"cuda:{last}"):
         found = loop.train_lanes(lanes_of(TRIAL, 2), stripes, device=device)
         assert all(o.curves["train_loss"][-1] < o.curves["train_loss"][0] for o in found)
+
+
+def bits(outcomes):
+    """All that records and networks hold, to be compared bit by bit."""
+    return [
+        (
+            one.status,
+            one.at,
+            one.curves,
+            {n: v.cpu().numpy().tobytes() for n, v in one.model.state_dict().items()},
+        )
+        for one in outcomes
+    ]
+
+
+@pytest.mark.parametrize("kind", ["mlp", "batch norm", "dropout in a cnn", "augmented"])
+def test_a_card_gives_the_same_bits_twice(stripes, kind):
+    trials = lanes_of(TRIAL.replace(**KINDS[kind]), 3)
+
+    once, again = (loop.train_lanes(trials, stripes, device="cuda") for _ in range(2))
+
+    assert bits(once) == bits(again)
+
+
+@pytest.mark.parametrize("kind", ["mlp", "dropout", "dropout in a cnn", "augmented"])
+def test_a_training_that_was_cut_off_goes_on_with_the_bits_of_the_card(stripes, kind):
+    """Its random numbers for dropout are drawn on the card, so their state is in the checkpoint."""
+    trials = lanes_of(TRIAL.replace(**KINDS[kind]), 2)
+    counting = Keeper()
+    whole = loop.train_lanes(trials, stripes, device="cuda", keeper=counting)
+    cut = Keeper(at=counting.asked // 2)
+    with pytest.raises(Cut):
+        loop.train_lanes(trials, stripes, device="cuda", keeper=cut)
+
+    resumed = loop.train_lanes(trials, stripes, device="cuda", keeper=Keeper(content=cut.content))
+
+    assert bits(resumed) == bits(whole)
+
+
+def test_a_stack_that_does_not_fit_on_the_card_is_halved(tmp_path, stripes):
+    wide = TRIAL.replace(model_args={"hidden": [4096, 4096]}, epochs=1)
+    trials = [wide.replace(seed=seed) for seed in range(8)]
+    used = {}
+    for n_lanes in (4, 8):
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+        loop.train_lanes(trials[:n_lanes], stripes, device="cuda")
+        used[n_lanes] = torch.cuda.max_memory_reserved()
+    assert used[4] < used[8]
+    store = Store(tmp_path / "results", tmp_path / "pending")
+    torch.cuda.empty_cache()
+    total = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction((used[4] + used[8]) / 2 / total)
+    try:
+        table = runner.run(trials, device="cuda", store=store, preset="smoke", n_seeds=8)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+
+    assert list(table["status"]) == ["ok"] * 8
+    assert {record["cost"]["lanes"] for record in store.records()} <= {1, 2, 4}
