@@ -84,13 +84,15 @@ function logTicks(low, high) {
 function numberScale(all, from, to, isLog = false, pad = 0.05) {
   const move = isLog ? log10 : (value) => value;
   const values = all.filter((value) => isFinite(value) && (!isLog || value > 0));
-  let [low, high] = values.length ? [min(...values), max(...values)] : [1, 1];
+  let [low, high] = values.length ? [min, max].map((end) => values.reduce((a, b) => end(a, b))) : [1, 1]; // too many for arguments
   if (low === high) [low, high] = isLog ? [low / 2, high * 2] : [low - (abs(low) || 1) / 20, high + (abs(high) || 1) / 20];
   const extra = pad * (move(high) - move(low));
   const [start, end] = [move(low) - extra, move(high) + extra];
   const at = (value) => (isLog && value <= 0 ? NaN : from + ((move(value) - start) / (end - start)) * (to - from));
   const ticks = isLog ? logTicks(10 ** start, 10 ** end) : linearTicks(start, end);
-  return { at, ticks: (ticks.length > 1 ? ticks : [low, high]).map((value) => ({ at: at(value), text: short(value) })) };
+  const back = (place) => start + ((place - from) / (to - from)) * (end - start);
+  const shownTicks = values.length ? (ticks.length > 1 ? ticks : [low, high]) : [];
+  return { at, back: (place) => (isLog ? 10 ** back(place) : back(place)), ticks: shownTicks.map((value) => ({ at: at(value), text: short(value) })) };
 }
 
 function levelScale(column, used, from, to) {
@@ -149,6 +151,29 @@ const meanText = (column, mean) => `mean ${shown(column, mean.mean)} (${isFinite
   ? `95 % interval ${shown(column, mean.low)} to ${shown(column, mean.high)}, n = ${mean.n}` : `n = ${mean.n}, too few for an interval`})`;
 const fullText = (table, column, mean, row) => `${column.label}, ${meanText(column, mean)}: ${settingText(table, row)}`;
 const usedCodes = (column, rows) => [...new Set(rows.map((row) => column.codes[row]))].sort((a, b) => a - b);
+
+// Numbers stand where their value is; names, and a 0 on a logarithmic axis, stand one beside the other.
+const isMeasured = (column) => !!column.numbers || (column.isNumeric && !(column.log && column.values[0] <= 0));
+
+// The lines of parallel coordinates: runs or settings, their value on each axis, and whether all are in the ranges.
+function linesOf(table, state, all) {
+  const y = table.named.get(state.y);
+  const columns = table.axes.filter((column) => state.axes.includes(column.name));
+  const rows = all.filter((row) => table.lost.has(row) || y.numbers[row] !== null);
+  const value = (column, of) => (column.numbers ? groupMean(table, of, column).mean * column.scale : isMeasured(column) ? column.values[column.codes[of[0]]] : column.codes[of[0]]);
+  const ranges = columns.map((column) => state.within.get(column.name));
+  const lines = (state.seeds ? rows.map((row) => [row]) : groupsOf(table, rows)).map((of) => {
+    const values = columns.map((column) => value(column, of));
+    return { of, values, y: groupMean(table, of, y).mean, isIn: ranges.every((range, k) => !range || (values[k] >= range[0] && values[k] <= range[1])) };
+  });
+  return { y, columns, rows, lines };
+}
+
+// The runs that are chosen: those of the filter, and of parallel coordinates those within the ranges.
+function chosen(table, state) {
+  const all = kept(table, state);
+  return state.view === "parallel" && state.within.size ? linesOf(table, state, all).lines.filter((one) => one.isIn).flatMap((one) => one.of).sort((a, b) => a - b) : all;
+}
 
 function kept(table, state) {
   const outs = [...state.out].map(([name, codes]) => [table.named.get(name).codes, codes]);
@@ -252,6 +277,7 @@ function settle(table, state) {
   if (!table.varied.some((column) => column.name === state.by)) state.by = "";
   if (!(state.curve in table.series)) state.curve = state.y in table.series ? state.y : Object.keys(table.series)[0] || "";
   state.axes = table.axes.map((column) => column.name).filter((name) => state.axes.includes(name));
+  state.within = new Map([...state.within].filter(([name]) => state.axes.includes(name)));
   const firsts = matricesOf(table, kept(table, state)).map((group) => String(group[0]));
   if (!firsts.includes(state.of)) state.of = firsts[0] || "";
   return state;
@@ -263,16 +289,21 @@ function asText(table, state) {
   for (const name of CHOICES) text[name] = state[name];
   for (const name of FLAGS) text[name] = state[name] ? "1" : "0";
   for (const { name, texts } of table.varied) text[`not.${name}`] = [...(state.out.get(name) || [])].map((code) => texts[code]).join("|");
+  for (const column of table.axes) text[`in.${column.name}`] = (state.within.get(column.name) || []).map((end) => (isMeasured(column) ? end : column.texts[end])).join("|");
   return text;
 }
 
 function ofText(table, text) {
-  const state = { axes: text.axes.split("|"), out: new Map() };
+  const state = { axes: text.axes.split("|"), out: new Map(), within: new Map() };
   for (const name of CHOICES) state[name] = text[name];
   for (const name of FLAGS) if (name in text) state[name] = text[name] === "1";
   for (const { name, texts } of table.varied) {
     const codes = (text[`not.${name}`] || "").split("|").map((level) => texts.indexOf(level)).filter((code) => code >= 0);
     if (codes.length) state.out.set(name, new Set(codes));
+  }
+  for (const column of table.axes) {
+    const ends = (text[`in.${column.name}`] || "").split("|").map((end) => (!isMeasured(column) ? column.texts.indexOf(end) : end ? Number(end) : NaN));
+    if (ends.length === 2 && ends[0] <= ends[1] && (isMeasured(column) || ends[0] >= 0)) state.within.set(column.name, ends);
   }
   return settle(table, state);
 }
@@ -289,16 +320,18 @@ export function mount(host, data, { name = "explorer", permalink = true } = {}) 
   const controls = make("div", { class: "hp-x-row" });
   const filters = make("details", {}, make("summary"));
   const axes = make("details", {}, make("summary", {}, "Axes"));
+  const ranges = make("details", {}, make("summary", {}, "Ranges"));
   const note = make("p", { class: "hp-x-note", role: "status" });
   const key = make("ul", { class: "hp-x-row", "aria-label": "Colours" });
-  const chart = make("div", { class: "hp-x-chart", tabindex: "0", role: "application", onkeydown: onKey, onpointermove: onMove });
+  const chart = make("div", { class: "hp-x-chart", tabindex: "0", role: "application", onkeydown: onKey, onpointermove: onMove, onpointerdown: onDown, onpointerup: onUp, onpointercancel: () => (drag = null) });
   const reading = make("p", { class: "hp-x-read", "aria-live": "polite" });
+  const reset = make("button", { type: "button", onclick: () => set({ within: new Map() }) }, "Reset ranges");
   const link = make("a", { href: `#${name}`, hidden: !permalink }, "Link to this view");
   const rows = make("details", { ontoggle: fillRows }, make("summary", {}, "Show data"));
-  const root = make("div", { class: "hp-x", role: "group", "aria-label": data.title || "Explore the runs" }, views, controls, filters, axes, note, key,
-    chart, reading, make("div", { class: "hp-x-row" }, make("button", { type: "button", onclick: save }, "Download CSV"), link), rows);
+  const root = make("div", { class: "hp-x", role: "group", "aria-label": data.title || "Explore the runs" }, views, controls, filters, axes, ranges, note, key,
+    chart, reading, make("div", { class: "hp-x-row" }, reset, make("button", { type: "button", onclick: save }, "Download CSV"), link), rows);
   host.append(root);
-  let [marks, at] = [[], -1];
+  let [marks, at, brushes, drag] = [[], -1, [], null];
 
   function set(changes) {
     const inputs = () => [...root.querySelectorAll("input, select, button")];
@@ -348,6 +381,10 @@ export function mount(host, data, { name = "explorer", permalink = true } = {}) 
     const axis = ({ name: one, label }) => tick(label, state.axes.includes(one), (on) => set({ axes: on ? [...state.axes, one] : state.axes.filter((other) => other !== one) }));
     const sets = (...parts) => make("div", { class: "hp-x-sets" }, ...parts.map(([title, boxes, more = null]) => make("fieldset", {}, make("legend", {}, title), make("div", {}, ...boxes), more)));
     axes.replaceChildren(axes.firstChild, sets(["settings", table.varied.map(axis)], ["results", table.results.map(axis)]));
+    ranges.hidden = view !== "parallel";
+    reset.hidden = ranges.hidden || !state.within.size;
+    ranges.replaceChildren(ranges.firstChild, make("p", {}, "Only lines within all ranges stay in colour. Drag along an axis, or say the ends here."),
+      sets(...(ranges.hidden ? [] : table.axes.filter((column) => state.axes.includes(column.name)).map((column) => [titled(column), ends(column)]))));
     filters.hidden = !table.varied.length;
     filters.firstChild.textContent = state.out.size ? `Filter (${state.out.size} in use)` : "Filter";
     filters.replaceChildren(filters.firstChild, sets(...table.varied.map((column) => {
@@ -360,6 +397,26 @@ export function mount(host, data, { name = "explorer", permalink = true } = {}) 
     })));
   }
 
+  const limit = (name, range) => set({ within: new Map([...state.within].filter(([one]) => one !== name).concat(range ? [[name, range]] : [])) });
+
+  // The two ends of the range of an axis: numbers that are typed, or names that are chosen.
+  function ends(column) {
+    const range = state.within.get(column.name);
+    const all = isMeasured(column) ? [-Infinity, Infinity] : [0, column.texts.length - 1];
+    return ["from", "to"].map((title, i) => {
+      const change = (value) => {
+        const found = [...(range || all)];
+        found[i] = value;
+        limit(column.name, found[0] > found[1] ? [value, value] : String(found) === String(all) ? null : found);
+      };
+      const value = (range || all)[i];
+      const one = isMeasured(column) ? make("input", { type: "number", step: "any", value: isFinite(value) ? value : "", onchange: (event) => change(event.target.value === "" ? all[i] : Number(event.target.value)) })
+        : make("select", { onchange: (event) => change(Number(event.target.value)) }, ...column.texts.map((text, code) => make("option", { value: code, selected: code === value }, text)));
+      one.setAttribute("aria-label", `${column.label}, ${title}`);
+      return make("label", {}, `${title} `, one);
+    });
+  }
+
   function render() {
     fillControls();
     const width = max(300, min(736, root.clientWidth || 640));
@@ -367,6 +424,7 @@ export function mount(host, data, { name = "explorer", permalink = true } = {}) 
     const found = DRAW[state.view](svg, width, table, state, kept(table, state));
     svg.setAttribute("viewBox", `0 0 ${width} ${found.height}`);
     draw(svg, "circle", { r: 8, fill: "none", stroke: FG, "stroke-width": 2, visibility: "hidden" });
+    brushes = found.brushes || [];
     marks = found.marks.filter((mark) => isFinite(mark.x + mark.y)).sort((a, b) => a.x - b.x || a.y - b.y);
     at = -1;
     chart.replaceChildren(svg);
@@ -401,10 +459,40 @@ export function mount(host, data, { name = "explorer", permalink = true } = {}) 
     show(max(0, min(last, to)));
   }
 
-  function onMove(event) {
+  function spot(event) {
     const box = chart.firstChild.getBoundingClientRect();
     const scale = chart.firstChild.viewBox.baseVal.width / box.width;
-    const far = marks.map((mark) => hypot(mark.x - (event.clientX - box.left) * scale, mark.y - (event.clientY - box.top) * scale));
+    return [(event.clientX - box.left) * scale, (event.clientY - box.top) * scale];
+  }
+
+  // A range is dragged along an axis; a click on the axis takes it away.
+  function onDown(event) {
+    const brush = brushes[event.target.dataset?.axis];
+    if (!brush) return;
+    event.preventDefault();
+    chart.setPointerCapture(event.pointerId);
+    const [, y] = spot(event);
+    drag = { ...brush, y, area: draw(chart.firstChild, "rect", { ...brush.box, y, height: 0, class: "hp-x-brush" }) };
+  }
+
+  const stretch = (event) => [spot(event)[1], drag.y].map((y) => max(drag.top, min(drag.bottom, y))).sort((a, b) => a - b);
+
+  function onUp(event) {
+    if (!drag) return;
+    const [{ column, range }, [high, low]] = [drag, stretch(event)];
+    drag = null;
+    limit(column.name, low - high < 4 ? null : range(low, high));
+  }
+
+  function onMove(event) {
+    if (drag) {
+      const [high, low] = stretch(event);
+      drag.area.setAttribute("y", high);
+      drag.area.setAttribute("height", low - high);
+      return;
+    }
+    const [x, y] = spot(event);
+    const far = marks.map((mark) => hypot(mark.x - x, mark.y - y));
     const near = far.indexOf(min(...far));
     if (far[near] < 26 && near !== at) show(near);
   }
@@ -412,7 +500,7 @@ export function mount(host, data, { name = "explorer", permalink = true } = {}) 
   function fillRows() {
     if (!rows.open) return;
     const y = table.named.get(state.y);
-    const groups = groupsOf(table, kept(table, state));
+    const groups = groupsOf(table, chosen(table, state));
     const cells = (tag, texts) => make("tr", {}, ...texts.map((text) => make(tag, tag === "th" ? { scope: "col" } : {}, String(text))));
     const lines = groups.map((group) => cells("td", [...table.varied.map((column) => column.texts[column.codes[group[0]]]), group.length,
       lostText(table, group) || "none", meanText(y, groupMean(table, group, y))]));
@@ -422,7 +510,7 @@ export function mount(host, data, { name = "explorer", permalink = true } = {}) 
   }
 
   function save() {
-    const file = URL.createObjectURL(new Blob([csvOf(table, kept(table, state))], { type: "text/csv" }));
+    const file = URL.createObjectURL(new Blob([csvOf(table, chosen(table, state))], { type: "text/csv" }));
     make("a", { href: file, download: `${name}.csv` }).click();
     setTimeout(() => URL.revokeObjectURL(file), 1000);
   }
@@ -554,27 +642,29 @@ const DRAW = {
   },
 
   parallel(svg, width, table, state, all) {
-    const y = table.named.get(state.y);
-    const columns = table.axes.filter((column) => state.axes.includes(column.name));
-    const rows = all.filter((row) => table.lost.has(row) || y.numbers[row] !== null);
-    const groups = groupsOf(table, rows);
+    const { y, columns, rows, lines } = linesOf(table, state, all);
     const [top, bottom] = [100, 380];
     const places = columns.map((_, i) => 46 + (i * (width - 126)) / max(1, columns.length - 1));
-    const along = columns.map((column) => column.isNumeric && usedCodes(column, rows).length > MOST_BANDS); // a range was searched
-    const value = (column, k, of) => (column.numbers ? groupMean(table, of, column).mean * column.scale : along[k] ? column.values[column.codes[of[0]]] : column.codes[of[0]]);
-    const lines = (state.seeds ? rows.map((row) => [row]) : groups).map((of) => ({ of, values: columns.map((column, k) => value(column, k, of)), y: groupMean(table, of, y).mean }));
-    const scales = columns.map((column, k) => (column.numbers || along[k] ? numberScale(lines.map((one) => one.values[k]), bottom, top, column.log, 0.02) : levelScale(column, usedCodes(column, rows), bottom, top)));
+    const scales = columns.map((column, k) => {
+      const used = column.codes ? usedCodes(column, rows) : [];
+      if (!isMeasured(column)) return { ...levelScale(column, used, bottom, top), used };
+      const scale = numberScale(lines.map((one) => one.values[k]), bottom, top, column.log, 0.02);
+      const isTyped = used.length <= MOST_BANDS && used.every((code) => column.texts[code].length <= 5); // not drawn by a search
+      return used.length && isTyped ? { ...scale, ticks: used.map((code) => ({ at: scale.at(column.values[code]), text: column.texts[code] })) } : scale;
+    });
     const ranked = lines.map((one) => one.y).filter(isFinite).sort((a, b) => a - b); // so one outlier hides nothing
     const rank = new Map(ranked.map((one, i) => [one, i / max(1, ranked.length - 1)]));
     const marks = [];
-    for (const { of, values, y: mean } of lines.sort((a, b) => (a.y - b.y) * (y.better < 0 ? -1 : 1))) {
+    const isLimited = state.within.size > 0;
+    for (const { of, values, y: mean, isIn } of lines.sort((a, b) => a.isIn - b.isIn || (a.y - b.y) * (y.better < 0 ? -1 : 1))) {
       const points = values.map((one, k) => [places[k], scales[k].at(one)]).filter(isDrawn);
       if (!points.length) continue;
-      line(svg, points, isFinite(mean) ? ramp(rank.get(mean)) : MUTED, { "stroke-opacity": lines.length > 300 ? 0.4 : 0.75 });
+      line(svg, points, !isIn ? GRID : isFinite(mean) ? ramp(rank.get(mean)) : MUTED, { "stroke-opacity": lines.length > 300 && !(isLimited && isIn) ? 0.4 : 0.75 });
       const [cx, cy] = points.at(-1);
-      marks.push({ x: cx, y: cy, text: `${y.label} ${shown(y, mean)}: ${settingText(table, of[0])}, ${state.seeds ? runText(table, of[0]) : plural(of.length, "run")}` });
+      if (isIn) marks.push({ x: cx, y: cy, text: `${y.label} ${shown(y, mean)}: ${settingText(table, of[0])}, ${state.seeds ? runText(table, of[0]) : plural(of.length, "run")}` });
     }
-    columns.forEach((column, k) => {
+    const brushes = columns.map((column, k) => {
+      const box = { x: places[k] - 7, width: 14 };
       line(svg, [[places[k], top], [places[k], bottom]], FG);
       turned(svg, places[k], top - 8, cut(column.label, 20), -35, "start");
       let last = Infinity;
@@ -583,44 +673,75 @@ const DRAW = {
         last = tick.at;
         words(svg, places[k] - 5, tick.at + 4, cut(tick.text, 12), "end", { stroke: BG, "stroke-width": 3, "paint-order": "stroke" });
       }
+      const { at, back, step, used } = scales[k];
+      const within = state.within.get(column.name);
+      if (within) {
+        const inside = used?.filter((code) => code >= within[0] && code <= within[1]).map(at);
+        const [low, high] = used ? [max(...inside) + step / 2, min(...inside) - step / 2] : within.map((end, i) => (isFinite(end) ? at(end) : [bottom, top][i]));
+        const [up, down] = [max(top, min(bottom, high)), max(top, min(bottom, low))];
+        if (isFinite(down - up)) draw(svg, "rect", { ...box, y: up, height: max(2, down - up), class: "hp-x-brush" });
+      }
+      draw(svg, "rect", { x: places[k] - 14, width: 28, y: top - 6, height: bottom - top + 12, class: "hp-x-axis", "data-axis": String(k) });
+      const range = (low, high) => {
+        if (!used) return [back(low), back(high)].map((value) => Number(value.toPrecision(4)));
+        const inside = used.filter((code) => at(code) >= high && at(code) <= low);
+        return inside.length ? [min(...inside), max(...inside)] : null;
+      };
+      return { column, box, top, bottom, range };
     });
     const key = [0, 0.5, 1].filter(() => ranked.length).map((share) => ({ paint: ramp(share), text: `${y.label} ${shown(y, ranked[round(share * (ranked.length - 1))])}` }));
     const how = `Every line is ${state.seeds ? "a run" : "a mean"}, coloured by its rank in ${y.label}.`;
-    return { title: `Parallel coordinates, coloured by ${y.label}`, note: `${counted(table, rows)} ${how}`, marks, height: bottom + 20, key };
+    const inside = isLimited ? ` ${lines.filter((one) => one.isIn).length} of ${plural(lines.length, "line")} in the ranges.` : "";
+    return { title: `Parallel coordinates, coloured by ${y.label}`, note: `${counted(table, rows)} ${how}${inside}`, marks, height: bottom + 20, key, brushes };
   },
 
+  // A setting is its mean with a band, unless a run of it was stopped early: then each run is a line of its own, one
+  // that was stopped is dashed up to where it was.
   curves(svg, width, table, state, all) {
     const { at: placesOf, which, x: along } = table.data.curves;
     const [series, column, by] = [table.series[state.curve], table.named.get(state.curve), table.named.get(state.by)];
-    const groups = groupsOf(table, all).filter((group) => !isCensored(table, group)).map((group) => group.filter((row) => series[row])).filter((group) => group.length);
-    const rows = groups.flat();
+    const groups = groupsOf(table, all).map((group) => ({ isCut: isCensored(table, group), same: group.filter((row) => series[row]) })).filter((one) => one.same.length);
+    const rows = groups.flatMap((one) => one.same);
     const isFew = groups.length <= MOST_BANDS;
     const coded = coding(by, rows);
+    const pointsOf = (row) => placesOf[which[row]].map((place, i) => ({ place, mean: series[row][i] })).filter((point) => isFinite(point.mean));
     // A mean is taken where every repeat has a value: one that diverged ends the line.
-    const lines = groups.map((group, g) => {
-      const same = group.filter((row) => which[row] === which[group[0]]);
-      const points = placesOf[which[group[0]]].map((place, i) => ({ place, ...meanOf(same.map((row) => series[row][i]).filter(isFinite), column.low, column.high) })).filter((point) => point.n === same.length);
-      return { row: group[0], same, points, paint: by ? coded.paint(group[0]) : colour(isFew ? g : 0) };
+    const lines = groups.map(({ isCut, same: every }, g) => {
+      const row = every[0];
+      const same = isCut ? every : every.filter((one) => which[one] === which[row]);
+      const points = isCut ? [] : placesOf[which[row]].map((place, i) => ({ place, ...meanOf(same.map((one) => series[one][i]).filter(isFinite), column.low, column.high) })).filter((point) => point.n === same.length);
+      return { row, isCut, same, points, paint: by ? coded.paint(row) : colour(isFew ? g : 0) };
     });
-    const seen = lines.flatMap(({ points, same }) => [...points.flatMap((one) => (isFew && !state.logy ? [one.mean, one.low, one.high] : one.mean)), ...(state.seeds && isFew ? same.flatMap((row) => series[row].filter(isFinite)) : [])]);
-    const x = numberScale([0, ...lines.flatMap((one) => placesOf[which[one.row]])], LEFT, width - RIGHT, false, 0.01);
+    const seen = lines.flatMap(({ points, same, isCut }) => [...points.flatMap((one) => (isFew && !state.logy ? [one.mean, one.low, one.high] : one.mean)), ...(isCut || (state.seeds && isFew) ? same.flatMap((row) => series[row].filter(isFinite)) : [])]);
+    const x = numberScale([0, ...[...new Set(rows.map((row) => which[row]))].flatMap((i) => placesOf[i])], LEFT, width - RIGHT, false, 0.01);
     const y = numberScale(seen.map((value) => value * column.scale), BOTTOM, TOP, state.logy);
     const height = frame(svg, width, x, y, along.label, titled(column));
-    const to = (place, value) => [x.at(place), y.at(value * column.scale)];
+    const to = ({ place, mean }) => [x.at(place), y.at(mean * column.scale)];
     const marks = [];
-    for (const { row, same, points, paint } of lines) {
-      const [low, high] = ["low", "high"].map((end) => points.map((one) => to(one.place, one[end])).filter(isDrawn));
+    for (const { row, isCut, same, points, paint } of lines) {
+      for (const one of isCut ? same : []) {
+        const isStopped = table.lost.has(one);
+        const drawn = pointsOf(one).map((point) => ({ ...point, to: to(point) })).filter((point) => isDrawn(point.to));
+        if (!drawn.length) continue;
+        line(svg, drawn.map((point) => point.to), paint, { "stroke-opacity": isFew ? 0.8 : 0.4, ...(isStopped ? { "stroke-dasharray": "5 4" } : {}) });
+        const { place, mean, to: [cx, cy] } = drawn.at(-1);
+        if (isStopped) words(svg, cx, cy + 5, "\u25bf", "middle", { style: `fill: ${paint}` });
+        marks.push({ x: cx, y: cy, text: `${isStopped ? "stopped early at" : "one run, no mean, as others of its setting were stopped early;"} ${along.label} ${short(place)}, ${column.label} ${shown(column, mean)}: ${settingText(table, one)}, ${runText(table, one)}` });
+      }
+      const [low, high] = ["low", "high"].map((end) => points.map((one) => to({ ...one, mean: one[end] })).filter(isDrawn));
       if (isFew && low.length > 1) draw(svg, "path", { d: `${path([...low, ...high.reverse()])}Z`, fill: paint, "fill-opacity": 0.18 });
-      if (isFew && state.seeds) for (const one of same) line(svg, placesOf[which[one]].flatMap((place, i) => (isFinite(series[one][i]) ? [to(place, series[one][i])] : [])).filter(isDrawn), paint, { "stroke-opacity": 0.35, "stroke-width": 0.8 });
-      line(svg, points.map((one) => to(one.place, one.mean)).filter(isDrawn), paint, isFew ? { "stroke-width": 2 } : { "stroke-opacity": 0.6 });
+      if (isFew && state.seeds && !isCut) for (const one of same) line(svg, pointsOf(one).map(to).filter(isDrawn), paint, { "stroke-opacity": 0.35, "stroke-width": 0.8 });
+      if (points.length) line(svg, points.map(to).filter(isDrawn), paint, isFew ? { "stroke-width": 2 } : { "stroke-opacity": 0.6 });
       for (const one of isFew ? points : points.slice(-1)) {
-        const [cx, cy] = to(one.place, one.mean);
+        const [cx, cy] = to(one);
         marks.push({ x: cx, y: cy, text: `${along.label} ${short(one.place)}: ${fullText(table, column, one, row)}` });
       }
     }
     const key = by ? coded.key : isFew && lines.length > 1 ? lines.map(({ row, paint }) => ({ paint, text: settingText(table, row) })) : [];
-    const how = isFew ? "Bands are 95 % intervals." : `No bands for more than ${MOST_BANDS} settings: filter to see them.`;
-    return { title: `${column.label} along training`, note: `${counted(table, rows)} ${how}`, marks, height, key };
+    const nCut = groups.filter((one) => one.isCut).length;
+    const how = nCut === groups.length ? "" : isFew ? "Bands are 95 % intervals." : `No bands for more than ${MOST_BANDS} settings: filter to see them.`;
+    const stopped = nCut ? ` ${plural(nCut, "setting")} without a mean, as runs were stopped early: each run is a line, dashed up to \u25bf where it was stopped.` : "";
+    return { title: `${column.label} along training`, note: `${counted(table, rows)} ${how}${stopped}`, marks, height, key };
   },
 
   confusion(svg, width, table, state, all) {

@@ -89,13 +89,15 @@ def of_table(
             setting; columns of results are what can be drawn up; "status" says which diverged, and
             what became of those that did not finish.
         curves: For each run its curves by name, one value a place; None for a run without any. A
-            curve named `x_name` holds the places; without one they are 1, 2, 3.
+            curve named `x_name` holds the places; without one they are 1, 2, 3. Those of a run that
+            was stopped early are drawn by themselves, up to where it was, and are in no mean.
         confusion: For some runs, by their row, the confusion matrix in one list, true class down.
         class_names: Names of the classes of the matrices; numbers from 1 where there are none.
         x_name: What curves run along.
         title: What the explorer is about.
         start: What is shown first, in the words of a link: "view", "x", "y", "by", "seeds" ("0" or
-            "1"), and "not.COLUMN" for levels that are left out, with "|" between them.
+            "1"), "not.COLUMN" for levels that are left out, with "|" between them, and "in.COLUMN"
+            for the two ends of a range on an axis of parallel coordinates.
         places: Values that are kept of a curve, at most.
 
     Raises:
@@ -112,9 +114,6 @@ def of_table(
     data["diverged"] = [i for i, word in enumerate(status) if word == "diverged"]
     ended = {str(i): str(word) for i, word in enumerate(status) if word not in ("ok", "diverged")}
     data |= {"ended": ended} if ended else {}
-    # A mean of curves that end where a run was stopped for doing badly would be of the better ones.
-    early = cells.stopped(runs)
-    curves = [None if is_early else one for is_early, one in zip(early, curves, strict=False)]
     if any(curves):
         data["curves"] = _curves(curves, x_name, places)
         others = [name for name in data["curves"]["series"] if name not in results]
