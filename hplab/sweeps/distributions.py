@@ -76,6 +76,11 @@ class Distribution(NamedTuple):
         return self.name == "constant"
 
     @property
+    def is_logarithmic(self) -> bool:
+        """Whether the logarithm of its values is drawn, so that they belong on such an axis."""
+        return "log_" in self.name
+
+    @property
     def is_unordered(self) -> bool:
         """Whether values stand in a list, so that neighbours need not be alike."""
         return self.name in _LISTED

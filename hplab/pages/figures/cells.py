@@ -15,9 +15,10 @@ from hplab.pages import labels
 from hplab.sweeps.table import hyperparameters, is_known
 from hplab.trial import HplabError, unknown
 
-LOG10 = {"lr", "weight_decay", "eps", "ladder_radius"}
+LOG10 = {"lr", "learning_rate", "weight_decay", "eps", "ladder_radius"}
 LOG2 = {"batch_size", "hidden", "width", "n_train"}
 MOST_CHOSEN = 20  # values that somebody typed; more were drawn
+SPAN = 100  # from the smallest to the largest value: two powers of ten ask for a logarithmic axis
 
 
 def mean_of(values: Iterable[float], y: str = "") -> intervals.Interval:
@@ -82,15 +83,26 @@ def is_numeric(values: Iterable[Any]) -> bool:
 
 
 def is_logarithmic(name: str, values: Iterable[Any]) -> bool:
-    """Whether numbers belong on a logarithmic axis: by their name, or as a search drew them so.
+    """Whether numbers belong on a logarithmic axis: by their name, or as they lie.
 
-    Of many values, all above 0, the middle one is then far below the largest.
+    They lie so if all are above 0, the largest is at least 100 times the smallest, and the middle
+    one stands, on a logarithmic axis, nearer to the middle of that axis than to the mean of the two
+    ends. Of values that were drawn evenly from a wide range it stands at the mean.
+
+    Example:
+        >>> is_logarithmic("wd", [1e-4, 1e-3, 1e-2]), is_logarithmic("wd", [0.004, 0.3, 0.5])
+        (True, False)
+        >>> is_logarithmic("optimizer.lr", [0.1, 0.2])
+        True
     """
     found = sorted(value for value in {*values} if is_numeric([value]))
-    if name in LOG10 | LOG2:
+    if name.rpartition(".")[2] in LOG10 | LOG2:
         return True
-    searched = len(found) > MOST_CHOSEN and found[0] > 0
-    return searched and bool(found[len(found) // 2] < found[-1] / 10)
+    if not found or found[0] <= 0 or found[-1] < SPAN * found[0]:
+        return False
+    low, high = math.log(found[0]), math.log(found[-1])
+    even = math.log((found[0] + found[-1]) / 2)
+    return math.log(found[(len(found) - 1) // 2]) < ((low + high) / 2 + even) / 2
 
 
 def levels(column: pd.Series) -> list[Any]:

@@ -21,7 +21,9 @@ FEW = 6  # values that all get a label
 FAINTEST, FULLEST = 0.08, 0.75  # opacity of the worst and the best line
 
 
-def parallel(runs: pd.DataFrame, y: str = "val_acc", *, x: Sequence[str] = ()) -> Figure | Html:
+def parallel(
+    runs: pd.DataFrame, y: str = "val_acc", *, x: Sequence[str] = (), log: Sequence[str] = ()
+) -> Figure | Html:
     """Draw every setting as a line through the values of its hyperparameters, to its mean result.
 
     The better a setting's rank, the fuller its line; the best is drawn in another colour, if it
@@ -33,6 +35,7 @@ def parallel(runs: pd.DataFrame, y: str = "val_acc", *, x: Sequence[str] = ()) -
         runs: One row a run.
         y: Column of the metric, the last axis.
         x: The columns of the other axes; none takes all hyperparameters that vary.
+        log: Those of them whose axis is logarithmic, beside those that look so.
 
     Returns:
         The figure, which shows itself in a notebook and has `save`; a note where `runs` is empty.
@@ -54,7 +57,7 @@ def parallel(runs: pd.DataFrame, y: str = "val_acc", *, x: Sequence[str] = ()) -
         "rank", kind="stable"
     )
     top = _best(table, y)
-    axes = [_axis(name, table[name]) for name in names]
+    axes = [_axis(name, table[name], log=name in log) for name in names]
     values = table["mean"] * labels.scale(y)
     last = _axis(y, values[np.isfinite(values)] if values.notna().any() else pd.Series([0.0]))
     every = max(1, math.ceil(len(table) / MOST_LINES))
@@ -107,9 +110,9 @@ class _Axis(NamedTuple):
         return self.scale.share(None if pd.isna(value) else value)
 
 
-def _axis(name: str, column: pd.Series) -> _Axis:
+def _axis(name: str, column: pd.Series, *, log: bool = False) -> _Axis:
     tested = [None if pd.isna(value) else value for value in cells.levels(column)]
-    scale = scales.Scale(name, tested)
+    scale = scales.Scale(name, tested, log or None)
     if len(tested) <= FEW or scale.kind == "names":
         chosen = tested[:: max(1, math.ceil(len(tested) / 2 / FEW))]
     else:

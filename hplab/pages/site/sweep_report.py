@@ -43,7 +43,9 @@ class Report(NamedTuple):
     text: str
 
 
-def report(name: str, table: RunTable, *, metric: str = "", better: int = 0) -> Report:
+def report(
+    name: str, table: RunTable, *, metric: str = "", better: int = 0, log: Sequence[str] = ()
+) -> Report:
     """Return the page about a table of runs.
 
     Args:
@@ -51,6 +53,7 @@ def report(name: str, table: RunTable, *, metric: str = "", better: int = 0) -> 
         table: The runs.
         metric: The metric that counts; the first if it is not said.
         better: 1 or -1, for a metric whose name does not say which side is better.
+        log: Settings that belong on a logarithmic axis, beside those that look so.
 
     Raises:
         HplabError: If there is no such metric.
@@ -65,27 +68,26 @@ def report(name: str, table: RunTable, *, metric: str = "", better: int = 0) -> 
     body = (
         f"{alone.paragraphs(judged.columns(table))}<h2>The best settings</h2>{markup}"
         f"<h2>What matters</h2>{matters.html}"
-        f"<h2>Panels</h2>{_panels(name, table, runs, about, found)}"
+        f"<h2>Panels</h2>{_panels(name, table, runs, about, found, log)}"
         f"<h2>The runs</h2>{alone.data(table)}"
     )
     page = explorer_data.with_script(alone.page(f"Runs of {name}", _STYLE + body))
     return Report(page, f"{text}\n{_said(found, about)}")
 
 
-def write(path: Path, name: str, table: RunTable, *, metric: str = "", better: int = 0) -> Report:
+def write(path: Path, name: str, table: RunTable, **asked: Any) -> Report:
     """Write the page about a table of runs; return what it says.
 
     Args:
         path: The file to write.
         name: What the table is called.
         table: The runs.
-        metric: As for `report`.
-        better: As for `report`.
+        asked: What else `report` takes.
 
     Raises:
         HplabError: As `report`, or if the file cannot be written.
     """
-    found = report(name, table, metric=metric, better=better)
+    found = report(name, table, **asked)
     alone.write(path, found.html)
     return found
 
@@ -137,7 +139,12 @@ def _percent(share: Any) -> str:
 
 
 def _panels(
-    name: str, table: RunTable, runs: pd.DataFrame, about: Metric, found: Importance
+    name: str,
+    table: RunTable,
+    runs: pd.DataFrame,
+    about: Metric,
+    found: Importance,
+    log: Sequence[str],
 ) -> str:
     """Return the explorer, with a figure for who has no scripts."""
     varied = explorer_data.varied_columns(runs)
@@ -160,10 +167,13 @@ def _panels(
     for column in data["columns"]:
         if column["name"] == about.name and about.better:
             column["better"] = about.better
+        if column["name"] in log:
+            column["log"] = True
     if rest:
-        still = plots.parallel(runs, about.name, x=[first, *rest[: MOST_AXES - 1]]).html
+        axes = [first, *rest[: MOST_AXES - 1]]
+        still = plots.parallel(runs, about.name, x=axes, log=log).html
     else:
-        still = plots.scatter(runs, first, about.name).html
+        still = plots.scatter(runs, first, about.name, log=True if first in log else None).html
     return explorer_data.embedded(data, NAME, still)
 
 
@@ -176,7 +186,8 @@ def _curves(
     long, place = table.curves, table.place
     if long is None:
         try:
-            long, place = series.curves(table.runs), "epoch"
+            has_record = runs["status"].isin(["ok", "diverged", "stopped"])
+            long, place = series.curves(runs[has_record]), "epoch"
         except HplabError:  # recorded elsewhere, or without curves
             return [], "epoch", 1
     wanted = [name for name in explorer_data.SERIES if name in long] if table.own else []
