@@ -41,7 +41,17 @@ class Terminated(KeyboardInterrupt):
 def unknown(kind: str, name: object, known: Iterable[str], where: str = "") -> HplabError:
     """Return the error for a name that is not one of `known`, with the nearest match."""
     known = sorted(known)
-    near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
     place = f" in {where}" if where else ""
-    return HplabError(f"unknown {kind} {name!r}{place}; known: {', '.join(known) or 'none'}{hint}")
+    said = f"unknown {kind} {name!r}{place}; known: {', '.join(known) or 'none'}"
+    return HplabError(said + nearest(name, known))
+
+
+def nearest(name: object, known: Iterable[str]) -> str:
+    """Return "; did you mean ...?" with the nearest of `known`, "" if none is near.
+
+    Example:
+        >>> nearest("swep.yaml", ["sweep.yaml", "other.yaml"]), nearest("x", ["sweep.yaml"])
+        ("; did you mean 'sweep.yaml'?", '')
+    """
+    near = difflib.get_close_matches(str(name), sorted(known), n=1, cutoff=0.5)
+    return f"; did you mean {near[0]!r}?" if near else ""

@@ -59,6 +59,12 @@ def _refused(error: OSError) -> str:
     return f"{where}: {error.strerror}" if where and error.strerror else str(error)
 
 
+def code_option(command: Any) -> Any:
+    """Add the option that names the version of a sweep's code."""
+    told = "As it was said to `hplab sweep`."
+    return click.option("--code", "version", default="", help=told)(command)
+
+
 def dask_option(command: Any) -> Any:
     """Add the option that has the workers of a Dask scheduler do the work."""
     told = "Address of a Dask scheduler, whose workers do it, on this machine or others."

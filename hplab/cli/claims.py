@@ -62,18 +62,27 @@ def claims(
 @click.option("--planned", type=click.IntRange(3, 300), help="Seeds there may be in the end.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--html", "page", type=click.Path(path_type=Path), help="Write a page of its own.")
+@base.code_option
 def judge_runs(
-    path: Path, questions: Sequence[str], as_json: bool, page: Path | None, **said: Any
+    path: Path,
+    questions: Sequence[str],
+    as_json: bool,
+    page: Path | None,
+    version: str,
+    **said: Any,
 ) -> None:
     """Judge runs that were made anywhere, by the rules of the book's claims.
 
     RUNS is what W&B, MLflow, trackio, Optuna or TensorBoard exports, or any table (CSV, TSV, JSON,
-    JSON lines, Parquet). Without a QUESTION the values of each setting are compared.
+    JSON lines, Parquet); or a sweep file or the name of a sweep, of which all recorded runs are
+    taken. Without a QUESTION the values of each setting are compared.
     """
-    from hplab.pages.tables import judged
+    from hplab.pages.tables import given, judged
 
     named = {name: said.pop(name) for name in ("settings", "seed", "metrics", "ignore")}
-    table = judged.read(path, **named)
+    table, asked = given.table(path, version=version, **named)
+    if "metric" in asked and not (named["metrics"] or said["better"]):
+        said["better"] = "higher" if asked["better"] > 0 else "lower"
     found = judged.answer(table, questions, **said)
     click.echo(judged.as_json(table, found) if as_json else judged.printed(table, found))
     if page:

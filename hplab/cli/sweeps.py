@@ -43,7 +43,7 @@ def sweep_file(path: Path, page: Path | None, **said: Any) -> int:
     said["dask"] = base.dask_address(said["dask"], said["jobs"])
     if page is None:
         return swept.sweep(path, **said)
-    asked = swept.goal(path)
+    asked = swept.asked(path)
     return swept.sweep(path, then=lambda table: _report(page, path.name, table, asked), **said)
 
 
@@ -57,7 +57,7 @@ def sweep_file(path: Path, page: Path | None, **said: Any) -> int:
 @click.option(
     "--better", type=click.Choice(["higher", "lower"]), help="Where the metric's name is silent."
 )
-@click.option("--code", "version", default="", help="As it was said to `hplab sweep`.")
+@base.code_option
 def report_runs(
     path: Path, page: Path | None, better: str | None, version: str, **named: Any
 ) -> None:
@@ -67,20 +67,9 @@ def report_runs(
     runs from anywhere, as `hplab judge` reads it. The page is one file with its data inside, which
     opens from disk; it counts seeds as replicates of a setting. Nothing is run.
     """
-    from hplab.pages.tables import judged, swept
-    from hplab.sweeps import foreign, results
+    from hplab.pages.tables import given
 
-    if path.suffix.lower() in (".yaml", ".yml"):
-        asked = swept.goal(path)
-        first = [asked["metric"]] if asked and not named["metrics"] else []
-        runs = swept.of_file(path, version=version)
-        named["metrics"] = [*first, *named["metrics"]]
-        table = foreign.of(runs, **named)
-    elif path.exists() or path.suffix:
-        asked, table = {}, judged.read(path, **named)
-    else:
-        code = f"version {version}" if version else ""
-        asked, table = {}, foreign.of(results.recorded(str(path), code=code), **named)
+    table, asked = given.table(path, version=version, **named)
     if named["metrics"]:
         asked["metric"] = named["metrics"][0]
     if better:
@@ -105,15 +94,17 @@ def _report(page: Path, name: str, table: RunTable, asked: Mapping[str, Any]) ->
     "--to", required=True, help="wandb, trackio, mlflow, tensorboard, optuna, parquet, csv."
 )
 @click.option("--name", default="", help="The project, experiment or study.")
-def export(runs: str, place: Path, to: str, name: str) -> None:
+@base.code_option
+def export(runs: str, place: Path, to: str, name: str, version: str) -> None:
     """Write runs into the files of another tool; nothing is sent anywhere.
 
-    RUNS is the name of a sweep that is recorded (its function or script), or a table of runs that
-    `hplab judge` reads. PLACE is a folder for wandb, trackio and tensorboard, else a file.
+    RUNS is a sweep file or the name of a sweep (its function or script), of which all recorded runs
+    are taken, or a table of runs that `hplab judge` reads. PLACE is a folder for wandb, trackio and
+    tensorboard, else a file.
     """
     from hplab.pages.tables import exported
 
-    click.echo(exported.export(runs, place, to=to, name=name))
+    click.echo(exported.export(runs, place, to=to, name=name, version=version))
 
 
 @base.cli.group()

@@ -20,7 +20,7 @@ from typing import Any
 
 import pandas as pd
 
-from hplab.errors import HplabError
+from hplab.errors import HplabError, nearest
 from hplab.sweeps.trackers import batch, mlflow, optuna, wandb
 
 ENDINGS = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".parquet", ".db")
@@ -45,7 +45,9 @@ def read(path: str | Path) -> pd.DataFrame:
             return _events(path)
         path = projects[0]  # of trackio
     if not path.is_file():
-        raise HplabError(f"there is no file {str(path)!r}")
+        beside = path.parent.glob("*") if path.parent.is_dir() else ()
+        near = nearest(path.name, [one.name for one in beside if one.name.endswith(ENDINGS)])
+        raise HplabError(f"there is no file {str(path)!r}{near}")
     ending = path.name.lower().removesuffix(".gz").rpartition(".")[2]
     reader = {
         "csv": _csv,

@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from hplab.errors import HplabError, unknown
+from hplab.errors import HplabError, nearest, unknown
 from hplab.sweeps.records import shown
 
 # YAML 1.1, which PyYAML reads and W&B too, wants a point and a sign: 1.0e-3. These are text to it.
+_ENDINGS = ("*.yaml", "*.yml")
 _NUMBER = re.compile(r"([-+]?[0-9_]+)(\.[0-9_]*)?[eE]([-+]?)([0-9]+)")
 
 
@@ -57,7 +58,8 @@ class Lines:
         try:
             text = path.read_text(encoding="utf-8-sig")
         except OSError as error:
-            raise HplabError(f"cannot read {shown(path)}: {error.strerror}") from None
+            near = nearest(path.name, [p.name for e in _ENDINGS for p in path.parent.glob(e)])
+            raise HplabError(f"cannot read {shown(path)}: {error.strerror}{near}") from None
         except UnicodeDecodeError:
             raise HplabError(f"cannot read {shown(path)}: it is no text in UTF-8") from None
         try:

@@ -1,5 +1,6 @@
 """What `hplab report` writes and prints, and how it ranks settings."""
 
+import json
 import re
 from urllib.parse import unquote
 
@@ -67,6 +68,12 @@ def said(*words):
 def csv_of(text):
     [link] = re.findall(r'href="data:text/csv;charset=utf-8,([^"]*)"', text)
     return unquote(link).splitlines()
+
+
+def panels_of(text):
+    """Return what the panels of a page draw."""
+    [found] = re.findall(r'data-for="panels">(.*?)</script>', text, re.DOTALL)
+    return json.loads(found)
 
 
 # ---------------------------------------------------------------------------------- the ranking
@@ -260,6 +267,41 @@ def test_report_takes_a_sweep_by_its_name(sweep):
         said("report", "fitt")
 
 
+def test_a_sweep_file_is_judged_and_exported_as_it_is(sweep):
+    """By its metric and goal, with --code as for `hplab sweep`; its name is the nearest match."""
+    (sweep / "sweep.yaml").write_text(SWEEP.replace("maximize", "minimize"))
+    said("sweep", "sweep.yaml", "--seeds", 4, "--code", "1")
+    code = ("--code", "1")
+    told = said("judge", "sweep.yaml", *code)
+    assert "surely worse" in told
+    assert "lr: 1e-3 has the best" in told  # less is better
+    question = "lr=0.001 beats lr=0.01 by 0.5 where width=16"
+    told = said("judge", "sweep.yaml", question, *code)
+    assert told == said("judge", "train", question, "--better", "lower", *code)
+    assert "Inconclusive: " in told  # one difference at every seed says nothing of luck
+    said("export", "sweep.yaml", "a.csv", "--to", "csv", *code)
+    said("export", "train", "b.csv", "--to", "csv", *code)
+    assert (sweep / "a.csv").read_text() == (sweep / "b.csv").read_text()
+    assert len(pd.read_csv(sweep / "a.csv")) == 16
+
+
+@pytest.mark.parametrize("command", ["report", "judge", "export"])
+def test_what_is_not_there_is_told_with_the_nearest(sweep, command):
+    more = ("out.csv", "--to", "csv") if command == "export" else ()
+    said("sweep", "sweep.yaml", "--code", "1")
+    (sweep / "mine.csv").write_text("lr,acc\n1,2\n")
+    for given, line in (
+        (("swep.yaml",), "cannot read swep.yaml: No such file or directory; did you mean 'sweep.y"),
+        (("mina.csv",), "there is no file 'mina.csv'; did you mean 'mine.csv'"),
+        (("trian",), "unknown sweep 'trian' in what is recorded; known: train; did you mean 'trai"),
+        (("sweep.yaml",), "no run of 'train' .* 4 recorded runs of 'train' do not count here"),
+        (("train", "--code", "2"), "unknown code 'version 2' in what is recorded of 'train'"),
+        (("mine.csv", "--code", "2"), "--code is about a sweep, and mine.csv is a table of runs"),
+    ):
+        with pytest.raises(HplabError, match=line):
+            said(command, *given, *more)
+
+
 def test_report_has_stopped_runs_as_such(sweep):
     stopping = "early_terminate: {type: median, min_iter: 1, min_runs: 2}\n"
     (sweep / "sweep.yaml").write_text(SWEEP + stopping)
@@ -268,8 +310,31 @@ def test_report_has_stopped_runs_as_such(sweep):
     for name in ("end.html", "sweep.html"):
         page = (sweep / name).read_text(encoding="utf-8")
         assert len(csv_of(page)) == 1 + 12
-        assert re.search(r"left out, as they did not finish: \d+ pruned", page)
+        [told] = re.findall(r"left out, as they did not finish: (\d+) pruned", page)
+        panels = panels_of(page)
+        assert len(panels["ended"]) == int(told)
+        curves = panels["curves"]["series"]["score"]
+        assert [len(curve) for curve in curves] == [
+            1 if str(row) in panels["ended"] else 3 for row in range(12)
+        ]
         assert "of which a run was stopped are left out" in page or "Too few runs" in page
+
+
+def test_what_a_sweep_drew_on_a_logarithmic_scale_is_drawn_so(sweep):
+    """Its values may span less than the two powers of ten by which a table is known to be so."""
+    text = SWEEP.replace("grid", "random\nrun_cap: 5").replace("lr: {values: [0.001, 0.01]}", LOG)
+    (sweep / "sweep.yaml").write_text(text)
+    (sweep / "train.py").write_text(TRAIN.replace("lr", "step"))
+    said("sweep", "sweep.yaml", "--html", "end.html")
+    said("report", "sweep.yaml")
+    for name in ("end.html", "sweep.html"):
+        columns = panels_of((sweep / name).read_text(encoding="utf-8"))["columns"]
+        [step] = [column for column in columns if column["name"] == "step"]
+        assert step["log"]
+        assert max(step["values"]) < 100 * min(step["values"])
+
+
+LOG = "step: {distribution: log_uniform_values, min: 0.001, max: 0.02}"
 
 
 def test_report_reads_any_table(runs, tmp_path, monkeypatch):

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pandas as pd
-
-from hplab.sweeps import files, results
+from hplab.pages.tables import given
 from hplab.sweeps.records import shown
 from hplab.sweeps.trackers import export as exports
 
@@ -19,24 +17,18 @@ _NEXT = {  # what shows it, with the place put in
 }
 
 
-def export(runs: str, place: Path, *, to: str, name: str = "") -> str:
+def export(runs: str, place: Path, *, to: str, name: str = "", version: str = "") -> str:
     """Write runs into the files of another tool; return what was done, and what shows it.
 
     Args:
-        runs: The name of a recorded sweep, or the path of a table of runs.
+        runs: A sweep file, the name of a recorded sweep, or a table of runs.
         place: What is written.
         to: The tool.
         name: What the runs are together.
+        version: Stands for the code of the sweep.
     """
-    found = of_name(runs)
+    found = given.runs(runs, version=version)
     exports.export(found, place, to=to, name=name)
     line = f"wrote {len(found)} runs to {shown(place)}"
     shows = _NEXT.get(to, "").format(place=shown(place))
     return f"{line}; this shows them: {shows}" if shows else line
-
-
-def of_name(runs: str) -> pd.DataFrame:
-    """Return the runs of a table that is a file, or of a sweep that is recorded."""
-    path = Path(runs)
-    is_table = path.is_dir() or runs.lower().removesuffix(".gz").endswith(files.ENDINGS)
-    return files.read(path) if is_table else results.recorded(runs)

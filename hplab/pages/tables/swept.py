@@ -14,6 +14,7 @@ from hplab.sweeps import foreign, results, searches, sweepfile, sweepruns
 from hplab.sweeps.foreign import RunTable
 from hplab.sweeps.points import SEED, Point
 from hplab.sweeps.records import shown
+from hplab.sweeps.scripts import Script
 from hplab.sweeps.sweepfile import SweepFile
 from hplab.sweeps.sweepruns import Job, Swept
 from hplab.sweeps.table import hyperparameters
@@ -83,7 +84,7 @@ def sweep(
             raise HplabError(f"cannot write {shown(out)}: {error.strerror}") from error
         _tell(f"wrote {shown(out)}")
     if then:
-        then(foreign.of(results.with_failed(found.runs, task.name, task.code)))
+        then(foreign.of(results.with_failed(found.runs, task.name, task.label)))
     return int(found.n_failed > 0)
 
 
@@ -101,24 +102,32 @@ def of_file(path: Path, *, stand_in: bool | None = None, version: str = "") -> p
     file = sweepfile.read(path)
     with sweepruns.prepared(file, jobs=1, stand_in=stand_in, version=version) as job:
         task = job.task
+    others = results.of_other_code(task)
+    wanted: dict[str, Any] = {"code": task.label, "settings": tuple(file.parameters)}
+    wanted["only"] = isinstance(task.function, Script)  # a function's points name its defaults too
     try:
-        runs = results.recorded(task.name, code=task.code, settings=tuple(file.parameters))
+        runs = results.recorded(task.name, **wanted)
     except HplabError:  # none of any code
         runs = pd.DataFrame()
     if runs.empty:
         raise HplabError(
             f"no run of {task.name!r} at the parameters of {shown(path)} is recorded here with "
-            f"the code as it is: `hplab sweep {path}` runs them"
+            f"the code as it is: `hplab sweep {path}` runs them{'; ' * bool(others)}{others}"
         )
-    return results.with_failed(runs, task.name, task.code)
+    if others:
+        _tell(others)
+    return results.with_failed(runs, task.name, task.label)
 
 
-def goal(path: Path) -> dict[str, Any]:
-    """Return the metric that a sweep file is after and which side of it is better, by name."""
+def asked(path: Path) -> dict[str, Any]:
+    """Return what a sweep file says that its report should know, by name: the metric and which side
+    of it is better, if it has one, and the parameters that were drawn on a logarithmic scale.
+    """
     file = sweepfile.read(path)
-    if not file.metric:
-        return {}
-    return {"metric": file.metric, "better": 1 if file.goal == "maximize" else -1}
+    found: dict[str, Any] = {"log": [n for n, one in file.parameters.items() if one.is_logarithmic]}
+    if file.metric:
+        found |= {"metric": file.metric, "better": 1 if file.goal == "maximize" else -1}
+    return found
 
 
 def _tell(note: str) -> None:
