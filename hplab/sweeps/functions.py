@@ -8,6 +8,7 @@ again costs nothing.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import sys
 from collections.abc import Callable, Generator, Iterable, Mapping
@@ -18,13 +19,11 @@ import pandas as pd
 
 from hplab import places
 from hplab.errors import HplabError, Stopped
-from hplab.sweeps import calls, cluster, energy, live, progress, provenance
+from hplab.sweeps import calls, cluster, energy, live, progress, provenance, results
 from hplab.sweeps import store as stores
 from hplab.sweeps.keeping import Keeping
 from hplab.sweeps.points import SEED, Point, expand, words
 from hplab.sweeps.records import StoreError
-from hplab.sweeps.results import table_of
-from hplab.sweeps.store import FUNCTION
 from hplab.sweeps.tasks import Task
 from hplab.sweeps.workers import Workers
 from hplab.sweeps.writer import Writer
@@ -124,7 +123,26 @@ def sweep(
         if wanted:
             executor = stack.enter_context(cluster.connected(address))
         n_new = fill(task, found, workers, executor, store, keeping=keeping)
-    return table_of(task, found, store, n_new)
+    return results.table_of(task, found, store, n_new)
+
+
+@dataclasses.dataclass
+class Tally:
+    """Counts of a sweep, whose points may be filled in several parts.
+
+    Attributes:
+        n_missing: Runs that had no record at the beginning.
+        failures: Those that failed since, with what came of them.
+    """
+
+    n_missing: int
+    failures: list[tuple[Point, calls.Answer]] = dataclasses.field(default_factory=list)
+
+    def tell(self, n: int) -> None:
+        """Say how many of `n` runs are recorded, if some are and others are not."""
+        if 0 < self.n_missing < n and not places.from_records():
+            there, left = n - self.n_missing, self.n_missing
+            print(f"{there} of {n} runs are recorded; {left} are left", file=sys.stderr)
 
 
 def fill(
@@ -137,6 +155,7 @@ def fill(
     may_fail: bool = False,
     tick: Callable[[], object] | None = None,
     keeping: Keeping | None = None,
+    tally: Tally | None = None,
 ) -> int:
     """Call a task at the points that have no record, and record what comes of it.
 
@@ -149,6 +168,7 @@ def fill(
         may_fail: Whether all calls may fail; they are told all the same.
         tick: Called after each call; None shows a bar of its own.
         keeping: Keeps what the calls trained; None keeps nothing.
+        tally: Counts over all parts of a sweep; None if the points are all of it.
 
     Returns:
         How many were called: 0 where the environment says to take what is recorded.
@@ -162,17 +182,18 @@ def fill(
     task.keeps = keeping is not None
     if task.post and not tick:  # else whoever ticks knows how many there are
         task.post.expect(len(todo))
-    if todo:
-        _tell_of_other_code(task, store)
-    if 0 < len(todo) < len(found) and not places.from_records():
-        n_there = len(found) - len(todo)
-        print(f"{n_there} of {len(found)} runs are recorded; {len(todo)} are left", file=sys.stderr)
+    if todo and task.label not in store.said and (line := results.of_other_code(task, store)):
+        store.said.add(task.label)
+        print(line, file=sys.stderr)
+    if tally is None:
+        tally = Tally(len(todo))
+        tally.tell(len(found))
     if todo and places.from_records():
         print(f"{len(todo)} of {len(found)} runs of {task.name!r} are not recorded yet")
         return 0
     if todo:
         try:
-            _run(task, todo, workers, executor, store, may_fail, tick, keeping)
+            _run(task, todo, workers, executor, store, may_fail, tick, keeping, tally)
         except KeyboardInterrupt:
             kept = sum(task.head(point, store) is not None for point in todo)
             raise Stopped(
@@ -190,24 +211,6 @@ def _missing(task: Task, found: list[Point], store: stores.Store) -> list[Point]
     return [point for point in found if task.head(point, store) is None]
 
 
-def _tell_of_other_code(task: Task, store: stores.Store) -> None:
-    """Say that there are results of the same name which do not count, and why."""
-    n_others = sum(
-        head["task"] == FUNCTION
-        and head["config"]["function"] == task.name
-        and head["config"]["code"] != task.code
-        for head in store.heads()
-    )
-    line = (
-        f"{n_others} recorded runs of {task.name!r} do not count here: they are of other code, be "
-        "it this before it or a value that it uses was changed, or another function of the name "
-        "(they are kept)"
-    )
-    if n_others and task.code not in store.said:
-        store.said.add(task.code)
-        print(line, file=sys.stderr)
-
-
 # ------------------------------------------------------------------------------ its calls
 
 
@@ -220,9 +223,10 @@ def _run(
     may_fail: bool,
     tick: Callable[[], object] | None,
     keeping: Keeping | None,
+    tally: Tally,
 ) -> None:
     """Call the function at points that have no record, and keep each result."""
-    failures: list[tuple[Point, calls.Answer]] = []
+    n_before = len(tally.failures)
     described: dict[str, str] = {}
     answers = _answers(task, todo, workers, executor)
     shown = contextlib.nullcontext(tick) if tick else _bar(task, len(todo))
@@ -232,7 +236,7 @@ def _run(
             for point, answer in answers:
                 joules = meter.lap()
                 if "error" in answer:
-                    failures.append((point, answer))
+                    tally.failures.append((point, answer))
                     _log(task, point, answer, store)
                 else:
                     process = answer["made_with"]
@@ -250,12 +254,12 @@ def _run(
                 writer.flush_if_due()
         finally:
             answers.close()
-    if failures:
-        point, answer = failures[0]
+    if len(tally.failures) > n_before:
+        point, answer = tally.failures[0]
         place = f" ({answer['place']})" if answer["place"] else ""
         first = f"{answer['error']}: {answer['message']}{place} at {words(point)}"
         if writer.n_added or may_fail:
-            n = f"{len(failures)} of {len(todo)} runs"
+            n = f"{len(tally.failures)} of {tally.n_missing} runs"
             print(f"{n} failed and are tried again the next time; the first: {first}")
             return
         error = HplabError(f"every run of {task.name!r} failed; the first: {first}")

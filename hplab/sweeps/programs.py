@@ -17,6 +17,7 @@ from hplab.sweeps.points import expand
 from hplab.sweeps.sweepfile import SweepFile
 
 _FUNCTION = re.compile(r"(.+):([A-Za-z_]\w*)")
+_PROJECT = (".git", "pyproject.toml")
 _DEFINITIONS = (
     *(ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef),
     *(ast.Assign, ast.AnnAssign),
@@ -151,6 +152,26 @@ def _imported(file: SweepFile, module: str, name: str, path: Path | None) -> Cal
 def _is_in(module: Any, folder: Path) -> bool:
     place = getattr(module, "__file__", None)
     return place is not None and Path(place).absolute().is_relative_to(folder.absolute())
+
+
+def in_project(path: Path) -> str:
+    """Return where a program lies in its project, from the name of the project's folder on.
+
+    The project is the nearest folder above it with `.git` or `pyproject.toml`, or else its own
+    folder. So a project that is moved, or cloned elsewhere under its name, keeps its records.
+    """
+    path = path.absolute()
+    marked = (p for p in path.parents if any((p / mark).exists() for mark in _PROJECT))
+    return path.relative_to(next(marked, path.parent).parent).as_posix()
+
+
+def place_of(file: SweepFile) -> str:
+    """Return where the program of a sweep file lies in its project; "" if it is no file here."""
+    match = _FUNCTION.fullmatch(file.program)
+    path = located(file) if file.program else None
+    if path is None and match:
+        path = located(file, match[1]) or located(file, f"{match[1].replace('.', '/')}.py")
+    return in_project(path) if path else ""
 
 
 def located(file: SweepFile, program: str = "") -> Path | None:

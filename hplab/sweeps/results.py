@@ -17,7 +17,7 @@ from hplab.sweeps.points import SEED, Point
 from hplab.sweeps.records import Record
 from hplab.sweeps.store import FUNCTION
 from hplab.sweeps.table import hyperparameters
-from hplab.sweeps.tasks import Task
+from hplab.sweeps.tasks import Task, code_of
 from hplab.trial import canonical
 
 
@@ -35,8 +35,42 @@ def table_of(task: Task, found: list[Point], store: stores.Store, n_new: int = 0
     return runs
 
 
+def names(store: stores.Store | None = None) -> set[str]:
+    """Return the names of the sweeps that are recorded."""
+    heads = (store or stores.default_store()).heads()
+    return {head["config"]["function"] for head in heads if head["task"] == FUNCTION}
+
+
+def of_other_code(task: Task, store: stores.Store | None = None) -> str:
+    """Return that there are records of the same name which do not count, and why; "" if none are.
+
+    Args:
+        task: What is swept.
+        store: Where records are; None takes the project's own.
+    """
+    n, elsewhere = 0, set()
+    for head in (store or stores.default_store()).heads():
+        config = head["config"]
+        if head["task"] == FUNCTION and config["function"] == task.name:
+            n += code_of(config) != task.label
+            elsewhere.add(config.get("place", ""))
+    if not n:
+        return ""
+    others = ", ".join(sorted(elsewhere - {"", task.place}))
+    return (
+        f"{n} recorded runs of {task.name!r} do not count here (they are kept): they are of other "
+        "code, be it this before it or a value that it uses was changed, or another program of the "
+        f"name{f': {others}' if others else ''}"
+    )
+
+
 def recorded(
-    name: str, *, code: str = "", settings: Sequence[str] = (), store: stores.Store | None = None
+    name: str,
+    *,
+    code: str = "",
+    settings: Sequence[str] = (),
+    only: bool = False,
+    store: stores.Store | None = None,
 ) -> pd.DataFrame:
     """Return all recorded runs of a sweep, whatever points they were asked at; nothing is called.
 
@@ -45,27 +79,33 @@ def recorded(
             it, as the column "code" has it, only the runs of that code.
         code: That digest, or "version ...", by itself.
         settings: Arguments that its runs must have, in the order in which they are to stand.
+        only: Whether its runs must have no others.
         store: Where records are; None takes the project's own.
 
     Returns:
-        A table as `sweep` gives it; empty if there is no run of the code that was named.
+        A table as `sweep` gives it; empty if there is no run with those arguments.
 
     Raises:
-        HplabError: If no sweep of that name is recorded, or sweeps of several versions of its code
-            are and none is named.
+        HplabError: If no sweep of that name or code is recorded, or sweeps of several versions of
+            its code are and none is named.
     """
     store = store or stores.default_store()
     codes: dict[str, list[Record]] = {}
-    names = set()
+    every = set()
     for head in store.heads():
         if head["task"] == FUNCTION:
-            config = head["config"]
-            names.add(config["function"])
-            if name in (config["function"], f"{config['function']} {config['code']}"):
-                codes.setdefault(config["code"], []).append(head)
+            config, label = head["config"], code_of(head["config"])
+            called = config["function"]
+            if name not in (called, f"{called} {config['code']}", f"{called} {label}"):
+                continue
+            every.add(label)
+            if code in ("", config["code"], label):
+                codes.setdefault(label, []).append(head)
+    if not every:
+        raise unknown("sweep", name, names(store), "what is recorded")
     if not codes:
-        raise unknown("sweep", name, names, "what is recorded")
-    if not code and len(codes) > 1:
+        raise unknown("code", code, every, f"what is recorded of {name!r}")
+    if len(codes) > 1:
         told = ", ".join(
             f"{name + ' ' + one!r} ({len(heads)} runs)" for one, heads in sorted(codes.items())
         )
@@ -73,9 +113,9 @@ def recorded(
             f"{name!r} has runs of {len(codes)} versions of its code: say which: {told}"
         )
     found: dict[str, tuple[Point, Record]] = {}
-    for head in codes.get(code, []) if code else next(iter(codes.values())):
+    for head in next(iter(codes.values())):
         point = {n: _as_given(value) for n, value in head["config"]["point"].items()}
-        if not set(settings) <= {*point, SEED}:
+        if not set(settings) <= {*point, SEED} or (only and not set(point) <= set(settings)):
             continue
         point = {n: point[n] for n in dict.fromkeys([*settings, *point]) if n in point}
         point[SEED] = head["seed"]
@@ -93,7 +133,7 @@ def with_failed(
     Args:
         runs: The table, as `recorded` gives it.
         name: What the sweep is called.
-        code: The digest of its code.
+        code: Its code, as tables name it.
         store: Where failures are; None takes the project's own.
 
     Returns:
@@ -107,7 +147,7 @@ def with_failed(
         if not isinstance(config, dict) or config.get("function") != name:
             continue
         point = config.get("point", {})
-        if config.get("code") == code and not store.has(key) and set(names) <= {*point, "code"}:
+        if code_of(config) == code and not store.has(key) and set(names) <= {*point, "code"}:
             told = {"code": f"{name} {code}", "seed": failure.get("seed"), "status": "failed"}
             point = _shown({n: _as_given(point[n]) for n in names if n in point})
             found[key] = {**point, **told, "key": key, table.SETTINGS: runs[table.SETTINGS].iloc[0]}
@@ -130,7 +170,7 @@ def _table(
     metrics: dict[str, None] = {}
     for point, head in pairs:
         metrics |= dict.fromkeys(head["final"])
-        code = f"{head['config']['function']} {head['config']['code']}"
+        code = f"{head['config']['function']} {code_of(head['config'])}"
         made = {"code": code, "seed": head["seed"], "status": head["status"]}
         kept = {"key": head["key"], "prov": head["prov"], table.SETTINGS: settings}
         cost = {"train_s": head["cost"]["train_s"]}
@@ -141,8 +181,12 @@ def _table(
     runs = pd.DataFrame(rows, columns=list(columns))
     runs = runs.astype(dict.fromkeys({*metrics, "train_s"} - set(names), float))
     known = (head for head in store.heads() if head["task"] == FUNCTION)
-    called = {head["config"]["function"] for _, head in pairs}
-    every = [one["final"] for one in known if one["config"]["function"] in called]
+    called = {(head["config"]["function"], code_of(head["config"])) for _, head in pairs}
+    every = [
+        one["final"]
+        for one in known
+        if (one["config"]["function"], code_of(one["config"])) in called
+    ]
     _as_shares(runs, {name: [one.get(name) for one in every] for name in metrics})
     return runs
 
@@ -157,8 +201,8 @@ def _as_shares(runs: pd.DataFrame, metrics: Mapping[str, list[Any]]) -> None:
 
     Args:
         runs: Some runs of a function.
-        metrics: All values of each metric that the function ever gave: which they are is the same
-            for all of its runs.
+        metrics: All values of each metric that this code ever gave: which they are is the same for
+            all of its runs.
     """
     for name, given in metrics.items():
         values = [value for value in given if isinstance(value, int | float)]

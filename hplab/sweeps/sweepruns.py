@@ -97,10 +97,11 @@ def prepared(
             f"parameters.{SEED}",
             "seed is a parameter here, so --seeds has nothing to add: keep one",
         )
+    place = programs.place_of(file) if version else ""
     if programs.is_function(file):
         elsewhere = cluster.connected(dask) if dask else contextlib.nullcontext(None)
         with programs.function_of(file) as function, elsewhere as executor:
-            task = Task(function, "", version)
+            task = Task(function, "", version, place)
             if any("." in name for name in file.parameters):
                 task.function = programs.Nested(function)
             yield Job(task, executor, f"{task.name}() of {file.program}, called in Python")
@@ -112,7 +113,7 @@ def prepared(
         cluster.connected(dask) if dask else pool as executor,
         Script(file, stand_in, threads) as script,
     ):
-        task = Task(script, script.name, version or script.version)
+        task = Task(script, script.name, version or script.version, place)
         reads = "what it logs to wandb" if script.logs else "what it prints"
         what = f"{script.name}, a process a run; {reads} is read"
         yield Job(task, executor, what, tuple(script.notes))
@@ -194,6 +195,7 @@ class _Runner:
         self.axes = {} if n_seeds is None else {SEED: range(n_seeds)}
         self.done: list[Point] = []
         self.n_new, self.n_points, self.reached = 0, 0, False
+        self.tally = functions.Tally(0)
 
     def expand(self, points: list[Point]) -> list[Point]:
         """Return the points with all seeds, and the defaults of the function."""
@@ -205,6 +207,7 @@ class _Runner:
         self.n_points = len(points)
         self._post(found)
         self._show(sum(self.job.task.head(point, self.store) is None for point in found))
+        self.tally.tell(len(found))
         while found and not self.reached:
             size = self.workers if self.file.target is not None else len(found)
             part, found = (found[:size], found[size:]) if self.works else (found[:1], found[1:])
@@ -233,7 +236,8 @@ class _Runner:
                 return
 
     def _show(self, total: int) -> None:
-        """Show one bar for all parts."""
+        """Show one bar for all parts, and count over them."""
+        self.tally.n_missing = total
         if total and not places.from_records():
             if self.job.task.post:
                 self.job.task.post.expect(total)
@@ -244,7 +248,7 @@ class _Runner:
         was_working, self.n_tried = self.works, self.n_tried + 1
         may_fail = was_working or (self.n_tried < MOST_FAILURES and not is_last)
         options: dict[str, Any] = {"may_fail": may_fail, "tick": self.tick}
-        options["keeping"] = self.keeping
+        options |= {"keeping": self.keeping, "tally": self.tally}
         executor, store = self.job.executor, self.store
         self.n_new += functions.fill(self.job.task, part, self.workers, executor, store, **options)
         self.done += part

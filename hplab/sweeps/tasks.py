@@ -9,7 +9,7 @@ import re
 import sys
 import types
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from hplab.digest import Reading, is_installed
@@ -31,19 +31,23 @@ class Task:
         name: What the sweep is called.
         slug: The name, fit for a file; what the sweep's artifacts are called.
         code: The digest of its code and of what that uses, or the version that stands for it.
+        place: Where its program lies in its project, for a version that somebody gave: programs of
+            one name in two projects may have the same. It is a part of what names a result; "" for
+            a digest, which needs none.
         board: Says which calls are stopped early; None lets all finish. Whoever sets it does so
             before anything is called.
         post: Where the sweep and its runs are posted, for `hplab watch`; set likewise.
         keeps: Whether calls give back what is to be kept beside their numbers; set likewise.
     """
 
-    def __init__(self, function: Callable, name: str, version: str) -> None:
+    def __init__(self, function: Callable, name: str, version: str, place: str = "") -> None:
         self.function = function
         self.board: Board | None = None
         self.keeps = False
         self.post: Post | None = None
         self.name = name or name_of(function)
         self.code = f"version {version}" if version else _digest(function, self.name)
+        self.place = place
         self.slug = re.sub(r"[^a-z0-9_.-]+", "-", self.name.lower()).strip("-")
         self._data = f"sweep-{self.slug}"  # the folder of its records, where others have a data set
 
@@ -102,8 +106,14 @@ class Task:
         """
         setting = {name: value for name, value in point.items() if name != SEED}
         named = {"data": self._data, "function": self.name, "code": self.code}
+        named |= {"place": self.place} if self.place else {}
         by = {"stopped_by": self.board.rule.text()} if stopped and self.board else {}
         return {**named, "point": setting, **by}
+
+    @property
+    def label(self) -> str:
+        """The code as tables name it: see `code_of`."""
+        return code_of({"code": self.code, "place": self.place})
 
     def key(self, point: Point, *, stopped: bool = False) -> str:
         """Return the 32 hex digits that name the result at a point, finished or stopped early."""
@@ -121,7 +131,7 @@ class Task:
         told = {name: record[name] for name in ("key", "seed", "prov")}
         return {
             **told,
-            "code": self.code,
+            "code": self.label,
             "function": self.name,
             "point": record["config"]["point"],
         }
@@ -139,6 +149,17 @@ class Task:
             "prov": prov,
             **{k: answer[k] for k in ("status", "at", "final", "curves", "cost")},
         }
+
+
+def code_of(config: Mapping[str, Any]) -> str:
+    """Return the code of a record as tables name it: a digest, or a version and whose it is.
+
+    Example:
+        >>> code_of({"code": "version 1", "place": "thesis/train.py"}), code_of({"code": "1a2b"})
+        ('version 1 of thesis/train.py', '1a2b')
+    """
+    place = config.get("place", "")
+    return f"{config['code']} of {place}" if place else str(config["code"])
 
 
 @functools.lru_cache(4)

@@ -14,7 +14,7 @@ import pytest
 
 import hplab as hp
 from hplab.pages.tables import swept
-from hplab.sweeps import foreign, programs, scripts, sweepfile, sweepruns
+from hplab.sweeps import foreign, programs, results, scripts, sweepfile, sweepruns
 from hplab.sweeps.store import Store
 from hplab.trial import HplabError
 
@@ -179,6 +179,57 @@ def test_a_version_stands_for_the_code(here):
     assert run(file, version="1").runs.attrs["n_new"] == 0
 
 
+def project(folder, name, source, **kwargs):
+    """Make a folder with a program and its sweep file; return what is read of that."""
+    (folder / name).mkdir(parents=True)
+    return given(folder / name, source, **kwargs)
+
+
+def test_scripts_of_one_name_in_two_projects_share_no_records(here, capsys):
+    """Not even where both say that their code is version 1, and one gives percent."""
+    sources = ["print('acc=0.5')\n", "print('acc=80')\n"]
+    files = [project(here, name, source) for name, source in zip("ab", sources, strict=True)]
+    for version in ("", "1"):
+        found = [run(file, version=version).runs for file in files]
+        assert [runs.attrs["n_new"] for runs in found] == [2, 2]
+        assert [runs["acc"].tolist() for runs in found] == [[0.5, 0.5], [0.8, 0.8]]
+        assert [run(file, version=version).runs.attrs["n_new"] for file in files] == [0, 0]
+    said = capsys.readouterr().err
+    assert "recorded runs of 'job.py' do not count here (they are kept)" in said
+    assert "another program of the name: a/job.py" in said
+    with pytest.raises(
+        HplabError, match="versions of its code: say which: .*of a/job.py.* of b/jo"
+    ):
+        results.recorded("job.py", code="version 1")
+    (acc,) = results.recorded("job.py version 1 of b/job.py")["acc"].unique()
+    assert acc == 0.8
+
+
+@pytest.mark.parametrize("mark", ["", ".git", "pyproject.toml"])
+def test_a_project_that_moves_keeps_its_records(here, mark):
+    folder = here / "old" / "thesis"
+    file = project(here, "old/thesis/src" if mark else "old/thesis", PRINTS)
+    if mark:
+        (folder / mark).touch()
+    for version in ("", "1"):
+        assert run(file, version=version).runs.attrs["n_new"] == 2
+    (here / "new").mkdir()
+    folder.rename(here / "new" / "thesis")
+    file = sweepfile.read(here / "new" / file.path.relative_to(here / "old"))
+    for version in ("", "1"):
+        assert run(file, version=version).runs.attrs["n_new"] == 0
+
+
+def test_a_report_takes_no_runs_of_the_script_with_other_parameters(here):
+    """A script is called with what the sweep file says, and nobody knows its defaults."""
+    source = "import sys\nprint(f'loss={len(sys.argv)}')\n"
+    run(given(here, source, "{lr: {values: [1, 2]}, width: {value: 8}}"))
+    run(given(here, source, "{lr: {values: [1, 2]}}"))
+    runs = swept.of_file(Path("sweep.yaml"))
+    assert runs["loss"].tolist() == [2, 2]
+    assert "width" not in runs
+
+
 def test_scripts_side_by_side_share_the_cores(here, monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setenv("HPLAB_JOBS", "6")
@@ -312,6 +363,18 @@ def test_a_script_that_fails_is_one_line(here, source, said):
         run(given(here, source))
 
 
+def test_the_first_run_which_goes_alone_is_counted_with_the_others(here, capsys):
+    """What is recorded, what is left, what failed: all counts are of the whole sweep."""
+    file = given(here, PRINTS, "{lr: {values: [1, 2]}}")
+    run(file)
+    file = given(here, PRINTS, "{lr: {values: [1, 2, 3, 4, 5]}}")
+    assert run(file).runs.attrs["n_new"] == 3
+    assert "2 of 5 runs are recorded; 3 are left" in capsys.readouterr().err
+    source = "import sys\nlr = float(sys.argv[1][5:])\nassert lr != 3\nprint(f'a={lr}')\n"
+    run(given(here, source, "{lr: {values: [1, 2, 3, 4]}}"))
+    assert "1 of 4 runs failed and are tried again" in capsys.readouterr().out
+
+
 def test_a_run_that_fails_later_is_told_and_tried_again(here, capsys):
     source = (
         "import sys\nlr = float(sys.argv[1][5:])\nassert lr < 0.2, 'too large'\nprint(f'a={lr}')"
@@ -331,7 +394,9 @@ def test_a_sweep_goes_on_where_the_first_run_fails_and_ends_where_three_do(here,
     """
     found = run(given(here, source.replace("LIMIT", "2"), "{lr: {values: [1, 2, 3, 4]}}"))
     assert (found.n_failed, found.runs["lr"].tolist()) == (2, [3, 4])
-    assert "1 of 1 runs failed and are tried again" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "1 of 4 runs failed and are tried again" in said
+    assert "2 of 4 runs failed and are tried again" in said
 
     (here / "called").unlink()
     with pytest.raises(HplabError, match="every run of 'job.py' failed.*AssertionError: too small"):
