@@ -243,6 +243,7 @@ def _times(k: int, q: float) -> float:
 _BOUNDS = ("min", "max")
 _BELL = {"mu": 0.0, "sigma": 1.0}
 _STEP = {"q": 1}
+_SHAPE = {"a": 1.0, "b": 1.0}
 _LISTED = ("categorical", "categorical_w_probabilities")
 
 KINDS = {
@@ -262,6 +263,6 @@ KINDS = {
     "q_normal": Kind(_rounded(_normal), (), {**_BELL, **_STEP}),
     "log_normal": Kind(_log_normal, (), _BELL),
     "q_log_normal": Kind(_rounded(_log_normal), (), {**_BELL, **_STEP}),
-    "beta": Kind(_beta, ("a", "b")),
-    "q_beta": Kind(_rounded(_beta), ("a", "b"), _STEP),
+    "beta": Kind(_beta, (), _SHAPE),
+    "q_beta": Kind(_rounded(_beta), (), {**_SHAPE, **_STEP}),
 }

@@ -140,6 +140,19 @@ _DRAWS: dict[str, Callable[[int, int], Draw]] = {
 # -------------------------------------------------------------------------------- Bayesian
 
 
+def imputed(file: SweepFile, ends: Sequence[float]) -> float | None:
+    """Return what stands in for the metric of a point whose runs failed, None for nothing.
+
+    Args:
+        file: The sweep file, whose `metric.impute` says it.
+        ends: The metric of the points that finished.
+    """
+    if not file.impute or not ends:
+        return None
+    wants_low = (file.goal == "minimize") == (file.impute == "best")
+    return min(ends) if wants_low else max(ends)
+
+
 class Bayes:
     """A Bayesian search, by Optuna's tree-structured Parzen estimator (Bergstra et al. 2011).
 
@@ -181,7 +194,7 @@ class Bayes:
             )
         finally:
             self._optuna.logging.set_verbosity(said)
-        self._seen: dict[str, list[float]] = {}
+        self._ends: list[float] = []
 
     def ask(self) -> tuple[Any, Point]:
         """Return the next trial of Optuna's and its point."""
@@ -197,13 +210,17 @@ class Bayes:
 
         Args:
             trial: As `ask` gave it.
-            values: The metric of its finished runs; their mean counts.
+            values: The metric of its finished runs; their mean counts. Where there are none, the
+                file may say what stands in for it (`metric.impute`).
             stopped: Whether a run of it was stopped early: then there is no value.
         """
         state = self._optuna.trial.TrialState
         if stopped:
             self._study.tell(trial, state=state.PRUNED)
         elif values:
-            self._study.tell(trial, statistics.fmean(values))
+            self._ends.append(statistics.fmean(values))
+            self._study.tell(trial, self._ends[-1])
+        elif (value := imputed(self._file, self._ends)) is not None:
+            self._study.tell(trial, value)
         else:
             self._study.tell(trial, state=state.FAIL)

@@ -8,8 +8,9 @@
       batch_size: {values: [16, 64]}
     run_cap: 20
 
-The keys are those of W&B ("Sweep configuration options" of its documentation). Beyond them there
-are the methods sobol and halton, and early stopping by the median.
+The keys are those of W&B ("Sweep configuration options" of its documentation, and the JSON schema
+of its package `sweeps`). What needs W&B's own servers is refused, each with its reason. Beyond them
+there are the methods sobol and halton, and early stopping by the median.
 """
 
 from __future__ import annotations
@@ -34,6 +35,21 @@ METHODS = ("grid", "random", "bayes", "sobol", "halton")
 GOALS = ("minimize", "maximize")
 MOST_VALUES = 1_000_000  # of one parameter of a grid
 
+_IMPUTE = ("worst", "best")  # of the finished runs
+_LAUNCH = (
+    "is of W&B Launch, which starts jobs elsewhere; here the program is a script: program: FILE"
+)
+_REFUSED = {  # keys of W&B that have no meaning here
+    "job": _LAUNCH,
+    "image_uri": _LAUNCH,
+    "scheduler": "is a program of W&B's that chooses the points; here the method does: "
+    + ", ".join(METHODS),
+    "metrics": "are several goals at once, for W&B's method custom; name the one that counts: "
+    "metric: {name: ..., goal: minimize}",
+}
+_CUSTOM = (
+    f"custom leaves the points to a scheduler of W&B's; here it is one of {', '.join(METHODS)}"
+)
 # These say where W&B keeps a sweep and what it is called there; no result depends on them.
 _UNUSED = ("name", "description", "project", "entity", "controller", "apiVersion", "kind")
 _KEYS = (
@@ -44,6 +60,7 @@ _PARAMETER = (
     *("value", "values", "probabilities", "distribution", "min", "max", "mu", "sigma", "q"),
     *("a", "b", "parameters"),
 )
+_METRIC = ("name", "goal", "target", "impute", "impute_while_running")
 _STOPPING = {
     "hyperband": ("type", "min_iter", "max_iter", "s", "eta", "strict"),
     "median": ("type", "min_iter", "min_runs"),
@@ -69,6 +86,8 @@ class SweepFile:
         metric: The name of the metric; "" if none is named.
         goal: One of `GOALS`.
         target: The value of the metric at which no more runs are begun, if any.
+        impute: What a Bayesian search takes for the metric of a run that failed: the "worst" or the
+            "best" of the finished ones; "" leaves it out.
         rule: When a run is stopped early, if at all.
         run_cap: Points at most, if said.
         program: What is run; "" if `command` says all.
@@ -83,6 +102,7 @@ class SweepFile:
     metric: str = ""
     goal: str = "minimize"
     target: float | None = None
+    impute: str = ""
     rule: Rule | None = None
     run_cap: int | None = None
     program: str = ""
@@ -103,11 +123,16 @@ def read(path: Path) -> SweepFile:
         HplabError: If something is wrong with it: one line saying what, where, and what is allowed.
     """
     lines = Lines(path)
+    for key, item in lines.top.value.items():
+        if key in _REFUSED:
+            raise lines.error(item, f"{key} {_REFUSED[key]}")
     top = lines.mapping(lines.top, "a sweep file", _KEYS)
     for key in ("method", "parameters"):
         if key not in top:
             allowed = f"; it is one of {', '.join(METHODS)}" if key == "method" else ""
             raise HplabError(f"{shown(path)}: the key {key!r} is missing{allowed}")
+    if top["method"].value == "custom":
+        raise lines.error(top["method"], _CUSTOM)
     method = lines.text(top["method"], "method", METHODS)
     at = {key: item.line for key, item in top.items()}
     parameters: dict[str, Distribution] = {}
@@ -117,6 +142,8 @@ def read(path: Path) -> SweepFile:
         at[f"parameters.{name}"] = item.line
         notes += _exponents(name, parameters[name])
     found: dict[str, Any] = _metric(lines, top["metric"], at) if "metric" in top else {}
+    if "impute" in found and method != "bayes":
+        notes.append(f"metric.impute is for bayes: {method} does not look at results")
     if "early_terminate" in top:
         found["rule"] = _rule(lines, top["early_terminate"], found)
     if "run_cap" in top:
@@ -250,7 +277,7 @@ def _exponents(name: str, found: Distribution) -> list[str]:
 
 
 def _metric(lines: Lines, item: Item, at: dict[str, int]) -> dict[str, Any]:
-    given = lines.mapping(item, "metric", ("name", "goal", "target"))
+    given = lines.mapping(item, "metric", _METRIC)
     if "name" not in given:
         raise lines.error(item, "metric needs a name")
     at["metric.name"] = given["name"].line
@@ -259,6 +286,14 @@ def _metric(lines: Lines, item: Item, at: dict[str, int]) -> dict[str, Any]:
         found["goal"] = lines.text(given["goal"], "goal", GOALS)
     if "target" in given:
         found["target"] = lines.number(given["target"], "metric.target")
+    if "impute" in given:
+        if given["impute"].value == "latest":
+            why = "what a run had logged before it failed is not kept: say worst or best"
+            raise lines.error(given["impute"], f"metric.impute latest: {why}")
+        found["impute"] = lines.text(given["impute"], "metric.impute", _IMPUTE)
+    if "impute_while_running" in given and given["impute_while_running"].value is not False:
+        allowed = ("false", "latest", "best", "worst")  # no run goes on while a point is chosen
+        lines.text(given["impute_while_running"], "metric.impute_while_running", allowed)
     return found
 
 

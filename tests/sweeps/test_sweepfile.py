@@ -99,6 +99,7 @@ PARAMETERS = {
     "log_normal": ("x: {distribution: log_normal}", "log_normal", {0.5: 1.0, 0.841344746: math.e}),
     "q_log_normal": ("x: {distribution: q_log_normal, mu: 3, q: 10}", "q_log_normal", {0.5: 20}),
     "beta": ("x: {distribution: beta, a: 1, b: 2}", "beta", {0.75: 0.5}),
+    "beta, uniform by default": ("x: {distribution: beta}", "beta", {0.3: 0.3}),
     "q_beta": ("x: {distribution: q_beta, a: 1, b: 2, q: 0.5}", "q_beta", {0.75: 0.5}),
 }
 
@@ -119,12 +120,22 @@ RESTS = {
     "metric.name": ("metric: {name: val/acc}", {"metric": "val/acc", "goal": "minimize"}),
     "metric.goal": ("metric: {name: acc, goal: maximize}", {"goal": "maximize"}),
     "metric.target": ("metric: {name: acc, target: 0.9}", {"target": 0.9}),
+    "metric.impute": ("metric: {name: acc, impute: best}", {"impute": "best"}),
+    "metric.impute_while_running": (
+        "metric: {name: acc, impute_while_running: worst}",
+        {"metric": "acc"},
+    ),
+    "metric.impute_while_running: false": (
+        "metric: {name: acc, impute_while_running: false}",
+        {"metric": "acc"},
+    ),
     "run_cap": ("run_cap: 7", {"run_cap": 7}),
     "program": ("", {"program": "train.py", "command": ()}),
     "command": ("command: [python, '${args}']", {"command": ("python", "${args}")}),
     "command as text": ("command: python -u ${args}", {"command": ("python", "-u", "${args}")}),
     "what only W&B needs": (
-        "name: n\ndescription: d\nproject: p\nentity: e\ncontroller: {type: local}",
+        "name: n\ndescription: d\nproject: p\nentity: e\ncontroller: {type: local}\n"
+        "apiVersion: 1\nkind: sweep",
         {"method": "random"},
     ),
 }
@@ -255,6 +266,19 @@ GRID_FAULTS = {
     "a huge grid": ("n: {min: 1, max: 900000000}", 1, "a grid of more than 1,000,000 values"),
 }
 REST_FAULTS = {
+    "job": ("job: me/project/train:v0", "job is of W&B Launch, .* program: FILE"),
+    "image_uri": ("image_uri: me/train", "image_uri is of W&B Launch, .* program: FILE"),
+    "scheduler": ("scheduler: {engine: optuna}", "scheduler is a program of W&B's .* halton"),
+    "metrics": ("metrics: [{name: a}, {name: b}]", "metrics are several goals at once"),
+    "impute of a run that failed": (
+        "metric: {name: a, impute: latest}",
+        "metric.impute latest: what a run had logged before it failed is not kept",
+    ),
+    "impute": ("metric: {name: a, impute: wurst}", "unknown metric.impute 'wurst'.* 'worst'"),
+    "impute while running": (
+        "metric: {name: a, impute_while_running: 3}",
+        "metric.impute_while_running must be text, got 3",
+    ),
     "unknown key": ("metod: grid", "unknown key 'metod' .*did you mean 'method'"),
     "goal": ("metric: {name: a, goal: maximise}", "unknown goal 'maximise'.* mean 'maximize'"),
     "metric without a name": ("metric: {goal: minimize}", "metric needs a name"),
@@ -347,6 +371,7 @@ def test_whoever_sweeps_by_a_wrong_file_gets_that_line_and_exit_code_2(
         ("a:\n\t- 1", "sweep.yaml:2: not YAML: .*indent with spaces"),
         ("parameters: {a: {value: 1}}\nprogram: p", "the key 'method' is missing; it is one of"),
         ("method: grid\nprogram: p", "sweep.yaml: the key 'parameters' is missing"),
+        ("method: custom\nparameters: {}\nprogram: p", "yaml:1: custom leaves .* is one of grid"),
         ("method: gird\nparameters: {}", "sweep.yaml:1: unknown method 'gird'.*mean 'grid'"),
         ("method: grid\nparameters: {}\nprogram: p", "sweep.yaml:2: parameters holds no parameter"),
         ("method: grid\nparameters: {a: {value: 1}}", "the key 'program' is missing"),
@@ -377,6 +402,12 @@ def test_a_file_that_is_not_there_or_no_text_is_one_line(tmp_path):
     (tmp_path / "sweep.yaml").write_bytes(b"\xff\xfe\x00\xd8")
     with pytest.raises(HplabError, match="it is no text in UTF-8"):
         sweepfile.read(tmp_path / "sweep.yaml")
+
+
+def test_impute_without_a_bayesian_search_is_told(tmp_path):
+    metric = "metric: {name: a, impute: worst}"
+    assert "is for bayes: random" in read(tmp_path, rest=metric).notes[0]
+    assert read(tmp_path, rest=metric, method="bayes").notes == ()
 
 
 def test_bounds_that_look_like_values_but_are_exponents_are_told(tmp_path):
@@ -440,6 +471,18 @@ def test_a_single_point_is_one_point(tmp_path, method):
 def test_a_search_without_an_end_asks_for_one(tmp_path, method):
     with pytest.raises(HplabError, match=f"yaml:2: {method} has no end: say run_cap: 20"):
         searches.points(read(tmp_path, SPACE, method=method))
+
+
+@pytest.mark.parametrize(("goal", "worst"), [("minimize", 9), ("maximize", -2)])
+def test_a_point_whose_runs_failed_counts_as_the_file_says(tmp_path, goal, worst):
+    def found(more):
+        metric = f"metric: {{name: a, goal: {goal}{more}}}"
+        file = read(tmp_path, SPACE, method="bayes", rest=metric)
+        return [searches.imputed(file, ends) for ends in ([], [3, 9, -2])]
+
+    assert found("") == [None, None]
+    assert found(", impute: worst") == [None, worst]
+    assert found(", impute: best") == [None, 7 - worst]
 
 
 def test_a_bayesian_search_without_optuna_says_what_brings_it(tmp_path, monkeypatch):
