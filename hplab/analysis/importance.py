@@ -123,8 +123,8 @@ def importance(
     least = max(FEWEST, FEWEST_EACH * codes.shape[1])
     if len(means) < least:
         why = (
-            f"{len(means)} settings of {codes.shape[1]} hyperparameters are no full grid, and a "
-            f"forest needs {least}"
+            f"{len(means)} settings are not all combinations of {codes.shape[1]} hyperparameters, "
+            f"and an estimate (by a random forest) needs {least} settings"
         )
         return Importance(metric, why=why, **about)
     rng = np.random.default_rng(seed)
@@ -132,7 +132,10 @@ def importance(
     shares, explained = _forest(codes, means, between[0] + luck[0], rng)
     about["explained"] = explained
     if explained <= 0:
-        why = "a forest predicts settings that it has not seen no better than their mean does"
+        why = (
+            "a random forest, which would estimate it, predicts settings that it has not seen no "
+            "better than their mean does"
+        )
         return Importance(metric, why=why, **about)
     scatter = _share(luck, between, len(kept)) if luck[0] else None
     return Importance(metric, FOREST, shares, scatter, **about)

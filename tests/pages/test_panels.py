@@ -75,7 +75,7 @@ def test_importance_of_a_search_is_an_estimate_and_says_so(search):
 def test_importance_of_too_few_runs_says_that(search):
     found = hp.plots.importance(search.tail(8))
     assert "Too few runs to say what validation accuracy hangs on" in found.text
-    assert "8 settings of 2 hyperparameters are no full grid" in found.text
+    assert "8 settings are not all combinations of 2 hyperparameters" in found.text
 
 
 def test_parallel_names_the_best_of_several_seeds_and_no_lucky_run(grid):

@@ -14,6 +14,7 @@ from synthetic_runs import make_runs
 import hplab as hp
 from hplab import cli
 from hplab.errors import HplabError
+from hplab.pages.figures import ranking
 from hplab.pages.site import sweep_report
 from hplab.pages.tables import best as ranked
 from hplab.pages.tables.best import best
@@ -88,7 +89,7 @@ def test_settings_are_ranked_by_their_means_and_single_runs_come_after_several(r
     assert whole.is_monotonic_decreasing
     assert best(runs, "val_loss", -1).table["mean"][:5].is_monotonic_increasing
     assert found.sentence.startswith(f"The best mean is {100 * whole[0]:.2f} % (95 % interval")
-    assert "2 settings of one run, or with runs that diverged" in found.sentence
+    assert "2 settings cannot be compared: run once, or with runs that diverged" in found.sentence
     assert found.shown["runs"][5] == "2 (and 2 diverged)"
 
 
@@ -130,6 +131,47 @@ def test_no_mean_at_all_is_told(runs):
     assert found.sentence.startswith("No setting has a mean")
 
 
+def lines_of(figure):
+    """Return what a figure of settings draws: (marker, hollow, x) of each line, row by row."""
+    [ax] = figure.figure.axes
+    rows = {}
+    for line in ax.lines:
+        if len(line.get_xdata()):
+            rows.setdefault(round(max(line.get_ydata()) + ranking.ASIDE / 2), []).append(line)
+    return rows
+
+
+def test_the_best_settings_are_drawn_with_their_intervals(runs):
+    """Every row is the mean, the interval and the runs of the setting that the table has there."""
+    found = best(runs, "val_acc", 1)
+    figure = ranking.of(found.table, ["lr", "batch_size"], "val_acc", alpha=0.05)
+    rows = lines_of(figure)
+    assert len(rows) == len(found.table) == 6
+    for at, row in enumerate(found.table.to_dict("records")):
+        dots, bar, mean = rows[at]
+        np.testing.assert_allclose(sorted(dots.get_xdata()), 100 * np.sort(row["values"]))
+        np.testing.assert_allclose(bar.get_xdata(), [100 * row["low"], 100 * row["high"]])
+        np.testing.assert_allclose(mean.get_xdata(), [100 * row["mean"]])
+        is_hollow = mean.get_markerfacecolor() != mean.get_color()
+        assert is_hollow == (row["p"] < 0.05)
+    assert any(found.table["p"] < 0.05)
+    assert "each by its learning rate and batch size" in figure.caption
+    assert "n = 2 to 4 seeds a setting" in figure.caption
+
+
+def test_single_runs_are_drawn_without_an_interval_and_what_has_no_mean_is_not(runs):
+    one = best(runs[runs["seed"] == 3], "val_acc", 1).table
+    figure = ranking.of(one, ["lr", "batch_size"], "val_acc", alpha=0.05)
+    assert {len(lines) for lines in lines_of(figure).values()} == {1}
+    assert "each was run once, so there is no interval" in figure.caption
+    stopped = runs.assign(status=["stopped"] + ["ok"] * 23)
+    figure = ranking.of(best(stopped, "val_acc", 1).table, ["lr"], "val_acc", alpha=0.05)
+    assert len(lines_of(figure)) == 5
+    assert figure.caption.startswith("The first 5 of 6 settings")
+    nothing = best(runs.assign(status="stopped"), "val_acc", 1).table
+    assert "No setting has a mean" in ranking.of(nothing, [], "val_acc", alpha=0.05).text
+
+
 # ------------------------------------------------------------------------------------- the page
 
 
@@ -137,6 +179,7 @@ def test_the_page_stands_alone_and_has_it_all(runs):
     found = sweep_report.report("runs.csv", foreign.of(runs))
     for part in ("The best settings", "What matters", "Panels", "The runs"):
         assert f"<h2>{part}</h2>" in found.html
+    assert "mean validation accuracy, the best first" in found.html
     assert "default-src 'none'" in found.html
     assert not re.search(r'(?:src|href)="(?!data:|#)', found.html)
     assert found.html.count('class="hp-explorer-data"') == 1
@@ -186,7 +229,7 @@ def test_runs_that_failed_or_were_stopped_are_told_and_never_averaged():
         "0.02": "3 (and 1 stopped early)",
     }
     assert '"ended":{"0":"crashed","4":"stopped"}' in found.html
-    assert "left out, as they did not finish: 1 crashed, 1 pruned" in found.html
+    assert "left out, as they did not finish: 1 crashed, 1 stopped early" in found.html
 
 
 def test_a_metric_whose_better_side_is_not_known_is_not_ranked(runs):
@@ -310,7 +353,7 @@ def test_report_has_stopped_runs_as_such(sweep):
     for name in ("end.html", "sweep.html"):
         page = (sweep / name).read_text(encoding="utf-8")
         assert len(csv_of(page)) == 1 + 12
-        [told] = re.findall(r"left out, as they did not finish: (\d+) pruned", page)
+        [told] = re.findall(r"left out, as they did not finish: (\d+) stopped early", page)
         panels = panels_of(page)
         assert len(panels["ended"]) == int(told)
         curves = panels["curves"]["series"]["score"]

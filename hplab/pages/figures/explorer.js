@@ -659,14 +659,15 @@ const DRAW = {
     for (const { of, values, y: mean, isIn } of lines.sort((a, b) => a.isIn - b.isIn || (a.y - b.y) * (y.better < 0 ? -1 : 1))) {
       const points = values.map((one, k) => [places[k], scales[k].at(one)]).filter(isDrawn);
       if (!points.length) continue;
-      line(svg, points, !isIn ? GRID : isFinite(mean) ? ramp(rank.get(mean)) : MUTED, { "stroke-opacity": lines.length > 300 && !(isLimited && isIn) ? 0.4 : 0.75 });
+      const isFaint = !isFinite(mean) || (lines.length > 300 && !(isLimited && isIn));
+      line(svg, points, !isIn ? GRID : isFinite(mean) ? ramp(rank.get(mean)) : MUTED, { "stroke-opacity": isFaint ? 0.4 : 0.75 });
       const [cx, cy] = points.at(-1);
       if (isIn) marks.push({ x: cx, y: cy, text: `${y.label} ${shown(y, mean)}: ${settingText(table, of[0])}, ${state.seeds ? runText(table, of[0]) : plural(of.length, "run")}` });
     }
     const brushes = columns.map((column, k) => {
       const box = { x: places[k] - 7, width: 14 };
       line(svg, [[places[k], top], [places[k], bottom]], FG);
-      turned(svg, places[k], top - 8, cut(column.label, 20), -35, "start");
+      turned(svg, places[k], top - 8, cut(column.label, width < 500 ? min(20, floor((width - places[k]) / 6)) : 20), -35, "start");
       let last = Infinity;
       for (const tick of scales[k].ticks) {
         if (last - tick.at < 13) continue;
@@ -691,8 +692,9 @@ const DRAW = {
     });
     const key = [0, 0.5, 1].filter(() => ranked.length).map((share) => ({ paint: ramp(share), text: `${y.label} ${shown(y, ranked[round(share * (ranked.length - 1))])}` }));
     const how = `Every line is ${state.seeds ? "a run" : "a mean"}, coloured by its rank in ${y.label}.`;
+    const grey = lines.some((one) => one.isIn && !isFinite(one.y)) ? ` Grey ones have no ${y.label}.` : "";
     const inside = isLimited ? ` ${lines.filter((one) => one.isIn).length} of ${plural(lines.length, "line")} in the ranges.` : "";
-    return { title: `Parallel coordinates, coloured by ${y.label}`, note: `${counted(table, rows)} ${how}${inside}`, marks, height: bottom + 20, key, brushes };
+    return { title: `Parallel coordinates, coloured by ${y.label}`, note: `${counted(table, rows)} ${how}${grey}${inside}`, marks, height: bottom + 20, key, brushes };
   },
 
   // A setting is its mean with a band, unless a run of it was stopped early: then each run is a line of its own, one

@@ -16,7 +16,7 @@ from hplab.analysis.importance import Importance
 from hplab.analysis.judge.resolve import Metric, metric_of
 from hplab.errors import HplabError
 from hplab.pages import labels, plots
-from hplab.pages.figures import cells, explorer_data
+from hplab.pages.figures import cells, explorer_data, ranking
 from hplab.pages.figures import importance as drawn
 from hplab.pages.site import alone
 from hplab.pages.tables import best as ranked
@@ -116,7 +116,9 @@ def _best(runs: pd.DataFrame, about: Metric) -> tuple[str, str]:
     text = f"Of {about.name}, {side} is better. {found.sentence}"
     n, most = len(found.table), ranked.MOST_ROWS
     note = f"The first {most} of {n} settings" if n > most else f"All {n} settings"
-    return text, alone.paragraphs(text) + alone.in_rows(found.shown, note)
+    names = explorer_data.varied_columns(runs)
+    figure = ranking.of(found.table, names, about.name, alpha=ranked.ALPHA).html
+    return text, alone.paragraphs(text) + figure + alone.in_rows(found.shown, note)
 
 
 def _said(found: Importance, about: Metric) -> str:

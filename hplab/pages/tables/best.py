@@ -132,15 +132,19 @@ def _sentence(table: pd.DataFrame, names: list[str], y: str) -> str:
         said += f" Of {labels.count(compared, 'other setting')} {sure} "
         said += f"{'is' if sure == 1 else 'are'} surely worse (p < {ALPHA:g}, corrected for all "
         said += "pairs)"
-        rest = compared - sure
-        said += f"; with the other {rest} it is open." if rest else "."
+        if rest := compared - sure:
+            who = "the other one is" if rest == 1 else f"the other {rest} are"
+            said += f"; whether {who} worse, these runs do not tell"
+        said += "."
         if (flat := _n_flat(table)) > 1:
             said += f" {flat} settings have the same result at every seed, so nothing tells how "
             said += "far luck moves it. Is the seed used?"
     others = n - 1 - max(compared, 0)
     if others:
-        said += f" {labels.count(others, 'setting')} of one run, or with runs that diverged, failed"
-        said += " or were stopped, cannot be compared so."
+        said += (
+            f" {labels.count(others, 'setting')} cannot be compared: run once, or with runs that"
+        )
+        said += " diverged, failed or were stopped early."
     return said
 
 

@@ -84,7 +84,8 @@ def columns(table: RunTable) -> str:
     n, left = len(table.runs), table.states
     runs = f"{n} runs"
     if left:
-        gone = ", ".join(f"{count} {state}" for state, count in left.items())
+        told = {"pruned": "stopped early"}
+        gone = ", ".join(f"{count} {told.get(state, state)}" for state, count in left.items())
         runs += f"; left out, as they did not finish: {gone}"
     return "\n".join([*lines, runs, *table.notes])
 
