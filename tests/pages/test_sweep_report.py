@@ -114,7 +114,7 @@ def test_nothing_is_sure_where_no_result_scatters():
     for one in (runs, runs.assign(seed=[0, 1] * 3)):
         found = best(one, "acc", 1)
         assert found.table["p"].tolist()[1:] == [1.0, 1.0]
-        assert "0 are surely worse" in found.sentence
+        assert "none of the 2 other settings is surely worse" in found.sentence
         assert "3 settings have the same result at every seed" in found.sentence
 
 
@@ -124,6 +124,30 @@ def test_of_settings_that_were_run_once_none_is_the_best(runs):
     assert "best mean" not in found.sentence
     assert (found.shown["95 % interval"] == "").all()
     assert "beside the first" not in found.shown
+
+
+@pytest.mark.parametrize(
+    ("n", "sure", "said"),
+    [
+        (
+            1,
+            0,
+            " But the one other setting is not surely worse (HOW): these runs do not tell which",
+        ),
+        (3, 0, " But none of the 3 other settings is surely worse (HOW): these runs do not"),
+        (3, 3, " Of 3 other settings 3 are surely worse (HOW)."),
+        (
+            3,
+            1,
+            " Of 3 other settings 1 is surely worse (HOW); whether the other 2 are worse, these",
+        ),
+        (3, 2, " Of 3 other settings 2 are surely worse (HOW); whether the other one is worse, th"),
+    ],
+)
+def test_what_is_sure_and_what_is_not_is_one_sentence(n, sure, said):
+    text = ranked._worse(n, sure).replace("p < 0.05, corrected for all pairs", "HOW")
+    assert text.startswith(said)
+    assert text.endswith(".")
 
 
 def test_no_mean_at_all_is_told(runs):
@@ -222,6 +246,7 @@ def test_runs_that_failed_or_were_stopped_are_told_and_never_averaged():
     assert shown["mean"][0.01] == pytest.approx(0.93)  # seeds 1 to 3
     assert shown["n"][0.01] == 3
     assert np.isnan(shown["mean"][0.02])
+    assert "run the best few to their end: no early_terminate" in found.text
     told = best(runs, "val_acc", 1).shown.set_index("learning rate")
     assert told["runs"].to_dict() == {
         "0.03": "4",

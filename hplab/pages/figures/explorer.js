@@ -155,6 +155,9 @@ const usedCodes = (column, rows) => [...new Set(rows.map((row) => column.codes[r
 // Numbers stand where their value is; names, and a 0 on a logarithmic axis, stand one beside the other.
 const isMeasured = (column) => !!column.numbers || (column.isNumeric && !(column.log && column.values[0] <= 0));
 
+// Whether somebody typed these values: few, and whole or of up to three digits. A search draws others.
+const isTyped = (column, used) => used.length <= MOST_LEVELS && used.map((code) => column.values[code]).every((value) => Number.isInteger(value) || Number(value.toPrecision(3)) === value);
+
 // The lines of parallel coordinates: runs or settings, their value on each axis, and whether all are in the ranges.
 function linesOf(table, state, all) {
   const y = table.named.get(state.y);
@@ -573,7 +576,7 @@ function acrossScale(column, rows, width, isLog) {
   }
   const scale = numberScale(used.map((code) => column.values[code]), from + 14, to - 14, isLog);
   const places = used.map((code) => scale.at(column.values[code]));
-  return { ticks: used.length > 14 ? scale.ticks : used.map((code, i) => ({ at: places[i], text: column.texts[code] })),
+  return { ticks: used.length > 14 || !isTyped(column, used) ? scale.ticks : used.map((code, i) => ({ at: places[i], text: column.texts[code] })),
     room: min(...places.slice(1).map((place, i) => place - places[i])), of: (row) => scale.at(column.values[column.codes[row]]) };
 }
 
@@ -621,7 +624,7 @@ const DRAW = {
       (lines[by ? by.codes[row0] : 0] ||= []).push([cx, cy, row0]);
     });
     for (const points of Object.values(lines)) {
-      const isSearched = points.length > MOST_LEVELS; // a line through values that nobody chose says nothing
+      const isSearched = !rings.length && x.isNumeric && !isTyped(x, usedCodes(x, rows)); // a line through values that nobody chose says nothing
       if (!isStrip || !x.isNumeric || isSearched || usedCodes(x, points.map((point) => point[2])).length < points.length) continue;
       points.sort((a, b) => a[0] - b[0]);
       svg.prepend(line(svg, points.map(([cx, cy]) => [cx, cy]), paint(points[0][2]), { "stroke-opacity": 0.6 }));
@@ -649,8 +652,7 @@ const DRAW = {
       const used = column.codes ? usedCodes(column, rows) : [];
       if (!isMeasured(column)) return { ...levelScale(column, used, bottom, top), used };
       const scale = numberScale(lines.map((one) => one.values[k]), bottom, top, column.log, 0.02);
-      const isTyped = used.length <= MOST_BANDS && used.every((code) => column.texts[code].length <= 5); // not drawn by a search
-      return used.length && isTyped ? { ...scale, ticks: used.map((code) => ({ at: scale.at(column.values[code]), text: column.texts[code] })) } : scale;
+      return used.length && isTyped(column, used) ? { ...scale, ticks: used.map((code) => ({ at: scale.at(column.values[code]), text: column.texts[code] })) } : scale;
     });
     const ranked = lines.map((one) => one.y).filter(isFinite).sort((a, b) => a - b); // so one outlier hides nothing
     const rank = new Map(ranked.map((one, i) => [one, i / max(1, ranked.length - 1)]));

@@ -128,14 +128,7 @@ def _sentence(table: pd.DataFrame, names: list[str], y: str) -> str:
     said = f"The best mean is {labels.interval(y, top)}, at {place}."
     compared = int((table["kind"] == WHOLE).sum()) - 1
     if compared > 0:
-        sure = int((table["p"] < ALPHA).sum())
-        said += f" Of {labels.count(compared, 'other setting')} {sure} "
-        said += f"{'is' if sure == 1 else 'are'} surely worse (p < {ALPHA:g}, corrected for all "
-        said += "pairs)"
-        if rest := compared - sure:
-            who = "the other one is" if rest == 1 else f"the other {rest} are"
-            said += f"; whether {who} worse, these runs do not tell"
-        said += "."
+        said += _worse(compared, int((table["p"] < ALPHA).sum()))
         if (flat := _n_flat(table)) > 1:
             said += f" {flat} settings have the same result at every seed, so nothing tells how "
             said += "far luck moves it. Is the seed used?"
@@ -145,7 +138,23 @@ def _sentence(table: pd.DataFrame, names: list[str], y: str) -> str:
             f" {labels.count(others, 'setting')} cannot be compared: run once, or with runs that"
         )
         said += " diverged, failed or were stopped early."
+    if table["n_stopped"].any():
+        said += " To compare settings of which runs were stopped, run the best few to their end: no"
+        said += " early_terminate, several seeds."
     return said
+
+
+def _worse(n: int, sure: int) -> str:
+    """Return how many of `n` other settings are surely worse than the best, and what is open."""
+    others, how = labels.count(n, "other setting"), f"(p < {ALPHA:g}, corrected for all pairs)"
+    if not sure:
+        one = "the one other setting is not" if n == 1 else f"none of the {others} is"
+        return f" But {one} surely worse {how}: these runs do not tell which is best."
+    said = f" Of {others} {sure} {'is' if sure == 1 else 'are'} surely worse {how}"
+    if rest := n - sure:
+        who = "the other one is" if rest == 1 else f"the other {rest} are"
+        said += f"; whether {who} worse, these runs do not tell"
+    return f"{said}."
 
 
 def _n_flat(table: pd.DataFrame) -> int:
