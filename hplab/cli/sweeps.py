@@ -27,7 +27,12 @@ if TYPE_CHECKING:
     default=None,
     help="Answer for wandb in a script [default: where it is imported and not installed].",
 )
-@click.option("--code", "version", default="", help="Stands for the code: change it with results.")
+@click.option(
+    "--code",
+    "version",
+    default="",
+    help="Stands for the code of this program in its project: change it with results.",
+)
 @click.option("--keep", type=click.Choice(["best", "all"]), help="Keep what the runs train.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write the table of runs (CSV).")
 @click.option("--html", "page", type=click.Path(path_type=Path), help="Write a report of its own.")
