@@ -75,8 +75,8 @@ def report_runs(
     from hplab.pages.tables import given
 
     table, asked = given.table(path, version=version, **named)
-    if named["metrics"]:
-        asked["metric"] = named["metrics"][0]
+    if named["metrics"] and named["metrics"][0] != asked.get("metric"):
+        asked |= {"metric": named["metrics"][0], "better": 0}  # the file's goal is another's
     if better:
         asked["better"] = {"higher": 1, "lower": -1}[better]
     click.echo(_report(page or Path(f"{path.stem}.html"), path.name, table, asked))

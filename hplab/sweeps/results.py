@@ -113,14 +113,23 @@ def recorded(
             f"{name!r} has runs of {len(codes)} versions of its code: say which: {told}"
         )
     found: dict[str, tuple[Point, Record]] = {}
+    unseeded: dict[str, tuple[Point, Record]] = {}
+    seeded: set[str] = set()
     for head in next(iter(codes.values())):
         point = {n: _as_given(value) for n, value in head["config"]["point"].items()}
         if not set(settings) <= {*point, SEED} or (only and not set(point) <= set(settings)):
             continue
         point = {n: point[n] for n in dict.fromkeys([*settings, *point]) if n in point}
+        text = canonical(point)
         point[SEED] = head["seed"]
+        if SEED in head["config"]:
+            unseeded.setdefault(text, (point, head))
+            continue
+        seeded.add(text)
         if head["status"] != "stopped" or canonical(point) not in found:
             found[canonical(point)] = point, head
+    # The seed of such a run may be one of the others.
+    found |= {text: pair for text, pair in unseeded.items() if text not in seeded}
     columns = dict.fromkeys(n for point, _ in found.values() for n in point if n != SEED)
     return _table(list(found.values()), list(columns), store)
 

@@ -54,10 +54,14 @@ class Script:
             imports.
         keeps: Whether artifacts that the script logs are read; whoever sets it does so first.
         notes: What the reader should know, a sentence each.
+        seeds_itself: A script that is given no seed has one of its own, or none: such a run is not
+            that of seed 0.
 
     Raises:
         HplabError: If there is no such program.
     """
+
+    seeds_itself = True
 
     def __init__(self, file: SweepFile, stand_in: bool | None, threads: int) -> None:
         path = located(file) if file.program else None

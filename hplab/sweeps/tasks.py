@@ -48,6 +48,7 @@ class Task:
         self.name = name or name_of(function)
         self.code = f"version {version}" if version else _digest(function, self.name)
         self.place = place
+        self._seeds_itself = getattr(function, "seeds_itself", False)
         self.slug = re.sub(r"[^a-z0-9_.-]+", "-", self.name.lower()).strip("-")
         self._data = f"sweep-{self.slug}"  # the folder of its records, where others have a data set
 
@@ -107,6 +108,7 @@ class Task:
         setting = {name: value for name, value in point.items() if name != SEED}
         named = {"data": self._data, "function": self.name, "code": self.code}
         named |= {"place": self.place} if self.place else {}
+        named |= {"seed": "its own"} if self._seeds_itself and SEED not in point else {}
         by = {"stopped_by": self.board.rule.text()} if stopped and self.board else {}
         return {**named, "point": setting, **by}
 

@@ -335,6 +335,17 @@ def test_report_takes_a_sweep_by_its_name(sweep):
         said("report", "fitt")
 
 
+def test_the_goal_of_a_sweep_file_is_that_of_its_own_metric(sweep):
+    """Not that of another metric which is asked about."""
+    program = TRAIN.replace('{"score": score}', '{"score": score, "val_acc": 0.9 + score / 100}')
+    (sweep / "train.py").write_text(program)
+    (sweep / "sweep.yaml").write_text(SWEEP.replace("maximize", "minimize"))
+    said("sweep", "sweep.yaml", "--seeds", 2)
+    assert "Of score, less is better" in said("report", "sweep.yaml")
+    assert "Of score, less is better" in said("report", "sweep.yaml", "--metric", "score")
+    assert "Of val_acc, more is better" in said("report", "sweep.yaml", "--metric", "val_acc")
+
+
 def test_a_sweep_file_is_judged_and_exported_as_it_is(sweep):
     """By its metric and goal, with --code as for `hplab sweep`; its name is the nearest match."""
     (sweep / "sweep.yaml").write_text(SWEEP.replace("maximize", "minimize"))

@@ -220,6 +220,22 @@ def test_a_project_that_moves_keeps_its_records(here, mark):
         assert run(file, version=version).runs.attrs["n_new"] == 0
 
 
+def test_a_run_without_a_seed_is_not_that_of_seed_0(here):
+    """Its seed is the script's own, and may be that of another run: where seeds are given it is
+    left out.
+    """
+    file = given(here, PRINTS.replace("default=0", "default=1") + "    print(f'x={args.seed}')\n")
+    assert run(file).runs["x"].tolist() == [1, 1]
+    assert swept.of_file(Path("sweep.yaml"))["x"].tolist() == [1, 1]
+    found = run(file, n_seeds=2).runs
+    assert found.attrs["n_new"] == 4
+    assert found["x"].tolist() == found["seed"].tolist() == [0, 1, 0, 1]
+    again = swept.of_file(Path("sweep.yaml"))
+    assert sorted(again["x"]) == [0, 0, 1, 1]
+    assert (again["x"] == again["seed"]).all()
+    assert run(file).runs.attrs["n_new"] == 0
+
+
 def test_a_report_takes_no_runs_of_the_script_with_other_parameters(here):
     """A script is called with what the sweep file says, and nobody knows its defaults."""
     source = "import sys\nprint(f'loss={len(sys.argv)}')\n"
