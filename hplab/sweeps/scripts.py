@@ -24,7 +24,7 @@ from typing import Any
 from hplab.errors import HplabError, unknown
 from hplab.sweeps import calls, standin, workers
 from hplab.sweeps.contents import FILES, Item
-from hplab.sweeps.points import Point
+from hplab.sweeps.points import SEED, Point
 from hplab.sweeps.programs import located, nested, parse
 from hplab.sweeps.standin import wandb as protocol
 from hplab.sweeps.sweepfile import COMMAND, SweepFile
@@ -152,7 +152,7 @@ class Script:
             finally:
                 self._end(process)
             if code:
-                raise self._failed(code, said)
+                raise self._failed(code, said, point)
             if not final:
                 how = "logged no number to wandb and " if self.logs else ""
                 raise HplabError(
@@ -260,11 +260,15 @@ class Script:
             yield summary
         return {**final, **summary, **items} if final or summary else {}
 
-    def _failed(self, code: int, said: Path) -> HplabError:
+    def _failed(self, code: int, said: Path, point: Point) -> HplabError:
         text = said.read_text(encoding="utf-8", errors="replace").strip()
         last = text.splitlines()[-1].strip() if text else "it said nothing"
         if "No module named 'wandb'" in last and not self.logs:
             last += " (a stand-in answers for it: --stand-in)"
+        if SEED in point and re.search(
+            r"(unrecognized arguments|no such option).*--seed\b", last, re.I
+        ):
+            last += " (let it take --seed, a whole number, and draw everything random from that)"
         error = HplabError(f"{self.name} {workers.ended(code)}: {last[:300]}")
         error.add_note(text[-_TAIL:])
         return error

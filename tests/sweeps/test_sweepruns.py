@@ -391,6 +391,17 @@ def test_the_first_run_which_goes_alone_is_counted_with_the_others(here, capsys)
     assert "1 of 4 runs failed and are tried again" in capsys.readouterr().out
 
 
+def test_a_script_that_takes_no_seed_is_told_what_it_needs(here):
+    file = given(
+        here, PRINTS.replace('    parser.add_argument("--seed", type=int, default=0)\n', "")
+    )
+    said = (
+        "unrecognized arguments: --seed=0 .let it take --seed, a whole number, and draw everything"
+    )
+    with pytest.raises(HplabError, match=said):
+        run(file, n_seeds=2)
+
+
 def test_a_run_that_fails_later_is_told_and_tried_again(here, capsys):
     source = (
         "import sys\nlr = float(sys.argv[1][5:])\nassert lr < 0.2, 'too large'\nprint(f'a={lr}')"
