@@ -694,7 +694,7 @@ const DRAW = {
     });
     const key = [0, 0.5, 1].filter(() => ranked.length).map((share) => ({ paint: ramp(share), text: `${y.label} ${shown(y, ranked[round(share * (ranked.length - 1))])}` }));
     const how = `Every line is ${state.seeds ? "a run" : "a mean"}, coloured by its rank in ${y.label}.`;
-    const grey = lines.some((one) => one.isIn && !isFinite(one.y)) ? ` Grey ones have no ${y.label}.` : "";
+    const grey = !isLimited && lines.some((one) => !isFinite(one.y)) ? ` Grey ones have no ${y.label}.` : "";
     const inside = isLimited ? ` ${lines.filter((one) => one.isIn).length} of ${plural(lines.length, "line")} in the ranges.` : "";
     return { title: `Parallel coordinates, coloured by ${y.label}`, note: `${counted(table, rows)} ${how}${grey}${inside}`, marks, height: bottom + 20, key, brushes };
   },
