@@ -257,7 +257,8 @@ def _run(
     if len(tally.failures) > n_before:
         point, answer = tally.failures[0]
         place = f" ({answer['place']})" if answer["place"] else ""
-        first = f"{answer['error']}: {answer['message']}{place} at {words(point)}"
+        kind = "" if answer["error"] == HplabError.__name__ else f"{answer['error']}: "
+        first = f"{kind}{answer['message']}{place} at {words(point)}"
         if writer.n_added or may_fail:
             n = f"{len(tally.failures)} of {tally.n_missing} runs"
             print(f"{n} failed and are tried again the next time; the first: {first}")

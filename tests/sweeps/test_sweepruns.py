@@ -277,6 +277,21 @@ def test_what_a_script_logs_to_wandb_is_read_through_the_stand_in(here):
     assert hp.curves(runs)["val.loss"].tolist()[:3] == pytest.approx([0, 0.1, 0.2])
 
 
+def test_a_script_that_would_start_an_agent_trains_one_run(here):
+    """As in W&B's tutorials: the points are those of the sweep file, not those of the script."""
+    source = """
+        import wandb
+
+        def main():
+            with wandb.init() as run:
+                run.log({"twice": 2 * wandb.config.lr})
+
+        sweep_id = wandb.sweep({"parameters": {"lr": {"values": [7]}}}, project="p")
+        wandb.agent(sweep_id, function=main, count=5)
+    """
+    assert run(given(here, source)).runs["twice"].tolist() == [0.2, 0.4]
+
+
 def test_steps_of_wandb_make_rows_and_what_waits_at_the_end_is_kept(here):
     source = """
         import wandb
@@ -370,7 +385,8 @@ def test_arguments_come_in_a_file_of_json(here):
         ("import os; os.kill(os.getpid(), 9)", "job.py was killed by SIGKILL"),
         ("print('hello')", "job.py printed no metric: print a line of JSON, or name=value"),
         ("import wandb; wandb.init()", "job.py logged no number to wandb and printed no metric"),
-        ("import wandb; wandb.sweep({})", "the sweep is made by `hplab sweep FILE`"),
+        ("import wandb; wandb.agent(wandb.sweep({}))", "the sweep is made by `hplab sweep FILE`"),
+        ("import wandb; wandb.sweep({})", "job.py logged no number to wandb and printed no metric"),
         ("import wandb; wandb.init(); wandb.config.lrr", "wandb.config has no 'lrr'; it has lr"),
     ],
 )

@@ -360,12 +360,26 @@ def setup(*_: Any, **__: Any) -> None:
     """Accept it."""
 
 
-def sweep(*_: Any, **__: Any) -> NoReturn:
-    """Say what makes the sweep here."""
-    raise RuntimeError("the sweep is made by `hplab sweep FILE`; the script trains one run of it")
+def sweep(*_: Any, **__: Any) -> str:
+    """Accept it: `hplab sweep FILE` makes the sweep, and its file says the points."""
+    return "local"
 
 
-agent = sweep
+def agent(
+    sweep_id: str = "", function: Callable[[], Any] | None = None, *_: Any, **__: Any
+) -> None:
+    """Call the function once: this process is one run of the sweep.
+
+    Raises:
+        RuntimeError: If there is no function.
+    """
+    if function is None:
+        raise RuntimeError(
+            "the sweep is made by `hplab sweep FILE`; the script trains one run of it"
+        )
+    function()
+
+
 _OF_THE_RUN = (
     *(
         "log",
