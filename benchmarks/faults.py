@@ -328,7 +328,7 @@ def main() -> None:
 
 
 def is_lossy(part: Found) -> bool:
-    """Return whether a part lost a record, read one wrongly, or ended with others than it should."""
+    """Return whether a part lost a record, read one wrongly, or ended with others."""
     n_bad = sum(part.get(name, 0) for name in ("lost", "wrong", "recorded_twice"))
     return n_bad > 0 or not part.get("equal_to_undisturbed", True)
 
