@@ -10,6 +10,7 @@ import pandas as pd
 from hplab.analysis.curve_metrics import epochs_to
 
 __all__ = [
+    "first_there",
     "to_target",
     "tuned",
 ]
@@ -28,7 +29,8 @@ def to_target(
 
     Returns:
         `runs` with "steps_to_target" and "examples_to_target", between epochs by a straight line;
-        infinite for a run that never got there.
+        infinite for a run that never got there. "at_most" is true where a run was there when it was
+        first measured, after one epoch: it may have taken any number of steps up to that.
     """
     reached = {
         key: epochs_to(part.sort_values("epoch")[metric].astype(float), target)
@@ -38,7 +40,33 @@ def to_target(
     epochs[np.isnan(epochs)] = np.inf  # diverged at once
     steps = epochs * runs.get("steps_per_epoch", pd.Series(np.nan, runs.index)).to_numpy(float)
     steps[np.isinf(epochs)] = np.inf  # a diverged run has no steps_per_epoch
-    return runs.assign(steps_to_target=steps, examples_to_target=steps * runs["batch_size"])
+    return runs.assign(
+        steps_to_target=steps,
+        examples_to_target=steps * runs["batch_size"],
+        at_most=epochs == 1,
+    )
+
+
+def first_there(runs: pd.DataFrame, y: str, *, by: str, over: str) -> dict[object, list[object]]:
+    """Return for each value of `by` the values of `over` with the least mean `y`: several if equal.
+
+    Runs that reach a target within their first epoch are equal, as nothing was measured before.
+
+    Args:
+        runs: One row a trial.
+        y: Column of which less is better.
+        by: Column of the values to compare.
+        over: Column that is tuned.
+
+    Returns:
+        The values, in their order; values of `by` without a finite mean are left out.
+    """
+    found = {}
+    for value, group in runs.groupby(by, sort=True):
+        means = group.groupby(over)[y].agg(lambda v: v.to_numpy(float).mean()).fillna(np.inf)
+        if len(means) and np.isfinite(means.min()):
+            found[value] = list(means.index[means == means.min()])
+    return found
 
 
 def tuned(runs: pd.DataFrame, y: str, *, by: str, over: Sequence[str]) -> pd.DataFrame:

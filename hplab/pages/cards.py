@@ -26,6 +26,7 @@ from hplab.pages.notebooks import prose
 from hplab.sweeps import presets
 from hplab.sweeps import store as stores
 from hplab.sweeps.records import DamagedError
+from hplab.sweeps.table import owner
 from hplab.trial import HplabError, Trial
 
 _GLUED = "application/papermill.record/"  # a kind of output that pages take up and do not show
@@ -94,6 +95,9 @@ def formatted(value: Any, fmt: str | Callable[[Any], str] | None = None) -> str:
 def show(runs: pd.DataFrame, y: str | Sequence[str] = ("val_acc", "val_loss")) -> Html:
     """A table of settings: what was varied, mean and half-width of the 95 % interval, seeds.
 
+    An argument that is the same wherever its component is, such as the eps of Adam beside SGD, has
+    no column.
+
     Args:
         runs: One row a trial.
         y: Columns of metrics.
@@ -108,7 +112,7 @@ def show(runs: pd.DataFrame, y: str | Sequence[str] = ("val_acc", "val_loss")) -
         return nothing_recorded()
     metrics = [y] if isinstance(y, str) else list(y)
     summary.require(runs, *metrics, what="show")
-    varied = summary.mixed(runs, [])
+    varied = _without_told(runs, summary.mixed(runs, []))
     tables = [summary.cells(runs, metric, varied) for metric in metrics]
     first = tables[0]
     columns = {labels.quantity(v): [labels.setting(x, v) for x in first[v]] for v in varied}
@@ -120,6 +124,18 @@ def show(runs: pd.DataFrame, y: str | Sequence[str] = ("val_acc", "val_loss")) -
         columns["diverged"] = [str(n) for n in first["n_diverged"]]
     caption = f"Means \u00b1 half the 95 % interval; {labels.context(runs)}".rstrip("; ")
     return _tabulated(pd.DataFrame(columns), caption)
+
+
+def _without_told(runs: pd.DataFrame, varied: list[str]) -> list[str]:
+    """The columns without arguments that the name of their component tells."""
+
+    def is_told(name: str) -> bool:
+        component = owner(name)
+        if component not in varied or component == name:
+            return False
+        return bool((runs.groupby(component)[name].nunique(dropna=False) <= 1).all())
+
+    return [name for name in varied if not is_told(name)]
 
 
 def claims_table(verdicts: Iterable[Verdict]) -> Html:

@@ -32,7 +32,7 @@ def quantity(name: str) -> str:
     A column "arm_NAME" holds what the report declared where a preset trained something else.
     """
     if name.startswith("arm_"):
-        return f"{quantity(name[4:])} in the report"
+        return f"declared {quantity(name[4:])}"
     return column(name).words or name.replace("_", " ").replace(".", " ")
 
 
@@ -230,17 +230,26 @@ def listed(words: Iterable[str], most: int = 6) -> str:
 
 
 def context(runs: pd.DataFrame) -> str:
-    """Which preset, data set, model and device a table holds, as far as the table tells."""
+    """Which preset, data, model, epochs and device a table holds, as far as the table tells."""
     parts, declared = [], hyperparameters(runs)
     if preset := runs.attrs.get("preset"):
         parts.append(f"{preset} preset")
-    for name in ("data", "model", "device"):
+    for name in ("data", "model", "epochs", "device"):
+        if name == "epochs":
+            parts += _epochs(runs) if name in declared else []
+            continue
         told = name == "device" or name in declared
         if told and name in runs and len(found := runs[name].dropna().unique()):
             parts.append(listed(map(str, found)))
         elif name in runs.attrs:
             parts.append(str(runs.attrs[name]))
     return ", ".join(parts)
+
+
+def _epochs(runs: pd.DataFrame) -> list[str]:
+    """How many epochs the runs are trained for: "5 epochs", "5 to 50 epochs"."""
+    found = [int(n) for n in runs["epochs"].dropna().unique()]
+    return [f"{span(found)} epoch{'s' * (max(found) != 1)}"] if found else []
 
 
 def effect(value: float, unit: str) -> str:

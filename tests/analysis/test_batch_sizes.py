@@ -75,3 +75,21 @@ def test_a_batch_size_that_never_gets_there_is_left_out():
 
     assert best["batch_size"].unique().tolist() == [8]
     assert batch_sizes.tuned(runs[:0], "y", by="batch_size", over=["lr"]).empty
+
+
+def test_who_is_there_after_one_epoch_may_have_been_there_before():
+    runs = table()[:3]
+    reached = curves(dict(zip(runs["key"], (1, 2, 0), strict=True)))
+    found = batch_sizes.to_target(runs, reached, 0.5)
+
+    assert found["at_most"].tolist() == [True, False, False]
+    assert found["examples_to_target"].tolist() == [64, 128, math.inf]  # 64 are the whole epoch
+
+
+def test_all_rates_that_are_first_are_named():
+    runs = table().assign(y=[2, 4, 4, 2, 7, 8, 9, math.inf])
+    first = batch_sizes.first_there(runs, "y", by="batch_size", over="lr")
+
+    assert first == {8: [0.1, 0.2], 16: [0.1]}
+    never = runs.assign(y=math.inf)
+    assert batch_sizes.first_there(never, "y", by="batch_size", over="lr") == {}

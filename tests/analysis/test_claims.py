@@ -422,6 +422,16 @@ def test_a_wider_grid_is_reported_and_decides_nothing():
     assert "lr 3e-3 comes first." in inner.reason
 
 
+def test_a_wider_grid_is_compared_on_the_seeds_that_all_have():
+    """Lr 1e-2 has five seeds, on which 3e-3, else the best, is unlucky."""
+    runs = make_runs({**ERROR, (3e-3, 5): 0.010, (1e-2, 5): 0.05})
+    kept = runs[(runs["lr"] != 1e-2) | (runs["seed"] < 5)].copy()
+    low = (kept["lr"] == 3e-3) & (kept["seed"] < 5)
+    kept.loc[low, "val_acc"] = 0.9
+    verdict = judging.verdict("S4-17", kept)
+    assert "values, on the 5 seeds that all have, lr 1e-3 comes first" in verdict.reason
+
+
 def spread_runs(factor):
     runs = make_runs({(1e-3, 5): 0.02, (1e-4, 5): 0.02}, n_seeds=40, noise=1e-3)
     wide = runs.lr == 1e-3

@@ -113,9 +113,16 @@ def test_a_set_up_fits_if_it_gives_all_twelve_numbers_by_running_metrics():
     assert setups.fitting(compared) == ["right", "near"]
     assert told.loc["right", "numbers met"] == "12 of 12"
     assert told.loc["right", "training evaluated"] == "6 of 12"
-    assert told.loc["right", "missed at 0.001"] == "none"
-    assert told.loc["far", "fits"] == "no"
-    assert told.loc["far", "missed at 0.0001"] == "train acc, train loss, val acc, val loss"
+    assert told.loc["right", "missed"] == "none"
+    assert told.loc["far", "missed"] == "6 in training, 6 in validation"
+
+
+def test_what_fits_stands_first_in_the_table():
+    made, curves = tables(far=30, right=0)
+    told = setups.summary(setups.compare(made, REPORT, curves))
+
+    assert told["set-up"].tolist() == ["right", "far"]
+    assert told["fits"].tolist() == ["yes", "no"]
 
 
 def test_one_number_missed_is_enough_to_be_dismissed():

@@ -389,3 +389,17 @@ def test_claims_without_runs_are_one_line_that_the_ledger_can_lead_to():
     assert 'id="row-S4-06">S4-06</span>, <span class="hp-claim" id="row-S4-12"' in shown.html
     assert shown.text == "2 claims: 2 not run yet (* primary)\nNot run yet: S4-06, S4-12."
     assert made._repr_html_().startswith('<p class="hp-not-run">Not run yet: ')
+
+
+def test_an_argument_that_its_component_tells_has_no_column():
+    arms = {"adam": {"eps": 1e-8, "momentum": None}, "sgd": {"eps": None, "momentum": 0.0}}
+    runs = pd.concat(make_runs((1e-3,), 3, n_diverged=0, optimizer=o, **a) for o, a in arms.items())
+    runs.attrs = {}
+    head = cards.show(runs, "val_acc").text.splitlines()[1]
+    assert "optimizer" in head
+    assert "eps" not in head
+    assert "momentum" not in head
+
+    tuned = make_runs((1e-3,), 3, n_diverged=0, optimizer="sgd", momentum=0.9)
+    head = cards.show(pd.concat([runs, tuned]), "val_acc").text.splitlines()[1]
+    assert "momentum" in head

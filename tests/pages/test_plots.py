@@ -103,7 +103,7 @@ def test_the_caption_gives_the_mean_with_the_t_interval_and_n():
 
 
 def test_the_caption_names_preset_data_model_and_device(figure):
-    assert figure.caption.endswith("laptop preset, digits, cnn, cpu.")
+    assert figure.caption.endswith("laptop preset, digits, cnn, 5 epochs, cpu.")
 
 
 def test_a_table_without_attributes_is_drawn_and_no_preset_is_invented():
@@ -627,6 +627,28 @@ def test_a_report_of_the_ledger_is_known_by_its_number_and_another_setting_is_na
     assert "not the report's setting: data digits instead of mnist" in figure.caption
 
 
+def test_our_runs_are_drawn_beside_a_number_that_the_report_leaves_out():
+    theirs = pd.DataFrame({"lr": [1e-3, 1e-4], "val_acc": [0.9, 0.8], "train_acc": [0.9, math.nan]})
+    figure = plots.compare(
+        theirs, three_runs({1e-4: 0.9, 1e-3: 0.9}, train_acc=0.9), list(theirs)[1:]
+    )
+
+    silent = figure.data[figure.data["published"].isna()]
+    assert silent[["metric", "lr", "n"]].values.tolist() == [["train_acc", 1e-4, 3]]
+    assert "of 3 published numbers within" in figure.caption
+    assert "training accuracy at learning rate 1e-4: not published, our mean 90.00 %" in figure.alt
+
+
+def test_bands_that_hold_nearly_anything_are_counted():
+    narrow, wide = three_runs({1e-3: 0.9}), three_runs({1e-4: 0.5})
+    wide["val_acc"] = [0.2, 0.5, 0.8]
+    figure = plots.compare({1e-3: 0.9, 1e-4: 0.5}, pd.concat([narrow, wide]))
+
+    assert "2 of 2 published numbers within" in figure.caption
+    assert "; 1 band is wider than 30 pp (the widest from " in figure.caption
+    assert "wider than" not in plots.compare({1e-3: 0.9}, narrow).caption
+
+
 def test_published_numbers_stand_alone_until_there_are_runs_to_compare():
     figure = plots.compare({1e-3: 0.95, 1e-4: 0.9}, pd.DataFrame())
 
@@ -1035,7 +1057,7 @@ def test_small_words():
     assert words.unbroken("98.73 % (n = 5 seeds)") == "98.73\u00a0% (n\u00a0=\u00a05\u00a0seeds)"
     assert words.unbroken("at 1e-3") == "at 1e-\u20603"
     assert words.unbroken("-0.1 to -2, 2-3, 06-kl") == "\u22120.1 to \u22122, 2-3, 06-kl"
-    assert words.quantity("arm_epochs") == "epochs in the report"
+    assert words.quantity("arm_epochs") == "declared epochs"
 
 
 def test_a_figure_with_a_file_of_its_name_is_found(monkeypatch):
@@ -1049,3 +1071,38 @@ def test_a_figure_with_a_file_of_its_name_is_found(monkeypatch):
         _ = plots.axes
     with pytest.raises(AttributeError, match="unknown figure 'marks'"):  # a helper draws nothing
         _ = plots.marks
+
+
+# ------------------------------------------------------------------- which of the means is the best
+
+
+def test_the_best_is_chosen_on_the_seeds_that_all_settings_have():
+    """Two more seeds of the other rate, both lucky, lift its mean above; the ring stays."""
+    table = three_runs({1e-3: 0.8, 1e-2: 0.79})
+    more = pd.DataFrame({"lr": 1e-2, "seed": [3, 4], "status": "ok", "val_acc": [0.99, 0.99]})
+    uneven = pd.concat([table, more], ignore_index=True)
+    found = summary.cells(uneven, "val_acc", ["lr"])
+
+    assert found.loc[found["mean"].idxmax(), "lr"] == 1e-2
+    assert found.loc[summary.best(found, "val_acc"), "lr"] == 1e-3
+    assert summary.n_shared(found) == 3
+    assert (
+        "at learning rate 1e-3; chosen on the 3 seeds that all settings have"
+        in plots.axis(uneven).caption
+    )
+    assert "chosen on" not in plots.axis(table).caption
+
+
+def test_a_single_run_is_not_the_best_beside_settings_of_several():
+    lucky = pd.DataFrame({"lr": [1e-2], "seed": [0], "status": "ok", "val_acc": [0.99]})
+    table = pd.concat([three_runs({1e-3: 0.8}), lucky], ignore_index=True)
+    found = summary.cells(table, "val_acc", ["lr"])
+
+    assert found.loc[summary.best(found, "val_acc"), "lr"] == 1e-3
+
+
+def test_a_figure_of_single_runs_says_that_it_is_one():
+    caption = plots.axis(three_runs({1e-3: 0.8, 1e-2: 0.7}).query("seed == 0")).caption
+
+    assert "one run a setting, so luck and effect cannot be told apart" in caption
+    assert "interval beside it" not in caption

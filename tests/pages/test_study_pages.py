@@ -204,3 +204,45 @@ def test_a_hidden_cell_is_called_a_solution():
     first, second = (cell["metadata"].get("mystnb", {}) for cell in staged["cells"])
     assert first == {}
     assert second["code_prompt_show"] == "Show a solution"
+
+
+# --------------------------------------------------------- what is shown, what is not recorded
+
+
+def page(*cells, preset="paper"):
+    """The markdown of the page's cells, in order, and what its code cells print."""
+    notebook = {"cells": list(cells), "metadata": {"hplab": {"preset": preset}}}
+    made = json.loads(study_pages.source(json.dumps(notebook).encode()))["cells"]
+    printed = [out.get("text", "") for cell in made for out in cell.get("outputs", [])]
+    return ["".join(c["source"]) for c in made if c["cell_type"] == "markdown"], printed
+
+
+def cell(source, *printed, tags=()):
+    outputs = [{"output_type": "stream", "name": "stdout", "text": text} for text in printed]
+    return {"cell_type": "code", "source": source, "outputs": outputs, "metadata": {"tags": tags}}
+
+
+def test_a_page_says_where_a_run_of_it_would_show_another_preset():
+    given = cell('preset = "laptop"  # smoke', tags=["parameters"])
+    (said,), _ = page(given)
+
+    assert "records of the preset `paper`" in said
+    assert "Run it and you get `laptop`: the whole study on embedded data" in said
+    assert "at most 5 seeds" in said
+    assert page(given, preset="laptop")[0] == []
+
+
+def test_what_is_not_recorded_is_said_once_in_the_section_on_cost():
+    gap = "3 of 9 trials of preset 'paper' are not recorded yet; to run: make execute STUDY=a\n"
+    titles = [
+        {"cell_type": "markdown", "metadata": {}, "source": f"## {t}"} for t in ("One", "Two")
+    ]
+    cost = {"cell_type": "markdown", "metadata": {}, "source": "## What it cost, and more"}
+    first, second = cell("run", f"{gap}done\n"), cell("run", gap)
+    said, printed = page(titles[0], first, titles[1], second, cost, cell("hp.cost(runs)"))
+
+    assert printed == ["done\n"]
+    assert sum("not recorded" in text.lower() for text in said) == 1
+    assert "- 3 of 9 trials of preset `paper`: *One*, *Two*" in said[-1]
+    assert said[-1].endswith("To train: `make execute STUDY=a`.")
+    assert page(titles[0], first)[1] == [f"{gap}done\n"]  # a page without that section keeps it

@@ -161,7 +161,7 @@ def fitting(compared: pd.DataFrame) -> list[str]:
 
 
 def summary(compared: pd.DataFrame) -> pd.DataFrame:
-    """Return one row a set-up: how many numbers it gives, which not, and whether it fits.
+    """Return one row a set-up, those that fit first: how many numbers it gives, and which not.
 
     Args:
         compared: What `compare` returns.
@@ -175,25 +175,19 @@ def summary(compared: pd.DataFrame) -> pd.DataFrame:
         rows.append(
             {
                 "set-up": name,
+                "fits": "no" if len(missed) else "yes",
                 "numbers met": f"{int(part['inside'].sum())} of {len(part)}",
                 "training evaluated": f"{int(part['inside_evaluated'].sum())} of {len(part)}",
-                **{
-                    f"missed at {lr:g}": ", ".join(_SHORT[m] for m in of_rate) or "none"
-                    for lr in part["lr"].unique()
-                    for of_rate in [missed.loc[missed["lr"] == lr, "metric"]]
-                },
-                "fits": "no" if len(missed) else "yes",
+                "missed": ", ".join(
+                    f"{n} in {part_of}"
+                    for start, part_of in (("running", "training"), ("val", "validation"))
+                    if (n := int(missed["metric"].str.startswith(start).sum()))
+                )
+                or "none",
             }
         )
+    rows.sort(key=lambda row: row["fits"] == "no")
     return pd.DataFrame(rows)
-
-
-_SHORT = {
-    "running_acc": "train acc",
-    "running_loss": "train loss",
-    "val_acc": "val acc",
-    "val_loss": "val loss",
-}
 
 
 # ---------------------------------------------------------------------------------------------

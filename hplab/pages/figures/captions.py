@@ -13,6 +13,7 @@ from hplab.pages import labels
 from hplab.pages.figures import cells, marks
 
 PASSED_OVER = "settings that lost a run to divergence are passed over"
+SINGLE = "one run a setting, so luck and effect cannot be told apart"
 Names = tuple[str, str, str | None]  # x, y, by
 
 
@@ -38,8 +39,12 @@ def axis(
         outside: How many runs lie outside limits that were asked for.
     """
     x, y, by = names
+    sizes = table.loc[table["n"] > 0, "n"]
+    single = not others and sizes.max() == 1
     drawn = "every run a dot, its mean and 95 % interval beside it"
-    if others:
+    if single:
+        drawn = "every run a dot"
+    elif others:
         drawn = f"every run a dot, no means because {also(others)}"
         drawn += f" (by={others[0]!r} tells them apart)" if by is None and len(others) == 1 else ""
     elif not seeds:
@@ -50,11 +55,12 @@ def axis(
         place = at(table.loc[top], [name for name in (x, by) if name])
         clauses[0] += f": the best mean (ringed) is {labels.interval(y, table.loc[top])} at {place}"
         clauses += [PASSED_OVER] if cells.passed_over(table, y) else []
+        clauses += shared(table)
     clauses += [_edge_clause(flags, x, by)] if flags else []
-    sizes = table.loc[table["n"] > 0, "n"]
-    if not others and len(sizes) and (top is None or sizes.nunique() > 1):
-        noun = "seed" if sizes.max() == 1 else "seeds"
-        clauses.append(f"n = {labels.span(sizes)} {noun} a setting")
+    if single:
+        clauses.append(SINGLE)
+    elif not others and len(sizes) and (top is None or sizes.nunique() > 1):
+        clauses.append(f"n = {labels.span(sizes)} seeds a setting")
     total, every = int(table["n"].sum()), marks.every(table["values"])
     if every > 1 and (seeds or others):
         clauses.append(
@@ -63,6 +69,13 @@ def axis(
     if outside:
         clauses.append(f"{labels.count(outside, 'run')} outside the frame")
     return clauses + ([] if others else bent(table, y))
+
+
+def shared(*tables: pd.DataFrame) -> list[str]:
+    """On which seeds the best was chosen, where it was not on all; of the fewest in some table."""
+    n = min((n for table in tables if (n := cells.n_shared(table))), default=0)
+    several = " of several runs" if any((table["n"] == 1).any() for table in tables) else ""
+    return [f"chosen on the {n} seeds that all settings{several} have"] if n else []
 
 
 def bent(table: pd.DataFrame, y: str) -> list[str]:
@@ -123,6 +136,7 @@ def isolation(
         clauses.append(f"the best (ringed) is {labels.interval(y, table.loc[top])} at {place}")
     groups = [part for _, part in cells.parts(table, x)]
     clauses += [PASSED_OVER] if any(cells.passed_over(part, y) for part in groups) else []
+    clauses += shared(table[table["chosen"]], *groups)
     clauses += [_edge_clause([(None, side)], x, None)] if side else []
     clauses += bent(table[table["chosen"]], y)
     if tried.max() > 1:

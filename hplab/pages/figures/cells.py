@@ -127,7 +127,7 @@ def cells(runs: pd.DataFrame, y: str, by: list[str]) -> pd.DataFrame:
     Returns:
         The columns of `by`, "mean", "low" and "high" of `y` over the runs that came to their end
         (in units of the table), whether that interval is "bent", "n" of those, "n_diverged",
-        "n_stopped", and "values", their list.
+        "n_stopped", "values", their list, and "seeds", those of the values (none without seeds).
 
     Raises:
         HplabError: If `y` is a share by its name, and some value is none.
@@ -143,12 +143,14 @@ def cells(runs: pd.DataFrame, y: str, by: list[str]) -> pd.DataFrame:
                     descend(inner, names[1:], {**chosen, names[0]: level})
             return
         lost, early = diverged(part, y), stopped(part)
-        values = [float(value) for value in part.loc[~lost & ~early, y].dropna()]
+        ended = part.loc[~lost & ~early].dropna(subset=[y])
+        values = [float(value) for value in ended[y]]
         mean = mean_of(values, y)
         row = {"mean": mean.estimate, "low": mean.low, "high": mean.high, "n": mean.n}
         row["bent"] = bent(mean)
         row["n_diverged"], row["n_stopped"] = int(lost.sum()), int(early.sum())
-        rows.append({**chosen, **row, "values": values})
+        seeds = list(ended["seed"]) if "seed" in ended else []
+        rows.append({**chosen, **row, "values": values, "seeds": seeds})
 
     descend(runs, by, {})
     return pd.DataFrame(rows)
@@ -228,16 +230,46 @@ def best(table: pd.DataFrame, y: str) -> Any | None:
     """The index of the best mean, or None where `y` has no better side or nothing converged.
 
     Cells that lost a run to divergence or to early stopping are passed over while there are cells
-    that lost none.
+    that lost none, and a single run while there are cells of several. Where cells differ in their
+    seeds, means are compared over those that all have (see `n_shared`).
     """
-    sign = labels.better(y)
+    sign, pool = labels.better(y), _candidates(table)
+    if sign == 0 or len(pool) == 0:
+        return None
+    shared = _shared(pool)
+    means = pool["mean"] if shared is None else pool.apply(_mean_over, axis=1, seeds=shared)
+    return means.idxmax() if sign > 0 else means.idxmin()
+
+
+def n_shared(table: pd.DataFrame) -> int:
+    """On how many seeds `best` compares the cells of a table, 0 where it is on all of each."""
+    return len(_shared(_candidates(table)) or ())
+
+
+def _candidates(table: pd.DataFrame) -> pd.DataFrame:
+    """The cells that can be the best."""
     finite = table[np.isfinite(table["mean"].astype(float))]
     lost = finite["n_diverged"] + finite.get("n_stopped", 0)
     whole = finite[lost == 0]
     pool = whole if len(whole) else finite
-    if sign == 0 or len(pool) == 0:
+    several = pool[pool["n"] >= 2] if "n" in pool else pool
+    return several if len(several) else pool
+
+
+def _shared(pool: pd.DataFrame) -> set[Any] | None:
+    """The seeds that all cells have, two or more; None where all have the same, or are no pairs."""
+    if "seeds" not in pool or len(pool) < 2:
         return None
-    return pool["mean"].idxmax() if sign > 0 else pool["mean"].idxmin()
+    seeds = list(pool["seeds"])
+    found = set.intersection(*map(set, seeds))
+    once = all(len(set(one)) == len(one) == n for one, n in zip(seeds, pool["n"], strict=True))
+    same = all(set(one) == found for one in seeds)
+    return found if once and not same and len(found) >= 2 else None
+
+
+def _mean_over(cell: pd.Series, seeds: set[Any]) -> float:
+    known = zip(cell["seeds"], cell["values"], strict=True)
+    return float(np.mean([value for seed, value in known if seed in seeds]))
 
 
 def passed_over(table: pd.DataFrame, y: str) -> bool:

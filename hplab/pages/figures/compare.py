@@ -22,6 +22,7 @@ from hplab.pages.figures.figure import Figure, Html, nothing_recorded
 from hplab.trial import HplabError, unknown
 
 ROW_IN = 0.82  # height of a row, inches
+WIDE_PP = 30  # a band of accuracies wider than this holds most of what a run could give
 
 
 def compare(
@@ -155,7 +156,11 @@ def _joined(
     rows = []
     for metric in metrics:
         ours = cells.cells(runs, metric, [by])
-        for row in published[published["metric"] == metric].to_dict("records"):
+        theirs = published[published["metric"] == metric].to_dict("records")
+        said = [row[by] for row in theirs]
+        silent = [one for one in published[by].unique() if one not in said]  # of other metrics
+        theirs += [{by: one, "metric": metric, "published": math.nan} for one in silent]
+        for row in theirs:
             match = ours[cells.select(ours, by, row[by])]
             if len(match):
                 cell = match.iloc[0].to_dict()
@@ -238,7 +243,9 @@ def _caption(
         lead += captions.at(first, [by])
         alone = "one run of the report each; none of ours at its setting is recorded yet"
         return labels.sentence(f"{lead}; {alone}")
-    inside, known = int(table["inside"].sum()), int(table["new_low"].notna().sum())
+    told = table[table["published"].notna()]
+    inside, known = int(told["inside"].sum()), int(told["new_low"].notna().sum())
+    first = told.iloc[0]
     lead = (
         f"published {what} (diamonds) beside our runs: "
         f"{labels.number(first['metric'], first['published'])} published against "
@@ -250,6 +257,7 @@ def _caption(
             f"{inside} of {labels.count(known, 'published number')} within the 95 % prediction "
             "interval for one new run (band)"
         )
+        clauses += _wide(told)
     if differs:
         clauses.append(f"not the report's setting: {differs}, so no replication")
     sizes = table.loc[table["n"] > 0, "n"]
@@ -258,6 +266,23 @@ def _caption(
     shown = runs[runs[by].isin(table[by])]
     lost = int(cells.diverged(shown, metrics[0]).sum())
     return captions.full(clauses, lost=lost, total=len(shown), runs=runs)
+
+
+def _wide(table: pd.DataFrame) -> list[str]:
+    """How many bands are so wide that a number within says little, and how far the widest goes."""
+    is_share = [labels.unit(metric) == labels.PERCENT for metric in table["metric"]]
+    shares = table[is_share]
+    width = 100 * (shares["new_high"] - shares["new_low"])
+    if not (n := int((width > WIDE_PP).sum())):
+        return []
+    widest = shares.loc[width.idxmax()]
+    y = widest["metric"]
+    ends = f"{labels.number(y, widest['new_low'], with_unit=False)} to "
+    ends += labels.number(y, widest["new_high"])
+    return [
+        f"{labels.count(n, 'band')} {'is' if n == 1 else 'are'} wider than {WIDE_PP} pp (the "
+        f"widest from {ends}), where being within says little"
+    ]
 
 
 def _alt(table: pd.DataFrame, by: str) -> str:
@@ -269,9 +294,13 @@ def _alt(table: pd.DataFrame, by: str) -> str:
             told.append(f"{labels.quantity(y)} at {captions.at(cell, [by])}: published {number}")
             continue
         side = "within" if cell["inside"] else "outside"
+        ours = f"our mean {labels.number(y, cell['mean'])}"
+        place = f"{labels.quantity(y)} at {captions.at(cell, [by])}"
+        if math.isnan(cell["published"]):
+            told.append(f"{place}: not published, {ours}")
+            continue
         told.append(
-            f"{labels.quantity(y)} at {captions.at(cell, [by])}: published "
-            f"{labels.number(y, cell['published'])}, our mean {labels.number(y, cell['mean'])}, "
+            f"{place}: published {labels.number(y, cell['published'])}, {ours}, "
             f"{side} the prediction interval"
         )
     lead = "Published numbers beside our runs" if table["n"].any() else "Published numbers"
@@ -284,15 +313,16 @@ def _shown(table: pd.DataFrame, by: str, loss: str) -> pd.DataFrame:
         y = cell["metric"]
         half = (cell["new_high"] - cell["new_low"]) / 2
         new = [captions.plain(y, cell[name], half) for name in ("new_low", "new_high")]
+        alone = math.isnan(cell["published"])  # we have runs, and nothing was published
         rows.append(
             {
                 labels.quantity(by): labels.setting(cell[by]),
                 "metric": labels.label(y, loss),
-                "published": f"{cell['published'] * labels.scale(y):.4g}",
+                "published": "" if alone else f"{cell['published'] * labels.scale(y):.4g}",
                 "our mean": labels.give_or_take(y, cell),
                 "runs": str(cell["n"]),
                 "one new run": f"{new[0]} to {new[1]}" if new[0] else "",
-                "inside": ("yes" if cell["inside"] else "no") if new[0] else "",
+                "inside": "" if alone or not new[0] else "yes" if cell["inside"] else "no",
             }
         )
     return pd.DataFrame(rows)

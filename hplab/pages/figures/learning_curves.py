@@ -233,6 +233,7 @@ def _caption(
         place = f" at {captions.at(ends.loc[top], [by])}" if by else ""
         value = labels.interval(y, ends.loc[top])
         clauses[0] += f": after the last epoch the best mean {labels.quantity(y)} is {value}{place}"
+        clauses += captions.shared(ends)
     if step > 1:
         clauses.append(f"thin lines show every {labels.ordinal(step)} epoch")
     lost = int(cells.diverged(final, y).sum())

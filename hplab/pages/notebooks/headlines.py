@@ -10,6 +10,7 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,12 +24,16 @@ from hplab.pages.figures import cells
 
 __all__ = [
     "MIN_SEEDS",
+    "apart",
     "best",
     "difference",
+    "failed",
     "mean",
     "of",
     "share",
     "sharpness",
+    "side_by_side",
+    "top",
 ]
 
 MIN_SEEDS = 3
@@ -108,7 +113,11 @@ def share(happened: Iterable[bool]) -> str:
 
 
 def best(runs: pd.DataFrame, x: str, y: str) -> str:
-    """Return which of the values tried has the best mean, with that mean, "" for too few seeds.
+    """Return which values of a hyperparameter cannot be told from the best, and which fail.
+
+    Values are compared on the seeds that all of them have, seed by seed with the one whose mean is
+    the best there. Each interval is by itself; the best was picked on the same runs, so what is
+    said to be worse is said a little too often.
 
     Args:
         runs: One row a trial.
@@ -116,18 +125,99 @@ def best(runs: pd.DataFrame, x: str, y: str) -> str:
         y: Column of the metric.
 
     Returns:
-        Words with the value, its mean and interval.
+        Words that begin with the values, "" for fewer than three such seeds.
     """
-    table = cells.cells(runs, y, [x]) if len(runs) else pd.DataFrame()
-    top = cells.best(table, y) if len(table) else None
-    if top is None or not (text := _interval(y, table.loc[top])):
+    wide = side_by_side(runs, x, y)
+    if len(wide) < MIN_SEEDS or labels.better(y) == 0:
         return ""
-    tried = list(table[x])
+    first, tops = top(wide, y)
+    tried = list(wide)
     span = f"{labels.setting(tried[0], x)} to {labels.setting(tried[-1], x)}"
-    top_value = labels.setting(table.loc[top, x], x)
-    return (
-        f"{top_value} has the highest mean {labels.quantity(y)} of {len(tried)} from {span}: {text}"
+    side = "highest" if labels.better(y) > 0 else "lowest"
+    said = f"{labels.setting(first, x)} has the {side} mean {labels.quantity(y)} of "
+    said += f"{len(tried)} from {span}, {_interval(y, cells.mean_of(wide[first], y))}"
+    if len(tops) > 1:
+        others = [value for value in tops if value != first]
+        gaps = [f"{apart(wide, value, first, y)} at {labels.setting(value, x)}" for value in others]
+        who = f"the {labels.quantity(x)}s {labels.listed([labels.setting(v, x) for v in tops])}"
+        said = f"{who} cannot be told apart{_lost(wide, x, y)}: {said}, and seed by seed the "
+        return f"{said}difference from it is {labels.listed(gaps)}."
+    return f"{said}{_lost(wide, x, y)}."
+
+
+def _lost(wide: pd.DataFrame, x: str, y: str) -> str:
+    """At which values how many seeds fail, as a clause; "" if none does."""
+    told = [
+        f"at {labels.setting(v, x)} {n} of {len(wide)} seeds" for v, n in failed(wide, y).items()
+    ]
+    return f", and {labels.listed(told, 9)} fail" if told else ""
+
+
+def side_by_side(runs: pd.DataFrame, x: str, y: str) -> pd.DataFrame:
+    """Return values of a metric as seeds by values of `x`, of the seeds that all of them have.
+
+    Args:
+        runs: One row a trial; a setting has at most one run a seed.
+        x: Column of the hyperparameter, of numbers.
+        y: Column of the metric.
+
+    Returns:
+        The table, empty where there is nothing.
+    """
+    if runs.empty or x not in runs or y not in runs:
+        return pd.DataFrame()
+    return runs.pivot_table(index="seed", columns=x, values=y, aggfunc="mean").dropna()
+
+
+def top(wide: pd.DataFrame, y: str) -> tuple[Any, list[Any]]:
+    """Return the value with the best mean, and those that cannot be told from it, itself included.
+
+    Args:
+        wide: What `side_by_side` returns, not empty.
+        y: Its metric, which has a better side.
+    """
+    means = wide.mean()
+    first = means.idxmax() if labels.better(y) > 0 else means.idxmin()
+    lost = failed(wide, y)
+    near = [
+        value
+        for value in wide
+        if value == first or (value not in lost and _open(wide[value] - wide[first]))
+    ]
+    return first, near
+
+
+def failed(wide: pd.DataFrame, y: str) -> dict[Any, int]:
+    """Return at which values seeds failed, and how many: they end below half of the best mean.
+
+    Args:
+        wide: As for `top`.
+        y: Its metric; of what is no accuracy nothing is said to have failed.
+    """
+    if labels.unit(y) != labels.PERCENT or wide.empty:
+        return {}
+    counts = (wide < wide.mean().max() / 2).sum()
+    return {value: int(n) for value, n in counts.items() if n}
+
+
+def apart(wide: pd.DataFrame, first: object, second: object, y: str) -> str:
+    """Return how far one value is above another, seed by seed, "" for fewer than three seeds.
+
+    Args:
+        wide: As for `top`.
+        first: A column of it,
+        second: and another.
+        y: Its metric.
+    """
+    text = _interval(
+        "acc_gap" if y.endswith("_acc") else y, cells.mean_of(wide[first] - wide[second])
     )
+    return text if not text or text[0] == labels.MINUS else f"+{text}"
+
+
+def _open(differences: pd.Series) -> bool:
+    gap = cells.mean_of(differences)
+    return bool(gap.low <= 0 <= gap.high)
 
 
 def sharpness(runs: pd.DataFrame, lrs: Sequence[float], optimizer: str = "sgd") -> str:

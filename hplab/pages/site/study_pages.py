@@ -1,7 +1,8 @@
 """Between an executed notebook and its page: what is left out, what is said, what must arrive.
 
 A notebook keeps each figure twice, as a drawing and as a PNG for readers that show no drawing; its
-page needs the drawing alone. The page says at its top how many of its figures are in miniature. And
+page needs the drawing alone. The page says at its top how many of its figures are in miniature,
+beside its parameters what they would give, and once, at its end, what is not recorded yet. And
 every cell of the study that draws a figure must have one on the page.
 """
 
@@ -27,6 +28,13 @@ _DRAWS = re.compile(r"\bhp\.(plots\.\w+|explore|watch)\(")
 _BOX = re.compile(r'<section class="hp-verdict hp-([\w-]+)" id="claim-([\w-]+)"')
 _ID = re.compile(rf'id="({PREFIX}[0-9a-f]{{8}})')
 _OF_REPORT = re.compile(r'id="claim-|class="hp-claim"')
+_GIVEN = re.compile(r'^preset = "(\w+)"', re.MULTILINE)
+_GAP = re.compile(
+    r"^(?P<n>\d+ of \d+) trials of preset '(?P<preset>\w+)' are not recorded yet; to run: "
+    r"(?P<command>.+)\n?",
+    re.MULTILINE,
+)
+COST = "What it cost"  # the section that says what is not recorded
 _PRESET = re.compile(rf"\b({'|'.join(PRESETS)}) preset\b")  # as a caption names it
 
 
@@ -43,6 +51,8 @@ def source(executed: bytes) -> bytes:
     for cell in notebook["cells"]:
         if "hide-cell" in cell.get("metadata", {}).get("tags", []):
             cell["metadata"]["mystnb"] = SOLUTION
+    _say_preset(notebook)
+    _gather_gaps(notebook)
     captions: list[str] = []
     drawn: Counter[str] = Counter()
     explorers = 0
@@ -107,6 +117,63 @@ def miniature(captions: Sequence[str], *, of_report: bool = True) -> str:
         "them: what they show of a claim is called *in miniature*. Every caption names its preset, "
         "its data and how many seeds it rests on.\n```"
     )
+
+
+def _say_preset(notebook: dict[str, Any]) -> None:
+    """Say beside the parameters what is shown, where the study as it stands gives another."""
+    shown = notebook.get("metadata", {}).get("hplab", {}).get("preset")
+    for i, cell in enumerate(notebook["cells"]):
+        given = _GIVEN.search("".join(cell["source"]))
+        if "parameters" not in cell.get("metadata", {}).get("tags", []) or not given:
+            continue
+        if shown in PRESETS and given[1] in PRESETS and given[1] != shown:
+            size = PRESETS[given[1]]
+            note = (
+                f"**Shown here** are the records of the preset `{shown}`, or of the next smaller "
+                "one that has some; each caption names its own. Run it and you get "
+                f"`{size.name}`: {size.summary}, at most {size.n_seeds} seeds a setting."
+            )
+            notebook["cells"].insert(i + 1, _markdown("hplab-preset", note))
+        return
+
+
+def _gather_gaps(notebook: dict[str, Any]) -> None:
+    """Say once, where the page says what it cost, which trials of its sections are not recorded."""
+    heading, place = "", None
+    gaps: dict[tuple[str, str, str], list[str]] = {}
+    kept = []
+    for i, cell in enumerate(notebook["cells"]):
+        if cell["cell_type"] == "markdown":
+            found = re.findall(r"^#+ (.+)$", "".join(cell["source"]), re.MULTILINE)
+            heading = found[-1] if found else heading
+            continue
+        if place is None and heading.startswith(COST):
+            place = i + 1
+        for output in cell.get("outputs", []):
+            text = "".join(output.get("text", ""))
+            if output.get("name") == "stdout" and _GAP.search(text):
+                kept.append((output, _GAP.sub("", text)))
+                for gap in _GAP.finditer(text):
+                    gaps.setdefault((gap["n"], gap["preset"], gap["command"]), []).append(heading)
+    if not gaps or place is None:
+        return
+    for output, text in kept:
+        output["text"] = text
+    for cell in notebook["cells"]:
+        if "outputs" in cell:
+            cell["outputs"] = [out for out in cell["outputs"] if out.get("text") != ""]
+    lines = [
+        f"- {n} trials of preset `{preset}`: *{'*, *'.join(dict.fromkeys(where))}*"
+        for (n, preset, _), where in gaps.items()
+    ]
+    commands = ", ".join(f"`{one}`" for one in dict.fromkeys(command for *_, command in gaps))
+    told = "**Not recorded yet**, by the section that asks for them:\n\n" + "\n".join(lines)
+    told += f"\n\nSo the figures and tables there are interim. To train: {commands}."
+    notebook["cells"].insert(place, _markdown("hplab-missing", told))
+
+
+def _markdown(name: str, text: str) -> dict[str, Any]:
+    return {"cell_type": "markdown", "id": name, "metadata": {}, "source": text}
 
 
 def _insert(notebook: dict[str, Any], note: str) -> None:

@@ -19,6 +19,7 @@ from hplab.pages import labels, plots
 from hplab.pages.figures import cells
 from hplab.pages.figures.explorer_data import cut, dumps
 from hplab.pages.figures.figure import NOTHING
+from hplab.pages.notebooks import headlines
 from hplab.pages.tables import markdown
 from hplab.sweeps import runner, series
 from hplab.sweeps import store as stores
@@ -97,6 +98,58 @@ def tuning(store: stores.Store | None = None) -> str:
     if runs.empty:
         return none("no run of study 1 on MNIST is recorded")
     return plots.axis(runs, x="lr", y="val_acc").html
+
+
+def tuning_read(store: stores.Store | None = None) -> str:
+    """Return what that figure shows, as a list in Markdown, with the numbers of its records."""
+    runs = _recorded(grid(CNN, lr=RATES, seed=SEEDS), "paper", store)
+    wide = headlines.side_by_side(runs, "lr", "val_acc")
+    if len(wide) < headlines.MIN_SEEDS:
+        return "Too few seeds are recorded to say what it shows."
+    return "\n".join(f"- {line}" for line in _read_off(wide))
+
+
+def _read_off(wide: pd.DataFrame) -> list[str]:
+    """What accuracies by seed and learning rate show: the way up, the top, beyond it."""
+    tried, means = list(wide), wide.mean()
+    first, tops = headlines.top(wide, "val_acc")
+    lost = headlines.failed(wide, "val_acc")
+
+    def mean(lr: float) -> str:
+        return f"{labels.number('val_acc', means[lr])} at {labels.setting(lr)}"
+
+    def gap(lr: float, other: float) -> str:
+        text = headlines.apart(wide, lr, other, "val_acc")
+        return f"{labels.setting(lr)} minus {labels.setting(other)} is {text}"
+
+    up = f"**The way up is long.** From {mean(tried[0])} the mean rises to {mean(first)}, over a "
+    up += f"factor of {first / tried[0]:.0f} in the rate."
+    who = labels.listed([labels.setting(lr) for lr in tops])
+    flat = f"**The top is flat, and not wide.** {who} cannot be told apart: "
+    flat += f"{labels.listed([gap(lr, first) for lr in tops if lr != first])}. "
+    if len(tops) == 1:
+        flat = f"**The top.** {who} is ahead of all others. "
+    beside = [(tried[i], end) for end in (tops[0], tops[-1]) for i in _next(tried, end, tops)]
+    told = [gap(lr, end) for lr, end in beside if lr not in lost]
+    flat += f"One step outside: {labels.listed(told)}." if told else ""
+    lines = [up, flat]
+    if lost:
+        cliff = min(lost)
+        seeds = [labels.number("val_acc", v, with_unit=False) for v in wide[cliff]]
+        line = (
+            "**Beyond it is a cliff, and at its edge a rate works for one seed and fails for the "
+        )
+        line += f"next.** At {labels.setting(cliff)} the {len(wide)} seeds end at "
+        lines.append(f"{line}{labels.listed(seeds, len(seeds))} %.")
+    return lines
+
+
+def _next(tried: list[float], end: float, tops: list[float]) -> list[int]:
+    """Where the neighbour of an end of the top stands, on its other side."""
+    at = tried.index(end)
+    steps = {at - 1} if end == tops[0] else set()
+    steps |= {at + 1} if end == tops[-1] else set()
+    return [i for i in sorted(steps) if 0 <= i < len(tried)]
 
 
 def rates(store: stores.Store | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -223,7 +276,8 @@ def tables(store: Any = None) -> dict[str, Callable[[], str]]:
         "piece-scripts": scripts,
         "tune-rate": functools.partial(tuning, store),
     }
-    return {name: functools.partial(_raw, make) for name, make in made.items()}
+    read = {"tune-read": functools.partial(tuning_read, store)}
+    return read | {name: functools.partial(_raw, make) for name, make in made.items()}
 
 
 def _raw(make: Callable[[], str]) -> str:

@@ -288,7 +288,7 @@ class Ranking(Kind):
 
     def _wider(self, claim: Claim, runs: pd.DataFrame, curves: Curves, found: Sample) -> str:
         """Return one sentence on a wider grid, if the runs hold one; it decides nothing."""
-        means: dict[Any, float] = {}
+        by_seed: dict[Any, pd.Series] = {}
         for level in declared(runs, self.x).dropna().unique():
             try:
                 one = sample(runs, [{self.x: level, **(self.arm or {})}], claim)
@@ -296,13 +296,16 @@ class Ranking(Kind):
             except Missing:
                 continue
             if one.differs == found.differs:
-                means[level] = float(values.mean())
-        if len(means) <= len(self.levels):
+                by_seed[level] = pd.Series(values, index=one.rows[0].index)
+        together = pd.DataFrame(by_seed).dropna()
+        if len(by_seed) <= len(self.levels) or together.empty:
             return ""
-        best = max(means, key=lambda level: means[level])
-        edge = ", at the edge of the grid" if best in (min(means), max(means)) else ""
+        best = together.mean().idxmax()
+        edge = ", at the edge of the grid" if best in (min(by_seed), max(by_seed)) else ""
+        some = any(len(one) > len(together) for one in by_seed.values())
+        there = f" on the {len(together)} seeds that all have," if some else ""
         first = f"{self.x} {setting(best)} comes first{edge}"
-        return f" On the wider grid of {len(means)} values, {first}."
+        return f" On the wider grid of {len(by_seed)} values,{there} {first}."
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
