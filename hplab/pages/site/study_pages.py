@@ -24,6 +24,7 @@ from hplab.sweeps.presets import PRESETS
 FIGURE = '<figure class="hp-figure"'
 EXPLORER = '<div class="hp-explorer"'
 SOLUTION = {"code_prompt_show": "Show a solution", "code_prompt_hide": "Hide the solution"}
+RESULT = {"code_prompt_show": "Show the result", "code_prompt_hide": "Hide the result"}
 _DRAWS = re.compile(r"\bhp\.(plots\.\w+|explore|watch)\(")
 _BOX = re.compile(r'<section class="hp-verdict hp-([\w-]+)" id="claim-([\w-]+)"')
 _ID = re.compile(rf'id="({PREFIX}[0-9a-f]{{8}})')
@@ -45,12 +46,16 @@ _PRESET = re.compile(rf"\b({'|'.join(PRESETS)}) preset\b")  # as a caption names
 def source(executed: bytes) -> bytes:
     """Return an executed notebook as Sphinx takes it: no PNG beside a drawing, the note on top.
 
-    A cell that is hidden with what it shows (`hide-cell`) is the solution of an exercise.
+    A cell that is hidden with what it shows (`hide-cell`) is the solution of an exercise; one whose
+    output is hidden shows a result that a first reading can do without.
     """
     notebook = json.loads(executed)
     for cell in notebook["cells"]:
-        if "hide-cell" in cell.get("metadata", {}).get("tags", []):
+        tags = cell.get("metadata", {}).get("tags", [])
+        if "hide-cell" in tags:
             cell["metadata"]["mystnb"] = SOLUTION
+        elif "hide-output" in tags:
+            cell["metadata"]["mystnb"] = RESULT
     _say_preset(notebook)
     _gather_gaps(notebook)
     captions: list[str] = []

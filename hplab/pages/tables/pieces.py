@@ -276,8 +276,8 @@ def tables(store: Any = None) -> dict[str, Callable[[], str]]:
         "piece-scripts": scripts,
         "tune-rate": functools.partial(tuning, store),
     }
-    read = {"tune-read": functools.partial(tuning_read, store)}
-    return read | {name: functools.partial(_raw, make) for name, make in made.items()}
+    raw = {name: functools.partial(_raw, make) for name, make in made.items()}
+    return {**raw, "tune-read": functools.partial(tuning_read, store)}
 
 
 def _raw(make: Callable[[], str]) -> str:
