@@ -23,7 +23,9 @@ def test_the_way_up_the_top_and_the_cliff_are_read_off_the_records():
     assert "1e-4 and 1e-3 cannot be told apart: 1e-4 minus 1e-3 is −0.33 pp" in flat
     assert "One step outside: 1e-5 minus 1e-4 is −20.00 pp" in flat
     assert "0.01 minus 1e-3 is −3.00 pp" in flat
-    assert "At 0.1 the 3 seeds end at 95.00, 10.00 and 10.00 %." in cliff
+    assert "works for one seed and fails for the next.** At 0.1 the 3 seeds end at 95.00," in cliff
+    all_fail = lines(r4=[0.90, 0.92, 0.91], r1=[0.1, 0.1, 0.1])[-1]
+    assert all_fail.startswith("**Beyond it is a cliff.** At 0.1 the 3 seeds end at 10.00,")
 
 
 def test_nothing_is_said_of_a_cliff_that_is_not_there():

@@ -178,17 +178,20 @@ def by_setting(runs: pd.DataFrame, y: str, *others: str) -> pd.DataFrame:
     lost, early = diverged(runs, y).to_numpy(), stopped(runs).to_numpy()
     measured = {name: runs[name].to_numpy(float) for name in (y, *others)}
     settings = {name: runs[name].tolist() for name in varied}
+    seeds = runs["seed"].tolist() if "seed" in runs else []
     rows: list[dict[str, Any]] = []
     for _, places in pd.Series(range(len(runs))).groupby(list(group), sort=False):
         at = places.to_numpy()
         whole = at[~lost[at]] if not early[at].any() else at[:0]
-        values = [value for value in measured[y][whole].tolist() if value == value]
+        ended = [i for i in whole.tolist() if measured[y][i] == measured[y][i]]
+        values = measured[y][ended].tolist()
         mean = mean_of(values, y)
         row = {name: column[at[0]] for name, column in settings.items()}
         row |= {name: _mean(measured[name][whole]) for name in others}
         row |= {"mean": mean.estimate, "low": mean.low, "high": mean.high, "n": mean.n}
         row |= {"bent": bent(mean), "n_diverged": int(lost[at].sum())}
-        rows.append({**row, "n_stopped": int(early[at].sum()), "values": values, "rows": at})
+        row |= {"n_stopped": int(early[at].sum()), "values": values, "rows": at}
+        rows.append({**row, "seeds": [seeds[i] for i in ended] if seeds else []})
     return pd.DataFrame(rows)
 
 

@@ -118,7 +118,8 @@ def _clauses(
         place = captions.at(table.loc[top], [x, y])
         lead += f": the best (framed) is {labels.interval(z, table.loc[top])} at {place}"
     seeds = table.loc[table["n"] > 0, "n"]
-    clauses = [lead, f"n = {labels.span(seeds)} seeds a cell" if len(seeds) else "no run converged"]
+    clauses = [lead, *captions.shared(table)] if top is not None else [lead]
+    clauses += [f"n = {labels.span(seeds)} seeds a cell" if len(seeds) else "no run converged"]
     if others := cells.mixed(runs, [x, y]):
         clauses.append(f"a mean is over all values, since {captions.also(others)}")
     share = interaction(table, x, y)

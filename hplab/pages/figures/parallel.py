@@ -143,10 +143,13 @@ def _draw_axis(ax: Axes, i: int, axis: _Axis, title: str) -> None:
 
 def _best(table: pd.DataFrame, y: str) -> pd.Series | None:
     """Return the best setting of those with two seeds or more, if one side is better."""
-    several = table[(table["n"] > 1) & (table["n_diverged"] == 0)]
-    if not labels.better(y) or several.empty:
-        return None
-    return several.sort_values("rank", kind="stable").iloc[-1]
+    several = _several(table)
+    top = cells.best(several, y) if len(several) else None
+    return None if top is None else several.loc[top]
+
+
+def _several(table: pd.DataFrame) -> pd.DataFrame:
+    return table[(table["n"] > 1) & (table["n_diverged"] == 0)]
 
 
 def _clauses(
@@ -160,6 +163,7 @@ def _clauses(
     if top is not None:
         clauses[0] += f": the best mean of several seeds (orange) is {labels.interval(y, top)}"
         clauses[0] += f" at {captions.at(top, list(names))}"
+        clauses += captions.shared(_several(table))
         clauses.append("the best of many is flattered by luck")
     elif table["n"].max() < 2:
         clauses.append("one run a setting, so none is called the best")

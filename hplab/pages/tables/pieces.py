@@ -125,7 +125,7 @@ def _read_off(wide: pd.DataFrame) -> list[str]:
     up = f"**The way up is long.** From {mean(tried[0])} the mean rises to {mean(first)}, over a "
     up += f"factor of {first / tried[0]:.0f} in the rate."
     who = labels.listed([labels.setting(lr) for lr in tops])
-    flat = f"**The top is flat, and not wide.** {who} cannot be told apart: "
+    flat = f"**The top is flat.** {who} cannot be told apart: "
     flat += f"{labels.listed([gap(lr, first) for lr in tops if lr != first])}. "
     if len(tops) == 1:
         flat = f"**The top.** {who} is ahead of all others. "
@@ -136,10 +136,9 @@ def _read_off(wide: pd.DataFrame) -> list[str]:
     if lost:
         cliff = min(lost)
         seeds = [labels.number("val_acc", v, with_unit=False) for v in wide[cliff]]
-        line = (
-            "**Beyond it is a cliff, and at its edge a rate works for one seed and fails for the "
-        )
-        line += f"next.** At {labels.setting(cliff)} the {len(wide)} seeds end at "
+        some = ", and at its edge a rate works for one seed and fails for the next"
+        line = f"**Beyond it is a cliff{some if lost[cliff] < len(wide) else ''}.** At "
+        line += f"{labels.setting(cliff)} the {len(wide)} seeds end at "
         lines.append(f"{line}{labels.listed(seeds, len(seeds))} %.")
     return lines
 
