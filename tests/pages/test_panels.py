@@ -58,6 +58,8 @@ def test_a_setting_of_which_a_run_was_stopped_has_no_mean(grid):
 def test_importance_of_a_grid_is_exact_and_says_so(grid):
     found = hp.plots.importance(grid)
     assert "exact, from a full grid: 22 runs of 6 settings" in found.caption
+    largest = found.data.query("kind != 'luck'")["share"].idxmax()
+    assert f": that of {found.data['what'][largest]} is " in found.caption
     assert list(found.data["kind"]).count("luck") == 1
     assert found.data["share"].sum() == pytest.approx(100, abs=5)
     assert found.data["what"][0] == "learning rate"

@@ -110,6 +110,9 @@ def _shown(table: pd.DataFrame) -> pd.DataFrame:
 def _clauses(found: Importance, y: str) -> list[str]:
     runs = f"{labels.count(found.n_runs, 'run')} of {labels.count(found.n_settings, 'setting')}"
     lead = f"share of the variance of {labels.quantity(y)} by hyperparameter, with 95 % intervals"
+    first = _table(found).iloc[0]
+    lead += f": that of {first['what']} is {first['share']:.0f} % "
+    lead += f"({first['low']:.0f} to {first['high']:.0f} %)"
     if found.method == ANOVA:
         clauses = [lead, f"exact, from a full grid: {runs}"]
         if any(len(one.names) != 1 for one in found.shares):
