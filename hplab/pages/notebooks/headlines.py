@@ -175,6 +175,9 @@ def top(wide: pd.DataFrame, y: str) -> tuple[Any, list[Any]]:
     Args:
         wide: What `side_by_side` returns, not empty.
         y: Its metric, which has a better side.
+
+    Returns:
+        The value, and the list of such values in their order.
     """
     means = wide.mean()
     first = means.idxmax() if labels.better(y) > 0 else means.idxmin()
@@ -193,6 +196,9 @@ def failed(wide: pd.DataFrame, y: str) -> dict[Any, int]:
     Args:
         wide: As for `top`.
         y: Its metric; of what is no accuracy nothing is said to have failed.
+
+    Returns:
+        The number of failed seeds by value, without those at which none failed.
     """
     if labels.unit(y) != labels.PERCENT or wide.empty:
         return {}
@@ -208,6 +214,9 @@ def apart(wide: pd.DataFrame, first: object, second: object, y: str) -> str:
         first: A column of it,
         second: and another.
         y: Its metric.
+
+    Returns:
+        Words with the mean difference, its interval and n.
     """
     text = _interval(
         "acc_gap" if y.endswith("_acc") else y, cells.mean_of(wide[first] - wide[second])
