@@ -247,9 +247,14 @@ def context(runs: pd.DataFrame) -> str:
 
 
 def _epochs(runs: pd.DataFrame) -> list[str]:
-    """How many epochs the runs are trained for: "5 epochs", "5 to 50 epochs"."""
-    found = [int(n) for n in runs["epochs"].dropna().unique()]
-    return [f"{span(found)} epoch{'s' * (max(found) != 1)}"] if found else []
+    """How many epochs the runs are trained for: "5 epochs", "5 to 50 epochs".
+
+    In a table of somebody's own, a column of that name may hold anything.
+    """
+    found = pd.to_numeric(runs["epochs"], errors="coerce").dropna()
+    if found.empty or (found % 1 != 0).any():
+        return []
+    return [f"{span(found.astype(int))} epoch{'s' * bool(found.max() != 1)}"]
 
 
 def effect(value: float, unit: str) -> str:

@@ -627,6 +627,22 @@ def test_a_report_of_the_ledger_is_known_by_its_number_and_another_setting_is_na
     assert "not the report's setting: data digits instead of mnist" in figure.caption
 
 
+@pytest.mark.parametrize(
+    ("epochs", "said"),
+    [
+        ([5, 5, 5], "mnist, 5 epochs."),
+        ([1, 1, 1], "mnist, 1 epoch."),
+        ([5, 50, 5], "mnist, 5 to 50 epochs."),
+        (["few", "many", None], "mnist."),
+        ([0.5, 2, 2], "mnist."),
+    ],
+)
+def test_the_caption_names_the_epochs_where_they_are_some(epochs, said):
+    table = three_runs({1e-3: 0.8}, data="mnist").assign(epochs=epochs)
+
+    assert plots.axis(table, "epochs").caption.endswith(said)
+
+
 def test_our_runs_are_drawn_beside_a_number_that_the_report_leaves_out():
     theirs = pd.DataFrame({"lr": [1e-3, 1e-4], "val_acc": [0.9, 0.8], "train_acc": [0.9, math.nan]})
     figure = plots.compare(
