@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any
 
 # What ends a line or tells a terminal to do something, but for the plain line end and the tab.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
@@ -32,6 +34,30 @@ class Stopped(KeyboardInterrupt):
 
     def _render_traceback_(self) -> list[str]:
         return [str(self)]
+
+
+def stopped(line: str) -> Stopped:
+    """Return what ends a sweep that was interrupted.
+
+    A script that it ends says the line alone, and ends with 130 as a command does after Ctrl-C. An
+    error of the script's own is shown as ever.
+    """
+    if not isinstance(sys.excepthook, _OneLine):
+        sys.excepthook = _OneLine(sys.excepthook)
+    return Stopped(line)
+
+
+class _OneLine:
+    """Shows what was stopped as a line, and leaves everything else to the hook before."""
+
+    def __init__(self, before: Callable[..., Any]) -> None:
+        self.before = before
+
+    def __call__(self, kind: type[BaseException], error: BaseException, trace: Any) -> None:
+        if not isinstance(error, Stopped):
+            return self.before(kind, error, trace)
+        print(error, file=sys.stderr)
+        raise SystemExit(130)
 
 
 class Terminated(KeyboardInterrupt):

@@ -18,7 +18,7 @@ from typing import Any
 import pandas as pd
 
 from hplab import places
-from hplab.errors import HplabError, Stopped
+from hplab.errors import HplabError, stopped
 from hplab.sweeps import calls, cluster, energy, live, progress, provenance, results
 from hplab.sweeps import store as stores
 from hplab.sweeps.keeping import Keeping
@@ -196,7 +196,7 @@ def fill(
             _run(task, todo, workers, executor, store, may_fail, tick, keeping, tally)
         except KeyboardInterrupt:
             kept = sum(task.head(point, store) is not None for point in todo)
-            raise Stopped(
+            raise stopped(
                 f"Stopped: {kept} of the {len(todo)} runs that were missing are finished and "
                 "kept; run this again and it goes on from there."
             ) from None

@@ -17,6 +17,7 @@ def bar(total: int, what: str, unit: str = "trial") -> Iterator[Callable[[], Non
 
     A terminal or a live notebook gets a bar with the time left; with `TQDM_DISABLE` or `CI` set, or
     when standard error is a file, a line is printed at most every 15 seconds and one at the end.
+    The first result says nothing of the time left: until then processes start and modules load.
     """
     if _watched():
         from tqdm.auto import tqdm
@@ -32,10 +33,8 @@ def bar(total: int, what: str, unit: str = "trial") -> Iterator[Callable[[], Non
         done += 1
         now = time.monotonic()
         if done == total or now - last >= LINE_EVERY_S:
-            left = (now - began) / done * (total - done)
-            print(
-                f"{what}: {done} of {total} {unit}s, {left:.0f} s left", file=sys.stderr, flush=True
-            )
+            left = f", {(now - began) / done * (total - done):.0f} s left" if done > 1 else ""
+            print(f"{what}: {done} of {total} {unit}s{left}", file=sys.stderr, flush=True)
             last = now
 
     yield tick

@@ -14,7 +14,7 @@ from hplab.sweeps import store as stores
 from hplab.sweeps import table
 from hplab.sweeps.metrics import is_percent
 from hplab.sweeps.points import SEED, Point
-from hplab.sweeps.records import Record
+from hplab.sweeps.records import Record, StoreError
 from hplab.sweeps.store import FUNCTION
 from hplab.sweeps.table import hyperparameters
 from hplab.sweeps.tasks import Task, code_of
@@ -106,11 +106,9 @@ def recorded(
     if not codes:
         raise unknown("code", code, every, f"what is recorded of {name!r}")
     if len(codes) > 1:
-        told = ", ".join(
-            f"{name + ' ' + one!r} ({len(heads)} runs)" for one, heads in sorted(codes.items())
-        )
         raise HplabError(
-            f"{name!r} has runs of {len(codes)} versions of its code: say which: {told}"
+            f"{name!r} has runs of {len(codes)} versions of its code: say which: "
+            f"{_versions(name, codes, store)}"
         )
     found: dict[str, tuple[Point, Record]] = {}
     unseeded: dict[str, tuple[Point, Record]] = {}
@@ -132,6 +130,31 @@ def recorded(
     found |= {text: pair for text, pair in unseeded.items() if text not in seeded}
     columns = dict.fromkeys(n for point, _ in found.values() for n in point if n != SEED)
     return _table(list(found.values()), list(columns), store)
+
+
+def _versions(name: str, codes: Mapping[str, list[Record]], store: stores.Store) -> str:
+    """Return the versions of a sweep's code with their runs and days, the newest first."""
+    last = {}
+    for code, heads in codes.items():
+        files = (store.file_of(head["key"]) for head in heads)
+        written = max((file.stat().st_mtime for file in files if file), default=0.0)
+        last[code] = max(_day(head["prov"], store) for head in heads), written
+    order = sorted(codes, key=lambda code: (last[code], code), reverse=True)
+    is_clear = last[order[0]] > last[order[1]]
+    told = []
+    for i, code in enumerate(order):
+        days = sorted({_day(head["prov"], store) for head in codes[code]} - {""})
+        parts = [f"{len(codes[code])} runs", " to ".join(dict.fromkeys(days[:1] + days[-1:]))]
+        parts += ["the newest"] * (is_clear and not i)
+        told.append(f"{name + ' ' + code!r} ({', '.join(filter(None, parts))})")
+    return ", ".join(told)
+
+
+def _day(prov: str, store: stores.Store) -> str:
+    try:
+        return str(store.provenance(prov).get("date", ""))
+    except StoreError:
+        return ""
 
 
 def with_failed(

@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 
 from hplab import places
-from hplab.errors import Stopped
+from hplab.errors import Stopped, stopped
 from hplab.sweeps import costs, forkserver, presets
 from hplab.sweeps import store as stores
 from hplab.sweeps.keeping import Keeping
@@ -119,7 +119,7 @@ def _start_ahead(trials: list[Trial], device: str, jobs: int | None, store: stor
 def _stopped(todo: list[Trial], digests: dict[str, str], store: stores.Store) -> Stopped:
     """Return what says how many of the trials that were to be trained are kept."""
     kept = sum(store.summary(trial, digests[trial.data]) is not None for trial in todo)
-    return Stopped(
+    return stopped(
         f"Stopped: {kept} of the {len(todo)} trials that were missing are trained and kept; "
         "run this again and it goes on from there."
     )

@@ -21,7 +21,7 @@ from tiny_functions import tree
 
 import hplab as hp
 from hplab.pages.tables import doctor, status
-from hplab.sweeps import calls, functions, runner, workers, writer
+from hplab.sweeps import calls, functions, progress, runner, workers, writer
 from hplab.sweeps import table as schema
 from hplab.sweeps.store import Store
 from hplab.trial import HplabError
@@ -508,6 +508,18 @@ def test_progress_counts_runs(sweep, capsys):
     assert "running tree: 2 of 2 runs" in capsys.readouterr().err
 
 
+def test_the_time_left_is_told_from_the_second_result_on(monkeypatch, capsys):
+    """Before the first one processes start, which says nothing of how long a run takes."""
+    monkeypatch.setattr(progress, "LINE_EVERY_S", 0.0)
+    with progress.bar(3, "running it", "run") as tick:
+        for _ in range(3):
+            tick()
+    first, second, last = capsys.readouterr().err.splitlines()
+    assert first == "running it: 1 of 3 runs"
+    assert second.startswith("running it: 2 of 3 runs, ")
+    assert last == "running it: 3 of 3 runs, 0 s left"
+
+
 def test_results_are_kept_while_others_still_run(sweep, store, monkeypatch):
     monkeypatch.setattr(writer, "PUT_FROM_S", 0.0)
     there = []
@@ -867,6 +879,25 @@ def test_a_script_that_is_stopped_keeps_what_is_finished_and_leaves_no_process(t
     if how == signal.SIGINT:
         assert "Stopped: 4 of the 8 runs" in said
         assert "\nKeyboardInterrupt" not in said  # of a worker
+        assert "Traceback" not in said
+        assert process.returncode == 130
+
+
+def test_an_error_of_the_script_after_a_stop_keeps_its_traceback(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        textwrap.dedent("""
+        from hplab.errors import Stopped, stopped
+        try:
+            raise stopped("Stopped: 1 of 2")
+        except Stopped:
+            raise ValueError("mine")
+        """)
+    )
+    ended = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.count("Traceback") == 2
+    assert ended.stderr.rstrip().endswith("ValueError: mine")
 
 
 # ------------------------------------------------------------------------- other libraries

@@ -198,7 +198,7 @@ def test_scripts_of_one_name_in_two_projects_share_no_records(here, capsys):
     assert "recorded runs of 'job.py' do not count here (they are kept)" in said
     assert "another program of the name: a/job.py" in said
     with pytest.raises(
-        HplabError, match="versions of its code: say which: .*of a/job.py.* of b/jo"
+        HplabError, match="versions of its code: say which: .*of b/job.py.* of a/jo"
     ):
         results.recorded("job.py", code="version 1")
     (acc,) = results.recorded("job.py version 1 of b/job.py")["acc"].unique()
