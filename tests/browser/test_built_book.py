@@ -278,10 +278,14 @@ def test_the_calculator_agrees_with_the_table_beside_it(opened):
     )
     assert len(rows) > 5
     for row in rows:
-        form.get_by_label("Difference that matters").fill(row[0])
+        form.get_by_label("Question").select_option("see")
+        form.get_by_label("Expected difference").fill(str(1 + float(row[0])))
+        form.get_by_label("Margin").fill("1")
         form.get_by_label("Standard deviation").fill("1")
         for column, (question, power, claims) in enumerate(ASKED, start=1):
             form.get_by_label("Question").select_option(question)
+            if question == "none":
+                form.get_by_label("Margin").fill(row[0])
             form.get_by_label("Power").select_option(power)
             if question == "see":
                 form.get_by_label("Correction").select_option(claims)
@@ -289,7 +293,7 @@ def test_the_calculator_agrees_with_the_table_beside_it(opened):
                 row[column] if int(row[column]) <= 200 else "More"
             )
     form.get_by_label("Standard deviation").fill("0")
-    assert answer.inner_text() == "Both numbers have to be above 0."
+    assert answer.inner_text().startswith("The scatter has to be above 0")
 
 
 def test_the_calculator_takes_the_numbers_of_a_verdict(opened):

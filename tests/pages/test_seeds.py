@@ -110,14 +110,16 @@ def test_the_seeds_of_a_fold_have_the_power_that_it_names():
         n = need.seeds(wanted=wanted, n_claims=n_claims)
         found = power.paired_power(0.75, [n - 1, n], alpha=0.05 / n_claims)
         assert found[0] < wanted <= found[1]
+        beyond = power.paired_power((2 * 0.15 - 0.15) / 0.2, n, alpha=0.05 / n_claims)
+        assert beyond == pytest.approx(found[1])  # twice the margin, tested against the margin
     assert f"As one of 6 main claims it takes up to {n}, for 80 %" in needs.fold(need, n_family=6)
 
 
 def test_a_fold_carries_its_numbers_to_the_calculator():
     found = fold_of(judged("S0-01", [1.1, 1.3, 1.7, 1.2], 1.2, "ratio"))
-    assert f'data-effect="{math.log(1.2):.3g}"' in found
+    assert f'data-margin="{math.log(1.2):.3g}"' in found
     page = site.link_seeds(found, "../")
-    assert f'href="../how-many-seeds.html?effect={math.log(1.2):.3g}&amp;sd=' in page
+    assert f'href="../how-many-seeds.html?margin={math.log(1.2):.3g}&amp;sd=' in page
     assert ">The calculator of seeds</a>" in page
 
 

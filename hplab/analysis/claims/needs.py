@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import html
 import math
 
@@ -33,18 +32,20 @@ class Need:
     n: int
 
     def seeds(self, *, wanted: float = 0.8, n_claims: int = 1) -> int | None:
-        """Return the seeds that see a difference as large as the margin; None for over 10,000.
+        """Return the seeds that tell a difference as large as the margin from none, or one twice as
+        large from the margin; None for over 10,000.
 
         Args:
             wanted: The power.
             n_claims: Claims that Holm corrects for; the worst case is taken.
         """
-        test = functools.partial(power.paired_power, alpha=0.05 / n_claims)
-        return power.seeds_for(test, self.margin / self.sd, wanted=wanted)
+        return power.seeds_needed(
+            2 * self.margin, self.sd, margin=self.margin, wanted=wanted, n_claims=n_claims
+        )
 
     def seeds_for_none(self) -> int | None:
         """Return the seeds that show with a power of 80 % that there is none, if there is none."""
-        return power.seeds_for(power.equivalence_power, self.margin / self.sd)
+        return power.seeds_needed(0.0, self.sd, margin=self.margin)
 
 
 def of(claim: Claim, interval: Interval | None, n: int, unit: str) -> Need | None:
@@ -66,10 +67,14 @@ def of(claim: Claim, interval: Interval | None, n: int, unit: str) -> Need | Non
 def scatter(interval: Interval | None, n: int, unit: str) -> float | None:
     """Return the standard deviation over seeds of what is judged; None for no scatter.
 
-    It is read back from the t interval. For a ratio it is that of the logarithm.
+    Of runs that are not paired it is that of the difference of one run of each setting, which the
+    interval knows; else it is read back from the t interval. For a ratio it is that of the
+    logarithm.
     """
     if interval is None or n < 2:
         return None
+    if interval.sd is not None:
+        return interval.sd if interval.sd > 0 else None
     ends = interval.low, interval.high
     low, high = map(math.log, ends) if unit == "ratio" else ends
     sd = (high - low) / 2 * math.sqrt(n) / stats.t.ppf((1 + interval.level) / 2, n - 1)
@@ -101,15 +106,16 @@ def fold(need: Need | None, *, n_family: int = 0) -> str:
     lines = [
         f"From seed to seed the difference scatters by {sd} (standard deviation, n = {n}).{few} "
         f"The smallest difference that was said to matter is {margin}.",
-        f"To see a difference of that size takes {_count(need.seeds())} seeds of each setting for "
-        f"a chance of 80 %, and {_count(need.seeds(wanted=0.9))} for 90 %.{corrected} To show that "
+        f"To tell a difference of that size from none takes {_count(need.seeds())} seeds of each "
+        f"setting for a chance of 80 %, and {_count(need.seeds(wanted=0.9))} for 90 %. As many "
+        f"show that a difference twice as large is more than that margin.{corrected} To show that "
         f"there is none takes {_count(need.seeds_for_none())}.",
     ]
     text = "".join(f"<p>{html.escape(line)}</p>" for line in lines)
     summary = f"How many seeds it needs: {_count(need.seeds())} for a chance of 80 %"
     return (
         f"<details><summary>{html.escape(summary)}</summary>{text}"
-        f'<p><span class="hp-seeds-link" data-effect="{need.margin:.3g}" data-sd="{need.sd:.3g}">'
+        f'<p><span class="hp-seeds-link" data-margin="{need.margin:.3g}" data-sd="{need.sd:.3g}">'
         "The calculator of seeds</span> takes other numbers too.</p></details>"
     )
 

@@ -11,7 +11,7 @@ from hplab.analysis.stats.intervals import (
     paired_difference,
     prediction_interval,
 )
-from hplab.analysis.stats.power import equivalence_power, paired_power, seeds_for
+from hplab.analysis.stats.power import equivalence_power, paired_power, seeds_for, seeds_needed
 from hplab.analysis.stats.proportions import proportion_interval
 from hplab.analysis.stats.rank import granulated
 from hplab.analysis.stats.variance import variance_components
@@ -28,5 +28,6 @@ __all__ = [
     "prediction_interval",
     "proportion_interval",
     "seeds_for",
+    "seeds_needed",
     "variance_components",
 ]

@@ -31,18 +31,20 @@ class Contrast:
         error: Its standard error.
         df: Degrees of freedom of the error; nan where no setting scatters.
         n: Runs of the setting that has the fewest.
+        sd: Standard deviation of the sum with one run of each setting.
     """
 
     estimate: float
     error: float
     df: float
     n: int
+    sd: float
 
     def interval(self, level: float = 0.95) -> Interval:
         """Return the sum with its t interval."""
         half = self.error * stats.t.isf((1 - level) / 2, self.df) if self.error else 0.0
         low, high = float(self.estimate - half), float(self.estimate + half)
-        return Interval(self.estimate, low, high, level, self.n)
+        return Interval(self.estimate, low, high, level, self.n, sd=self.sd)
 
     def minus(self, other: Contrast) -> Contrast:
         """Return the difference of two sums of different runs."""
@@ -50,7 +52,8 @@ class Contrast:
         total = sum(variance for variance, _ in parts)
         df = total**2 / sum(variance**2 / df for variance, df in parts) if parts else math.nan
         estimate = self.estimate - other.estimate
-        return Contrast(estimate, math.sqrt(total), df, min(self.n, other.n))
+        sd = math.hypot(self.sd, other.sd)
+        return Contrast(estimate, math.sqrt(total), df, min(self.n, other.n), sd)
 
     def beyond(self, margin: float = 0.0) -> Evidence:
         """Test "the sum is more than the margin", as `evidence.beyond` does for paired values."""
@@ -116,7 +119,8 @@ def contrast(groups: Sequence[ArrayLike], weights: Sequence[float]) -> Contrast:
     total = parts.sum()
     df = total**2 / (parts**2 / (n - 1)).sum() if total > 0 else math.nan
     estimate = float(w @ [x.mean() for x in values])
-    return Contrast(estimate, math.sqrt(total), float(df), int(n[w != 0].min()))
+    sd = math.sqrt((w**2 * variances).sum())
+    return Contrast(estimate, math.sqrt(total), float(df), int(n[w != 0].min()), sd)
 
 
 def slope_weights(levels: ArrayLike) -> np.ndarray:

@@ -30,6 +30,8 @@ class Interval:
         level: Nominal coverage, 0..1.
         n: Seeds (or runs) it rests on.
         p: Two-sided p value against 0, where the method has one.
+        sd: Of runs that are not paired, how much the difference of one run of each setting
+            scatters, as a standard deviation; None where it is read off the interval.
 
     Example:
         >>> found = mean_interval([0.2, 0.4, 0.3])
@@ -43,6 +45,7 @@ class Interval:
     level: float
     n: int
     p: Any = None
+    sd: float | None = None
 
     def __contains__(self, value: float) -> bool:
         return bool(self.low <= value <= self.high)
@@ -50,7 +53,8 @@ class Interval:
     def scaled(self, factor: float) -> Interval:
         """Return the interval in another unit (100 turns shares into pp); -1 turns it round."""
         low, high = sorted((self.low * factor, self.high * factor))
-        return dataclasses.replace(self, estimate=self.estimate * factor, low=low, high=high)
+        sd = None if self.sd is None else self.sd * abs(factor)
+        return dataclasses.replace(self, estimate=self.estimate * factor, low=low, high=high, sd=sd)
 
 
 def mean_interval(values: ArrayLike, *, level: float = 0.95) -> Interval:

@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
+# How much the difference of two runs scatters, for the scatter of what was measured.
+SCATTERS = {"differences": 1.0, "setting": math.sqrt(2)}
 _NODES = (np.arange(200) + 0.5) / 200  # quantiles at which a standard deviation is averaged over
 
 
@@ -122,6 +124,62 @@ def seeds_for(
         else:
             low = middle
     return high
+
+
+def seeds_needed(
+    expected: float,
+    sd: float,
+    *,
+    margin: float = 0.0,
+    scatter: str = "differences",
+    wanted: float = 0.8,
+    n_claims: int = 1,
+    most: int = 10_000,
+) -> int | None:
+    """Return how many seeds of each of two settings a comparison takes.
+
+    All numbers are in the unit of the metric, or logarithms if it is about a ratio.
+
+    Args:
+        expected: The difference that you expect to be there, not negative. With 0 the question is
+            whether it is surely smaller than the margin.
+        sd: How much runs scatter, as a standard deviation.
+        margin: The difference that has to be exceeded for the answer yes; 0 for any difference.
+        scatter: What `sd` is of: "differences", taken seed by seed, or "setting", the runs of one
+            setting. The runs of two settings that share no luck differ by sqrt(2) times as much.
+        wanted: The chance of the answer, if the difference is as expected.
+        n_claims: Questions that Holm corrects for; the worst case is taken.
+        most: The largest number tried.
+
+    Returns:
+        The number of seeds, None if `most` are not enough.
+
+    Raises:
+        ValueError: If the scatter is not above 0, or the expected difference is within the margin,
+            so that no number of seeds shows it to be beyond.
+
+    Example:
+        >>> seeds_needed(0.3, 0.4), seeds_needed(0.3, 0.4, scatter="setting")
+        (16, 30)
+        >>> seeds_needed(0.6, 0.4, margin=0.3), seeds_needed(0, 0.4, margin=0.3)
+        (16, 21)
+    """
+    if scatter not in SCATTERS:
+        raise ValueError(f"scatter is one of {', '.join(SCATTERS)}, got {scatter!r}")
+    if not (sd > 0 and expected >= 0 and margin >= 0):
+        raise ValueError(
+            "the scatter must be above 0, and neither difference below 0; got "
+            f"sd={sd:g}, expected={expected:g}, margin={margin:g}"
+        )
+    if not (expected > margin or (not expected and margin)):
+        raise ValueError(
+            f"no number of seeds shows that a difference of {expected:g} is more than a margin of "
+            f"{margin:g}"
+        )
+    test = paired_power if expected else equivalence_power
+    test = functools.partial(test, alpha=0.05 / n_claims)
+    beyond = expected - margin if expected else margin
+    return seeds_for(test, beyond / (SCATTERS[scatter] * sd), wanted=wanted, most=most)
 
 
 def runs_to_rule_out(share: float, *, alpha: float = 0.05) -> int:

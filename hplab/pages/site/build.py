@@ -40,7 +40,7 @@ EXTENSIONS = (
     *("sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_codeautolink"),  # the reference
 )
 _SEEDS = re.compile(
-    r'<span class="hp-seeds-link" data-effect="([^"]+)" data-sd="([^"]+)">([^<]+)</span>'
+    r'<span class="hp-seeds-link" data-margin="([^"]+)" data-sd="([^"]+)">([^<]+)</span>'
 )
 _CLAIM = re.compile(r'<span class="hp-claim"( id="[\w-]+")?>([\w-]+)</span>')
 CONF = """\
@@ -369,7 +369,7 @@ def link_claims(page: str, to_root: str) -> str:
 
 def link_seeds(page: str, to_root: str) -> str:
     """Return a page on which the numbers under a verdict lead to the calculator that has them."""
-    address = rf"{to_root}how-many-seeds.html?effect=\1&amp;sd=\2#the-calculator"
+    address = rf"{to_root}how-many-seeds.html?margin=\1&amp;sd=\2#the-calculator"
     return _SEEDS.sub(rf'<a href="{address}">\3</a>', page)
 
 

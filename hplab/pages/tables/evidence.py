@@ -81,8 +81,9 @@ def lines(verdict: Verdict, interval: Interval) -> Iterator[tuple[str, str]]:
         yield (
             f"How many seeds it needs: {need.seeds() or 'more than 10 000'} for a chance of 80 %",
             f"Planned anew, with the scatter of {needs.shown(need.sd, need.unit)} that was seen "
-            "from seed to seed. Fewer seeds than this would often end inconclusive, whatever is "
-            "true.",
+            "from seed to seed: so many tell a difference as large as the margin from none, or "
+            "show that one twice as large is more than the margin. A difference of just the margin "
+            "cannot be shown to be more than it, so it mostly stays inconclusive.",
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import html
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,17 @@ from hplab.pages.tables import luck, markdown
 EFFECTS = (3, 2, 1.5, 1, 0.75, 0.5, 0.3)
 SHARES = (0.3, 0.2, 0.1, 0.05, 0.02)
 SEEDS = np.arange(2, 201)
+QUESTIONS = {"see": "see a difference", "none": "show there is none"}
+OF = {"differences": "differences, seed by seed", "setting": "one setting, seeds not shared"}
 LEVELS = {"1": 0.05, "6": 0.05 / 6, "40": 0.05 / 40}  # by how many claims Holm corrects for
 
 
 def needed() -> str:
-    """Seeds for an effect, for a sample of effects: alone, with more power, and corrected."""
+    """Seeds for an effect, for a sample of effects: alone, with more power, and corrected.
+
+    The effect is how far the expected difference is beyond the margin; in the last column it is the
+    margin.
+    """
     rows = []
     for effect in EFFECTS:
         alone = functools.partial(power.paired_power, alpha=0.05)
@@ -39,11 +45,11 @@ def needed() -> str:
             )
         )
     head = (
-        "difference over scatter",
+        "difference beyond the margin, over scatter",
         "see it, 80 %",
         "see it, 90 %",
         "see it, one of six",
-        "show there is none",
+        "show there is none beyond the margin",
     )
     return markdown.table(head, rows)
 
@@ -86,12 +92,24 @@ def calculator() -> str:
     return markdown.raw(form())
 
 
-def form(effect: float = 0.1, sd: float = 0.15) -> str:
+def form(
+    expected: float = 0.2,
+    margin: float = 0.1,
+    sd: float = 0.15,
+    *,
+    scatter: str = "differences",
+    question: str = "see",
+) -> str:
     """The calculator: a form for who has scripts, the exact numbers it looks up, and its script.
 
+    It says what `power.seeds_needed` does.
+
     Args:
-        effect: The difference that is filled in.
+        expected: The expected difference that is filled in.
+        margin: The margin that is filled in.
         sd: The standard deviation that is filled in.
+        scatter: What that is of, one of `power.SCATTERS`.
+        question: "see" a difference, or show that there is "none".
     """
     see = {
         f"{wanted:g}/{name}": power.smallest(
@@ -109,28 +127,37 @@ def form(effect: float = 0.1, sd: float = 0.15) -> str:
         "see": {name: _least(values) for name, values in see.items()},
         "none": {name: _least(values) for name, values in none.items()},
         "t": _short(stats.t.ppf(0.975, SEEDS - 1)),
+        "scatter": power.SCATTERS,
     }
-    levels = "".join(
-        f'<option value="{name}">{"one claim alone" if name == "1" else f"one of {name} claims"}'
-        "</option>"
-        for name in LEVELS
-    )
+    levels = {
+        name: "one claim alone" if name == "1" else f"one of {name} claims" for name in LEVELS
+    }
     script = Path(__file__).with_name("seeds.js").read_text(encoding="utf-8")
     return (
         '<form class="hp-filter" id="hp-seeds" hidden>'
-        '<label>Question <select name="question"><option value="see">see a difference</option>'
-        '<option value="none">show there is none</option></select></label>'
-        '<label>Difference that matters <input name="effect" type="number" min="0" step="any" '
-        f'value="{effect:.3g}"></label>'
-        '<label>Standard deviation <input name="sd" type="number" min="0" step="any" '
-        f'value="{sd:.3g}"></label>'
-        '<label>Power <select name="power"><option value="0.8">80 %</option>'
-        '<option value="0.9">90 %</option></select></label>'
-        f'<label>Correction <select name="claims">{levels}</select></label></form>'
+        f"<label>Question {_choice('question', QUESTIONS, question)}</label>"
+        f"<label>Expected difference {_number('expected', expected)}</label>"
+        f"<label>Margin (0: any difference) {_number('margin', margin)}</label>"
+        f"<label>Standard deviation {_number('sd', sd)}</label>"
+        f"<label>My scatter is of {_choice('scatter', OF, scatter)}</label>"
+        f"<label>Power {_choice('power', {'0.8': '80 %', '0.9': '90 %'})}</label>"
+        f"<label>Correction {_choice('claims', levels)}</label></form>"
         '<p class="hp-seeds-answer" id="hp-seeds-answer" aria-live="polite" hidden></p>'
         f'<script type="application/json" id="hp-seeds-numbers">{json.dumps(numbers)}</script>'
         f"<script>{script}</script>"
     )
+
+
+def _choice(name: str, choices: Mapping[str, str], chosen: str = "") -> str:
+    options = "".join(
+        f'<option value="{value}"{" selected" * (value == chosen)}>{words}</option>'
+        for value, words in choices.items()
+    )
+    return f'<select name="{name}">{options}</select>'
+
+
+def _number(name: str, value: float) -> str:
+    return f'<input name="{name}" type="number" min="0" step="any" value="{value:.3g}">'
 
 
 def tables(
