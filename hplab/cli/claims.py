@@ -75,12 +75,24 @@ def judge_runs(
 
     RUNS is what W&B, MLflow, trackio, Optuna or TensorBoard exports, or any table (CSV, TSV, JSON,
     JSON lines, Parquet); or a sweep file or the name of a sweep, of which all recorded runs are
-    taken. Without a QUESTION the values of each setting are compared.
+    taken. Without a QUESTION the values of each setting are compared; a table of one setting says
+    how far its runs scatter and how many seeds that asks for. Tables that are named where a
+    QUESTION could stand are read too, each a value of the setting "file".
+
+    --html writes the page to send to somebody who asks whether A beats B; to look through a sweep
+    for its best settings, send that of `hplab report`.
     """
     from hplab.pages.tables import given, judged
+    from hplab.sweeps import files
 
     named = {name: said.pop(name) for name in ("settings", "seed", "metrics", "ignore")}
-    table, asked = given.table(path, version=version, **named)
+    more = [Path(one) for one in questions if files.is_table(one)]
+    questions = [one for one in questions if not files.is_table(one)]
+    if more:
+        found_in = given.Given(judged.read_all([path, *more], **named), {})
+    else:
+        found_in = given.table(path, version=version, **named)
+    table, asked = found_in
     if "metric" in asked and not (named["metrics"] or said["better"]):
         said["better"] = "higher" if asked["better"] > 0 else "lower"
     found = judged.answer(table, questions, **said)

@@ -71,6 +71,9 @@ def report_runs(
     RUNS is a sweep file or the name of a sweep, of which all recorded runs are taken, or a table of
     runs from anywhere, as `hplab judge` reads it. The page is one file with its data inside, which
     opens from disk; it counts seeds as replicates of a setting. Nothing is run.
+
+    It is the page to send to somebody who looks through a sweep for its best settings; to say
+    whether A beats B, and by how much, send that of `hplab judge --html`.
     """
     from hplab.pages.tables import given
 

@@ -57,8 +57,15 @@ def label(name: str, loss: str = "cross_entropy") -> str:
     Returns:
         The words.
     """
-    shown = unit(name, loss)
-    return f"{quantity(name)} ({shown})" if shown else quantity(name)
+    shown, words = unit(name, loss), quantity(name)
+    if shown == PERCENT and metrics.says_percent(words):
+        return words
+    return f"{words} ({shown})" if shown else words
+
+
+def heading(name: str) -> str:
+    """The head of a column of means: the quantity, with its unit where values are scaled by it."""
+    return label(name) if scale(name) != 1 else quantity(name)
 
 
 def loss(runs: pd.DataFrame) -> str:

@@ -27,6 +27,17 @@ ENDINGS = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".parquet", ".d
 _LISTS = ("runs", "data", "trials", "rows")  # where a JSON file may keep its rows
 
 
+def is_table(text: str) -> bool:
+    """Return whether a text is the name of a file that `read` reads, and no question.
+
+    Example:
+        >>> is_table("lr=0.1 beats lr=0.2"), is_table("no_such_file.csv")
+        (False, False)
+    """
+    name = text.lower().removesuffix(".gz")
+    return name.endswith(ENDINGS) and Path(text).is_file()
+
+
 def read(path: str | Path) -> pd.DataFrame:
     """Return a table of runs from a file, or from a folder of W&B, trackio or TensorBoard.
 
@@ -59,6 +70,8 @@ def read(path: str | Path) -> pd.DataFrame:
         "parquet": _parquet,
         "db": _base,
     }.get(ending)
+    if ending in ("xlsx", "xls", "xlsm", "ods"):
+        raise HplabError(f"{path.name} is a workbook; save the sheet of runs as CSV")
     if reader is None:
         raise HplabError(f"{path.name} has none of the endings {', '.join(ENDINGS)}")
     try:

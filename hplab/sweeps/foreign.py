@@ -42,7 +42,9 @@ _PREFIXES = {
     **dict.fromkeys(("user_attrs_", "user_attrs."), "guess"),
 }
 _OPTUNA = {"params_": SETTING, "values_": METRIC}
-_SEEDS = ("seed", "random_seed", "randomseed", "random_state", "rng_seed", "manual_seed", "seed_id")
+_SEEDS = (
+    "seed random_seed randomseed random_state rng_seed rng manual_seed seed_id replicate rep"
+).split()
 _STATUS = ("state", "status", "run_status", "trial_state")
 _IDS = ("run_id", "id", "run", "run_name", "name", "trial_id", "number", "uuid", "experiment_name")
 _PLACES = ("epoch", "step", "global_step", "iteration", "training_iteration")
@@ -85,6 +87,7 @@ class RunTable:
         place: What the curves are along: "epoch", or the column that counted steps.
         notes: What was done to the table, in sentences.
         names: What runs are called, by row; empty where no column says it.
+        percent: Metrics that were given in percent, and are shares here.
         own: Whether the runs are of this package, which knows their units and keeps their curves.
     """
 
@@ -99,11 +102,35 @@ class RunTable:
     notes: tuple[str, ...] = ()
     own: bool = False
     names: Mapping[int, str] = dataclasses.field(default_factory=dict)
+    percent: tuple[str, ...] = ()
 
     @property
     def varied(self) -> tuple[str, ...]:
         """The settings that differ between runs."""
         return tuple(x for x in self.settings if self.runs[x].nunique(dropna=False) > 1)
+
+    @property
+    def likely_seeds(self) -> tuple[str, ...]:
+        """Of a table without seeds, settings that look like them: whole numbers that count the runs
+        of each combination of the others.
+        """
+        if self.seed is not None:
+            return ()
+        return tuple(name for name in self.varied if self._counts(name))
+
+    def _counts(self, name: str) -> bool:
+        values = pd.to_numeric(self.runs[name], errors="coerce")
+        if values.isna().any() or (values != values.round()).any():
+            return False
+        others = [one for one in self.varied if one != name]
+        group = self.runs.groupby(others, dropna=False).ngroup() if others else [0] * len(values)
+        table = pd.DataFrame({"group": group, "value": values})
+        if table.duplicated().any():  # in a group each is there once
+            return False
+        spans = table.groupby("group")["value"].agg(["min", "max", "size"])
+        in_a_row = (spans["max"] - spans["min"] + 1 == spans["size"]).mean() > 0.5
+        most = spans["size"].max()
+        return bool(most > 2 and in_a_row and (len(others) > 0 or self.runs[name].is_unique))
 
     @property
     def states(self) -> dict[str, int]:
@@ -381,8 +408,9 @@ def _made(
         runs = runs[keep].reset_index(drop=True)
     if not len(runs):
         raise HplabError(f"none of {len(left)} runs has finished: {_said(left['state'])}")
+    percent = [clean[n] for n in found if cells.is_percent(runs[clean[n]], runs["row"])]
     for name in [clean[one] for one in found]:
-        if cells.is_percent(runs[name], runs["row"]):
+        if name in percent:
             runs[name] /= 100
             left[name] /= 100
             if curves is not None:
@@ -404,6 +432,7 @@ def _made(
         clean[columns(PLACE)[0]] if curves is not None else "epoch",
         tuple(notes),
         names=_called(frame, columns(RUN_ID)),
+        percent=tuple(percent),
     )
 
 

@@ -74,6 +74,11 @@ def is_share(name: str) -> bool:
     return bool(words & SHARES) and not words & LOWER
 
 
+def says_percent(name: str) -> bool:
+    """Return whether a name says itself that its values are in percent: "acc [%]", "acc (%)"."""
+    return "%" in name
+
+
 def is_percent(name: str, values: Iterable[float]) -> bool:
     """Return whether the values of a metric are shares in percent.
 

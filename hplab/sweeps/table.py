@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from hplab import catalogue
+from hplab.sweeps import metrics
 from hplab.training import collapse
 from hplab.trial import STREAMS, Trial
 
@@ -193,7 +194,10 @@ def column(name: str) -> Column:
     for known in (RESULTS, PLACES, _CALLED):
         if name in known:
             return known[name]
-    return next((found for end, found in _ENDINGS.items() if name.endswith(end)), Column())
+    found = next((found for end, found in _ENDINGS.items() if name.endswith(end)), None)
+    if found is None and metrics.is_share(name) and not is_hyperparameter(name):
+        found = Column("", "pp" if "gap" in metrics.tokens(name) else "%")
+    return found or Column()
 
 
 def setting(value: Any, name: str = "") -> str:

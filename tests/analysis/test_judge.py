@@ -21,7 +21,7 @@ from hplab.analysis.judge import question as asking
 from hplab.analysis.judge.judge import LAST_LOOK, judge
 from hplab.analysis.judge.judgement import MOST
 from hplab.analysis.judge.overview import overview
-from hplab.analysis.stats import sequential
+from hplab.analysis.stats import power, sequential
 from hplab.analysis.stats.intervals import holm
 from hplab.errors import HplabError
 from hplab.sweeps import foreign
@@ -571,7 +571,134 @@ def test_a_value_whose_runs_were_pruned_is_not_called_worse():
     [lr] = overview(foreign.of(runs)).comparisons
     assert [value.outcome for value in lr.values] == ["best", "behind", "open"]
     assert lr.values[2].p < 0.05
-    assert lr.values[2].why == "6 of 12 runs at 1e-4 were pruned"
+    assert lr.values[2].why.startswith("12 runs at 1e-4: 6 pruned; with over 10 % lost")
+
+
+def test_runs_that_are_lost_are_counted_once_and_the_rule_is_said():
+    runs = table(8).assign(state="finished")
+    low = runs.index[runs["lr"] == 1e-4]
+    runs.loc[low[0], "state"] = "failed"
+    runs.loc[low[1], "val_acc"] = np.nan
+    [lr] = overview(foreign.of(runs)).comparisons
+    assert lr.values[2].outcome == "open"
+    assert lr.values[2].why.startswith("8 runs at 1e-4: 1 failed, 1 without a result; with over")
+
+
+def test_the_same_difference_at_three_seeds_is_open_and_says_why():
+    luck = np.array([0.0, 0.25, 0.125])
+    runs = pd.DataFrame({"lr": [0.1] * 3 + [0.2] * 3, "seed": [0, 1, 2] * 2})
+    runs["val_loss"] = np.concatenate([1 + luck, 1.5 + luck])
+    [lr] = overview(foreign.of(runs)).comparisons
+    assert lr.values[1].outcome == "open"
+    assert lr.values[1].why.startswith("the same difference at all 3 seeds")
+    runs["val_loss"] = [1.0] * 3 + [1.5] * 3
+    [lr] = overview(foreign.of(runs)).comparisons
+    assert lr.values[1].why == "the same at every seed: is the seed used?"
+
+
+def test_what_a_setting_does_that_differs_by_another_is_said():
+    rng = np.random.default_rng(1)
+    rows = [
+        {"lr": lr, "bs": bs, "seed": seed, "val_acc": 0.8 + 0.05 * (lr == 0.1) * (-1) ** bs}
+        for lr in (0.1, 0.2)
+        for bs in (1, 2)
+        for seed in range(4)
+    ]
+    crossed = pd.DataFrame(rows)
+    crossed["val_acc"] += rng.normal(0, 0.004, len(crossed))
+    for one in overview(foreign.of(crossed)).comparisons:
+        assert "their interaction has" in one.note
+    assert "differs by bs" in overview(foreign.of(crossed)).comparisons[0].note
+    assert 'where bs=1 (in a shell --where "bs=1")' in repr(overview(foreign.of(crossed)))
+    added = crossed.assign(val_acc=0.8 + 0.1 * (crossed["lr"] == 0.1) + 0.001 * crossed["bs"])
+    added["val_acc"] += np.tile(rng.normal(0, 0.004, 4), 4)
+    assert not any(one.note for one in overview(foreign.of(added)).comparisons)
+
+
+def search(n_points=3, n_seeds=4):
+    rng = np.random.default_rng(2)
+    drawn = rng.random((n_points, 2))
+    rows = [
+        {"lr": lr / 100, "dropout": dropout, "seed": seed, "val_acc": 0.9 - i / 20}
+        for i, (lr, dropout) in enumerate(drawn)
+        for seed in range(n_seeds)
+    ]
+    runs = pd.DataFrame(rows)
+    return runs.assign(val_acc=runs["val_acc"] + rng.normal(0, 0.002, len(runs)))
+
+
+def test_the_points_of_a_search_are_compared_as_they_are():
+    runs = search()
+    single = search(9, 1).iloc[3:]
+    found = overview(foreign.of(pd.concat([runs, single])))
+    [point] = found.comparisons
+    assert [value.value for value in point.values] == ["#1", "#2", "#3"]
+    assert [value.outcome for value in point.values] == ["best", "behind", "behind"]
+    assert "6 points of fewer than 3 runs are left out" in found.note
+    wide = runs.pivot_table(index="seed", columns="lr", values="val_acc")
+    first, second = runs["lr"].unique()[:2]
+    lead = 100 * (wide[first] - wide[second]).mean()
+    assert point.values[1].behind.estimate == pytest.approx(lead)
+    assert judge(runs, "val_acc at #1 beats #2").estimate == pytest.approx(lead)
+    asked = f"val_acc at lr={first} beats lr={second}"
+    with pytest.raises(
+        HplabError, match='differ in dropout .* points of the search, "#1" and "#2"'
+    ):
+        judge(runs, asked)
+    with pytest.raises(HplabError, match="no point #9; they are #1 to #3"):
+        judge(runs, "val_acc at #1 beats #9")
+
+
+@pytest.mark.parametrize("shown", ["{:.6g}", "{:.3e}", "{:.4g}"])
+def test_a_value_as_it_was_printed_is_that_value(shown):
+    runs = search(2)[["lr", "seed", "val_acc"]]
+    first, second = (shown.format(lr) for lr in runs["lr"].unique())
+    assert float(first) not in set(runs["lr"])
+    found = judge(runs, f"val_acc at lr={first} beats lr={second}")
+    assert found.estimate == judge(runs, a={"lr": runs["lr"][0]}, b={"lr": runs["lr"][4]}).estimate
+
+
+def test_a_printed_value_that_could_be_two_is_refused():
+    runs = search(2)[["lr", "seed", "val_acc"]]
+    runs["lr"] = np.where(runs["lr"] == runs["lr"][0], 0.00814489, 0.00814512)
+    with pytest.raises(HplabError, match=r"could be 0\.00814489 or 0\.00814512; write more digits"):
+        judge(runs, "val_acc at lr=8.145e-3 is best")
+    with pytest.raises(HplabError, match="no run has lr 8e-3"):  # one digit is none of theirs
+        judge(runs, "val_acc at lr=0.008 beats lr=0.00814489")
+
+
+def test_one_setting_says_how_far_its_runs_scatter():
+    values = [0.91, 0.92, 0.925, 0.905]
+    runs = pd.DataFrame({"lr": 0.1, "seed": range(4), "val_acc": values})
+    found = judge(runs)
+    assert found.scatter.sd == pytest.approx(100 * np.std(values, ddof=1))
+    assert found.scatter.low < found.scatter.sd < found.scatter.high
+    assert f'seeds_needed(difference, {found.scatter.sd:.3g}, margin=0, scatter="setting")' in repr(
+        found
+    )
+    # With that difference, 10 seeds of each have the power that is said.
+    least = power.smallest(power.paired_power, [10])[0] * np.sqrt(2) * found.scatter.sd
+    assert f"10 seeds of each see a difference of {least:.2f} pp" in repr(found)
+    assert power.seeds_needed(least * 1.001, found.scatter.sd, scatter="setting") == 10
+
+
+def test_without_a_question_all_values_are_compared():
+    runs = table(6)
+    found, again = judge(runs), overview(foreign.of(runs))
+    assert repr(found) == repr(again)
+    assert "<table" in found._repr_html_()
+    with pytest.raises(HplabError, match="planned seeds belong to a question"):
+        judge(runs, planned=10)
+
+
+def test_why_runs_are_not_paired_is_said():
+    runs = table(4)
+    runs["seed"] = np.arange(len(runs))
+    [lr] = overview(foreign.of(runs), pair=True).comparisons
+    assert not lr.paired
+    assert lr.apart.startswith("0 of 12 seeds have a result everywhere")
+    [lr] = overview(foreign.of(runs.drop(columns="seed")), pair=True).comparisons
+    assert "no column holds seeds to pair by" in lr.apart
 
 
 def test_other_settings_are_averaged_over_where_all_values_have_them():

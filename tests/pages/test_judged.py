@@ -1,5 +1,6 @@
 """What `hplab judge` prints and writes: columns, answers, JSON, and one page of its own."""
 
+import io
 import json
 import re
 from urllib.parse import unquote
@@ -74,7 +75,7 @@ def test_a_mean_says_how_many_of_the_runs_it_rests_on(tmp_path):
     ("table", "words", "option"),
     [
         ("lr,note\n0.1,5\n0.2,5\n", [], "--metric"),
-        ("lr,acc,seed\n0.1,0.5,0\n0.1,0.6,1\n", [], "--setting"),
+        ("lr,acc,seed\n0.1,0.5,0\n", [], "--setting"),
         ("lr,score,seed\n0.1,0.5,0\n0.2,0.6,1\n", ["--metric", "score"], "--better higher"),
         ("lr,acc\n" + "0.1,0.5\n0.2,0.6\n" * 3, ["lr=0.1 beats lr=0.2", "--pair"], "--seed"),
         (
@@ -156,7 +157,7 @@ def test_the_page_names_runs_and_says_which_are_left_out(tmp_path):
     text = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert re.search(r'<th scope="row"[^>]*>7</th><td[^>]*>run-6</td>', text)
     grey = re.findall(r'<span class="hp-left-out">([^<]*)</span>', text)
-    assert grey == ["8", "run-7", "0.2", "3", "0.57", "killed"]
+    assert grey == ["8", "run-7", "0.2", "3", "57", "killed"]
     assert "8 runs, of which 1 are left out (in grey)" not in text
     assert "8 runs, of which 1 is left out (in grey)" in text
 
@@ -207,11 +208,76 @@ def test_the_calculator_is_filled_in_with_what_was_asked(path, tmp_path):
     page = tmp_path / "report.html"
     said(path, "lr=0.1 beats lr=0.01 by 1 pp", "--html", page)
     text = page.read_text(encoding="utf-8")
-    assert 'name="effect" type="number" min="0" step="any" value="1"' in text
+    assert 'name="margin" type="number" min="0" step="any" value="1"' in text
     found = judged.answer(judged.read(path), ["lr=0.1 beats lr=0.01 by 1 pp"])[0]
     sides = [rows["judged"].to_numpy() * 100 for rows in found.finding.sample.rows]
     sd = (sides[0] - sides[1]).std(ddof=1)
     assert f'name="sd" type="number" min="0" step="any" value="{sd:.3g}"' in text
+    seen = (sides[0] - sides[1]).mean()
+    assert f'name="expected" type="number" min="0" step="any" value="{seen:.3g}"' in text
+
+
+def test_the_calculator_has_the_scatter_of_runs_that_are_not_paired(tmp_path):
+    """Of one run of each setting, whichever number of runs each has."""
+    rng = np.random.default_rng(0)
+    groups = rng.normal(0.9, 0.004, 6), rng.normal(0.88, 0.008, 4)
+    runs = pd.DataFrame({"lr": [0.1] * 6 + [0.01] * 4, "acc": np.concatenate(groups)})
+    runs.to_csv(tmp_path / "runs.csv", index=False)
+    sd = 100 * np.sqrt(np.mean([group.var(ddof=1) for group in groups]))
+    for question in (["lr=0.1 beats lr=0.01 by 1 pp"], []):
+        said(tmp_path / "runs.csv", *question, "--html", tmp_path / "page.html")
+        text = (tmp_path / "page.html").read_text(encoding="utf-8")
+        assert f'name="sd" type="number" min="0" step="any" value="{sd:.3g}"' in text
+        assert '<option value="setting" selected>' in text
+
+
+def test_shares_are_in_one_unit_on_the_whole_page(tmp_path):
+    """A column that was given in percent is in percent in tables, in figures and in the file."""
+    rng = np.random.default_rng(0)
+    runs = pd.DataFrame({"lr": [0.1] * 4 + [0.01] * 4, "seed": [*range(4)] * 2})
+    name = "Top-1 val acc [%]"
+    runs[name] = np.round(92 + rng.normal(0, 0.3, 8), 2)
+    runs.to_csv(tmp_path / "runs.csv", index=False)
+    said(tmp_path / "runs.csv", "--html", tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert f"{name} (%)" not in text
+    figures = re.sub(r"(?s)<script.*?</script>|href=\"data:[^\"]*\"", "", text)
+    assert "0.92" not in figures
+    assert f'<td class="hp-num">{runs[name][0]:g}</td>' in text
+    link = re.search(r'href="data:text/csv;charset=utf-8,([^"]*)"', text)
+    again = pd.read_csv(io.StringIO(unquote(link[1])))
+    assert again[name].tolist() == runs[name].tolist()
+
+
+def test_a_run_without_a_number_is_no_ok_run_on_the_page(tmp_path):
+    runs = pd.DataFrame({"lr": [0.1] * 4 + [0.01] * 4, "seed": [*range(4)] * 2})
+    runs["acc"] = [0.9, 0.91, 0.92, np.nan, 0.8, 0.81, 0.82, 0.81]
+    runs.to_csv(tmp_path / "runs.csv", index=False)
+    said(tmp_path / "runs.csv", "--html", tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert text.count("<td>no result (NaN)</td>") == 1
+    assert text.count("<td>ok</td>") == 7
+
+
+def test_two_files_are_compared(tmp_path):
+    for name, acc in (("old", 0.8), ("new", 0.9)):
+        runs = pd.DataFrame({"seed": range(4), "val_acc": acc + np.arange(4) / 500})
+        runs["val_acc"] += np.arange(4) % 2 / 500 * (name == "new")
+        runs.to_csv(tmp_path / f"{name}.csv", index=False)
+    output = said(tmp_path / "old.csv", tmp_path / "new.csv")
+    assert "settings: file" in output
+    assert "file: new has the best mean and surely beats the other." in output
+    output = said(tmp_path / "old.csv", tmp_path / "new.csv", "file=new beats file=old by 5 pp")
+    assert output.split("\n\n")[1].startswith("Supported")
+
+
+def test_a_column_that_counts_the_runs_of_a_setting_is_named_as_the_likely_seed(tmp_path):
+    runs = pd.DataFrame({"lr": [0.1] * 4 + [0.01] * 4, "fold": [*range(4)] * 2, "val_acc": 0.5})
+    runs["val_acc"] += np.arange(8) / 100
+    runs.to_csv(tmp_path / "runs.csv", index=False)
+    assert "if fold is the seed: --seed fold" in said(tmp_path / "runs.csv")
+    runs.rename(columns={"fold": "rng"}).to_csv(tmp_path / "runs.csv", index=False)
+    assert "; seed: rng;" in said(tmp_path / "runs.csv")
 
 
 def test_the_calculator_says_that_it_plans_another_comparison(path, tmp_path):
@@ -222,16 +288,16 @@ def test_the_calculator_says_that_it_plans_another_comparison(path, tmp_path):
     text = page.read_text(encoding="utf-8")
     assert "<h2>Planning a new comparison</h2>" in text
     assert "does not say how many more seeds an answer above needs" in text
-    assert "Filled in are the margin as the difference that matters" in text
+    assert "Filled in are the difference seen; the margin that was asked for; and the" in text
     said(path, "lr=0.1 beats lr=0.01", "--html", page)
-    assert "the difference seen, as no margin was asked for" in page.read_text(encoding="utf-8")
+    assert "no margin, as none was asked for" in page.read_text(encoding="utf-8")
     said(path, "lr=0.1 is higher than lr=0.01 by a factor of 1", "--html", page)
     assert "as logarithms of ratios" in page.read_text(encoding="utf-8")
 
 
 def test_the_calculator_needs_no_file_beside_it():
     assert "src=" not in seeds.form()
-    assert 'value="0.1"' in seeds.form()
+    assert 'name="margin" type="number" min="0" step="any" value="0.1"' in seeds.form()
     assert "</script>" not in seeds.form().rpartition("<script>")[2].removesuffix("</script>")
 
 

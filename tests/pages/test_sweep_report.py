@@ -93,6 +93,25 @@ def test_settings_are_ranked_by_their_means_and_single_runs_come_after_several(r
     assert found.shown["runs"][5] == "2 (and 2 diverged)"
 
 
+def test_a_setting_with_a_run_that_gave_no_number_is_not_the_best_and_that_is_said(runs):
+    table = foreign.of(runs[["lr", "batch_size", "seed", "val_acc"]].dropna().assign(epoch=1))
+    names = ["lr", "batch_size"]
+    top = best(sweep_report.panel_runs(table, "val_acc"), "val_acc", 1).table.iloc[0][names]
+    first = table.runs.index[(table.runs[names] == top).all(axis=1)]
+    table.runs.loc[table.runs.loc[first, "val_acc"].idxmin(), "val_acc"] = np.nan
+    shown = sweep_report.panel_runs(table, "val_acc")
+    assert (shown["status"] == ranked.NO_RESULT).sum() == 1
+    found = best(shown, "val_acc", 1)
+    assert found.table["kind"].tolist().count(ranked.LOST) == 1
+    assert not (found.table.iloc[0][names] == top).all()
+    assert re.search(
+        r"is better, .*, but it is not called the best; of its \d runs 1 gave no result \(NaN\)",
+        found.sentence,
+    )
+    lost = found.table["kind"].tolist().index(ranked.LOST)
+    assert found.shown["runs"][lost].endswith("(and 1 no result (NaN))")
+
+
 def test_p_values_are_those_of_the_pairs_corrected_for_all_of_them(runs):
     found = best(runs, "val_acc", 1).table
     values = [runs["val_acc"].to_numpy()[at] for at in found["rows"]]
@@ -322,9 +341,8 @@ def test_report_takes_a_sweep_by_its_name(sweep):
 
     hp.sweep(fit, width=[8, 16], seed=range(5), version="1", jobs=1)
     hp.sweep(fit, width=[8, 16], seed=range(2), version="2", jobs=1)
-    with pytest.raises(
-        HplabError, match=r"say which: 'fit version 1' \(10 runs\), 'fit version 2'"
-    ):
+    told = r"'fit version 2' \(4 runs, [-\d]+, the newest\), 'fit version 1' \(10 runs, [-\d]+\)"
+    with pytest.raises(HplabError, match=rf"say which: {told}"):
         said("report", "fit")
     assert "wrote fit version 1.html" in said("report", "fit version 1")
     said("report", "fit", "--code", "1", "--html", "fit.html")

@@ -176,7 +176,8 @@ def test_a_column_that_says_otherwise_than_the_tracker_is_told():
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
-        ("runs.xlsx", "", "runs.xlsx has none of the endings .csv, "),
+        ("runs.xlsx", "", "runs.xlsx is a workbook; save the sheet of runs as CSV"),
+        ("runs.doc", "", "runs.doc has none of the endings .csv, "),
         ("runs.csv", "a,b\n1,2\n1,2,3\n", "table: line 3 has 3 cells, those above it have 2"),
         ("runs.json", "[1, 2]", "cannot read runs.json as a table"),
         ("runs.json", "{", "cannot read runs.json as a table"),

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import math
+import re
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -20,6 +23,7 @@ from hplab.sweeps.foreign import RunTable
 from hplab.sweeps.table import setting
 
 MIN_SEEDS = 3  # as the ledger's defaults
+POINT = "point"  # what whole points of a search are called, "#1" and so on
 _MANY = 12  # values that a message lists
 
 
@@ -33,19 +37,80 @@ def in_words(arms: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def settings_of(arm: Any, table: RunTable) -> dict[str, Any]:
     """Return an arm by the names of the table's settings; a bare value is looked for in them."""
+    if isinstance(arm, str) and re.fullmatch(r"#\d+", arm):
+        return _point(int(arm[1:]), table)
     if isinstance(arm, Mapping):
         meant = {name: named.match(name, table.settings) for name in arm}
         for name, one in meant.items():
             if one is None:
                 raise unknown("setting", name, table.settings, "the runs")
-        return {str(meant[name]): value for name, value in arm.items()}
-    places = [name for name in table.settings if equal(table.runs[name], arm).any()]
+        named_so = {str(meant[name]): value for name, value in arm.items()}
+        return {name: as_printed(table.runs[name], value) for name, value in named_so.items()}
+    found = {name: as_printed(table.runs[name], arm) for name in table.settings}
+    places = [name for name, value in found.items() if equal(table.runs[name], value).any()]
     if len(places) == 1:
-        return {places[0]: arm}
+        return {places[0]: found[places[0]]}
     if places:
         raise HplabError(f"{arm!r} is a value of {phrases.listed(places)}; write {places[0]}={arm}")
     values = [str(v) for name in table.settings for v in _some(table.runs[name])]
     raise unknown("value", arm, values, "the settings of the runs; write it as name=value")
+
+
+def as_printed(column: pd.Series, typed: Any) -> Any:
+    """Return the value of a column that a number was printed from, or the number as it is.
+
+    A search draws values of sixteen digits, and shows four or six of them.
+
+    Raises:
+        HplabError: If several values are printed so.
+
+    Example:
+        >>> as_printed(pd.Series([0.008144886973, 0.02]), 0.00814489)
+        0.008144886973
+    """
+    is_number = isinstance(typed, (int, float)) and not isinstance(typed, bool)
+    if not is_number or not math.isfinite(typed) or equal(column, typed).any():
+        return typed
+    values = pd.to_numeric(column, errors="coerce").dropna().unique().tolist()
+    near = [value for value in values if _is_printed(value, typed)]
+    if len(near) > 1:
+        raise HplabError(
+            f"{column.name} {setting(typed)} could be {' or '.join(map(repr, near))}; write more "
+            "digits"
+        )
+    return near[0] if near else typed
+
+
+def _is_printed(value: float, typed: float) -> bool:
+    """Return whether a value is this number when it is shown: as tables do, or in as many digits,
+    of which it takes three.
+    """
+    digits = len(Decimal(repr(typed)).normalize().as_tuple().digits)
+    ways = [setting(value), *([f"{value:.{digits - 1}e}"] if digits >= 3 else [])]
+    return any(math.isclose(float(way), typed, rel_tol=1e-12) for way in ways)
+
+
+def points(table: RunTable) -> list[dict[str, Any]]:
+    """Return the points of a search, each a value of every setting that varies, in the order in
+    which they first appear.
+    """
+    every = table.runs[list(table.varied)].drop_duplicates().to_dict("records")
+    return [{k: None if pd.isna(v) else v for k, v in one.items()} for one in every]
+
+
+def with_points(runs: pd.DataFrame, table: RunTable) -> pd.DataFrame:
+    """Return runs with which point each is of, "#1" and so on."""
+    varied = list(table.varied)
+    code = table.runs.groupby(varied, dropna=False, sort=False).ngroup()
+    names = dict(zip(table.runs["row"], code, strict=True))
+    return runs.assign(**{POINT: [f"#{names[row] + 1}" for row in runs["row"]]})
+
+
+def _point(number: int, table: RunTable) -> dict[str, Any]:
+    every = points(table)
+    if not 1 <= number <= len(every):
+        raise HplabError(f"there is no point #{number}; they are #1 to #{len(every)}")
+    return every[number - 1]
 
 
 def _some(column: pd.Series) -> list[str]:
@@ -152,6 +217,10 @@ def check_alike(
     fix = f'ask of one value of it: "... where {", ".join(fixes)}"'
     if len(fixes) < len(also):
         fix = "no value of it is shared by all, so name it in each setting that is compared"
+        each = [with_points(part, table)[POINT].unique() for part in parts]
+        if all(len(names) == 1 for names in each):  # whole points of a search
+            called = [f'"{name}"' for [name] in each]
+            fix += f" (or name the points of the search, {phrases.listed(called)})"
     raise HplabError(
         f"the runs at {what} also differ in {phrases.listed(also)}; {fix}, or ask nothing and have "
         "all values compared, averaged over the other settings (hplab judge runs.csv --margin "

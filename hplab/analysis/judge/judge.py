@@ -18,7 +18,9 @@ from hplab.analysis.claims.samples import matches
 from hplab.analysis.judge import question as asking
 from hplab.analysis.judge import unpaired
 from hplab.analysis.judge.arms import MIN_SEEDS
+from hplab.analysis.judge.comparison import Overview
 from hplab.analysis.judge.judgement import MOST, Judgement, Judgements
+from hplab.analysis.judge.overview import overview
 from hplab.analysis.judge.question import WAYS, Question
 from hplab.analysis.judge.resolve import MAX_DIVERGED, Asked, resolve
 from hplab.analysis.stats import intervals, sequential
@@ -54,11 +56,12 @@ def judge(
     ignore: Sequence[str] = (),
     curves: Curves | None = None,
     planned: int | None = None,
-) -> Judgement | Judgements:
+) -> Judgement | Judgements | Overview:
     """Say what runs show about a question, by the rules that the book's claims are judged by.
 
     The question may be words, such as "val_acc at lr=0.001 beats lr=0.0001 by 0.2 pp", or be put
-    together from the other arguments; those also add to words what words leave open. Several
+    together from the other arguments; those also add to words what words leave open. Where nothing
+    is asked, the values of every setting are compared, as `hplab judge runs.csv` does. Several
     questions in one call are corrected for their number (Holm). An answer holds for one look at the
     runs: whoever adds seeds until it comes out has to say beforehand how many there may be
     (`planned`).
@@ -88,7 +91,8 @@ def judge(
 
     Returns:
         The judgement, or one a question: `outcome`, the estimate with its interval, n, p, and how
-        many more seeds would settle it. It shows itself in a notebook.
+        many more seeds would settle it. Without a question, the comparison of all values. It shows
+        itself in a notebook.
 
     Raises:
         HplabError: If the question cannot be judged on these runs; with what to do.
@@ -127,6 +131,14 @@ def judge(
         "chance": chance, "x": x, "way": way, "where": where, "better": better, "pair": pair,
     }  # fmt: skip
     names = (*table.settings, *table.metrics)
+    if question is None and not any((kind, a, b, x, way, target, chance)):
+        if planned is not None:
+            raise HplabError("planned seeds belong to a question; ask one")
+        if better and better not in WAYS:
+            raise unknown("side", better, WAYS, "better")
+        sides: dict[str, Any] = {"better": WAYS.get(better, 0), "margin": margin, "pair": pair}
+        chosen = asking.arm(where, names) if where else {}
+        return overview(table, metric=metric, where=chosen, **sides)
     asked = [resolve(_question(text, given, names), table, planned) for text in texts]
     found = of(asked, table, curves=curves, planned=planned)
     return found[0] if isinstance(question, str) or question is None else found

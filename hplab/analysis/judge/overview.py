@@ -9,16 +9,36 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from hplab.analysis.claims import phrases
+from hplab.analysis.claims.samples import describe
+from hplab.analysis.importance import importance
 from hplab.analysis.judge import question as asking
-from hplab.analysis.judge.arms import MIN_SEEDS, matching, settings_of
-from hplab.analysis.judge.resolve import ALPHA, MAX_DIVERGED, Metric, margin_of, metric_of
+from hplab.analysis.judge.arms import (
+    MIN_SEEDS,
+    POINT,
+    matching,
+    points,
+    settings_of,
+    with_points,
+)
+from hplab.analysis.judge.comparison import (
+    BEHIND,
+    BEST,
+    OPEN,
+    Comparison,
+    Overview,
+    Scatter,
+    Value,
+)
+from hplab.analysis.judge.resolve import ALPHA, MAX_DIVERGED, margin_of, metric_of
 from hplab.analysis.stats import evidence, intervals
 from hplab.analysis.stats.independent import Contrast, contrast
 from hplab.analysis.stats.intervals import Interval
@@ -29,113 +49,7 @@ from hplab.sweeps.table import setting
 
 MOST_VALUES = 30  # of a setting; what has more was searched along and is a question of a trend
 NO_RESULT = "without a result"
-BEST, BEHIND, OPEN, TIED = "best", "behind", "open", "not compared"
-
-
-@dataclasses.dataclass(frozen=True)
-class Value:
-    """One value of a setting.
-
-    Attributes:
-        value: The value.
-        n: Runs that finished.
-        used: How many of them its mean rests on; fewer where a seed or another setting is not there
-            for every value.
-        lost: Runs that did not, by what became of them.
-        mean: Its mean over seeds with the 95 % interval, in the reader's unit; None with one run.
-        behind: How much worse it is than the best, positive; None for the best itself.
-        p: Holm-adjusted p value of that.
-        outcome: `BEST`, `BEHIND` (surely worse, by more than the margin), `OPEN` or `TIED` (too few
-            runs, or none with the other settings of the rest).
-        why: Why it is open although p is small, or not compared; "" else.
-    """
-
-    value: Any
-    n: int
-    lost: Mapping[str, int]
-    mean: Interval | None = None
-    behind: Interval | None = None
-    p: float | None = None
-    outcome: str = TIED
-    why: str = ""
-    used: int = 0
-
-
-@dataclasses.dataclass(frozen=True)
-class Comparison:
-    """The values of one setting, best first.
-
-    Attributes:
-        name: The setting.
-        values: Its values.
-        paired: Whether they were compared seed by seed.
-        fixed: Over how many combinations of the other settings means were taken.
-        why: Why nothing was compared; "" if it was.
-        other: One combination of the other settings that vary, as "batch_size=64"; "" if none do.
-    """
-
-    name: str
-    values: tuple[Value, ...] = ()
-    paired: bool = False
-    fixed: int = 1
-    why: str = ""
-    other: str = ""
-
-    @property
-    def sentence(self) -> str:
-        """What was found, in a sentence."""
-        if self.why:
-            return f"{self.name}: not compared. {self.why}"
-        first, *rest = (one for one in self.values if one.outcome != TIED)
-        sure = sum(one.outcome == BEHIND for one in rest)
-        said = f"{self.name}: {setting(first.value, self.name)} has the best mean"
-        if sure == len(rest):
-            return f"{said} and surely beats {'all others' if len(rest) > 1 else 'the other'}."
-        if not sure:
-            return f"{said}, but that may be luck: it surely beats none of the others."
-        return f"{said}; it surely beats {sure} of the {len(rest)} others."
-
-
-@dataclasses.dataclass(frozen=True)
-class Overview:
-    """The comparisons of a table of runs.
-
-    Attributes:
-        metric: What is compared.
-        way: 1 if more is better.
-        margin: The smallest difference that counts, in the reader's unit.
-        comparisons: One a setting that varies.
-        n_pairs: How many pairs of values Holm's correction was made over.
-    """
-
-    metric: Metric
-    way: int
-    margin: float
-    comparisons: tuple[Comparison, ...]
-    n_pairs: int
-
-    def rows(self) -> list[dict[str, Any]]:
-        """Return one row a value of a setting, for JSON."""
-        return [
-            {
-                "setting": one.name,
-                "value": None if pd.isna(value.value) else value.value,
-                "n": value.n,
-                "n_compared": value.used,
-                "lost": dict(value.lost),
-                "mean": value.mean.estimate if value.mean else None,
-                "low": value.mean.low if value.mean else None,
-                "high": value.mean.high if value.mean else None,
-                "behind": value.behind.estimate if value.behind else None,
-                "behind_low": value.behind.low if value.behind else None,
-                "behind_high": value.behind.high if value.behind else None,
-                "p_holm": value.p,
-                "outcome": value.outcome,
-                "why": value.why,
-            }
-            for one in self.comparisons
-            for value in one.values
-        ]
+LARGE = 0.1  # share of the variance from which an interaction is told whatever its interval
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,12 +61,14 @@ class _Cells:
         rows: Their runs, with columns "x" (which value), "o" (which other settings), "seed", "y".
         n_other: Combinations of other settings that all values have.
         paired: Whether each has the same seeds.
+        apart: Why not, if they have seeds at all.
     """
 
     values: list[Any]
     rows: pd.DataFrame
     n_other: int
     paired: bool
+    apart: str = ""
 
 
 def overview(
@@ -174,8 +90,13 @@ def overview(
         where: What all runs must have.
         pair: False to take all runs as independent.
 
+    Returns:
+        The comparisons. Where settings vary together, as in a search, its points are compared as
+        they are. Where no setting varies, how much the runs of the one setting scatter.
+
     Raises:
-        HplabError: If the metric is unknown or its better side not known, or nothing varies.
+        HplabError: If the metric is unknown or its better side not known, or there are too few
+            runs.
     """
     about = metric_of(table, metric, better)
     asked = asking.Question(asking.DIRECTION, "", size=asking.size(margin))
@@ -194,12 +115,28 @@ def overview(
     runs = runs.assign(y=y, fine=np.isfinite(y) & (runs["status"] == "ok").to_numpy())
     varied = [x for x in table.settings if runs[x].nunique(dropna=False) > 1]
     if not varied:
-        raise HplabError(
-            "no setting differs between the runs; name those that do (settings=[...], in a "
-            "shell --setting ...)"
-        )
+        lone = _scatter(scale * runs.loc[runs["fine"], about.name].to_numpy(float))
+        return Overview(about, about.better, size.value, (), 0, scatter=lone)
     other = {x: [o for o in varied if o != x and not _belongs(runs, o, x)] for x in varied}
     cells = {x: _cells(runs[runs["fine"]], x, other[x], table, pair) for x in varied}
+    note, words = "", {}
+    if len(varied) > 1 and all(isinstance(one, str) for one in cells.values()):
+        whole = with_points(runs, table)
+        counts = whole.loc[whole["fine"], POINT].value_counts()
+        kept = counts.index[counts >= MIN_SEEDS]
+        if 2 <= len(kept) <= MOST_VALUES:
+            note = (
+                f"The settings {phrases.listed(list(varied))} vary together, so the points of the "
+                "search are compared as they are; what each setting does by itself these runs "
+                "cannot tell."
+            )
+            if len(kept) < len(set(whole[POINT])):
+                note += f" {len(set(whole[POINT])) - len(kept)} points of fewer than {MIN_SEEDS} "
+                note += "runs are left out."
+            runs, left = whole[whole[POINT].isin(kept)], _left_points(left, points(table), kept)
+            words = {f"#{i}": describe(one) for i, one in enumerate(points(table), start=1)}
+            varied, other = [POINT], {POINT: []}
+            cells = {POINT: _cells(runs[runs["fine"]], POINT, [], table, pair)}
     pairs = {x: _pairs(one, size.value) for x, one in cells.items() if isinstance(one, _Cells)}
     flat = [(x, key) for x, found in pairs.items() for key in found]
     adjusted: Any = intervals.holm([pairs[x][key][1] for x, key in flat])
@@ -207,12 +144,57 @@ def overview(
     comparisons = [
         dataclasses.replace(
             _comparison(x, cells[x], pairs.get(x, {}), p, runs, left),
-            other=_one_of(runs[runs["fine"]], cells[x], other[x]),
+            other=(one := _one_of(runs[runs["fine"]], cells[x], other[x])),
+            note=_interaction(cells[x], x, other[x], one),
+            words=words,
         )
         for x in varied
     ]
     turned = tuple(_turned(one, about.better) for one in comparisons)
-    return Overview(about, about.better, size.value, turned, len(flat))
+    return Overview(about, about.better, size.value, turned, len(flat), note)
+
+
+def _scatter(values: np.ndarray) -> Scatter:
+    """Return how much the runs of one setting differ."""
+    if len(values) < 2:
+        raise HplabError(
+            f"no setting differs between the runs, and {len(values)} with a result cannot tell how "
+            "far luck moves it; name the settings that differ (settings=[...], in a shell "
+            "--setting ...), or run more seeds"
+        )
+    mean, sd, df = intervals.mean_interval(values), values.std(ddof=1), len(values) - 1
+    sd = 0.0 if np.ptp(values) <= intervals.ROUNDING * np.abs(values).max() else float(sd)
+    low, high = (sd * math.sqrt(df / stats.chi2.ppf(q, df)) for q in (1 - ALPHA / 2, ALPHA / 2))
+    return Scatter(mean, sd, float(low), float(high))
+
+
+def _left_points(
+    left: pd.DataFrame, every: Sequence[Mapping[str, Any]], kept: Sequence[str]
+) -> pd.DataFrame:
+    """Return runs that did not finish, with the point that each is of, of those that are kept."""
+    parts = [matching(left, every[int(name[1:]) - 1]).assign(**{POINT: name}) for name in kept]
+    return pd.concat(parts) if len(left) else left
+
+
+def _interaction(cells: _Cells | str, x: str, others: Sequence[str], one: str) -> str:
+    """Return that what a setting does differs by the others it is averaged over, "" if nothing
+    shows that: their interaction surely has a part in the variance, or seems to have a large one.
+    """
+    if isinstance(cells, str) or cells.n_other < 2:
+        return ""
+    found = importance(cells.rows, "y", ["x", "o"])
+    share = next((part.share for part in found.shares if len(part.names) == 2), None)
+    if share is None or not (share.low > 0 or share.estimate >= LARGE):
+        return ""
+    by, many = phrases.listed(list(others)), len(others) > 1
+    percent = f"{100 * share.estimate:.0f} % of the variance"
+    if not math.isnan(share.low):
+        percent += f" (95 % interval {100 * share.low:.0f} to {100 * share.high:.0f})"
+    return (
+        f"What {x} does differs by {by}: their interaction has {percent}, and means over {by} hide "
+        f"it. Compare at one value of {'each' if many else 'it'}, as in: where {one} (in a shell "
+        f'--where "{one}").'
+    )
 
 
 def _one_of(runs: pd.DataFrame, cells: _Cells | str, others: Sequence[str]) -> str:
@@ -268,23 +250,32 @@ def _cells(
         )
     common = groups.index[groups.map(lambda one: kept <= one)]
     rows = rows[rows["x"].isin(kept) & rows["o"].isin(common)]
-    paired = pair is not False and table.seed is not None
+    paired, apart = pair is not False and table.seed is not None, ""
     if paired:
         if rows.duplicated(["x", "o", "seed", "y"]).any():
             return "Some rows are there twice, with settings, seed and result; drop the repeated."
         if not rows.duplicated(["x", "o", "seed"]).any():
-            rows, paired = _shared(rows, len(kept) * len(common))
-        else:  # several runs of one seed: it does not tell them apart
-            paired = False
-    return _Cells([values[i] for i in sorted(kept)], rows, len(common), paired)
+            rows, apart = _shared(rows, len(kept) * len(common))
+        else:  # it does not tell them apart
+            apart = "a setting has several runs of one seed"
+    elif pair:
+        apart = "no column holds seeds to pair by; name it (seed=..., in a shell --seed ...)"
+    paired = paired and not apart
+    return _Cells([values[i] for i in sorted(kept)], rows, len(common), paired, apart)
 
 
-def _shared(rows: pd.DataFrame, n_cells: int) -> tuple[pd.DataFrame, bool]:
-    """Return the rows of seeds that all cells have, if at least half of the seeds are such."""
+def _shared(rows: pd.DataFrame, n_cells: int) -> tuple[pd.DataFrame, str]:
+    """Return the rows of seeds that all cells have, if at least half of the seeds are such; else
+    all rows, and why they cannot be paired.
+    """
     seeds = rows["seed"].value_counts()
     shared = seeds.index[seeds == n_cells]
-    paired = len(shared) >= MIN_SEEDS and 2 * len(shared) >= len(seeds)
-    return (rows[rows["seed"].isin(shared)] if paired else rows), paired
+    if len(shared) >= MIN_SEEDS and 2 * len(shared) >= len(seeds):
+        return rows[rows["seed"].isin(shared)], ""
+    return rows, (
+        f"{len(shared)} of {len(seeds)} seeds have a result everywhere, and pairing takes "
+        f"{MIN_SEEDS} and at least half"
+    )
 
 
 def _pairs(cells: _Cells, margin: float) -> dict[tuple[int, int], tuple[Interval, float]]:
@@ -358,20 +349,24 @@ def _comparison(
         sure = small < ALPHA
         bad = next(filter(None, (_survivors(runs, x, v, lost) for v in (value, top))), "")
         outcome = BEHIND if sure and not bad else OPEN
-        why = bad if sure else _flat(behind)
+        why = bad if sure else _flat(behind, means[i], cells)
         found.append(Value(value, n, gone, means[i], behind, small, outcome, why, used[i]))
     compared = {_key(value) for value in cells.values}
     for value in every:
         if _key(value) not in compared:
             why = f"fewer than {MIN_SEEDS} runs with the other settings of the rest"
             found.append(Value(value, _count(runs, x, value), lost.get(_key(value), {}), why=why))
-    return Comparison(x, tuple(found), cells.paired, cells.n_other)
+    return Comparison(x, tuple(found), cells.paired, cells.n_other, apart=cells.apart)
 
 
-def _flat(behind: Interval) -> str:
+def _flat(behind: Interval, mean: Interval, cells: _Cells) -> str:
     """Return why a difference says nothing though it is the same at every seed, "" if it does."""
-    is_flat = behind.low == behind.high and behind.estimate != 0
-    return "the same at every seed: is the seed used?" if is_flat else ""
+    if behind.low != behind.high or behind.estimate == 0:
+        return ""
+    if mean.low == mean.high:
+        return "the same at every seed: is the seed used?"
+    n = behind.n
+    return f"the same difference at all {n} seeds: without scatter {n} that agree are too few"
 
 
 def _survivors(
@@ -379,12 +374,14 @@ def _survivors(
 ) -> str:
     """Return why the runs of a value that are left do not speak for it, "" if they do."""
     n, gone = _count(runs, x, value), lost.get(_key(value), {})
-    words = {"diverged": "diverged", "pruned": "were pruned", NO_RESULT: "have no result"}
-    bad = sum(gone.get(state, 0) for state in words)
+    bad = sum(gone.get(state, 0) for state in ("diverged", "pruned", NO_RESULT))
     if bad <= MAX_DIVERGED * (n + bad):
         return ""
-    said = " or ".join(word for state, word in words.items() if state in gone)
-    return f"{bad} of {n + bad} runs at {setting(value, x)} {said}"
+    said = ", ".join(f"{count} {state}" for state, count in gone.items())
+    return (
+        f"{n + sum(gone.values())} runs at {setting(value, x)}: {said}; with over "
+        f"{100 * MAX_DIVERGED:g} % lost the others cannot speak for all"
+    )
 
 
 def _key(value: Any) -> Any:

@@ -252,7 +252,7 @@ def shown(table: pd.DataFrame, keys: Sequence[str], y: str, *, means: bool = Tru
     Without means (the runs of a cell differ in more than their seed) they say only how far the runs
     reach.
     """
-    unit = f" ({labels.unit(y)})" if labels.scale(y) != 1 else ""
+    unit = f" ({labels.unit(y)})" if labels.scale(y) != 1 else ""  # no name stands before it
     columns: dict[str, list[str]] = {
         labels.quantity(name): [labels.setting(value, name) for value in table[name]]
         for name in keys

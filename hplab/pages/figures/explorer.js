@@ -143,7 +143,8 @@ const shown = (column, value) => {
   const text = isShare ? (value * column.scale).toFixed(2).replace("-", "\u2212") : short(value * column.scale);
   return isShare || column.unit === "s" ? `${text} ${column.unit}` : text;
 };
-const titled = (column) => (column.unit ? `${column.label} (${column.unit})` : column.label);
+const titled = (column) => (column.unit && !(column.unit === "%" && column.label.includes("%"))
+  ? `${column.label} (${column.unit})` : column.label);
 const plural = (n, noun) => `${n} ${noun}${n === 1 ? "" : "s"}`;
 const settingText = (table, row) => table.varied.map((column) => `${column.label} ${column.texts[column.codes[row]]}`).join(", ") || "the one setting";
 const runText = (table, row) => table.notes.map((column) => `${column.label} ${(column.numbers || column.texts)[row]}`).join(", ");

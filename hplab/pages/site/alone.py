@@ -12,13 +12,17 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
+import numpy as np
 import pandas as pd
 
 from hplab import __version__
 from hplab.analysis import style
 from hplab.errors import HplabError
+from hplab.pages import labels
 from hplab.pages.figures.figure import Html
 from hplab.pages.figures.figure import table as html_table
+from hplab.pages.tables.best import NO_RESULT
+from hplab.sweeps import metrics
 from hplab.sweeps.foreign import RunTable
 from hplab.sweeps.records import shown
 
@@ -108,27 +112,47 @@ def runs_of(table: RunTable) -> pd.DataFrame:
     return every.sort_values("row", kind="stable", ignore_index=True)
 
 
+def with_lacking(runs: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Return runs whose status says which ended well without a number for a metric."""
+    if metric not in runs:
+        return runs
+    lacks = (runs["status"] == "ok") & ~np.isfinite(runs[metric].astype(float))
+    return runs.assign(status=runs["status"].mask(lacks, NO_RESULT))
+
+
 def _short(value: float) -> str:
     return "" if math.isnan(value) else f"{value:.6g}"
 
 
-def data(table: RunTable, mark: Callable[[pd.DataFrame], pd.DataFrame] | None = None) -> str:
+def data(
+    table: RunTable,
+    mark: Callable[[pd.DataFrame], pd.DataFrame] | None = None,
+    *,
+    about: str = "",
+) -> str:
     """Return the runs as a table, and all of them as a file to download; what is left out is grey,
     and its status says why.
+
+    The table has shares in percent, as the rest of the page; the file has them as they were given.
 
     Args:
         table: The runs.
         mark: Says more of each in the table that the page shows.
+        about: The metric that a run has to have.
     """
     seed = ["seed"] if table.seed else []
     wanted = ["row", *table.settings, *seed, *table.metrics, "status"]
-    every, n_left = runs_of(table), len(table.left_out)
+    every, n_left = with_lacking(runs_of(table), about), len(table.left_out)
     shown = every[[name for name in wanted if name in every]]
     if table.names:
         called = [table.names.get(row, "") for row in every["row"]]
         shown.insert(1, "run", called, allow_duplicates=True)
-    link = quote(shown.to_csv(index=False, float_format="%.10g"), safe=",")
+    given = shown.assign(**{name: 100 * shown[name] for name in table.percent})
+    link = quote(given.to_csv(index=False, float_format="%.10g"), safe=",")
     shown = mark(shown) if mark else shown
+    shares = [name for name in table.metrics if labels.scale(name) != 1 and name in shown]
+    shown = shown.assign(**{name: labels.scale(name) * shown[name] for name in shares})
+    shown = shown.rename(columns={name: _with_unit(name) for name in shares})
     rows, n = shown.head(MOST_ROWS), len(shown)
     rows = rows.apply(lambda column: column.map(_short) if column.dtype.kind == "f" else column)
     is_left = rows["row"].isin(table.left_out["row"] if n_left else []).to_numpy()
@@ -141,6 +165,10 @@ def data(table: RunTable, mark: Callable[[pd.DataFrame], pd.DataFrame] | None = 
     )
     link = f'<a download="runs.csv" href="data:text/csv;charset=utf-8,{link}">'
     return f"<p>{link}Download all as CSV</a></p>{in_rows(rows, note)}"
+
+
+def _with_unit(name: str) -> str:
+    return name if metrics.says_percent(name) else f"{name} ({labels.unit(name)})"
 
 
 def in_rows(rows: pd.DataFrame, caption: str) -> str:

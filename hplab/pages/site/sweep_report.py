@@ -28,6 +28,10 @@ NAME = "panels"  # the id of the explorer, and the beginning of its links
 MOST_NUMBERS = 100_000  # of all curves, so that 5,000 runs stay under 3 MB
 FEWEST_PLACES = 10  # of a curve
 MOST_AXES = 6  # of parallel coordinates, at first
+FOR = (
+    "This page is for looking through runs and finding good settings. For whether one setting "
+    "beats another, and by how much, there is the page of hplab judge --html."
+)
 _STYLE = "<style>.hp-x { max-width: none }</style>"
 
 
@@ -59,17 +63,18 @@ def report(
         HplabError: If there is no such metric.
     """
     about = metric_of(table, metric, better)
-    runs = panel_runs(table)
+    runs = panel_runs(table, about.name)
     if about.name not in runs:
         raise HplabError(f"{about.name!r} is no result of the runs, but measured along them")
     found = shares.importance(runs, about.name, cells.mixed(runs, []))
     text, markup = _best(runs, about)
     matters = drawn.of(found, runs)
     body = (
-        f"{alone.paragraphs(judged.columns(table))}<h2>The best settings</h2>{markup}"
+        f"{alone.paragraphs(judged.columns(table))}{alone.paragraphs(FOR)}"
+        f"<h2>The best settings</h2>{markup}"
         f"<h2>What matters</h2>{matters.html}"
         f"<h2>Panels</h2>{_panels(name, table, runs, about, found, log)}"
-        f"<h2>The runs</h2>{alone.data(table)}"
+        f"<h2>The runs</h2>{alone.data(table, about=about.name)}"
     )
     page = explorer_data.with_script(alone.page(f"Runs of {name}", _STYLE + body))
     return Report(page, f"{text}\n{_said(found, about)}")
@@ -92,9 +97,11 @@ def write(path: Path, name: str, table: RunTable, **asked: Any) -> Report:
     return found
 
 
-def panel_runs(table: RunTable) -> pd.DataFrame:
-    """Return all runs, those that did not finish without results: no panel averages them."""
-    runs = alone.runs_of(table).drop(columns="row")
+def panel_runs(table: RunTable, metric: str = "") -> pd.DataFrame:
+    """Return all runs, those that did not finish without results: no panel averages them; the
+    status of those that finished without a number for the metric says so.
+    """
+    runs = alone.with_lacking(alone.runs_of(table), metric).drop(columns="row")
     runs["status"] = runs["status"].replace("pruned", "stopped")
     fine = runs["status"].isin(["ok", "diverged"])
     runs[list(table.metrics)] = runs[list(table.metrics)].where(fine)

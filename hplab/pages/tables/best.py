@@ -23,6 +23,7 @@ ALPHA = 0.05
 MOST_ROWS = 20
 WHOLE, LOST, SINGLE, NONE = range(4)  # the order in which kinds of settings stand
 SURE, OPEN = "surely worse", "open"
+NO_RESULT = "no result (NaN)"  # what became of a run that ended well, and whose metric is no number
 
 
 class Best(NamedTuple):
@@ -31,8 +32,8 @@ class Best(NamedTuple):
     Attributes:
         sentence: What was found.
         table: One row a setting, as `cells.by_setting` gives it, with "kind" (`WHOLE`: two runs or
-            more, all with a result; `LOST`: some diverged; `SINGLE`: one run; `NONE`: no mean) and
-            "p", that it is no worse than the first, corrected for all pairs.
+            more, all with a result; `LOST`: some diverged or have none; `SINGLE`: one run; `NONE`:
+            no mean) and "p", that it is no worse than the first, corrected for all pairs.
         shown: The first of them as readers see them.
     """
 
@@ -55,20 +56,31 @@ def best(runs: pd.DataFrame, y: str, better: int) -> Best:
     """
     table = cells.by_setting(runs, y)
     names = explorer_data.varied_columns(runs)
-    table["kind"] = [_kind(row.n, row.n_diverged, row.mean) for row in table.itertuples()]
+    status = _status(runs)
+    empty = [int((status[at] == NO_RESULT).sum()) for at in table["rows"]]
+    lost = table["n_diverged"] + empty
+    table["kind"] = [_kind(*row) for row in zip(table["n"], lost, table["mean"], strict=True)]
     table["order"] = -better * table["mean"]
     table = table.sort_values(["kind", "order"], kind="stable", ignore_index=True)
     table = table.drop(columns="order")
     table["p"] = _p_values(runs, table, y, better)
-    return Best(_sentence(table, names, y), table, _shown(runs, table.head(MOST_ROWS), names, y))
+    return Best(
+        _sentence(table, names, y, better, status),
+        table,
+        _shown(runs, table.head(MOST_ROWS), names, y),
+    )
 
 
-def _kind(n: int, n_diverged: int, mean: float) -> int:
+def _status(runs: pd.DataFrame) -> np.ndarray:
+    return runs["status"].to_numpy() if "status" in runs else np.full(len(runs), "ok")
+
+
+def _kind(n: int, n_lost: int, mean: float) -> int:
     if not math.isfinite(mean):
         return NONE
     if n < 2:
         return SINGLE
-    return LOST if n_diverged else WHOLE
+    return LOST if n_lost else WHOLE
 
 
 def _p_values(runs: pd.DataFrame, table: pd.DataFrame, y: str, better: int) -> np.ndarray:
@@ -114,7 +126,9 @@ def _side_by_side(runs: pd.DataFrame, rows: pd.Series, numbers: np.ndarray) -> n
     return wide if np.isfinite(wide).all() else None
 
 
-def _sentence(table: pd.DataFrame, names: list[str], y: str) -> str:
+def _sentence(
+    table: pd.DataFrame, names: list[str], y: str, better: int, status: np.ndarray
+) -> str:
     n, top = len(table), table.iloc[0]
     if top["kind"] == NONE:
         return "No setting has a mean: of each, runs diverged, were stopped or gave no result."
@@ -125,7 +139,12 @@ def _sentence(table: pd.DataFrame, names: list[str], y: str) -> str:
             "lowest of many single runs is there by luck as well. Run the first few with several "
             "seeds each, then compare."
         )
-    said = f"The best mean is {labels.interval(y, top)}, at {place}."
+    said = f"The best mean is {labels.interval(y, top)}, at {place}{_gone(top, status)}."
+    ahead = table[(table["kind"] == LOST) & (better * (table["mean"] - top["mean"]) > 0)]
+    if top["kind"] == WHOLE and len(ahead):
+        one = ahead.iloc[0]
+        said += f" The mean at {captions.at(one, names)} is better, {labels.interval(y, one)}, but"
+        said += f" it is not called the best{_gone(one, status)}."
     compared = int((table["kind"] == WHOLE).sum()) - 1
     if compared > 0:
         said += _worse(compared, int((table["p"] < ALPHA).sum()))
@@ -137,7 +156,7 @@ def _sentence(table: pd.DataFrame, names: list[str], y: str) -> str:
         said += (
             f" {labels.count(others, 'setting')} cannot be compared: run once, or with runs that"
         )
-        said += " diverged, failed or were stopped early."
+        said += " diverged, failed, gave no result or were stopped early."
     if table["n_stopped"].any():
         said += " To compare settings of which runs were stopped, run the best few to their end: no"
         said += " early_terminate, several seeds."
@@ -157,16 +176,23 @@ def _worse(n: int, sure: int) -> str:
     return f"{said}."
 
 
+def _gone(row: pd.Series, status: np.ndarray) -> str:
+    """Return what became of the runs of a setting that have no result; "" if all have one."""
+    lost = Counter(word for word in status[row["rows"]].tolist() if word != "ok")
+    words = {NO_RESULT: f"gave {NO_RESULT}", "stopped": "stopped early"}
+    said = ", ".join(f"{k} {words.get(word, word)}" for word, k in lost.items())
+    return f"; of its {len(row['rows'])} runs {said}" if lost else ""
+
+
 def _n_flat(table: pd.DataFrame) -> int:
     """Return how many settings of several runs have one and the same result."""
     return int(((table["kind"] == WHOLE) & (table["low"] == table["high"])).sum())
 
 
 def _shown(runs: pd.DataFrame, table: pd.DataFrame, names: list[str], y: str) -> pd.DataFrame:
-    unit = f" ({labels.unit(y)})" if labels.scale(y) != 1 else ""
     half = (table["high"] - table["low"]) / 2
     columns = {labels.quantity(x): [labels.setting(v, x) for v in table[x]] for x in names}
-    columns[f"{labels.quantity(y)}{unit}"] = [
+    columns[labels.heading(y)] = [
         captions.plain(y, mean, h) for mean, h in zip(table["mean"], half, strict=True)
     ]
     ends = [
@@ -176,7 +202,7 @@ def _shown(runs: pd.DataFrame, table: pd.DataFrame, names: list[str], y: str) ->
     columns["95 % interval"] = [
         f"{low}\u00a0to\u00a0{high}" if low else "" for low, high in zip(*ends, strict=True)
     ]
-    status = runs["status"].to_numpy() if "status" in runs else np.full(len(runs), "ok")
+    status = _status(runs)
     counted = zip(table["rows"], table["n"], strict=True)
     columns["runs"] = [_counted(status[at].tolist(), n) for at, n in counted]
     columns["beside the first"] = [_word(i, p) for i, p in enumerate(table["p"])]
