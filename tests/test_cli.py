@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -15,6 +16,7 @@ from tiny_functions import tree
 
 import hplab as hp
 from hplab import cli
+from hplab.analysis.claims import rerun
 from hplab.cli import base
 from hplab.pages.notebooks import execute, pairing
 from hplab.pages.notebooks.execute import Outcome
@@ -417,6 +419,66 @@ def test_what_the_system_refuses_is_one_line(clone, hplab, monkeypatch):
 
     monkeypatch.setattr(doctor, "results", full)
     assert hplab("status") == (2, "", "hplab: /somewhere/_build: No space left on device\n")
+
+
+def test_a_folder_that_is_gone_is_one_line(clone, hplab, tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    words = "hplab: the folder that this was started in is gone; change to one that is there\n"
+    assert hplab("sweep", "sweep.yaml") == (2, "", words)
+
+
+def test_what_ends_too_early_is_no_interrupt(clone, hplab, monkeypatch):
+    def cut(*_, **__):
+        raise EOFError("Ran out of input")
+
+    monkeypatch.setattr(doctor, "results", cut)
+    code, _, error = hplab("status")
+    assert (code, error.strip()) == (2, "hplab: what was read ended too early: Ran out of input")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("judge", "runs.csv", "--html", "MINE"),
+        ("report", "runs.csv", "--html", "MINE"),
+        ("sweep", "sweep.yaml", "--html", "MINE"),
+        ("sweep", "sweep.yaml", "--out", "MINE"),
+        ("plan", "--trials", "MINE"),
+        ("pdf", "--out", "MINE"),
+    ],
+)
+def test_no_command_writes_over_a_file_of_another_kind(hplab, tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    mine = Path("train.py")
+    mine.write_text("mine")
+
+    asked = [str(mine) if word == "MINE" else word for word in command]
+    code, _, error = hplab(*asked)
+    assert (code, mine.read_text()) == (2, "mine")
+    assert "'train.py' is there already and would be overwritten" in error
+
+    asked = ["nowhere/x" if word == "MINE" else word for word in command]
+    code, _, error = hplab(*asked)
+    assert code == 2
+    assert "there is no folder 'nowhere'" in error
+
+
+def test_a_page_may_be_written_anew(hplab, tmp_path):
+    runs = tmp_path / "runs.csv"
+    rows = [f"{lr},{seed},{0.9 - lr + 0.001 * seed}" for lr in (0.1, 0.2) for seed in range(4)]
+    runs.write_text("\n".join(["lr,seed,val_acc", *rows]))
+    for _ in range(2):
+        code, _, error = hplab("judge", str(runs), "--html", str(tmp_path / "page.html"))
+        assert (code, "wrote" in error) == (0, True)
+
+
+def test_a_claim_that_is_unknown_is_told_before_the_others_are_judged(hplab, monkeypatch):
+    monkeypatch.setattr(rerun, "all_verdicts", lambda *_, **__: pytest.fail("judged them all"))
+    code, out, error = hplab("claims", "S9-99")
+    assert (code, out) == (2, "")
+    assert "unknown claim 'S9-99'" in error
 
 
 def test_a_command_that_writes_pages_says_who_else_does(clone, hplab, monkeypatch):

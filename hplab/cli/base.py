@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -45,7 +46,10 @@ def main(args: Sequence[str] | None = None) -> None:
     except (click.Abort, KeyboardInterrupt) as error:
         told = isinstance(error.__cause__ or error, Terminated)  # click wraps what it caught
         kept = "every finished trial is kept; the same command goes on from there"
-        code = complain(f"interrupted; {kept}", 143 if told else 130)
+        if isinstance(error.__cause__, EOFError):  # click takes it for an interrupt
+            code = complain(f"what was read ended too early: {error.__cause__}", 2)
+        else:
+            code = complain(f"interrupted; {kept}", 143 if told else 130)
     sys.exit(code)
 
 
@@ -55,6 +59,10 @@ def _terminate(*_: Any) -> None:
 
 def _refused(error: OSError) -> str:
     """Say in one line what the system refused: what, and where."""
+    try:
+        Path.cwd()
+    except OSError:
+        return "the folder that this was started in is gone; change to one that is there"
     where = " ".join(str(name) for name in (error.filename, error.filename2) if name)
     return f"{where}: {error.strerror}" if where and error.strerror else str(error)
 
@@ -63,6 +71,36 @@ def code_option(command: Any) -> Any:
     """Add the option that names the version of a sweep's code."""
     told = "As it was said to `hplab sweep`."
     return click.option("--code", "version", default="", help=told)(command)
+
+
+class Written(click.Path):
+    """A file that a command writes, which must not take the place of a file of another kind.
+
+    So nobody's table, program or sweep file is lost by a slip such as `--html runs.csv`.
+
+    Args:
+        endings: What such a file may end in, if there is one of its name already.
+    """
+
+    def __init__(self, *endings: str) -> None:
+        super().__init__(dir_okay=False, path_type=Path)
+        self.endings = endings
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Path:
+        """Return the path, or end the command in one line before it has begun."""
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        if not path.name:
+            self.fail("it names no file", param, ctx)
+        if not path.parent.is_dir():
+            self.fail(f"there is no folder {str(path.parent)!r}", param, ctx)
+        if path.is_file() and path.suffix.lower() not in self.endings:
+            wanted = " or ".join(self.endings)
+            why = f"{str(path)!r} is there already and would be overwritten"
+            self.fail(f"{why}; name a file that ends in {wanted}", param, ctx)
+        return path
+
+
+PAGE = Written(".html", ".htm")
 
 
 def dask_option(command: Any) -> Any:

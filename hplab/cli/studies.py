@@ -155,7 +155,7 @@ def check() -> int:
 @base.cli.command()
 @click.option(
     "--out",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=base.Written(".pdf"),
     help="File [default: _build/hplab.pdf].",
 )
 def pdf(out: Path | None) -> None:

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     help="Stands for the code of this program in its project: change it with results.",
 )
 @click.option("--keep", type=click.Choice(["best", "all"]), help="Keep what the runs train.")
-@click.option("--out", type=click.Path(path_type=Path), help="Write the table of runs (CSV).")
-@click.option("--html", "page", type=click.Path(path_type=Path), help="Write a report of its own.")
+@click.option("--out", type=base.Written(".csv"), help="Write the table of runs (CSV).")
+@click.option("--html", "page", type=base.PAGE, help="Write a report of its own.")
 def sweep_file(path: Path, page: Path | None, **said: Any) -> int:
     """Run a sweep file: W&B's YAML, here and offline.
 
@@ -54,7 +54,7 @@ def sweep_file(path: Path, page: Path | None, **said: Any) -> int:
 
 @base.cli.command("report")
 @click.argument("path", type=click.Path(path_type=Path), metavar="RUNS")
-@click.option("--html", "page", type=click.Path(path_type=Path), help="Where [default: RUNS.html].")
+@click.option("--html", "page", type=base.PAGE, help="Where [default: RUNS.html].")
 @click.option("--setting", "settings", multiple=True, help="A column that is a setting.")
 @click.option("--seed", help="The column of seeds.")
 @click.option("--metric", "metrics", multiple=True, help="A column of results; the first counts.")

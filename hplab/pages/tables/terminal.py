@@ -7,9 +7,34 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from hplab.analysis.claims import phrases
+from hplab.analysis.claims.claim import Claim
 from hplab.analysis.claims.verdict import SMALL, WORDS, Verdict
 from hplab.pages import labels
 from hplab.trial import unknown
+
+
+def check(
+    claims: Iterable[Claim],
+    ids: Sequence[str] = (),
+    *,
+    study: str | None = None,
+    report: str | None = None,
+) -> None:
+    """Refuse names that no claim goes by.
+
+    Raises:
+        HplabError: If a name is unknown, with the nearest match.
+    """
+    claims = list(claims)
+    known = {
+        "claim": {claim.id for claim in claims},
+        "study": {claim.study for claim in claims},
+        "report": {claim.report.id for claim in claims},
+    }
+    asked = [("claim", name) for name in ids] + [("study", study), ("report", report)]
+    for kind, name in asked:
+        if name is not None and name not in known[kind]:
+            raise unknown(kind, name, known[kind], "the ledger")
 
 
 def choose(
@@ -25,15 +50,7 @@ def choose(
         HplabError: If a name is unknown, with the nearest match.
     """
     found = list(verdicts)
-    known = {
-        "claim": {verdict.claim.id for verdict in found},
-        "study": {verdict.claim.study for verdict in found},
-        "report": {verdict.claim.report.id for verdict in found},
-    }
-    asked = [("claim", name) for name in ids] + [("study", study), ("report", report)]
-    for kind, name in asked:
-        if name is not None and name not in known[kind]:
-            raise unknown(kind, name, known[kind], "the ledger")
+    check((verdict.claim for verdict in found), ids, study=study, report=report)
     return [
         verdict
         for verdict in found
