@@ -119,9 +119,7 @@ class Task:
 
     def key(self, point: Point, *, stopped: bool = False) -> str:
         """Return the 32 hex digits that name the result at a point, finished or stopped early."""
-        what = {"config": self.config(point, stopped=stopped), "seed": point.get(SEED, 0)}
-        text = canonical({**what, "task": FUNCTION, "task_version": FUNCTION_VERSION})
-        return hashlib.sha256(text.encode()).hexdigest()[:32]
+        return key_of(self.config(point, stopped=stopped), point.get(SEED, 0))
 
     def head(self, point: Point, store: Store) -> Record | None:
         """Return what is recorded of a point, without its curves: finished, else stopped early."""
@@ -164,6 +162,12 @@ def code_of(config: Mapping[str, Any]) -> str:
     return f"{config['code']} of {place}" if place else str(config["code"])
 
 
+def key_of(config: Mapping[str, Any], seed: int, task_version: int = FUNCTION_VERSION) -> str:
+    """Return the key of the result of a call, from what is recorded of it."""
+    what = {"config": config, "seed": seed, "task": FUNCTION, "task_version": task_version}
+    return hashlib.sha256(canonical(what).encode()).hexdigest()[:32]
+
+
 @functools.lru_cache(4)
 def received(sent: bytes) -> Callable[[Point], calls.Answer]:
     """Return what another process sent; a process unpacks it once."""
@@ -178,7 +182,7 @@ def _own_modules_by_value() -> Iterator[None]:
 
     tops = {name.partition(".")[0] for name in sys.modules} - {"__main__", "__mp_main__"}
     found = {top: sys.modules[top] for top in sorted(tops) if top in sys.modules}
-    named = {top: module for top, module in found.items() if module.__name__ == top}
+    named = {top: m for top, m in found.items() if getattr(m, "__name__", None) == top}
     own = [m for top, m in named.items() if getattr(m, "__file__", None) and not is_installed(top)]
     for module in own:
         cloudpickle.register_pickle_by_value(module)

@@ -13,9 +13,9 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from hplab.sweeps import records
+from hplab.sweeps import records, tasks
 from hplab.sweeps.records import DamagedError, Line, Record, StoreError, shown
-from hplab.sweeps.store import BATCH_RECORDS, LEFTOVER_S, Store
+from hplab.sweeps.store import BATCH_RECORDS, FUNCTION, LEFTOVER_S, Store
 from hplab.trial import HplabError, Trial, canonical, key_of
 
 # ---------------------------------------------------------------------------------------------
@@ -71,13 +71,20 @@ def _read(path: Path) -> tuple[list[Line], list[str]]:
 def _wrong(line: Line, store: Store) -> Iterator[str]:
     """Yield what is wrong with a record whose text is as it was written."""
     head = line.head
+    is_call = head["task"] == FUNCTION
     task = head["task"], head["task_version"]
-    wanted = key_of(canonical(head["config"]), head["seed"], head["data"], *task)
+    if is_call:
+        wanted = tasks.key_of(head["config"], head["seed"], head["task_version"])
+    else:
+        wanted = key_of(canonical(head["config"]), head["seed"], head["data"], *task)
     if head["key"] != wanted:
-        yield f"{line}: its key is {head['key'][:12]}, but its trial's is {wanted[:12]} (edited?)"
+        of = "its call's" if is_call else "its trial's"
+        yield f"{line}: its key is {head['key'][:12]}, but {of} is {wanted[:12]} (edited?)"
     folder = line.path.parent
     if folder.parent == store.root and folder.name != head["config"].get("data"):
         yield f"{line}: a record of {head['config'].get('data')} among those of {folder.name}"
+    if is_call:
+        return
     try:
         Trial.from_config(head["config"], head["seed"])
     except HplabError as error:

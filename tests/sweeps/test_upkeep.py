@@ -12,6 +12,7 @@ import time
 import pytest
 from synthetic_records import make_record
 
+import hplab as hp
 from hplab.sweeps import locks, records, upkeep
 from hplab.sweeps.records import StoreError, canonical
 from hplab.sweeps.store import LEFTOVER_S, Store
@@ -52,6 +53,23 @@ def rewritten(path, data):
 
 def test_a_whole_store_has_no_fault(filled):
     assert upkeep.faults(filled) == []
+
+
+def test_a_run_of_ones_own_function_has_no_fault_and_an_edited_one_is_named(store):
+    hp.sweep(
+        lambda x, seed: {"y": x}, name="f", version="1", x=[1, 2], seed=[0], jobs=1, store=store
+    )
+    assert upkeep.faults(store) == []
+
+    path = next(store.pending.glob("*.jsonl"))
+    lines = [json.loads(line) for line in path.read_bytes().splitlines()]
+    lines[0]["config"]["point"]["x"] = 7
+    data = b"".join(canonical(records.seal(one)).encode() + b"\n" for one in lines)
+    new = rewritten(path, data)
+
+    found = upkeep.faults(store)
+    assert len(found) == 1
+    assert found[0].startswith(f"{new}:1: its key is {lines[0]['key'][:12]}, but its call's is")
 
 
 # ----------------------------------------------------------------------------- what is wrong
