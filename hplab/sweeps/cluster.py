@@ -107,6 +107,8 @@ def connected(address: str, say: Callable[[str], object] = print) -> Iterator[Cl
             if not file or not Path(file).is_file():
                 raise HplabError(f"{address} needs certificates, {file or 'none named'}: {_TLS}")
     client = _client(functools.partial(distributed.Client, address, security=security), address)
+    # Or Dask shows a traceback where a scheduler that is gone cannot be reached again.
+    logging.getLogger("distributed.client").addFilter(_is_no_cancellation)
     try:
         check_address(client.scheduler_info(n_workers=0)["address"])
         cluster = Cluster(client, address)

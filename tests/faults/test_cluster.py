@@ -4,8 +4,10 @@ The machines are real processes on this one: a Dask scheduler and its workers, w
 A worker and the nanny that starts it again are one process group: who kills that takes a host away.
 """
 
+import asyncio
 import contextlib
 import json
+import logging
 import os
 import re
 import shutil
@@ -498,6 +500,18 @@ def waits_at(x_there, n, pending, marker):
         return {"y": 2.0 * x}
 
     return train
+
+
+def test_a_client_that_gives_up_a_lost_scheduler_shows_no_traceback(alone):
+    alone.worker()
+    wrong = asyncio.CancelledError(), OSError("no route")
+    with cluster.connected(alone.address):
+        logger = logging.getLogger("distributed.client")
+        shown = [
+            bool(logger.filter(logging.makeLogRecord({"exc_info": (type(e), e, None)})))
+            for e in wrong
+        ]
+    assert shown == [False, True]
 
 
 def test_a_scheduler_that_is_lost_leaves_what_is_finished(
