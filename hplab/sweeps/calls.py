@@ -75,7 +75,7 @@ def _call(
             raise HplabError("it yielded nothing; yield a mapping of numbers after every epoch")
         seconds = time.perf_counter() - began
         kept = [contents.item(thing) for thing in held] if keeps else []
-    except (Exception, SystemExit) as error:
+    except (Exception, SystemExit, GeneratorExit) as error:
         return failure(error)
     curves = {}
     if yields:
@@ -135,9 +135,13 @@ def failure(error: BaseException) -> Answer:
     frames = traceback.extract_tb(error.__traceback__)
     place = f"{frames[-1].filename}:{frames[-1].lineno}" if len(frames) > 1 else ""
     place = "" if isinstance(error, HplabError) else place  # it says by itself what is wrong
+    try:
+        message = str(error)
+    except Exception as broken:  # an error of the reader's may fail to say what it is
+        message = f"it cannot say why ({type(broken).__name__}: {broken})"
     return {
         "error": type(error).__name__,
-        "message": str(error),
+        "message": message,
         "traceback": "".join(traceback.format_exception(error)),
         "place": place,
     }
@@ -184,10 +188,12 @@ def _repeats(value: Any, setting: Any) -> bool:
 def _number(name: str, value: Any) -> float:
     if callable(getattr(value, "item", None)) and getattr(value, "ndim", 0) == 0:
         value = value.item()  # of NumPy, torch and others
-    if isinstance(value, bool | int | float):
-        return value
-    if isinstance(value, Real):
-        return float(value)
+    try:
+        if isinstance(value, Real):
+            as_float = float(value)
+            return value if isinstance(value, bool | int | float) else as_float
+    except OverflowError:
+        raise HplabError(f"{name} is an integer too large for a number of 64 bits") from None
     hint = "; to give one number an epoch, yield a mapping after each" * isinstance(value, list)
     raise HplabError(f"{name} is a {type(value).__name__} ({value!r:.60}), no number{hint}")
 

@@ -27,7 +27,10 @@ from hplab.sweeps.points import Point
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 _READY = "ready"
 _MOST_FAILED_STARTS = 3  # in a row, of processes that something kills
-_ASK = "from hplab.sweeps import workers; workers.serve()"
+_ASK = (  # Ctrl-C reaches a worker too, perhaps while it imports; its parent decides
+    "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); "
+    "from hplab.sweeps import workers; workers.serve()"
+)
 
 
 class Workers:
@@ -126,7 +129,6 @@ def serve() -> None:
 
     A thread reads, so that the process notices in the middle of a call that its parent is gone.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     questions, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what is printed goes where messages go
     with open(os.devnull, "rb") as nothing:
@@ -134,10 +136,10 @@ def serve() -> None:
     inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(questions, inbox), daemon=True).start()
     sent = inbox.get()
-    _send(answers, _READY)
+    _answer(answers, _READY)
     call = _load(sent)
     while True:
-        _send(answers, call(inbox.get()))
+        _answer(answers, call(inbox.get()))
 
 
 def _load(sent: bytes) -> Any:
@@ -163,6 +165,13 @@ def _read(questions: Any, inbox: queue.SimpleQueue[Any]) -> None:
 def _send(pipe: Any, what: Any) -> None:
     pickle.dump(what, pipe, protocol=pickle.HIGHEST_PROTOCOL)
     pipe.flush()
+
+
+def _answer(pipe: Any, what: Any) -> None:
+    try:
+        _send(pipe, what)
+    except BrokenPipeError:
+        os._exit(1)  # the parent is gone, and nobody is left to be told
 
 
 def ended(code: int) -> str:

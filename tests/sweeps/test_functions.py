@@ -6,6 +6,7 @@ import linecache
 import math
 import os
 import pathlib
+import pickle
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import textwrap
 import threading
 import time
 
+import cloudpickle
 import numpy as np
 import pandas as pd
 import psutil
@@ -21,7 +23,7 @@ from tiny_functions import tree
 
 import hplab as hp
 from hplab.pages.tables import doctor, status
-from hplab.sweeps import calls, functions, progress, runner, workers, writer
+from hplab.sweeps import calls, functions, progress, runner, tasks, workers, writer
 from hplab.sweeps import table as schema
 from hplab.sweeps.store import Store
 from hplab.trial import HplabError
@@ -577,7 +579,60 @@ def test_leaving_python_in_a_call_is_a_failure(sweep):
         sweep(lambda x: sys.exit(3), version="1", x=[1])
 
 
+class Speechless(Exception):
+    def __str__(self):
+        raise RuntimeError("no words")
+
+
+def raises(error):
+    raise error
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (lambda: {"y": 10**400}, "y is an integer too large for a number of 64 bits"),
+        (lambda: raises(Speechless()), "Speechless: it cannot say why"),
+        (lambda: raises(GeneratorExit()), "GeneratorExit"),
+    ],
+)
+def test_a_call_that_fails_oddly_takes_no_other_with_it(sweep, store, wrong, said):
+    runs = sweep(lambda x: wrong() if x == 2 else {"y": 1.0}, name="f", version="1", x=[1, 2, 3])
+    assert runs["x"].tolist() == [1, 3]
+    (failure,) = store.failures()
+    assert said in f"{failure['error']}: {failure['message']}"
+
+
 # ------------------------------------------------------------------------------ elsewhere
+
+
+def test_a_module_that_is_kept_from_import_hinders_no_other_machine(monkeypatch):
+    monkeypatch.setitem(
+        sys.modules, "kept_away", None
+    )  # as the command does with one of jsonschema's
+    sent = tasks.Task(lambda x: {"y": 2.0 * x}, "f", "1").to_send_far()
+    assert tasks.received(sent)({"x": 3})["final"] == {"y": 6.0}
+
+
+def test_a_worker_whose_parent_is_gone_says_nothing():
+    sent = cloudpickle.dumps(functools.partial(calls.call, len))
+    asked = [sys.executable, "-c", workers._ASK]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(asked, **pipes) as process:
+        process.stdout.close()  # nobody will read its answers
+        pickle.dump(sent, process.stdin)
+        process.stdin.flush()
+        said = process.stderr.read()
+    assert (process.returncode, said) == (1, b"")
+
+
+def test_a_worker_that_only_starts_leaves_ctrl_c_to_its_parent():
+    code = "import os, signal; os.kill(os.getpid(), signal.SIGINT); print('here')"
+    before, _, _ = workers._ASK.rpartition("from hplab")
+    done = subprocess.run(
+        [sys.executable, "-c", before + code], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "here\n", "")
 
 
 @pytest.fixture(scope="module")
