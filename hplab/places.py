@@ -18,6 +18,7 @@ Nothing is kept: a variable counts from the moment it is set.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -88,9 +89,12 @@ def artifacts_budget() -> float:
     """
     said = os.environ.get("HPLAB_ARTIFACTS_GB") or "10"
     try:
-        return max(0.0, float(said)) * 1e9
+        most = float(said)
     except ValueError:
-        raise HplabError(f"HPLAB_ARTIFACTS_GB must be a number, got {said!r}") from None
+        most = math.nan
+    if not most >= 0:
+        raise HplabError(f"HPLAB_ARTIFACTS_GB must be a number from 0, got {said!r}")
+    return most * 1e9
 
 
 def data() -> Path | None:

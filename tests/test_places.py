@@ -68,3 +68,13 @@ def test_without_a_home_downloads_lie_beside_the_records(tmp_path, monkeypatch):
     assert places.cache() == tmp_path / ".hplab" / "cache"
     monkeypatch.setenv("HPLAB_CACHE", str(tmp_path / "mine"))
     assert places.cache() == tmp_path / "mine"
+
+
+@pytest.mark.parametrize("said", ["nan", "-1", "lots"])
+def test_a_budget_that_is_no_size_is_refused(monkeypatch, said):
+    """Else it would be taken for 0, and everything that was kept would go."""
+    monkeypatch.setenv("HPLAB_ARTIFACTS_GB", said)
+    with pytest.raises(
+        HplabError, match=f"HPLAB_ARTIFACTS_GB must be a number from 0, got '{said}'"
+    ):
+        places.artifacts_budget()

@@ -10,8 +10,10 @@ import ast
 import codecs
 import io
 import json
+import math
 import re
 import sqlite3
+import zlib
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from importlib import import_module
@@ -86,7 +88,7 @@ def read(path: str | Path) -> pd.DataFrame:
         if wrong:
             said = f"line {wrong[2]} has {wrong[3]} cells, those above it have {wrong[1]}"
         raise HplabError(f"cannot read {path.name} as a table: {said}") from error
-    except (ValueError, OSError, RecursionError, sqlite3.Error) as error:
+    except (ValueError, OSError, EOFError, zlib.error, RecursionError, sqlite3.Error) as error:
         said = " ".join(str(error).split())
         raise HplabError(f"cannot read {path.name} as a table: {said}") from error
     if found.empty:
@@ -149,6 +151,14 @@ def _mappings(column: pd.Series) -> list[Mapping[str, Any]] | None:
         return None
 
 
+class _Numbers(ast.NodeTransformer):
+    """Puts what Python writes of numbers that are none, `nan` and `inf`, into what it can read."""
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        known = {"nan": None, "inf": math.inf}
+        return ast.Constant(known[node.id]) if node.id in known else node
+
+
 def _mapping(value: Any) -> Mapping[str, Any]:
     if isinstance(value, Mapping):
         return value
@@ -157,7 +167,7 @@ def _mapping(value: Any) -> Mapping[str, Any]:
     try:
         found = json.loads(value)
     except ValueError:
-        found = ast.literal_eval(value.replace("nan", "None"))
+        found = ast.literal_eval(_Numbers().visit(ast.parse(value.strip(), mode="eval")))
     if not isinstance(found, Mapping):
         raise ValueError(value)
     return found
@@ -167,6 +177,9 @@ def _csv(path: Path) -> pd.DataFrame:
     opened = pd.io.common.get_handle(path, "rb", compression="infer", is_text=False)
     with opened as handles:
         text = _text(handles.handle.read())
+    if marks := re.search(r"^(<{7}|>{7}) ", text, re.MULTILINE):
+        number = text.count("\n", 0, marks.start()) + 1
+        raise ValueError(f"line {number} is a mark of a merge conflict")
     separator = max("\t,;", key=text.partition("\n")[0].count)
     found = pd.read_csv(io.StringIO(text), sep=separator, low_memory=False)
     found.columns = [str(name).strip() for name in found.columns]

@@ -311,6 +311,12 @@ def test_a_tool_that_is_not_known_gets_the_nearest(swept, tmp_path):
 
 
 @pytest.mark.parametrize("tool", PLACES)
+def test_a_place_without_a_name_is_refused(swept, tool):
+    with pytest.raises(HplabError, match="'.' names no file and no folder to write"):
+        hp.export(swept[0], "", to=tool, store=swept[1])
+
+
+@pytest.mark.parametrize("tool", PLACES)
 def test_a_place_that_is_taken_is_left_as_it_is(swept, tmp_path, tool):
     place = tmp_path / PLACES[tool]
     place.write_text("mine")

@@ -1,6 +1,8 @@
 """Tables of runs that were made elsewhere: one small file by hand of each kind."""
 
+import gzip
 import json
+import math
 import sqlite3
 import sys
 
@@ -185,6 +187,11 @@ def test_a_column_that_says_otherwise_than_the_tracker_is_told():
         ("runs.csv", "", "runs.csv is empty"),
         ("runs.csv", "\n\n", "runs.csv is empty"),
         ("runs.json", "", "runs.json is empty"),
+        (
+            "runs.csv",
+            "lr,val_acc\n<<<<<<< HEAD\n1,0.5\n=======\n1,0.6\n>>>>>>> other\n",
+            "line 2 is a mark of a merge conflict",
+        ),
         ("runs.db", "not a data base", "cannot read runs.db as a table"),
     ],
 )
@@ -194,6 +201,25 @@ def test_what_is_no_table_is_refused_in_a_line(tmp_path, name, text, said):
     with pytest.raises(HplabError, match=said) as caught:
         files.read(path)
     assert "\n" not in str(caught.value)
+
+
+def test_a_compressed_table_that_is_cut_is_refused_in_a_line(tmp_path):
+    path = tmp_path / "runs.csv.gz"
+    whole = gzip.compress(b"lr,val_acc\n0.1,0.5\n")
+    for end in (2, len(whole) - 12, len(whole) - 2):
+        path.write_bytes(whole[:end])
+        with pytest.raises(HplabError, match="cannot read runs.csv.gz as a table"):
+            files.read(path)
+    path.write_bytes(whole)
+    assert len(files.read(path)) == 1
+
+
+def test_a_config_as_python_writes_it_keeps_its_words():
+    config = {"model": "nanogpt", "by": "finance", "lr": math.nan, "clip": -math.inf}
+    found = files.spread(pd.DataFrame({"config": [str(config)]})).iloc[0].to_dict()
+    assert (found["config.model"], found["config.by"]) == ("nanogpt", "finance")
+    assert found["config.lr"] is None or math.isnan(found["config.lr"])
+    assert found["config.clip"] == -math.inf
 
 
 def test_a_file_that_is_not_there(tmp_path):

@@ -7,6 +7,7 @@ of a table (`ask`).
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -312,6 +313,8 @@ def size(said: Any) -> tuple[float, str] | None:
             f"cannot read the margin {said!r}; write 0.2 pp, a factor of 1.2 or, for what is "
             "no share, 0.01"
         )
+    if not math.isfinite(number):
+        raise HplabError(f"the margin is {said!r}; it must be a number that is not infinite")
     if number < 0 or (unit == "ratio" and number < 1):
         least = "a factor must be at least 1" if unit == "ratio" else "it must not be negative"
         raise HplabError(f"the margin is {said!r}; {least}")

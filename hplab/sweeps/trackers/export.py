@@ -92,6 +92,8 @@ def export(
     if to not in TOOLS:
         raise unknown("tool", to, TOOLS)
     tool, place = TOOLS[to], Path(place)
+    if not place.name:
+        raise HplabError(f"{str(place)!r} names no file and no folder to write")
     for path in plain.files(place) if to in plain.KINDS else (place,):
         if path.exists() or path.is_symlink():
             raise HplabError(f"{shown(path)} is there already: name a place that is not")
