@@ -67,9 +67,18 @@ save() { # OUT
     tar czf "$1/records.part" -C "$1" pending 2>/dev/null && mv "$1/records.part" "$1/records.tgz"
 }
 
-merge() { # RECORDS
-    mkdir -p "$here/.hplab"
-    tar xzf "$1" -C "$here/.hplab"
+merge() { # RECORDS: all of them or, if anything of it is damaged, none
+    local work pending=$here/.hplab/pending
+    mkdir -p "$pending/prov"
+    work=$(mktemp -d "$here/.hplab/merge.XXXXXX")
+    trap "rm -rf '$work'" EXIT
+    mkdir "$work/.hplab"
+    if ! tar xzf "$1" -C "$work/.hplab" || ! HPLAB_RESULTS=$work/results "$here/.venv/bin/hplab" store check; then
+        echo "nothing is taken from $1" >&2
+        exit 1
+    fi
+    find "$work/.hplab/pending/prov" -name '*.json' -exec mv {} "$pending/prov/" \;
+    find "$work/.hplab/pending" -name '*.jsonl' -exec mv {} "$pending/" \;
     "$here/.venv/bin/hplab" pack
 }
 

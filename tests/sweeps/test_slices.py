@@ -1,10 +1,15 @@
 """A plan travels whole, is trained in its order, and stops in time."""
 
+import os
+import shutil
 import subprocess
 import sys
+import tarfile
+from pathlib import Path
 
 import pytest
 
+from hplab import places
 from hplab.sweeps import slices
 from hplab.sweeps.store import Store
 from hplab.trial import HplabError, Trial, grid
@@ -82,3 +87,55 @@ def test_a_plan_that_is_not_there_is_one_line(tmp_path, capsys):
     assert slices.main([str(tmp_path / "none.jsonl"), "--out", str(tmp_path)]) == 1
 
     assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A folder in which `tools/slice.sh merge` finds itself, and an hplab that packs nothing."""
+    folder = tmp_path / "checkout"
+    (folder / "tools").mkdir(parents=True)
+    shutil.copy(places.CODE / "tools" / "slice.sh", folder / "tools")
+    command = folder / ".venv" / "bin" / "hplab"
+    command.parent.mkdir(parents=True)
+    command.write_text(f"#!/bin/sh\n[ $1 = pack ] || exec '{sys.executable}' -m hplab.cli \"$@\"\n")
+    command.chmod(0o755)
+    return folder
+
+
+def merge(checkout, archive):
+    env = {**os.environ, "PYTHONPATH": str(places.CODE)}
+    call = ["bash", checkout / "tools" / "slice.sh", "merge", archive]
+    return subprocess.run(call, env=env, capture_output=True, text=True, check=False)
+
+
+def archived(folder, archive, *more):
+    with tarfile.open(archive, "w:gz") as tar:
+        for path in (folder, *more):
+            tar.add(path, path.name)
+    return archive
+
+
+def test_what_comes_back_is_taken_whole_or_not_at_all(tmp_path, checkout):
+    elsewhere = Store(tmp_path / "results", tmp_path / "pending")
+    assert slices.train(TRIALS[:2], elsewhere, device="cpu", seconds=100) == 2
+    whole = archived(elsewhere.pending, tmp_path / "records.tgz")
+    cut = tmp_path / "cut.tgz"
+    cut.write_bytes(whole.read_bytes()[:-200])
+    (path,) = sorted(elsewhere.pending.glob("*.jsonl"))[:1]
+    text = path.read_text()
+    path.write_text(text.replace('"seed":', '"seed":1'))
+    edited = archived(elsewhere.pending, tmp_path / "edited.tgz")
+    pending = checkout / ".hplab" / "pending"
+
+    for damaged in (cut, edited, Path(places.CODE, "README.md")):
+        done = merge(checkout, damaged)
+        assert done.returncode == 1
+        assert f"nothing is taken from {damaged}" in done.stderr
+        assert [path for path in checkout.rglob("*") if path.suffix in (".json", ".jsonl")] == []
+
+    for _ in range(2):
+        assert merge(checkout, whole).returncode == 0
+        here = Store(checkout / "results", pending)
+        assert len(list(here.records())) == 2
+        assert all(here.provenance(record["prov"]) for record in here.records())
+    assert [path.name for path in (checkout / ".hplab").iterdir()] == ["pending"]
