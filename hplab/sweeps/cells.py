@@ -58,6 +58,8 @@ def check_numbers(column: pd.Series) -> None:
 
 def no_numbers(column: pd.Series) -> str:
     """Return why a column holds no numbers, "" if it does."""
+    if pd.api.types.is_complex_dtype(column):
+        return f"{column.name} holds complex numbers"
     if pd.api.types.is_numeric_dtype(column):
         return ""
     text = column.astype(str).str.strip()

@@ -114,6 +114,9 @@ def _tensors(state: Mapping[str, Any]) -> bytes:
         from safetensors.numpy import save
 
         arrays = {name: np.array(value, order="C") for name, value in state.items()}
+        for name, one in arrays.items():
+            if one.dtype.kind not in "biufc":
+                raise HplabError(f"{name} is an array of {one.dtype}: give one of numbers")
         return save(arrays, metadata={"format": "np"})
     import torch
     from safetensors.torch import save as save_torch

@@ -29,6 +29,7 @@ from hplab.sweeps.workers import Workers
 from hplab.sweeps.writer import Writer
 from hplab.trial import canonical
 
+_LONGEST_NAME = 100  # files and folders are called by it
 Answers = Generator[tuple[Point, calls.Answer], None, list[Point]]
 
 
@@ -111,8 +112,10 @@ def sweep(
         raise HplabError("sweep takes jobs (processes here) or an executor, not both")
     if executor is not None and not callable(getattr(executor, "submit", None)):
         raise HplabError(f"executor must be a concurrent.futures.Executor, got {executor!r:.80}")
+    if name is not None and not (isinstance(name, str) and len(name) <= _LONGEST_NAME):
+        raise HplabError(f"name must be text of at most {_LONGEST_NAME} letters, got {name!r:.80}")
     workers = places.n_workers(jobs)
-    store = store or stores.default_store()
+    store = stores.given(store)
     keeping = Keeping(keep, store) if keep is not None else None
     task = Task(train, name, version)
     found = expand(train, points, axes)

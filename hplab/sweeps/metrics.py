@@ -34,7 +34,7 @@ def tokens(name: str) -> list[str]:
 
 def one_word(name: str) -> str:
     """Return a name of several words as one: "learning rate" is learning_rate."""
-    return re.sub(r"[\s,;=<>]+", "_", name.strip())
+    return re.sub(r"[\s,;=<>]+", "_", str(name).strip())
 
 
 def match(name: str, names: Iterable[str]) -> str | None:

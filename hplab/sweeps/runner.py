@@ -63,7 +63,7 @@ def run(
         HplabError: If a name is wrong, the data cannot be had, or no trial could be trained.
         Stopped: If training was interrupted; what was finished is kept.
     """
-    store = store or stores.default_store()
+    store = stores.given(store)
     declared = presets.as_list(trials)
     if places.from_records():
         presets.preset(preset)
@@ -146,7 +146,7 @@ def recorded(
     """
     own_data = [name for name in presets.SIZES if not presets.PRESETS[name].stand_in]
     sizes = [presets.preset(preset).name] if preset else own_data
-    return _cached(presets.as_list(trials), sizes, store or stores.default_store(), study)
+    return _cached(presets.as_list(trials), sizes, stores.given(store), study)
 
 
 def everything(
@@ -163,7 +163,7 @@ def everything(
             preset makes of trials on it are returned.
         store: Where records are; None takes the project's own.
     """
-    size, store = presets.preset(preset), store or stores.default_store()
+    size, store = presets.preset(preset), stores.given(store)
     hplabs, own = [], 0
     for record in store.records():
         if record["task"] != TASK:

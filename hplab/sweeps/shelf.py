@@ -177,7 +177,7 @@ class Shelf:
             HplabError: If there is none, with the nearest match.
             DamagedError: If what is written of it is not what was written.
         """
-        name, _, which = ref.partition(":")
+        name, _, which = str(ref).partition(":")
         which = which or LATEST
         names = self.names()
         if name not in names:

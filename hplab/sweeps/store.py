@@ -45,7 +45,7 @@ from hplab.sweeps.records import (
     shown,
     write_whole,
 )
-from hplab.trial import TASK, TASK_VERSION, Trial, canonical
+from hplab.trial import TASK, TASK_VERSION, HplabError, Trial, canonical
 
 __all__ = [
     "Record",
@@ -349,7 +349,7 @@ class Store:
             except OSError as error:
                 self._damage[path] = f"{shown(path)}: cannot be read: {error.strerror}"
             except DamagedError as error:
-                self._damage[path] = f"{error}; {self._remedy(path)}"
+                self._damage[path] = f"{error}; {self._remedy(path, str(error))}"
             except StoreError as error:
                 self._damage[path] = str(error)
         return batches
@@ -395,8 +395,12 @@ class Store:
         for message in self._damage.values():
             raise StoreError(message)
 
-    def _remedy(self, path: Path) -> str:
+    def _remedy(self, path: Path, why: str) -> str:
+        if "a copy under another name" in why:
+            return "give it that name, or delete it if that file is there"
         delete = "delete the file and its trials are trained again"
+        if any(kept in why for kept in ("CRLF", "byte order mark")):
+            delete = f"undo that, with an editor or a tool, and nothing is lost; or {delete}"
         if self.pending in path.parents:
             return delete
         return f"restore it with git checkout -- {shlex.quote(str(shown(path)))}, or {delete}"
@@ -444,6 +448,19 @@ def default_store() -> Store:
     store = _kept(*places.records())
     if store.is_read:
         store.refresh()
+    return store
+
+
+def given(store: Store | None) -> Store:
+    """Return the store that a caller named, or the project's own for None.
+
+    Raises:
+        HplabError: If it is something else.
+    """
+    if store is None:
+        return default_store()
+    if not isinstance(store, Store):
+        raise HplabError(f"store must be a Store, or None for the project's own; got {store!r:.80}")
     return store
 
 

@@ -367,6 +367,8 @@ def test_a_sentence_names_what_all_the_runs_have():
         (table(5), {"question": 5}, "a question is text, as in .*; got 5"),
         (table(5), {"question": ["a", 5]}, "a question is text"),
         (table(5), {"question": "lr=0.01 beats lr=0.001 by 1e999 pp"}, "that is not infinite"),
+        (table(5), {"metric": 5}, "unknown metric 5 in the runs"),
+        (table(5).assign(val_acc=1j), {}, "val_acc holds complex numbers"),
         (table(5), {"planned": "20"}, "planned is a whole number of seeds, got '20'"),
     ],
 )

@@ -122,6 +122,17 @@ def test_other_things_are_refused(store, thing):
         hp.artifacts.save("it", thing, store=store)
 
 
+def test_an_array_of_no_numbers_is_refused(store):
+    with pytest.raises(HplabError, match="words is an array of object: give one of numbers"):
+        hp.artifacts.save("it", {"words": np.array([{1}, {2}], dtype=object)}, store=store)
+
+
+@pytest.mark.parametrize("ref", [None, 5])
+def test_a_version_of_no_name_is_refused(store, ref):
+    with pytest.raises(HplabError, match=f"unknown artifact '{ref}'"):
+        hp.artifacts.load(ref, store=store)
+
+
 @pytest.mark.parametrize("name", ["", "a b", "../up", ".hidden", "a/b", "a:b"])
 def test_a_name_is_one_of_a_file(store, name):
     with pytest.raises(HplabError, match="has letters, digits"):

@@ -310,6 +310,18 @@ def test_a_tool_that_is_not_known_gets_the_nearest(swept, tmp_path):
         hp.export(swept[0], tmp_path / "x", to="wandbb", store=swept[1])
 
 
+@pytest.mark.parametrize(
+    ("runs", "place", "said"),
+    [
+        (None, "x.csv", r"export needs a table of runs \(a DataFrame\), got NoneType"),
+        (pd.DataFrame({"x": [1]}), None, "export needs the name of a file or folder to write"),
+    ],
+)
+def test_what_is_no_table_or_no_place_is_refused(runs, place, said):
+    with pytest.raises(HplabError, match=said):
+        hp.export(runs, place, to="csv")
+
+
 @pytest.mark.parametrize("tool", PLACES)
 def test_a_place_without_a_name_is_refused(swept, tool):
     with pytest.raises(HplabError, match="'.' names no file and no folder to write"):

@@ -603,6 +603,22 @@ def test_a_call_that_fails_oddly_takes_no_other_with_it(sweep, store, wrong, sai
     assert said in f"{failure['error']}: {failure['message']}"
 
 
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"name": 5}, "name must be text of at most 100 letters, got 5"),
+        ({"name": "x" * 101}, "name must be text of at most 100 letters"),
+        (
+            {"store": "results"},
+            "store must be a Store, or None for the project's own; got 'results'",
+        ),
+    ],
+)
+def test_a_name_or_a_store_that_is_none_is_refused(wrong, said):
+    with pytest.raises(HplabError, match=said):
+        hp.sweep(lambda x: {"y": x}, x=[1], version="1", jobs=1, **wrong)
+
+
 # ------------------------------------------------------------------------------ elsewhere
 
 

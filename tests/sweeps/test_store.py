@@ -315,6 +315,23 @@ def test_a_damaged_pending_file_is_refused_and_may_be_deleted(place):
     assert list(place().records()) == []
 
 
+@pytest.mark.parametrize(
+    ("spoil", "what", "said"),
+    [
+        (lambda data: data.replace(b"\n", b"\r\n"), "", "undo that, .* nothing is lost"),
+        (lambda data: b"\xef\xbb\xbf" + data, "", "undo that, .* nothing is lost"),
+        (lambda data: data, " (1)", "give it that name, or delete it if that file is there"),
+    ],
+)
+def test_where_nothing_need_be_lost_the_message_says_so(place, spoil, what, said):
+    path = place().put([make_record(0)])
+    data = path.read_bytes()
+    path.unlink()
+    path.with_name(f"{path.stem}{what}.jsonl").write_bytes(spoil(data))
+    with pytest.raises(StoreError, match=said):
+        list(place().records())
+
+
 def test_status_counts_the_good_and_names_the_damaged(place):
     path = damaged(place, edit_line_three)
     reader = place()

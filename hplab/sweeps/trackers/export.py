@@ -91,6 +91,10 @@ def export(
     """
     if to not in TOOLS:
         raise unknown("tool", to, TOOLS)
+    if not isinstance(runs, pd.DataFrame):
+        raise HplabError(f"export needs a table of runs (a DataFrame), got {type(runs).__name__}")
+    if not isinstance(place, str | Path):
+        raise HplabError(f"export needs the name of a file or folder to write, got {place!r:.80}")
     tool, place = TOOLS[to], Path(place)
     if not place.name:
         raise HplabError(f"{str(place)!r} names no file and no folder to write")
