@@ -68,6 +68,10 @@ def test_a_link_to_another_site_is_none(site):
         ('<img alt="" src="nowhere.png">', "loads nowhere.png, which is not there"),
         ('<img src="style.css">', "without alternative text"),
         ('<svg viewBox="0 0 1 1"><path d=""/></svg>', "without alternative text"),
+        (
+            '<svg aria-hidden="true"><text>$\\mathdefault{10^{-8}}$</text></svg>',
+            "shows the source of a formula ($\\mathdefault",
+        ),
         ('<p id="top">x</p>', "uses the id 'top' twice"),
         ('<button onclick="go()">x</button>', "inline event handler (onclick on <button>)"),
         ('<a href="javascript:go()">x</a>', "javascript: link"),

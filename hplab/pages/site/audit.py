@@ -247,6 +247,8 @@ def _faults(tag: Tag, ids: set[str]) -> Iterator[str]:
         yield f"has an image without alternative text ({_of(tag, 'src')[:60]})"
     if tag.name == "svg" and not _is_named(tag):
         yield "has a drawing (<svg>) without alternative text"
+    if tag.name == "text" and re.search(r"\$|\\math", tag.get_text()):
+        yield f"has a figure that shows the source of a formula ({tag.get_text()[:40]})"
     classes = _of(tag, "class").split()
     if "xref" in classes and not tag.find_parent("a"):
         yield "has a reference that leads nowhere"
