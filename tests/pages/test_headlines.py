@@ -31,6 +31,21 @@ def test_a_difference_is_paired_by_seed_and_has_interval_and_seeds():
     assert headlines.difference(runs(), "lr", 1e-2, 1e-3, "val_acc").startswith("−9.00 pp")
 
 
+def test_runs_tell_a_difference_whose_interval_leaves_zero_out():
+    assert headlines.tells(runs(), "lr", 1e-3, 1e-2, "val_acc")  # 8, 9 and 10 points
+    noisy = runs(val_acc=[0.9, 0.8, 0.9, 0.8, 0.9, 0.85])
+    assert not headlines.tells(noisy, "lr", 1e-3, 1e-2, "val_acc")
+    assert not headlines.tells(runs().iloc[[0, 1, 3, 4]], "lr", 1e-3, 1e-2, "val_acc")
+    assert not headlines.tells(pd.DataFrame(), "lr", 1e-3, 1e-2, "val_acc")
+
+
+def test_what_a_report_printed_of_single_runs_says_so_and_nothing_of_ours_hides_behind_it():
+    assert headlines.faults("the gap falls from 44.1 to 12.0 pp (one run each)") == []
+    assert headlines.faults("the gap falls from 44.1 to 12.0 pp") != []
+    mixed = "from 44.1 to 12.0 pp (one run each); ours by 3 pp (95 % interval 1 to 5, n = 2 seeds)"
+    assert headlines.faults(mixed) != []
+
+
 @pytest.mark.parametrize("table", [runs().iloc[[0, 1, 3, 4]], runs().iloc[:3], pd.DataFrame()])
 def test_two_seeds_make_no_headline(table):
     assert headlines.difference(table, "lr", 1e-3, 1e-2, "val_acc") == ""
