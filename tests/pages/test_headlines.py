@@ -102,6 +102,7 @@ def test_a_share_has_the_exact_interval():
         headlines.share([True] * 6)
         == f"6 of 6 seeds (95 % interval {100 * 0.025 ** (1 / 6):.0f} to 100 %)"
     )
+    assert headlines.share([False] * 7, "run") == "0 of 7 runs (95 % interval 0 to 41 %)"
     assert headlines.share([False] * 3).startswith("0 of 3 seeds (95 % interval 0 to 71 %)")
 
 

@@ -1144,3 +1144,9 @@ def test_one_value_of_a_measure_is_what_came_out():
     runs = three_runs({1e-3: 0.9, 1e-2: 0.8}, val_loss=0.5, settings='["lr"]')
     runs.attrs = {"n_missing": 6}
     assert isinstance(plots.axis(runs, "val_loss", "val_acc"), Figure)
+
+
+def test_no_line_joins_folds_for_a_fold_is_a_name():
+    folds = pd.DataFrame({"fold": [1, 1, 2, 2, 3, 3], "seed": [0, 1] * 3, "val_acc": SPREAD * 2})
+    figure = plots.axis(folds.assign(val_acc=0.5 + folds["val_acc"]), x="fold")
+    assert not [line for line in lines(figure) if len(line.get_xdata()) == 3]

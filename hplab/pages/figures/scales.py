@@ -23,6 +23,7 @@ from hplab.pages.figures import cells, svg
 
 MOST_LEVELS = cells.MOST_CHOSEN  # of more, ticks stand at round numbers
 LABEL_WIDTH = 0.12  # of the axis, for a tick label with the space around it
+NAMES = {"fold", "seed"}  # numbers that name something: no line runs from one to the next
 PAD = 0.06  # of the axis, beyond the first and last value
 
 
@@ -120,7 +121,7 @@ class Scale:
 
 
 def _kind(name: str, tested: list[Any], log: bool | None) -> str:
-    if not cells.is_numeric(tested):
+    if not cells.is_numeric(tested) or name in NAMES:
         return "names"
     possible = min(tested) >= 0 and max(tested) > 0
     if log is False or not possible or (log is None and not cells.is_logarithmic(name, tested)):

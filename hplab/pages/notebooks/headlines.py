@@ -113,11 +113,12 @@ def tells(runs: pd.DataFrame, column: str, first: object, second: object, y: str
     return gap is not None and gap.n >= MIN_SEEDS and bool(gap.low > 0 or gap.high < 0)
 
 
-def share(happened: Iterable[bool]) -> str:
+def share(happened: Iterable[bool], noun: str = "seed") -> str:
     """Return how many of the seeds it happened to, with an exact interval (Clopper-Pearson).
 
     Args:
         happened: Whether it happened, one value a seed.
+        noun: What they are, in the singular, where they are more than one run a seed.
 
     Returns:
         Words with the share, its interval and n.
@@ -126,7 +127,7 @@ def share(happened: Iterable[bool]) -> str:
     if len(cases) < MIN_SEEDS:
         return ""
     ends = binomtest(sum(cases), len(cases)).proportion_ci(method="exact")
-    n = f"{sum(cases)} of {len(cases)} seeds"
+    n = f"{sum(cases)} of {len(cases)} {noun}s"
     return f"{n} (95 % interval {100 * ends.low:.0f} to {100 * ends.high:.0f} %)"
 
 
