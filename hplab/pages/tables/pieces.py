@@ -187,6 +187,20 @@ def drag_rate(store: stores.Store | None = None) -> str:
     return piece("drag-rate", rate_data(curves), still)
 
 
+def dice(store: stores.Store | None = None) -> str:
+    """Draw one recorded run each of two learning rates: who wins, and how often."""
+    runs, curves = rates(store)
+    if runs.empty:
+        return none("no run of study 1 on the digits is recorded")
+    data = rate_data(curves)
+    best = sorted(range(len(data["rates"])), key=lambda i: -data["rates"][i]["mean"][-1])[:2]
+    still = (
+        '<p class="hp-note">Without scripts nothing can be drawn here. The figure above shows '
+        "every run of every learning rate.</p>"
+    )
+    return piece("seed-dice", data | {"start": sorted(best)}, still)
+
+
 def predict(store: stores.Store | None = None) -> str:
     """Draw accuracy against learning rate before the recorded curve is shown."""
     runs, curves = rates(store)
@@ -271,6 +285,7 @@ def tables(store: Any = None) -> dict[str, Callable[[], str]]:
         "piece-network": network,
         "piece-drag-rate": functools.partial(drag_rate, store),
         "piece-units": functools.partial(units, store),
+        "piece-seed-dice": functools.partial(dice, store),
         "piece-predict": functools.partial(predict, store),
         "piece-scripts": scripts,
         "tune-rate": functools.partial(tuning, store),
