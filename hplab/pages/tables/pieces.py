@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 import torch
 
+from hplab.analysis.judge.judge import judge
 from hplab.pages import labels, plots
 from hplab.pages.figures import cells
 from hplab.pages.figures.explorer_data import cut, dumps
@@ -149,6 +150,21 @@ def _next(tried: list[float], end: float, tops: list[float]) -> list[int]:
     steps = {at - 1} if end == tops[0] else set()
     steps |= {at + 1} if end == tops[-1] else set()
     return [i for i in sorted(steps) if 0 <= i < len(tried)]
+
+
+def example(store: stores.Store | None = None) -> dict[str, Callable[[], str]]:
+    """Return figure and verdict of the page on one's own study, on recorded runs of study 1."""
+
+    def of(make: Callable[[pd.DataFrame], str]) -> str:
+        runs, _ = rates(store)
+        runs = runs[runs["lr"].isin([1e-4, 1e-3, 1e-2])] if len(runs) else runs
+        return none("no run of study 1 on the digits is recorded") if runs.empty else make(runs)
+
+    claim = "val_acc at lr=0.01 beats lr=0.001 by 0.2 pp"  # as that page has it
+    return {
+        "own-axis": lambda: of(lambda runs: plots.axis(runs, x="lr", y="val_acc").html),
+        "own-verdict": lambda: of(lambda runs: judge(runs, claim, planned=20)._repr_html_()),
+    }
 
 
 def rates(store: stores.Store | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -289,6 +305,7 @@ def tables(store: Any = None) -> dict[str, Callable[[], str]]:
         "piece-predict": functools.partial(predict, store),
         "piece-scripts": scripts,
         "tune-rate": functools.partial(tuning, store),
+        **example(store),
     }
     raw = {name: functools.partial(_raw, make) for name, make in made.items()}
     return {**raw, "tune-read": functools.partial(tuning_read, store)}
