@@ -56,11 +56,11 @@ def test_every_command_that_it_shows_is_there():
     assert shown <= cli.commands.keys()
 
 
-def test_the_verdict_that_it_shows_is_of_its_own_claim():
+def test_the_verdict_that_it_shows_is_of_its_own_claim(tmp_path):
     from hplab.pages.tables import pieces
 
     [claim] = re.findall(r'^claim = "(.*)"$', TEXT, re.MULTILINE)
-    verdict = pieces.tables(Store(PAGE.parent / "results", PAGE.parent))["own-verdict"]()
+    verdict = pieces.tables(Store(PAGE.parent / "results", tmp_path))["own-verdict"]()
     assert claim in inspect.getsource(pieces.example)
     assert "higher at lr 0.01 than at lr 1e-3" in verdict
     assert "n = 5 seeds" in verdict
