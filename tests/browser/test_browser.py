@@ -138,6 +138,10 @@ def test_the_search_works_from_a_plain_file(book):
         ("RMSprop%20faster%20curve%20smoother", "./ledger.html#S0-15"),
         ("where%20are%20the%20raw%20data?", "./reproduce.html#where-the-records-are"),
         ("how%20many%20seeds", "./how-many-seeds.html"),
+        ("how%20to%20run", "./reproduce.html"),
+        ("cite", "./cite.html"),
+        ("license", "./cite.html#licence"),
+        ("contact", "./cite.html#contact"),
     ],
 )
 def test_the_first_hit_answers_the_question(book, asked, first):
