@@ -33,7 +33,7 @@ MEASURE = """
       .filter((e) => !e.closest(boxes)).map((e) => `${e.tagName}.${e.className}`).slice(0, 3),
     theme: document.documentElement.dataset.theme,
     ground: getComputedStyle(document.body).backgroundColor,
-    math: document.querySelectorAll("mjx-container").length,
+    math: document.querySelectorAll("math").length,
     hits: [...document.querySelectorAll("#hp-hits a")].map((a) => a.getAttribute("href")),
     opened: [...document.querySelectorAll(".hp-fold[open]")].map((e) => e.id),
     target: document.querySelector(":target")?.getBoundingClientRect().top ?? null,
