@@ -108,7 +108,18 @@ def _gap(
 
 
 def tells(runs: pd.DataFrame, column: str, first: object, second: object, y: str) -> bool:
-    """Return whether the 95 % interval of `difference` leaves 0 out: whether the runs can tell."""
+    """Return whether the runs can tell: whether the 95 % interval of `difference` leaves 0 out.
+
+    Args:
+        runs: One row a trial; each setting has at most one run a seed.
+        column: What the two settings differ in.
+        first: Its value in the one,
+        second: and in the other.
+        y: The metric.
+
+    Returns:
+        False for fewer than three seeds as well.
+    """
     gap = _gap(runs, column, first, second, y)
     return gap is not None and gap.n >= MIN_SEEDS and bool(gap.low > 0 or gap.high < 0)
 
