@@ -172,6 +172,14 @@ def test_a_docstring_is_made_ready_for_sphinx():
     ]
 
 
+def test_no_colon_of_a_docstring_makes_a_type():
+    said = ['What it is asked for by: "train:v3".', "", "Attributes:", "    low, high: The limits."]
+    reference.docstring(None, "property", "", None, None, said)
+
+    assert said[0] == ': What it is asked for by: "train:v3".'  # nothing before the first colon
+    assert said[-1] == "    low,\u200bhigh: The limits."  # one word, or `low` were a type
+
+
 def test_a_signature_shows_the_defaults_that_a_data_class_makes_anew():
     said = (
         "(data: str, split_args: Mapping = <factory>, fold: int = 1, augment: Mapping = <factory>)"

@@ -99,8 +99,12 @@ const wordsOf = (text) => (text.toLowerCase().match(/[\p{L}\p{N}.%-]+/gu) || [])
   .map((word) => word.replace(/^[.-]+|[.-]+$/g, "")).filter(Boolean);
 const escaped = (word) => word.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
 
+// Other words for what a page calls by one name.
+const SAME = { license: "licence", licenses: "licence", copyright: "licence", citation: "cite", citing: "cite", bibtex: "cite",
+  email: "contact", mail: "contact", install: "run", reproduce: "run" };
+
 function askedFor(query) {
-  const words = [...new Set(wordsOf(query))];
+  const words = [...new Set(wordsOf(query).map((word) => SAME[word] || word))];
   const telling = words.filter((word) => !SMALL.has(word));
   return telling.length ? telling : words;
 }
@@ -125,6 +129,8 @@ function score(section, patterns, worths) {
   });
   const rest = patterns.reduce((title, pattern) => title.replace(pattern, ""), section.title);
   if (rest.length < 0.4 * section.title.length) points *= 1.5; // the title is what was asked for
+  const isNamed = section.title.search(patterns[0]) === 0 || (patterns.length > 1 && patterns.every((pattern) => section.title.search(pattern) >= 0));
+  if (section.title === section.page && isNamed) points *= 2; // a page of that name
   return { section, found, points: points * section.weight, last: section.weight === 0 };
 }
 
@@ -154,7 +160,7 @@ function hitItem(section, patterns) {
   link.textContent = section.title;
   const page = document.createElement("span");
   page.textContent = section.page === section.title ? "" : section.page;
-  item.append(link, page, excerpt(section.text, patterns));
+  item.append(link, " ", page, excerpt(section.text, patterns));
   return item;
 }
 

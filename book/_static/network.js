@@ -130,7 +130,7 @@ const hplabNetwork = (() => {
   const COLOURS = 8;
   const found = typeof hplabPieces === "undefined" ? null : hplabPieces.place("network");
   if (found) {
-    const { make, slider, chart } = hplabPieces;
+    const { make, draw, slider, chart } = hplabPieces;
     const { root, data } = found;
     const train = hplabNetwork.decode(data, data.train, data.train_labels);
     const held = hplabNetwork.decode(data, data.val, data.val_labels);
@@ -140,6 +140,8 @@ const hplabNetwork = (() => {
     const figure = make("div", { className: "hp-piece-chart" });
     const says = make("p", { className: "hp-piece-says" });
     says.setAttribute("role", "status");
+    const list = make("ul", { className: "hp-piece-list" });
+    list.setAttribute("aria-label", "Validation accuracy of the last runs");
     const short = (value) => String(Number(value.toPrecision(2)));
     const words = ({ rate, size, schedule, seed }) => `learning rate ${short(rate)}, batch size ${size}, ${schedule}, seed ${seed}`;
 
@@ -148,8 +150,13 @@ const hplabNetwork = (() => {
       const last = past.at(-1);
       const picture = chart({ x: [0, EPOCHS], y: [0, Math.max(top, 100)], xTitle: "epoch", yTitle: "validation accuracy (%)",
         label: last ? `Validation accuracy by epoch, ${words(last)}: ${last.points.at(-1)[1].toFixed(1)} % after ${last.points.length - 1} epochs` : "No run yet" });
-      past.forEach((run, i) => picture.line(run.points, { stroke: `var(--hp-c${(run.number % COLOURS) + 1})`, "stroke-opacity": i === past.length - 1 ? 1 : 0.35, "stroke-width": i === past.length - 1 ? 3 : 1.5 }));
+      past.forEach((run, i) => picture.line(run.points, { stroke: `var(--hp-c${(run.number % COLOURS) + 1})`, "stroke-opacity": i === past.length - 1 ? 1 : 0.8, "stroke-width": i === past.length - 1 ? 3 : 2, "stroke-dasharray": i === past.length - 1 ? "none" : "5 3" }));
       figure.replaceChildren(picture.svg);
+      list.replaceChildren(...past.map((run) => {
+        const mark = draw(document.createDocumentFragment(), "svg", { viewBox: "0 0 14 14", width: 14, "aria-hidden": "true" });
+        draw(mark, "path", { d: "M0 7H14", stroke: `var(--hp-c${(run.number % COLOURS) + 1})`, "stroke-width": 4 });
+        return make("li", {}, mark, ` ${run.points.at(-1)[1].toFixed(1)} % after ${run.points.length - 1} epochs: ${words(run)}`);
+      }));
     }
 
     function stop() {
@@ -193,7 +200,7 @@ const hplabNetwork = (() => {
     const size = slider("Batch size", { min: 2, max: 10, step: 1, value: 6 }, (power) => String(2 ** power), (power) => (chosen.size = 2 ** power));
     const seed = slider("Seed", { min: 1, max: 20, step: 1, value: 1 }, String, (value) => (chosen.seed = value));
     const schedule = make("select", { onchange: () => (chosen.schedule = schedule.value) }, ...Object.keys(hplabNetwork.SCHEDULES).map((name) => make("option", { value: name }, name)));
-    root.append(make("div", { className: "hp-piece-controls" }, rate.label, size.label, make("label", {}, "Schedule ", schedule), seed.label, button), figure, says);
+    root.append(make("div", { className: "hp-piece-controls" }, rate.label, size.label, make("label", {}, "Schedule ", schedule), seed.label, button), figure, list, says);
     says.textContent = `${train.labels.length} digits to learn from, ${held.labels.length} to be judged by; 64 inputs, 32 hidden units, 10 classes. Choose and press Train.`;
     show();
   }

@@ -34,6 +34,50 @@
     show(start);
   }
 
+  const dice = place("seed-dice");
+  if (dice) {
+    const { root, data } = dice;
+    const says = make("p", { className: "hp-piece-says" });
+    says.setAttribute("role", "status");
+    const wins = [0, 0];
+    const end = (seeds) => seeds.map((one) => one.at(-1));
+    const chosen = () => menus.map((menu) => data.rates[Number(menu.value)]);
+
+    function roll() {
+      const both = chosen();
+      const drawn = both.map(({ seeds }) => Math.floor(Math.random() * seeds.length));
+      const values = both.map(({ seeds }, i) => end(seeds)[drawn[i]]);
+      if (values[0] !== values[1]) wins[values[0] > values[1] ? 0 : 1]++;
+      const who = values[0] === values[1] ? "A tie" : `${both[values[0] > values[1] ? 0 : 1].text} wins`;
+      says.textContent = `${both.map(({ text }, i) => `${text}: ${percent(values[i])}`).join(", ")}. ${who}. `
+        + `Wins so far: ${both[0].text} ${wins[0]}, ${both[1].text} ${wins[1]}.`;
+    }
+
+    // What rolling without end would give: every run of the one against every run of the other.
+    function tell() {
+      const both = chosen();
+      const [a, b] = both.map(({ seeds }) => end(seeds));
+      const pairs = a.flatMap((one) => b.map((other) => Math.sign(one - other)));
+      const of = (sign) => pairs.filter((one) => one === sign).length;
+      const means = both.map(({ text, mean }) => `${text} ${percent(mean.at(-1))}`).join(", ");
+      says.textContent = `Of all ${pairs.length} pairs of one run each ${both[0].text} wins ${of(1)}, ${both[1].text} ${of(-1)}, and ${of(0)} are ties. Means of all seeds: ${means}.`;
+    }
+
+    const change = () => {
+      wins.fill(0);
+      says.textContent = "Roll: one recorded run of each, drawn by chance.";
+    };
+    const menus = data.start.map((start, k) => {
+      const menu = make("select", { onchange: change }, ...data.rates.map(({ text }, i) => make("option", { value: i }, text)));
+      menu.value = start;
+      menu.setAttribute("aria-label", `Learning rate ${k + 1}`);
+      return menu;
+    });
+    const button = (textContent, onclick) => make("button", { type: "button", textContent, onclick });
+    root.append(make("div", { className: "hp-piece-controls" }, ...menus, button("Roll", roll), button("Show all pairs", tell)), says);
+    change();
+  }
+
   const predict = place("predict");
   if (predict) {
     const { root, data } = predict;

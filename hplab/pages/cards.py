@@ -214,6 +214,9 @@ def preset_changes(
         for row in rows:
             if row["field"] == "seeds":
                 row["preset"] = labels.span(_n_seeds(preset) or [0])
+    for row in rows:
+        if row["field"] == "n_directions" and n_report is not None:  # a report measured otherwise
+            row["report"] = f"our plan: {row['report']}"
     names = {"field": "hyperparameter", "report": "in the report", "preset": "here"}
     if n_report is None:
         names["report"] = "as declared"

@@ -113,6 +113,7 @@ _CALLED = {
     "n_train": Column("training examples"),
     "hidden": Column("hidden units"),
     "ladder_radius": Column("radius \u03b5"),
+    "n_directions": Column("pairs of directions"),
 }
 _ENDINGS = {"_acc": Column("", "%", 0, 1), "_loss": Column("", "nats", 0), "_s": Column("", "s")}
 # The radius of a ladder is chosen as a hyperparameter is, by the measure.

@@ -33,7 +33,7 @@ MEASURE = """
       .filter((e) => !e.closest(boxes)).map((e) => `${e.tagName}.${e.className}`).slice(0, 3),
     theme: document.documentElement.dataset.theme,
     ground: getComputedStyle(document.body).backgroundColor,
-    math: document.querySelectorAll("mjx-container").length,
+    math: document.querySelectorAll("math").length,
     hits: [...document.querySelectorAll("#hp-hits a")].map((a) => a.getAttribute("href")),
     opened: [...document.querySelectorAll(".hp-fold[open]")].map((e) => e.id),
     target: document.querySelector(":target")?.getBoundingClientRect().top ?? null,
@@ -138,6 +138,10 @@ def test_the_search_works_from_a_plain_file(book):
         ("RMSprop%20faster%20curve%20smoother", "./ledger.html#S0-15"),
         ("where%20are%20the%20raw%20data?", "./reproduce.html#where-the-records-are"),
         ("how%20many%20seeds", "./how-many-seeds.html"),
+        ("how%20to%20run", "./reproduce.html"),
+        ("cite", "./cite.html"),
+        ("license", "./cite.html#licence"),
+        ("contact", "./cite.html#contact"),
     ],
 )
 def test_the_first_hit_answers_the_question(book, asked, first):

@@ -159,6 +159,35 @@ def test_the_keyboard_reaches_everything_and_reads_every_mark(page, site):
     assert all("learning rate" in text and "batch size" in text for text in read)
 
 
+def test_a_filter_in_use_is_named_and_one_that_lets_nothing_through_can_be_cleared(page, site):
+    page.goto(f"{site}#runs?not.lr=1e-4%7C1e-3%7C0.01")
+    assert note(page).startswith("0 runs with these filters:")
+    assert page.locator(".hp-x-chart svg text").count() == 0  # no frame of nothing
+    summary = page.locator(".hp-x details:has(fieldset) > summary").first
+    assert summary.inner_text() == "Filter in use: learning rate none"
+    page.get_by_role("button", name="clear them").click()
+    assert note(page).startswith("18 of 18 runs")
+    assert summary.inner_text() == "Filter"
+
+
+def test_what_a_reader_chooses_goes_before_a_filter_that_leaves_nothing_to_compare(page, site):
+    page.goto(f"{site}#runs?not.batch_size=64")
+    assert note(page).startswith("9 of 18 runs")
+    page.get_by_role("combobox", name="across", exact=True).select_option("batch_size")
+    assert note(page).startswith("Filters cleared")
+    assert "18 of 18 runs" in note(page)
+
+
+def test_runs_of_a_number_stand_nearer_to_it_than_to_the_next(page, site):
+    page.goto(f"{site}#runs?x=batch_size")
+    chart = page.locator(".hp-x-chart")
+    ticks = [chart.get_by_text(size, exact=True).bounding_box() for size in ("32", "64")]
+    middle = [box["x"] + box["width"] / 2 for box in ticks]
+    dots = [dot.bounding_box() for dot in page.locator(".hp-x-chart circle[r='2.4']").all()]
+    far = [min(abs(dot["x"] + 2.4 - at) for at in middle) for dot in dots]
+    assert max(far) < 0.2 * (middle[1] - middle[0])
+
+
 def test_choosing_by_keyboard_keeps_the_focus(page, site):
     page.goto(site)
     page.get_by_role("combobox", name="up", exact=True).focus()

@@ -123,7 +123,7 @@ def site(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pieces")
     committed = STATIC.parent / "results"
     made = pieces.tables(Store(committed, folder / "pending"))
-    inner = "\n".join(made[name]() for name in (*NAMES, "piece-scripts"))
+    inner = "\n".join(made[name]() for name in (*NAMES, "piece-seed-dice", "piece-scripts"))
     inner = re.sub("^```.*$", "", inner, flags=re.MULTILINE)
     (folder / "_static").symlink_to(STATIC)
     text = f'<!DOCTYPE html><html lang="en"><head><title>x</title>{STYLE}</head>'
@@ -161,6 +161,32 @@ def test_dragging_the_rate_by_keyboard_shows_each_recorded_rate(page, site):
     assert says(page, "drag-rate").inner_text().startswith("Learning rate 1e-5: 12.2 %")
     page.keyboard.press("End")
     assert says(page, "drag-rate").inner_text().startswith("Learning rate 0.1: 40.9 %")
+
+
+def test_the_dice_draw_recorded_runs_and_count_who_wins(page, site):
+    page.goto(site)
+    found = data_of(page, "seed-dice")
+    one, other = (found["rates"][i] for i in found["start"])
+    ends = [[f"{100 * seed[-1]:.1f} %" for seed in rate["seeds"]] for rate in (one, other)]
+    for _ in range(8):
+        page.get_by_role("button", name="Roll").click()
+        drawn = re.findall(r"\d+\.\d %", says(page, "seed-dice").inner_text())
+        assert drawn[0] in ends[0]
+        assert drawn[1] in ends[1]
+    page.get_by_role("button", name="Show all pairs").click()
+    pairs = [a[-1] > b[-1] for a in one["seeds"] for b in other["seeds"]]
+    text = says(page, "seed-dice").inner_text()
+    assert f"Of all {len(pairs)} pairs of one run each {one['text']} wins {sum(pairs)}," in text
+
+
+def test_old_runs_of_the_network_stay_in_a_list_with_their_numbers(page, site):
+    page.goto(site)
+    for n in (1, 2):
+        page.get_by_role("button", name="Train", exact=True).click()
+        page.wait_for_function(f"document.querySelectorAll('#hp-network li').length === {n}")
+        page.get_by_role("button", name="Stop").first.click()
+    last = page.locator("#hp-network li").last.inner_text().strip()
+    assert re.fullmatch(r"[\d.]+ % after \d+ epochs: learning rate 0.1, batch size 64, .*", last)
 
 
 def test_a_prediction_is_drawn_by_keyboard_and_then_judged(page, site):

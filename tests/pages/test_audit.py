@@ -68,6 +68,10 @@ def test_a_link_to_another_site_is_none(site):
         ('<img alt="" src="nowhere.png">', "loads nowhere.png, which is not there"),
         ('<img src="style.css">', "without alternative text"),
         ('<svg viewBox="0 0 1 1"><path d=""/></svg>', "without alternative text"),
+        (
+            '<svg aria-hidden="true"><text>$\\mathdefault{10^{-8}}$</text></svg>',
+            "shows the source of a formula ($\\mathdefault",
+        ),
         ('<p id="top">x</p>', "uses the id 'top' twice"),
         ('<button onclick="go()">x</button>', "inline event handler (onclick on <button>)"),
         ('<a href="javascript:go()">x</a>', "javascript: link"),
@@ -121,6 +125,7 @@ def test_search_finds_sections_terms_and_their_words(tmp_path):
     body = (
         '<section id="deep"><h2>Deeper <em>down</em></h2><p>More words.</p><pre>code()</pre>'
         '<svg aria-hidden="true"><text>ink</text></svg></section>'
+        '<section id="small"><h2>Notes</h2><p>S1-01<small>report 001</small></p></section>'
         '<dl><dt id="term-seed">seed<a class="headerlink" href="#term-seed">#</a></dt>'
         "<dd>A number.</dd></dl>"
     )
@@ -133,6 +138,7 @@ def test_search_finds_sections_terms_and_their_words(tmp_path):
     assert [(row["title"], row["url"], row["text"]) for row in rows] == [
         ("A page", "page.html", "Some words and a link."),
         ("Deeper down", "page.html#deep", "More words."),
+        ("Notes", "page.html#small", "S1-01 report 001"),
         ("seed", "page.html#term-seed", "A number."),
     ]
     assert {row["page"] for row in rows} == {"A page"}

@@ -4,6 +4,9 @@ What each must do is the same: draw something with a caption, say that nothing i
 refuse in one line that names what is missing.
 """
 
+import contextlib
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -169,3 +172,11 @@ def test_a_missing_column_is_one_line_or_makes_no_difference(plot):
         text = seen(PLOTS[plot], keeping(lambda runs, c=column: runs.drop(columns=c))())
         assert text.strip()
         assert "Traceback" not in text
+
+
+@pytest.mark.parametrize("plot", PLOTS)
+def test_no_figure_shows_the_source_of_a_formula(plot):
+    with contextlib.suppress(HplabError):
+        made = PLOTS[plot](some_runs())
+        texts = re.findall(r"<text.*?</text>", getattr(made, "html", ""), re.DOTALL)
+        assert not [text for text in texts if "$" in text or "mathdefault" in text]

@@ -31,6 +31,21 @@ def test_a_difference_is_paired_by_seed_and_has_interval_and_seeds():
     assert headlines.difference(runs(), "lr", 1e-2, 1e-3, "val_acc").startswith("−9.00 pp")
 
 
+def test_runs_tell_a_difference_whose_interval_leaves_zero_out():
+    assert headlines.tells(runs(), "lr", 1e-3, 1e-2, "val_acc")  # 8, 9 and 10 points
+    noisy = runs(val_acc=[0.9, 0.8, 0.9, 0.8, 0.9, 0.85])
+    assert not headlines.tells(noisy, "lr", 1e-3, 1e-2, "val_acc")
+    assert not headlines.tells(runs().iloc[[0, 1, 3, 4]], "lr", 1e-3, 1e-2, "val_acc")
+    assert not headlines.tells(pd.DataFrame(), "lr", 1e-3, 1e-2, "val_acc")
+
+
+def test_what_a_report_printed_of_single_runs_says_so_and_nothing_of_ours_hides_behind_it():
+    assert headlines.faults("the gap falls from 44.1 to 12.0 pp (one run each)") == []
+    assert headlines.faults("the gap falls from 44.1 to 12.0 pp") != []
+    mixed = "from 44.1 to 12.0 pp (one run each); ours by 3 pp (95 % interval 1 to 5, n = 2 seeds)"
+    assert headlines.faults(mixed) != []
+
+
 @pytest.mark.parametrize("table", [runs().iloc[[0, 1, 3, 4]], runs().iloc[:3], pd.DataFrame()])
 def test_two_seeds_make_no_headline(table):
     assert headlines.difference(table, "lr", 1e-3, 1e-2, "val_acc") == ""
@@ -87,6 +102,7 @@ def test_a_share_has_the_exact_interval():
         headlines.share([True] * 6)
         == f"6 of 6 seeds (95 % interval {100 * 0.025 ** (1 / 6):.0f} to 100 %)"
     )
+    assert headlines.share([False] * 7, "run") == "0 of 7 runs (95 % interval 0 to 41 %)"
     assert headlines.share([False] * 3).startswith("0 of 3 seeds (95 % interval 0 to 71 %)")
 
 

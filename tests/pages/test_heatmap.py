@@ -95,6 +95,8 @@ def profiles():
 
 def test_layers_are_drawn_by_their_median():
     figure = hp.plots.layers(profiles())
+    assert ">10<tspan" in figure.svg  # powers as text
+    assert "$" not in figure.svg  # and no mathtext
 
     sigmoid = figure.data[figure.data["activation"] == "sigmoid"]
     assert sigmoid["gradient_start"].tolist() == pytest.approx([0.1, 0.01, 0.001])

@@ -1122,3 +1122,31 @@ def test_a_figure_of_single_runs_says_that_it_is_one():
 
     assert "one run a setting, so luck and effect cannot be told apart" in caption
     assert "interval beside it" not in caption
+
+
+@pytest.mark.parametrize(
+    "draw", [plots.axis, functools.partial(plots.heatmap, x="lr", y="momentum")]
+)
+def test_a_comparison_that_waits_for_its_second_value_is_not_drawn(draw):
+    one = three_runs({1e-3: 0.9}, momentum=0.9, settings='["lr", "momentum"]')
+    assert isinstance(draw(one), Figure)  # nobody asked for more
+
+    one.attrs = {"n_missing": 6}
+    assert repr(draw(one)) == (
+        "Not run yet: only learning rate 1e-3 is recorded here, and a comparison needs two values."
+    )
+    two = three_runs({1e-3: 0.9, 1e-2: 0.8}, momentum=0.9, settings='["lr", "momentum"]')
+    two.attrs = {"n_missing": 6}
+    assert isinstance(plots.axis(two), Figure)
+
+
+def test_one_value_of_a_measure_is_what_came_out():
+    runs = three_runs({1e-3: 0.9, 1e-2: 0.8}, val_loss=0.5, settings='["lr"]')
+    runs.attrs = {"n_missing": 6}
+    assert isinstance(plots.axis(runs, "val_loss", "val_acc"), Figure)
+
+
+def test_no_line_joins_folds_for_a_fold_is_a_name():
+    folds = pd.DataFrame({"fold": [1, 1, 2, 2, 3, 3], "seed": [0, 1] * 3, "val_acc": SPREAD * 2})
+    figure = plots.axis(folds.assign(val_acc=0.5 + folds["val_acc"]), x="fold")
+    assert not [line for line in lines(figure) if len(line.get_xdata()) == 3]

@@ -2,10 +2,11 @@
 
 import json
 
+import pandas as pd
 import pytest
 from tiny_book import FIGURE, code_cell, shown
 
-from hplab.pages.figures.figure import Html, nothing_recorded, with_still
+from hplab.pages.figures.figure import Html, nothing_recorded, one_value, with_still
 from hplab.pages.site import study_pages
 
 DRAWS = 'hp.plots.axis(runs, x="lr", y="val_acc")'
@@ -67,6 +68,13 @@ def test_a_cell_that_drew_nothing_is_named(built):
 
     (problem,) = problems  # the page has as many figures as cells that draw, but not this one's
     assert problem.startswith(f"01-a.html: no figure or table after {DRAWS!r} (Nothing to show")
+
+
+def test_a_comparison_that_waits_for_a_second_value_is_no_lost_figure(built):
+    runs = pd.DataFrame({"lr": [0.1], "settings": '["lr"]'})
+    runs.attrs = {"n_missing": 1}
+
+    assert built(code_cell(DRAWS, note(one_value(runs, "lr")))) == []
 
 
 @pytest.mark.parametrize("page", [None, FIGURE + nothing_recorded().html])

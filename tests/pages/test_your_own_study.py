@@ -1,6 +1,7 @@
 """The page that shows how to make a study says what works."""
 
 import functools
+import inspect
 import re
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 import hplab as hp
 from hplab import catalogue
 from hplab.sweeps import searches, sweepfile
+from hplab.sweeps.store import Store
 
 PAGE = Path(__file__).resolve().parents[2] / "book" / "your-own-study.md"
 TEXT = PAGE.read_text(encoding="utf-8")
@@ -52,3 +54,13 @@ def test_every_command_that_it_shows_is_there():
     shown = set(re.findall(r"(?m)^(?:\.venv/bin/)?hplab ([a-z-]+)", TEXT))
     assert shown == {"artifact", "export", "judge", "new-study", "report", "sweep", "watch"}
     assert shown <= cli.commands.keys()
+
+
+def test_the_verdict_that_it_shows_is_of_its_own_claim(tmp_path):
+    from hplab.pages.tables import pieces
+
+    [claim] = re.findall(r'^claim = "(.*)"$', TEXT, re.MULTILINE)
+    verdict = pieces.tables(Store(PAGE.parent / "results", tmp_path))["own-verdict"]()
+    assert claim in inspect.getsource(pieces.example)
+    assert "higher at lr 0.01 than at lr 1e-3" in verdict
+    assert "n = 5 seeds" in verdict

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure as Canvas
 
 from hplab.pages import labels
 from hplab.pages.figures import captions, cells, marks, scales, svg
-from hplab.pages.figures.figure import Figure, Html, nothing_recorded
+from hplab.pages.figures.figure import Figure, Html, nothing_recorded, one_value
 from hplab.trial import HplabError
 
 WIDTH_PT = 390.0  # of the axes, about: what groups side by side share
@@ -54,7 +54,8 @@ def axis(
             counts the runs outside.
 
     Returns:
-        The figure, which shows itself in a notebook and has `save`; a note where `runs` is empty.
+        The figure, which shows itself in a notebook and has `save`; a note where `runs` is empty,
+        or where trials are missing and one value of `x` is recorded.
 
     Raises:
         HplabError: If there is no such column.
@@ -63,6 +64,8 @@ def axis(
     if runs.empty:
         return nothing_recorded()
     cells.require(runs, x, y, by, what="plots.axis")
+    if (waits := one_value(runs, x)) is not None:
+        return waits
     keys = [x] if by is None else [by, x]
     others = cells.mixed(runs, keys)
     table = cells.cells(runs, y, keys)
@@ -118,7 +121,8 @@ def isolation(
         log_y: As for `axis`.
 
     Returns:
-        The figure, which shows itself in a notebook and has `save`; a note where `runs` is empty.
+        The figure, which shows itself in a notebook and has `save`; a note where `runs` is empty,
+        or where trials are missing and one value of `x` is recorded.
 
     Raises:
         HplabError: If a column is missing, `over` is empty, `y` has no better side, or yet another
@@ -130,6 +134,8 @@ def isolation(
     over = [over] if isinstance(over, str) else list(over)
     cells.require(runs, x, y, *over, what="plots.isolation")
     _check_isolation(runs, x, y, over)
+    if (waits := one_value(runs, x)) is not None:
+        return waits
     table = cells.cells(runs, y, [x, *over])
     groups = [part for _, part in cells.parts(table, x)]
     table["chosen"] = table.index.isin([cells.best(group, y) for group in groups])

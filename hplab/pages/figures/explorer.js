@@ -1,21 +1,13 @@
 /* The explorer: a reader looks at a table of runs. One ES module: no library, no request, no build step.
 
-   It draws points (scatter, or strips with means), parallel coordinates, curves with bands, the best over
-   everything else (isolation) and confusion matrices. Its hosts:
-     a page      div.hp-explorer#NAME with a figure for who has no scripts, a JSON script element
-                 .hp-explorer-data[data-for=NAME] with DATA, explorer.css, and this file as an inline module
-     anywidget   `_esm` and `_css` are the two files, the traitlet `data` is DATA
-     a script    mount(element, DATA, { name, permalink })
-
-   DATA is one object, which explorer_data.py describes.
-
-   Runs that agree in every setting are repeats, over which means and 95 % intervals are taken; no mean
-   mixes settings. Text of DATA is set as text, never parsed as markup. */
+   Its hosts: a page (div.hp-explorer#NAME with a figure for who has no scripts, and the JSON script element
+   .hp-explorer-data[data-for=NAME]), anywidget (`_esm`, `_css` and the traitlet `data`), and any script (mount).
+   explorer_data.py describes the data, whose text is never parsed as markup. No mean mixes settings. */
 
 const VIEWS = { points: "Points", parallel: "Parallel coordinates", curves: "Curves", isolation: "Isolation", confusion: "Confusion" };
-const MOST_BANDS = 12; // more curves are drawn without band and colour
+const MOST_BANDS = 12; // more curves have no band and colour
 const MOST_LEVELS = 20; // more were drawn by a search
-const MOST_BARS = 100; // more means are drawn without their intervals
+const MOST_BARS = 100; // more means have no intervals
 const [LEFT, TOP, BOTTOM, RIGHT] = [62, 30, 330, 14]; // pixels of the drawing
 const { isFinite } = Number;
 const { abs, ceil, exp, floor, hypot, log, log10, max, min, round, sqrt } = Math;
@@ -24,7 +16,7 @@ const { abs, ceil, exp, floor, hypot, log, log10, max, min, round, sqrt } = Math
 
 const T = [12.7062, 4.30265, 3.18245, 2.77645, 2.57058, 2.44691, 2.36462, 2.306, 2.26216, 2.22814, 2.20099, 2.17881];
 
-// The 97.5 % quantile of Student's t; beyond the table, its expansion at the normal quantile.
+// The 97.5 % quantile of Student's t; beyond the table its expansion.
 export function tQuantile(df) {
   const z = 1.959964;
   const terms = [z ** 3 + z, 5 * z ** 5 + 16 * z ** 3 + 3 * z, 3 * z ** 7 + 19 * z ** 5 + 17 * z ** 3 - 15 * z];
@@ -33,8 +25,7 @@ export function tQuantile(df) {
 
 const sumOf = (values) => values.reduce((sum, value) => sum + value, 0);
 
-/* Mean and 95 % interval, NaN ends for fewer than two values. One that would leave [low, high] is taken on the
-   logit or log scale, as in hplab.analysis.stats.bounded. */
+// Mean and 95 % interval (NaN for fewer than two), within [low, high] as in hplab.analysis.stats.bounded.
 export function meanOf(values, low = -Infinity, high = Infinity) {
   const n = values.length;
   const mean = sumOf(values) / n;
@@ -219,6 +210,8 @@ function make(tag, attributes = {}, ...children) {
   return node;
 }
 
+const button = (text, onclick) => make("button", { type: "button", onclick }, text);
+
 function draw(parent, tag, attributes = {}, text = null) {
   const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
   for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, typeof value === "number" ? round(value * 10) / 10 : value);
@@ -264,14 +257,13 @@ function coding(column, rows) {
 const CHOICES = ["view", "x", "y", "by", "curve", "of"];
 const FLAGS = ["seeds", "logx", "logy"];
 
-// Everything that can be chosen, as an address says it; data.start says what is not as usual.
 function startOf(table) {
   const text = { seeds: table.n > 600 ? "0" : "1", ...table.data.start };
   text.axes ??= [...table.varied.slice(0, 6).map((column) => column.name), text.y || table.results[0]?.name].join("|");
   return ofText(table, text);
 }
 
-// Make a state possible: what a link asks for may be gone.
+// What a link asks for may be gone.
 function settle(table, state) {
   const among = (name, columns) => (columns.some((column) => column.name === name) ? name : columns[0]?.name || "");
   if (!table.views.includes(state.view)) state.view = table.views[0];
@@ -287,7 +279,7 @@ function settle(table, state) {
   return state;
 }
 
-// A state as an address says it, and back. Levels are named by their text, so that a link outlives new runs.
+// A state as an address says it, and back; levels by their text, so that a link outlives new runs.
 function asText(table, state) {
   const text = { axes: state.axes.join("|") };
   for (const name of CHOICES) text[name] = state[name];
@@ -314,7 +306,7 @@ function ofText(table, text) {
 
 // ---- the explorer
 
-// `name` begins its links and is that of its CSV; with `permalink` the page's address keeps the view.
+// `name` begins its links; with `permalink` the page's address keeps the view.
 export function mount(host, data, { name = "explorer", permalink = true } = {}) {
   const table = read(data);
   const state = startOf(table);
@@ -329,11 +321,11 @@ export function mount(host, data, { name = "explorer", permalink = true } = {}) 
   const key = make("ul", { class: "hp-x-row", "aria-label": "Colours" });
   const chart = make("div", { class: "hp-x-chart", tabindex: "0", role: "application", onkeydown: onKey, onpointermove: onMove, onpointerdown: onDown, onpointerup: onUp, onpointercancel: () => (drag = null) });
   const reading = make("p", { class: "hp-x-read", "aria-live": "polite" });
-  const reset = make("button", { type: "button", onclick: () => set({ within: new Map() }) }, "Reset ranges");
+  const reset = button("Reset ranges", () => set({ within: new Map() }));
   const link = make("a", { href: `#${name}`, hidden: !permalink }, "Link to this view");
   const rows = make("details", { ontoggle: fillRows }, make("summary", {}, "Show data"));
   const root = make("div", { class: "hp-x", role: "group", "aria-label": data.title || "Explore the runs" }, views, controls, filters, axes, ranges, note, key,
-    chart, reading, make("div", { class: "hp-x-row" }, reset, make("button", { type: "button", onclick: save }, "Download CSV"), link), rows);
+    chart, reading, make("div", { class: "hp-x-row" }, reset, button("Download CSV", save), link), rows);
   host.append(root);
   let [marks, at, brushes, drag] = [[], -1, [], null];
 
@@ -342,6 +334,13 @@ export function mount(host, data, { name = "explorer", permalink = true } = {}) 
     const focused = inputs().indexOf(document.activeElement); // what stands before it stays as it is
     settle(table, Object.assign(state, changes));
     render();
+    const { codes } = table.named.get(state.x);
+    const isOneLevel = changes.x && codes && new Set(kept(table, state).map((row) => codes[row])).size < 2;
+    if (!changes.out && state.out.size && (!marks.length || isOneLevel)) { // a choice goes before a filter
+      settle(table, Object.assign(state, { out: new Map() }));
+      render();
+      note.prepend("Filters cleared, they left nothing to compare here. ");
+    }
     inputs()[focused]?.focus();
     if (permalink) history.replaceState(history.state, "", link.href);
   }
@@ -390,13 +389,15 @@ export function mount(host, data, { name = "explorer", permalink = true } = {}) 
     ranges.replaceChildren(ranges.firstChild, make("p", {}, "Only lines within all ranges stay in colour. Drag along an axis, or say the ends here."),
       sets(...(ranges.hidden ? [] : table.axes.filter((column) => state.axes.includes(column.name)).map((column) => [titled(column), ends(column)]))));
     filters.hidden = !table.varied.length;
-    filters.firstChild.textContent = state.out.size ? `Filter (${state.out.size} in use)` : "Filter";
+    const left = ({ label, texts }, out) => `${label} ${texts.filter((_, code) => !out.has(code)).join(", ") || "none"}`;
+    const used = [...state.out].map(([one, out]) => left(table.named.get(one), out)).join("; ");
+    filters.firstChild.textContent = cut(used ? `Filter in use: ${used}` : "Filter", 90);
     filters.replaceChildren(filters.firstChild, sets(...table.varied.map((column) => {
       const out = state.out.get(column.name) || new Set();
       const used = usedCodes(column, column.codes.map((_, row) => row));
       const change = (codes) => set({ out: new Map([...state.out, [column.name, new Set(codes)]].filter(([, one]) => one.size)) });
       const boxes = used.map((code) => tick(column.texts[code], !out.has(code), (on) => change(on ? [...out].filter((one) => one !== code) : [...out, code])));
-      const all = make("button", { type: "button", onclick: () => change(out.size ? [] : used.slice(1)) }, out.size ? "all" : "first only");
+      const all = button(out.size ? "all" : "first only", () => change(out.size ? [] : used.slice(1)));
       return [column.label, boxes, used.length > 2 ? all : null];
     })));
   }
@@ -426,15 +427,17 @@ export function mount(host, data, { name = "explorer", permalink = true } = {}) 
     const width = max(300, min(736, root.clientWidth || 640));
     const svg = draw(null, "svg", { "aria-hidden": "true" });
     const found = DRAW[state.view](svg, width, table, state, kept(table, state));
-    svg.setAttribute("viewBox", `0 0 ${width} ${found.height}`);
-    draw(svg, "circle", { r: 8, fill: "none", stroke: FG, "stroke-width": 2, visibility: "hidden" });
     brushes = found.brushes || [];
     marks = found.marks.filter((mark) => isFinite(mark.x + mark.y)).sort((a, b) => a.x - b.x || a.y - b.y);
+    const isEmpty = !marks.length && state.out.size > 0;
+    if (isEmpty) svg.replaceChildren();
+    svg.setAttribute("viewBox", `0 0 ${width} ${isEmpty ? 1 : found.height}`);
+    draw(svg, "circle", { r: 8, fill: "none", stroke: FG, "stroke-width": 2, visibility: "hidden" });
     at = -1;
     chart.replaceChildren(svg);
     chart.setAttribute("aria-label", `${found.title}: ${plural(marks.length, "mark")}. Arrow keys go through them.`);
     reading.textContent = marks.length ? "Point at a mark, or use the arrow keys." : "";
-    note.textContent = found.note;
+    note.replaceChildren(...(isEmpty ? ["0 runs with these filters: ", button("clear them", () => set({ out: new Map() }))] : [found.note]));
     key.replaceChildren(...(found.key || []).map(({ paint, text }, i) => {
       const sample = draw(null, "svg", { viewBox: "-7 -7 14 14", "aria-hidden": "true" });
       draw(sample, "path", { d: state.view === "points" ? SHAPES[i % SHAPES.length] : "M-7-2H7V2H-7z", fill: paint });
@@ -531,7 +534,7 @@ export function mount(host, data, { name = "explorer", permalink = true } = {}) 
   return { state, set, destroy: () => { watch.disconnect(); removeEventListener("hashchange", followLink); root.remove(); } };
 }
 
-// ---- views: each draws into svg and returns { title, note, marks, height, key }
+// ---- views
 
 function counted(table, rows) {
   const groups = groupsOf(table, rows);
@@ -598,7 +601,7 @@ const DRAW = {
     // Settings that share a place stand side by side.
     const here = Object.groupBy(groups.map((group) => group[0]), (row) => (isStrip ? x.codes[row] : 0));
     const most = max(...Object.values(here).map((firsts) => firsts.length));
-    const room = min(across.room || 0, 90) * 0.7;
+    const room = min(across.room || 0, 90) * (x.isNumeric ? 0.3 : 0.7);
     const marks = rings.map((one) => ({ x: across.of(one.group[0]), y: up(one.mean), text: fullText(table, y, one, one.group[0]) }));
     for (const { x: cx, y: cy } of marks.filter((one) => isFinite(one.y))) draw(svg, "circle", { cx, cy, r: 3, fill: "none", stroke: MUTED });
     const lines = {};
@@ -634,7 +637,7 @@ const DRAW = {
     return { title: `${y.label} against ${x.label}`, note: `${counted(table, rows)} ${how}`, marks, height, key };
   },
 
-  // The best of each level over everything else; settings that lost a run are passed over while there are others.
+  // Settings that lost a run are passed over while there are others.
   isolation(svg, width, table, state, all) {
     const [x, y] = [state.x, state.y].map((name) => table.named.get(name));
     const means = groupsOf(table, all).map((group) => ({ group, isLost: group.some((row) => table.lost.has(row)), ...groupMean(table, group, y) })).filter((one) => isFinite(one.mean));

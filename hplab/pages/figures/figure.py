@@ -17,11 +17,12 @@ from matplotlib.figure import Figure as Canvas
 
 from hplab.analysis.style import styled
 from hplab.pages import labels
-from hplab.pages.figures import svg
+from hplab.pages.figures import cells, scales, svg
 from hplab.trial import HplabError
 
 MOST_ROWS = 40  # of the table behind "Show data"
 NO_TRIALS = "none of these trials is recorded"
+NOT_RUN = "Not run yet"  # of a figure that waits for a second value; the rest of the page stands
 NOTHING = "Nothing to show yet"  # a published page must not say so: see `study_pages`
 CAPTION_WIDTH = 92  # characters a line under a saved picture
 SUFFIXES = (".svg", ".png", ".pdf", ".csv")
@@ -67,6 +68,24 @@ class Html:
 def nothing_recorded(why: str = NO_TRIALS) -> Html:
     """What stands in place of a figure or table while there are no runs to make it from."""
     return note(f"{NOTHING}: {why}.")
+
+
+def one_value(runs: pd.DataFrame, name: str) -> Html | None:
+    """What stands in place of a comparison of which one value is recorded; None if two are.
+
+    One value is drawn where no trial is missing (it is what somebody asked for), and where it is of
+    a measure (it is what came out).
+
+    Args:
+        runs: The table to be drawn, not empty; its attribute "n_missing" says how many trials of
+            those asked for are not recorded.
+        name: The column whose values are compared.
+    """
+    found = cells.levels(runs[name])
+    if len(found) > 1 or not runs.attrs.get("n_missing") or name not in cells.telling(runs):
+        return None
+    value = f"{labels.quantity(name)} {labels.setting(found[0], name)}"
+    return note(f"{NOT_RUN}: only {value} is recorded here, and a comparison needs two values.")
 
 
 def note(text: str) -> Html:
@@ -133,6 +152,7 @@ class Figure:
         with mpl.rc_context(svg.settings()):
             self.figure = Canvas(figsize=(6.4, height), layout="constrained")
             draw(self.figure)
+            scales.plain_powers(self.figure)
         self.caption, self.alt, self.data = labels.sentence(caption), labels.sentence(alt), data
         self.shown = data if shown is None else shown
 

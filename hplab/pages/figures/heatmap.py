@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 
 from hplab.pages import labels
 from hplab.pages.figures import captions, cells, svg
-from hplab.pages.figures.figure import Figure, Html, nothing_recorded
+from hplab.pages.figures.figure import Figure, Html, nothing_recorded, one_value
 
 DARKEST = 0.62  # opacity of the best cell; the number in it must stay readable
 
@@ -31,7 +31,8 @@ def heatmap(runs: pd.DataFrame, x: str, y: str, z: str = "val_acc") -> Figure | 
         z: Column of the metric.
 
     Returns:
-        The figure, which shows itself in a notebook and has `save`; a note where `runs` is empty.
+        The figure, which shows itself in a notebook and has `save`; a note where `runs` is empty,
+        or where trials are missing and one value of `x` or `y` is recorded.
 
     Raises:
         HplabError: If there is no such column.
@@ -39,6 +40,9 @@ def heatmap(runs: pd.DataFrame, x: str, y: str, z: str = "val_acc") -> Figure | 
     if runs.empty:
         return nothing_recorded()
     cells.require(runs, x, y, z, what="plots.heatmap")
+    for name in (x, y):
+        if (waits := one_value(runs, name)) is not None:
+            return waits
     table = cells.cells(runs, z, [y, x])
     across, up = cells.levels(runs[x]), cells.levels(runs[y])
     top = cells.best(table, z)

@@ -8,13 +8,22 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.figure import Figure as Canvas
+from matplotlib.ticker import (
+    FuncFormatter,
+    LogFormatter,
+    LogFormatterMathtext,
+    LogLocator,
+    MaxNLocator,
+    NullLocator,
+)
 
 from hplab.pages import labels
 from hplab.pages.figures import cells, svg
 
 MOST_LEVELS = cells.MOST_CHOSEN  # of more, ticks stand at round numbers
 LABEL_WIDTH = 0.12  # of the axis, for a tick label with the space around it
+NAMES = {"fold", "seed"}  # numbers that name something: no line runs from one to the next
 PAD = 0.06  # of the axis, beyond the first and last value
 
 
@@ -112,7 +121,7 @@ class Scale:
 
 
 def _kind(name: str, tested: list[Any], log: bool | None) -> str:
-    if not cells.is_numeric(tested):
+    if not cells.is_numeric(tested) or name in NAMES:
         return "names"
     possible = min(tested) >= 0 and max(tested) > 0
     if log is False or not possible or (log is None and not cells.is_logarithmic(name, tested)):
@@ -163,3 +172,26 @@ def vertical(ax: Axes, limits: tuple[float, float], *, log: bool) -> None:
     else:
         ax.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
     ax.set_ylim(*limits)
+
+
+class _PlainPowers(LogFormatterMathtext):
+    """Matplotlib's choice of ticks on a logarithmic axis: 10⁻³ and 20 as text, no mathtext."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        if not super().__call__(x, pos):
+            return ""
+        return labels.setting(x) if 0.01 <= abs(x) < 1000 else labels.power(x)
+
+
+def plain_powers(fig: Canvas) -> None:
+    """Write the powers on every logarithmic axis that was given no labels of its own as text.
+
+    A figure keeps its text as text and reads no mathtext, so matplotlib's own labels would show
+    their source, `$\\mathdefault{10^{-3}}$`.
+    """
+    for ax in fig.axes:
+        for axis in (ax.xaxis, ax.yaxis):
+            if isinstance(axis.get_major_formatter(), LogFormatter):
+                axis.set_major_formatter(_PlainPowers())
+            if isinstance(axis.get_minor_formatter(), LogFormatter):
+                axis.set_minor_formatter(_PlainPowers())

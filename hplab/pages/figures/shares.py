@@ -53,7 +53,7 @@ def shares(
         ax = fig.add_subplot()
         scale.apply(ax)
         ax.set_ylim(-3, 103)
-        ax.set_ylabel(f"share of runs that {event} (%)")
+        ax.set_ylabel(f"{event} (% of runs)")  # longer, it would run into the legend
         keyed = []
         for i, (who, marker) in enumerate([("ours", "o"), ("published", "D")]):
             look = marks.look(i)._replace(marker=marker)

@@ -14,7 +14,7 @@ from hplab.analysis.claims import ledger
 from hplab.pages import labels
 from hplab.pages.figures import axis, captions, marks, scales, svg
 from hplab.pages.figures import cells as summary
-from hplab.pages.figures.figure import Figure, Html, nothing_recorded
+from hplab.pages.figures.figure import Figure, Html, nothing_recorded, one_value
 from hplab.trial import unknown
 
 OPTIMIZERS = {"sgd": "SGD", "adagrad": "AdaGrad"}
@@ -36,7 +36,8 @@ def descent(
         y: Curve upwards, on a logarithmic axis.
 
     Returns:
-        The figure, which shows itself in a notebook and has `save`; a note where `curves` is empty.
+        The figure, which shows itself in a notebook and has `save`; a note where `curves` is
+        empty, or where trials are missing and one value of `by` is recorded.
 
     Raises:
         HplabError: If a column is missing.
@@ -48,6 +49,8 @@ def descent(
     seen = known[known[y] > 0]
     if seen.empty:
         return nothing_recorded(f"no run has a {labels.quantity(y)} above 0")
+    if (waits := one_value(seen, by)) is not None:
+        return waits
     groups = summary.parts(seen, by)
 
     def draw(fig: Canvas) -> None:

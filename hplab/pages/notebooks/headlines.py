@@ -2,7 +2,8 @@
 
 A study's first paragraph is what readers take away, so a number with less behind it has no place
 there. The functions here return words that can go into it, and "" where there is too little to say
-one; the study then says that the question is open. `faults` finds what slipped through.
+one; the study then says that the question is open. A report's own numbers stand there as what they
+are, "one run each". `faults` finds what slipped through.
 """
 
 from __future__ import annotations
@@ -33,10 +34,12 @@ __all__ = [
     "share",
     "sharpness",
     "side_by_side",
+    "tells",
     "top",
 ]
 
 MIN_SEEDS = 3
+ONE_RUN = "one run each"  # what a report printed of single runs has no interval, and says so
 _PARAGRAPH = re.compile(r"<p><strong>In short\.</strong>(.*?)</p>", re.DOTALL)
 _GLUED = re.compile(r'<span class="pasted-text">(.*?)</span>', re.DOTALL)
 _N = re.compile(r"\bn = (\d+)|\b(\d+) (?:complete )?seeds")
@@ -84,22 +87,49 @@ def difference(runs: pd.DataFrame, column: str, first: object, second: object, y
     Returns:
         Words with the difference, its interval and n.
     """
-    if runs.empty or column not in runs:
+    gap = _gap(runs, column, first, second, y)
+    if gap is None:
         return ""
-    arms = [
-        runs.loc[cells.select(runs, column, level), ["seed", y]].set_index("seed")[y]
-        for level in (first, second)
-    ]
-    gap = cells.mean_of((arms[0] - arms[1]).dropna())
     text = _interval("acc_gap" if y.endswith("_acc") else y, gap)
     return f"+{text}" if text and gap.estimate > 0 else text
 
 
-def share(happened: Iterable[bool]) -> str:
+def _gap(
+    runs: pd.DataFrame, column: str, first: object, second: object, y: str
+) -> intervals.Interval | None:
+    """Return how far one setting is above another, seed by seed, in units of the table."""
+    if runs.empty or column not in runs:
+        return None
+    arms = [
+        runs.loc[cells.select(runs, column, level), ["seed", y]].set_index("seed")[y]
+        for level in (first, second)
+    ]
+    return cells.mean_of((arms[0] - arms[1]).dropna())
+
+
+def tells(runs: pd.DataFrame, column: str, first: object, second: object, y: str) -> bool:
+    """Return whether the runs can tell: whether the 95 % interval of `difference` leaves 0 out.
+
+    Args:
+        runs: One row a trial; each setting has at most one run a seed.
+        column: What the two settings differ in.
+        first: Its value in the one,
+        second: and in the other.
+        y: The metric.
+
+    Returns:
+        False for fewer than three seeds as well.
+    """
+    gap = _gap(runs, column, first, second, y)
+    return gap is not None and gap.n >= MIN_SEEDS and bool(gap.low > 0 or gap.high < 0)
+
+
+def share(happened: Iterable[bool], noun: str = "seed") -> str:
     """Return how many of the seeds it happened to, with an exact interval (Clopper-Pearson).
 
     Args:
         happened: Whether it happened, one value a seed.
+        noun: What they are, in the singular, where they are more than one run a seed.
 
     Returns:
         Words with the share, its interval and n.
@@ -108,7 +138,7 @@ def share(happened: Iterable[bool]) -> str:
     if len(cases) < MIN_SEEDS:
         return ""
     ends = binomtest(sum(cases), len(cases)).proportion_ci(method="exact")
-    n = f"{sum(cases)} of {len(cases)} seeds"
+    n = f"{sum(cases)} of {len(cases)} {noun}s"
     return f"{n} (95 % interval {100 * ends.low:.0f} to {100 * ends.high:.0f} %)"
 
 
@@ -259,7 +289,7 @@ def _interval(metric: str, cell: intervals.Interval | pd.Series) -> str:
 def faults(text: str) -> list[str]:
     """Return what is wrong with a value glued into a headline: digits without interval or seeds."""
     plain = " ".join(html.unescape(re.sub(r"<[^>]+>", "", text)).split())
-    if not re.search(r"\d", plain):
+    if not re.search(r"\d", plain) or (ONE_RUN in plain and "interval" not in plain):
         return []
     short = plain if len(plain) <= 60 else f"{plain[:60]}…"
     found = [] if "interval" in plain else [f"a number without interval under In short: {short}"]

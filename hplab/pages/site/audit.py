@@ -40,7 +40,7 @@ UNSEARCHED = frozenset({"headerlink", "hp-unsearched", "hp-fold-head"})
 # How much a hit weighs: of a page or a folder, or of a kind of section. Pages of 0 come last.
 PAGE_WEIGHT = {"bibliography": 0.0, "ledger": 0.2, "api": 0.2, "originals": 0.3, "status": 0.5}
 KIND_WEIGHT = {"term": 2.0, "claim": 0.3}
-INLINE = frozenset("a abbr b code em i kbd mark q small span strong sub sup".split())
+INLINE = frozenset("a abbr b code em i kbd mark q span strong sub sup".split())
 HEADINGS = frozenset("h1 h2 h3 h4 h5 h6".split())
 ERROR_MARKS = ("papermill-error-cell", "An Exception was encountered at")
 _CSS_ADDRESS = re.compile(r"""(?:url\(\s*|@import\s+)(['"]?)([^'")\s;]+)\1""", re.IGNORECASE)
@@ -247,6 +247,8 @@ def _faults(tag: Tag, ids: set[str]) -> Iterator[str]:
         yield f"has an image without alternative text ({_of(tag, 'src')[:60]})"
     if tag.name == "svg" and not _is_named(tag):
         yield "has a drawing (<svg>) without alternative text"
+    if tag.name == "text" and re.search(r"\$|\\math", tag.get_text()):
+        yield f"has a figure that shows the source of a formula ({tag.get_text()[:40]})"
     classes = _of(tag, "class").split()
     if "xref" in classes and not tag.find_parent("a"):
         yield "has a reference that leads nowhere"

@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from hplab.pages.figures import explorer
-from hplab.pages.figures.figure import NOTHING, without_still
+from hplab.pages.figures.figure import NOT_RUN, NOTHING, without_still
 from hplab.pages.figures.svg import PREFIX
 from hplab.pages.notebooks import ipynb
 from hplab.sweeps.presets import PRESETS
 
 FIGURE = '<figure class="hp-figure"'
+WAITING = f'<p class="hp-note">{NOT_RUN}:'  # a comparison of which one value is recorded
 EXPLORER = '<div class="hp-explorer"'
 SOLUTION = {"code_prompt_show": "Show a solution", "code_prompt_hide": "Hide the solution"}
 RESULT = {"code_prompt_show": "Show the result", "code_prompt_hide": "Hide the result"}
@@ -217,7 +218,8 @@ def missing_figures(html_dir: Path, executed_dir: Path) -> list[str]:
         cells = [cell for cell in notebook.cells if cell.cell_type == "code" and _is_shown(cell)]
         drawing = [cell for cell in cells if _DRAWS.search(cell.source)]
         text = page.read_text(encoding="utf-8")
-        if (found := text.count(FIGURE)) < len(drawing):
+        found = text.count(FIGURE) + text.count(WAITING)
+        if found < len(drawing):
             problems.append(f"{page.name}: {found} figures, but {len(drawing)} cells draw one")
         problems += [f"{page.name}: {what}" for what in _empty(cells)]
         if NOTHING in text and not any(line.startswith(page.name) for line in problems):
@@ -253,7 +255,9 @@ def contradictions(
 def _empty(cells: Iterable[Any]) -> Iterable[str]:
     for cell in cells:
         shown = [output.get("data", {}).get("text/html", "") for output in cell.outputs]
-        lacks = _DRAWS.search(cell.source) and not any(FIGURE in markup for markup in shown)
+        lacks = _DRAWS.search(cell.source) and not any(
+            FIGURE in markup or WAITING in markup for markup in shown
+        )
         if lacks or any(NOTHING in markup for markup in shown):
             said = " ".join(output.get("data", {}).get("text/plain", "") for output in cell.outputs)
             told = re.search(rf"{NOTHING}[^.]*", said)

@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 import torch
 
+from hplab.analysis.judge.judge import judge
 from hplab.pages import labels, plots
 from hplab.pages.figures import cells
 from hplab.pages.figures.explorer_data import cut, dumps
@@ -151,6 +152,21 @@ def _next(tried: list[float], end: float, tops: list[float]) -> list[int]:
     return [i for i in sorted(steps) if 0 <= i < len(tried)]
 
 
+def example(store: stores.Store | None = None) -> dict[str, Callable[[], str]]:
+    """Return figure and verdict of the page on one's own study, on recorded runs of study 1."""
+
+    def of(make: Callable[[pd.DataFrame], str]) -> str:
+        runs, _ = rates(store)
+        runs = runs[runs["lr"].isin([1e-4, 1e-3, 1e-2])] if len(runs) else runs
+        return none("no run of study 1 on the digits is recorded") if runs.empty else make(runs)
+
+    claim = "val_acc at lr=0.01 beats lr=0.001 by 0.2 pp"  # as that page has it
+    return {
+        "own-axis": lambda: of(lambda runs: plots.axis(runs, x="lr", y="val_acc").html),
+        "own-verdict": lambda: of(lambda runs: judge(runs, claim, planned=20)._repr_html_()),
+    }
+
+
 def rates(store: stores.Store | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the runs of study 1 on the digits that ended well, and their curves."""
     runs = _recorded(grid(CNN, lr=RATES, seed=SEEDS), "laptop", store)
@@ -185,6 +201,20 @@ def drag_rate(store: stores.Store | None = None) -> str:
         return none("no run of study 1 on the digits is recorded")
     still = plots.learning_curves(curves, y="val_acc", by="lr").html
     return piece("drag-rate", rate_data(curves), still)
+
+
+def dice(store: stores.Store | None = None) -> str:
+    """Draw one recorded run each of two learning rates: who wins, and how often."""
+    runs, curves = rates(store)
+    if runs.empty:
+        return none("no run of study 1 on the digits is recorded")
+    data = rate_data(curves)
+    best = sorted(range(len(data["rates"])), key=lambda i: -data["rates"][i]["mean"][-1])[:2]
+    still = (
+        '<p class="hp-note">Without scripts nothing can be drawn here. The figure above shows '
+        "every run of every learning rate.</p>"
+    )
+    return piece("seed-dice", data | {"start": sorted(best)}, still)
 
 
 def predict(store: stores.Store | None = None) -> str:
@@ -271,9 +301,11 @@ def tables(store: Any = None) -> dict[str, Callable[[], str]]:
         "piece-network": network,
         "piece-drag-rate": functools.partial(drag_rate, store),
         "piece-units": functools.partial(units, store),
+        "piece-seed-dice": functools.partial(dice, store),
         "piece-predict": functools.partial(predict, store),
         "piece-scripts": scripts,
         "tune-rate": functools.partial(tuning, store),
+        **example(store),
     }
     raw = {name: functools.partial(_raw, make) for name, make in made.items()}
     return {**raw, "tune-read": functools.partial(tuning_read, store)}

@@ -23,6 +23,7 @@ SHARED = {  # pages of names from several modules: title, and what they are for
     "numbers": ("Numbers of runs", "What can be read off runs, and off the reports' own numbers."),
     "page": ("On a page", "Tables, cards and controls that a notebook shows."),
 }
+_NAMES = re.compile(r"^\s+\w+(, \w+)+(?=: )")  # "low, high: the limits" of a section
 _SECTION = re.compile(r"(Args|Attributes|Returns|Yields|Raises|Example|References):")
 _SIGN = re.compile(r"\||(?<=\w)_(?!\w)")
 _FLOORS = {"analysis": "numbers", "pages": "page"}  # what stands lower is about runs
@@ -79,13 +80,16 @@ def signature(
 
 
 def docstring(
-    _app: Any, _what: str, _name: str, _value: Any, _options: Any, lines: list[str]
+    _app: Any, what: str, _name: str, _value: Any, _options: Any, lines: list[str]
 ) -> None:
     """Turn the lines of a docstring into what Sphinx reads, in place; Sphinx asks for it.
 
     A block that is indented below a paragraph is code, and signs that mean something to Sphinx
-    (`|`, and a `_` that ends a word) are signs.
+    (`|`, and a `_` that ends a word) are signs. What stands before a colon is the type of a
+    property to Sphinx, and before the last of several names the type of that one: neither is meant.
     """
+    if what in ("property", "attribute") and ":" in next(iter(lines), ""):
+        lines[0] = f": {lines[0]}"  # what stands before the first colon, nothing, is the type
     in_code = in_sections = False
     made: list[str] = []
     for number, line in enumerate(lines):
@@ -96,6 +100,8 @@ def docstring(
             in_code = True
         elif line.strip() and not deep:
             in_code = False
+        if in_sections:
+            line = _NAMES.sub(lambda found: found[0].replace(", ", ",\u200b"), line)
         made.append(line if in_code or ">>>" in line else _plain(line))
     lines[:] = made
 
