@@ -445,6 +445,6 @@ def test_runs_of_two_versions_of_the_code_are_not_mixed(tmp_path, monkeypatch):
     monkeypatch.setenv("HPLAB_RESULTS", str(tmp_path / "results"))
     for version in "ab":
         hp.sweep(train, jobs=1, version=version, lr=0.1, opt="adam", seed=range(2))
-    with pytest.raises(HplabError, match=r"2 versions.*'train version a' \(2 runs\)"):
+    with pytest.raises(HplabError, match=r"2 versions.*'train version a' \(2 runs, "):
         results.recorded("train")
     assert len(results.recorded("train version b")) == 2

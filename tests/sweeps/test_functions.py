@@ -419,7 +419,7 @@ def test_other_code_or_another_value_it_uses_is_called_anew(sweep, capsys, more,
     assert before["y"].tolist() == [8.0]
     assert runs["y"].tolist() == [(3 + more) * scale]
     assert runs.attrs["n_new"] == n_new
-    told = "1 recorded runs of 'train' do not count here" in capsys.readouterr().err
+    told = "1 recorded run of 'train' do not count here" in capsys.readouterr().err
     assert told == bool(n_new)
 
 
