@@ -58,8 +58,8 @@ def of_other_code(task: Task, store: stores.Store | None = None) -> str:
         return ""
     others = ", ".join(sorted(elsewhere - {"", task.place}))
     return (
-        f"{n} recorded run{'s' * (n != 1)} of {task.name!r} do not count here, and are kept: made by "
-        "other code, which is this program before a change, or another program of that name"
+        f"{n} recorded run{'s' * (n != 1)} of {task.name!r} do not count here, and are kept: "
+        "made by other code, which is this program before a change, or another program of that name"
         f"{f': {others}' if others else ''}"
     )
 

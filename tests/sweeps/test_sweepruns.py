@@ -196,7 +196,7 @@ def test_scripts_of_one_name_in_two_projects_share_no_records(here, capsys):
         assert [run(file, version=version).runs.attrs["n_new"] for file in files] == [0, 0]
     said = capsys.readouterr().err
     assert "recorded runs of 'job.py' do not count here, and are kept" in said
-    assert "another program of the name: a/job.py" in said
+    assert "another program of that name: a/job.py" in said
     with pytest.raises(
         HplabError, match="versions of its code: say which: .*of b/job.py.* of a/jo"
     ):
