@@ -31,19 +31,18 @@ def claims(
 
     if check:
         return check_verdicts()
-    terminal.check(ledger.load(), ids, study=study, report=report)  # before half a minute of work
-    found: Sequence[Any] = rerun.all_verdicts()
     if write:
         path = base.of_the_book("verdicts.json")
-        committed.write(found, path)
+        committed.write(rerun.all_verdicts(), path)
         click.echo(f"wrote {shown(path)}")
         return 0
+    chosen = terminal.choose(ledger.load(), ids, study=study, report=report)
+    found: Sequence[Any] = rerun.all_verdicts(only={claim.id for claim in chosen})
     if not default_store().root.is_dir():  # installed without the book's records
         note = f"no records here: these are the verdicts that came with hplab {__version__}"
         click.echo(note, err=True)
         found = committed.kept(found, committed.read(places.ledger().with_name("verdicts.json")))
-    chosen = terminal.choose(found, ids, study=study, report=report)
-    click.echo(terminal.as_json(chosen) if as_json else terminal.table(chosen))
+    click.echo(terminal.as_json(found) if as_json else terminal.table(found))
     return 0
 
 
@@ -62,7 +61,7 @@ def claims(
 )
 @click.option("--planned", type=click.IntRange(3, 300), help="Seeds there may be in the end.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--html", "page", type=base.PAGE, help="Write a page of its own.")
+@click.option("--html", "page", type=click.Path(path_type=Path), help="Write a page of its own.")
 @base.code_option
 def judge_runs(
     path: Path,
@@ -111,7 +110,7 @@ def judge_runs(
 @click.option("--study", help="Only claims of this study, such as batch-size.")
 @click.option("--report", help="Only claims of this report: 000, 001, 002 or 004.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-@click.option("--trials", "out", type=base.Written(".jsonl"), help="Write the trials here.")
+@click.option("--trials", "out", type=click.Path(path_type=Path), help="Write the trials here.")
 @click.option("--anew", is_flag=True, help="Look anew for what the studies declare; half a minute.")
 def plan(
     budget: str | None,

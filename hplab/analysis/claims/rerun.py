@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 import pandas as pd
 
@@ -35,6 +35,7 @@ def all_verdicts(
     ledger: Ledger | None = None,
     precision: str = samples.PRECISION,
     shared_with: str | None = None,
+    only: Collection[str] | None = None,
 ) -> Verdicts:
     """Return the verdict on every claim of the ledger, in its order.
 
@@ -44,9 +45,14 @@ def all_verdicts(
         precision: Only runs trained in this number format.
         shared_with: Of those, only runs of which there is another that differs in nothing but its
             number format, which is this one.
+        only: Names of claims; no others are judged, but for those that share Holm's correction with
+            one of them.
     """
     store, ledger = store or committed_store(), ledger or load()
-    curves = _curves(store)
+    curves = curves_of(store)
+    wanted = [claim for claim in ledger if only is None or claim.id in only]
+    families = (ledger.family(claim) if claim.primary else [claim] for claim in wanted)
+    needed = {claim.id: claim for family in families for claim in family}
 
     def table(size: str, stands_for: str = "") -> pd.DataFrame:
         runs = runner.everything(size, stands_for=stands_for, store=store)
@@ -55,17 +61,18 @@ def all_verdicts(
         return runs
 
     own = [table(size) for size in SIZES]
-    sets = {claim.report.setting["data"] for claim in ledger}
+    sets = {claim.report.setting["data"] for claim in wanted}
     digits = {name: table(miniature.STAND_IN, name) for name in sets}
     found: dict[str, Finding | Missing] = {}
     chosen: dict[str, pd.DataFrame] = {}
     small: dict[str, Verdict | None] = {}
-    for claim in ledger:
+    for claim in needed.values():
         tried = list(_tried(claim, own, curves))
         found[claim.id], chosen[claim.id] = _deciding(claim, tried)
-        small[claim.id] = _small(claim, tried, digits[claim.report.setting["data"]], curves)
-    judged = [judging.judge(claim, found, ledger, chosen[claim.id]) for claim in ledger]
-    made = _setups(ledger, own[0], store)
+        if only is None or claim.id in only:
+            small[claim.id] = _small(claim, tried, digits[claim.report.setting["data"]], curves)
+    judged = [judging.judge(claim, found, ledger, chosen[claim.id]) for claim in wanted]
+    made = _setups(wanted, own[0], store)
     settled = setups.robust(judged, made, curves)
     return Verdicts(dataclasses.replace(one, small=small[one.claim.id]) for one in settled)
 
@@ -81,11 +88,11 @@ def keys_of(claim: Claim, store: Store) -> set[str]:
         in_precision(runner.everything(size, store=store), samples.PRECISION, None)
         for size in SIZES
     ]
-    runs = _deciding(claim, _tried(claim, own, _curves(store)))[1]
+    runs = _deciding(claim, _tried(claim, own, curves_of(store)))[1]
     return set(runs["key"]) if len(runs) else set()
 
 
-def _curves(store: Store) -> Callable[[pd.DataFrame], pd.DataFrame]:
+def curves_of(store: Store) -> Callable[[pd.DataFrame], pd.DataFrame]:
     """Return what gives the learning curves of runs; each is read once."""
     kept: dict[str, pd.DataFrame] = {}
 
@@ -99,13 +106,14 @@ def _curves(store: Store) -> Callable[[pd.DataFrame], pd.DataFrame]:
     return curves
 
 
-def _setups(ledger: Ledger, runs: pd.DataFrame, store: Store) -> dict[str, pd.DataFrame]:
+def _setups(
+    claims: Iterable[Claim], runs: pd.DataFrame, store: Store
+) -> dict[str, pd.DataFrame]:
     """Return the runs of every set-up of the reports that name none, by the set-up's name."""
     made = {}
-    for report in {
-        claim.report.id: claim.report for claim in ledger if claim.report.setups
-    }.values():
-        tried = setups.trials(report.id, setups.base_of(report), ledger=ledger)
+    reports = {claim.report.id: claim.report for claim in claims if claim.report.setups}
+    for report in reports.values():
+        tried = setups.trials_of(report, setups.base_of(report))
         for name, some in tried.items():
             records = [store.summary(trial) for trial in some]
             keys = {record["key"] for record in records if record}

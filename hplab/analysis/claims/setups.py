@@ -51,11 +51,15 @@ def trials(report: str, base: Trial, *, ledger: Ledger | None = None) -> dict[st
     Raises:
         HplabError: If there is no such report, or it has no set-ups.
     """
-    found = of(report, ledger)
-    rates, seeds = [run["lr"] for run in found.published], range(N_SEEDS)
+    return trials_of(of(report, ledger), base)
+
+
+def trials_of(report: Report, base: Trial) -> dict[str, list[Trial]]:
+    """Return the same of a report that is at hand."""
+    rates, seeds = [run["lr"] for run in report.published], range(N_SEEDS)
     return {
         name: grid(base.replace(**changes), lr=rates, seed=seeds)
-        for name, changes in found.setups.items()
+        for name, changes in report.setups.items()
     }
 
 

@@ -13,50 +13,34 @@ from hplab.pages import labels
 from hplab.trial import unknown
 
 
-def check(
+def choose(
     claims: Iterable[Claim],
     ids: Sequence[str] = (),
     *,
     study: str | None = None,
     report: str | None = None,
-) -> None:
-    """Refuse names that no claim goes by.
+) -> list[Claim]:
+    """Return some claims, by their own name, study and report.
 
     Raises:
         HplabError: If a name is unknown, with the nearest match.
     """
-    claims = list(claims)
+    found = list(claims)
     known = {
-        "claim": {claim.id for claim in claims},
-        "study": {claim.study for claim in claims},
-        "report": {claim.report.id for claim in claims},
+        "claim": {claim.id for claim in found},
+        "study": {claim.study for claim in found},
+        "report": {claim.report.id for claim in found},
     }
     asked = [("claim", name) for name in ids] + [("study", study), ("report", report)]
     for kind, name in asked:
         if name is not None and name not in known[kind]:
             raise unknown(kind, name, known[kind], "the ledger")
-
-
-def choose(
-    verdicts: Iterable[Verdict],
-    ids: Sequence[str] = (),
-    *,
-    study: str | None = None,
-    report: str | None = None,
-) -> list[Verdict]:
-    """Return some verdicts, by name of claim, study and report.
-
-    Raises:
-        HplabError: If a name is unknown, with the nearest match.
-    """
-    found = list(verdicts)
-    check((verdict.claim for verdict in found), ids, study=study, report=report)
     return [
-        verdict
-        for verdict in found
-        if (not ids or verdict.claim.id in ids)
-        and study in (None, verdict.claim.study)
-        and report in (None, verdict.claim.report.id)
+        claim
+        for claim in found
+        if (not ids or claim.id in ids)
+        and study in (None, claim.study)
+        and report in (None, claim.report.id)
     ]
 
 
