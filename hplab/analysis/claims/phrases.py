@@ -18,8 +18,25 @@ def number(value: float, unit: str) -> str:
 
 
 def span(interval: Interval, unit: str) -> str:
-    """Return an interval's limits: "0.08 to 0.34"."""
-    return f"{_text(interval.low, unit)} to {_text(interval.high, unit)}"
+    """Return an interval's limits: "0.08 to 0.34".
+
+    What lies past the end of the scale is not shown, and said to be cut off.
+
+    Example:
+        >>> span(Interval(94.3, 88.2, 100.4, 0.95, 3, ends=(0.0, 100.0)), "%")
+        '88.20 to 100.00, where the scale ends'
+    """
+    least, greatest = interval.ends or (interval.low, interval.high)
+    low, high = max(interval.low, least), min(interval.high, greatest)
+    text = f"{_text(low, unit)} to {_text(high, unit)}"
+    cut = (low > interval.low, high < interval.high)
+    if cut == (True, True):
+        return f"{text}, the whole scale"
+    if cut == (False, True):
+        return f"{text}, where the scale ends"
+    if cut == (True, False):
+        return f"{_text(low, unit)}, where the scale ends, to {_text(high, unit)}"
+    return text
 
 
 def limits(interval: Interval, unit: str, of: str = "") -> str:

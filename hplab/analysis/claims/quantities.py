@@ -8,6 +8,7 @@ it off the runs, `words` says it.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -174,6 +175,37 @@ def parse(spec: str | Mapping[str, Any], where: str = "a test") -> Quantity:
         spec.get("over_last"),
         bool(spec.get("log", False)),
     )
+
+
+def ends(
+    quantity: Quantity, rows: pd.DataFrame, stretch: float, *, difference: bool = False
+) -> tuple[float, float] | None:
+    """Return the least and the greatest value that a quantity can have in the reader's unit.
+
+    Args:
+        quantity: Accuracies end at 0 and 100 %, losses at 0, times at the first and last epoch.
+        rows: Runs, for their number of epochs.
+        stretch: Trained epochs per declared epoch.
+        difference: Of the difference of two such values.
+
+    Returns:
+        None where no end is known.
+    """
+    if quantity.log or quantity.told or quantity.per:
+        return None
+    is_level = quantity.reading in (None, "mean_over_last", "mean_over_first", "where")
+    bare = quantity.metric not in GAPS
+    found = None
+    if quantity.unit == "epochs" and "epochs" in rows:
+        found = (1 / stretch, float(rows["epochs"].max()) / stretch)
+    elif quantity.unit == "pp":
+        found = (0.0, 100.0) if is_level and bare else (-100.0, 100.0)
+    elif quantity.unit == "nats" and is_level and bare:
+        found = (0.0, math.inf)
+    if found is None or not difference:
+        return found
+    width = found[1] - found[0]
+    return (-width, width) if math.isfinite(width) else None
 
 
 def scale(unit: str) -> float:

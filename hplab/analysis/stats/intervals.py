@@ -32,6 +32,8 @@ class Interval:
         p: Two-sided p value against 0, where the method has one.
         sd: Of runs that are not paired, how much the difference of one run of each setting
             scatters, as a standard deviation; None where it is read off the interval.
+        ends: The least and the greatest value there can be, where that is known. Limits may lie
+            beyond: a rule that goes by them is not changed, and what is shown stops at the end.
 
     Example:
         >>> found = mean_interval([0.2, 0.4, 0.3])
@@ -46,6 +48,7 @@ class Interval:
     n: int
     p: Any = None
     sd: float | None = None
+    ends: tuple[float, float] | None = None
 
     def __contains__(self, value: float) -> bool:
         return bool(self.low <= value <= self.high)
@@ -54,7 +57,9 @@ class Interval:
         """Return the interval in another unit (100 turns shares into pp); -1 turns it round."""
         low, high = sorted((self.low * factor, self.high * factor))
         sd = None if self.sd is None else self.sd * abs(factor)
-        return dataclasses.replace(self, estimate=self.estimate * factor, low=low, high=high, sd=sd)
+        ends = self.ends and tuple(sorted(end * factor for end in self.ends))
+        changed = {"estimate": self.estimate * factor, "low": low, "high": high}
+        return dataclasses.replace(self, **changed, sd=sd, ends=ends)
 
 
 def mean_interval(values: ArrayLike, *, level: float = 0.95) -> Interval:

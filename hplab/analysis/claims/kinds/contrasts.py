@@ -59,6 +59,7 @@ class Direction(Kind):
         [(first, _), (second, _)], cut = sides, _cut(sides)
         exact = _identical(sides)
         decision = claimed_side(first - second, self.margin, claim.alpha, cut=cut, exact=exact)
+        decision = _ended(decision, quantity, found)
         when = "within" if quantity.unit == "epochs" else "after"
         about = (quantities.words(quantity), decision, quantity.unit, found.arms)
         said = comparison(*about)
@@ -81,7 +82,7 @@ class Interaction(Kind):
         found, unit = sample(runs, self.settings, claim), self.quantity.unit
         a, b, c, d = (values for values, _ in _values(found, self.quantity, curves))
         effects = (a - b) - (c - d)
-        decision = claimed_side(effects, self.margin, claim.alpha)
+        decision = _ended(claimed_side(effects, self.margin, claim.alpha), self.quantity, found)
         means = (in_unit(intervals.mean_interval(x), unit).estimate for x in (a - b, c - d))
         one, other = (phrases.number(mean, unit) for mean in means)
         in_short = (
@@ -124,10 +125,11 @@ class Profile(Kind):
         drops, limit = self.form == "largest_drop", self.margin.tested
         judged = orders.wider(first, second, margin=limit, neighbours=drops)
 
+        possible = quantities.ends(quantity, found.rows[0], found.stretch, difference=True)
+
         def at(level: float) -> Interval:
-            return in_unit(
-                orders.wider_by(first, second, neighbours=drops, level=level), self.margin.unit
-            )
+            wider = orders.wider_by(first, second, neighbours=drops, level=level)
+            return dataclasses.replace(in_unit(wider, self.margin.unit), ends=possible)
 
         outcome, interval = evidence.three_way(judged, alpha=claim.alpha), at(1 - claim.alpha)
         small = outcome == CONTRADICTED and not interval.high < self.margin.null
@@ -201,6 +203,7 @@ class _BothSides(Kind):
         effects = sides[0][0] - (sides[1][0] if len(sides) == 2 else self.centre or 0.0)
         cut, exact = _cut(sides), _identical(sides)
         decision = self.decide(effects, self.margin, claim.alpha, cut=cut, exact=exact)
+        decision = _ended(decision, quantity, found, self.centre or 0.0, len(sides) == 2)
         end = self.ends[decision.outcome].format(*self._words())
         reason = f"{on(found)} {self._said(decision, found)}; {end}{_cut_words(cut)}"
         in_short = self._said(decision, found, with_limits=False)
@@ -213,7 +216,10 @@ class _BothSides(Kind):
             words = comparison if with_limits else compared
             return words(subject, decision, unit, found.arms)
         ends = ("estimate", "low", "high")
-        level = {name: getattr(decision.interval, name) + (self.centre or 0.0) for name in ends}
+        level: dict[str, Any] = {
+            name: getattr(decision.interval, name) + (self.centre or 0.0) for name in ends
+        }
+        level["ends"] = quantities.ends(self.quantity, found.rows[0], found.stretch)
         mean = dataclasses.replace(decision.interval, **level)
         level_is = f"{subject} at {found.arms[0]} is {phrases.number(mean.estimate, unit)}"
         return f"{level_is} ({phrases.limits(mean, unit)})" if with_limits else level_is
@@ -328,6 +334,20 @@ class Correlation(Kind):
 def _values(found: Sample, quantity: Quantity, curves: Curves) -> Sides:
     """Return the values and cut-off masks of every arm."""
     return [quantities.values(rows, quantity, curves, found.stretch) for rows in found.rows]
+
+
+def _ended(
+    decision: Decision,
+    quantity: Quantity,
+    found: Sample,
+    centre: float = 0.0,
+    difference: bool = True,
+) -> Decision:
+    """Return a decision whose interval, of values minus `centre`, knows where its scale ends."""
+    possible = quantities.ends(quantity, found.rows[0], found.stretch, difference=difference)
+    possible = possible and (possible[0] - centre, possible[1] - centre)
+    interval = dataclasses.replace(decision.interval, ends=possible)
+    return dataclasses.replace(decision, interval=interval)
 
 
 def _cut(sides: Sides) -> np.ndarray:

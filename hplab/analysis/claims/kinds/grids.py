@@ -200,7 +200,7 @@ class Shape(Kind):
         unit, margin = quantity.unit, self.margin.tested
         each = [beyond(piece, margin=margin) for piece in pieces.T]
         together = all_of(each)
-        means = [intervals.mean_interval(piece, level=1 - claim.alpha) for piece in pieces.T]
+        means = _intervals(pieces, claim, quantity, found, difference=True)
         what = f"{quantities.words(quantity)} at {found.arms[0]}"
         in_short = phrases.course(what, self.form, means)
         reason = phrases.shape(on(found, "over"), in_short, means, unit)
@@ -256,7 +256,10 @@ class Ranking(Kind):
         together = orders.best(turned.T, which)
         ahead = {i: turned[:, which] - turned[:, i] for i in range(len(found.arms)) if i != which}
         each = {i: beyond(lead) for i, lead in ahead.items()}
-        leads = {i: intervals.mean_interval(x, level=1 - claim.alpha) for i, x in ahead.items()}
+        every = _intervals(
+            np.stack(list(ahead.values()), axis=-1), claim, self.quantity, found, difference=True
+        )
+        leads = dict(zip(ahead, every, strict=True))
         outcome = three_way(together, alpha=claim.alpha)
         n_behind = sum(three_way(one, alpha=claim.alpha) == SUPPORTED for one in each.values())
         closest = min(leads, key=lambda i: leads[i].estimate)
@@ -378,7 +381,7 @@ class MostCells(Kind):
     def evaluate(self, claim: Claim, runs: pd.DataFrame, curves: Curves) -> Finding:
         found, values = _matrix(self, claim, runs, curves)
         limit, unit = self.above.tested, self.quantity.unit
-        means = [intervals.mean_interval(column, level=1 - claim.alpha) for column in values.T]
+        means = _intervals(values, claim, self.quantity, found)
         each = [beyond(column, margin=limit) for column in values.T]
         together = most_of(each)
         outcome = three_way(together, alpha=claim.alpha)
@@ -408,6 +411,20 @@ def _matrix(
     found = sample(runs, test.settings, claim, learners=learners)
     each = (quantities.values(rows, test.quantity, curves, found.stretch) for rows in found.rows)
     return found, np.array([values for values, _ in each]).T
+
+
+def _intervals(
+    values: np.ndarray,
+    claim: Claim,
+    quantity: Quantity,
+    found: Sample,
+    *,
+    difference: bool = False,
+) -> list[Interval]:
+    """Return the t interval of each column, one row a seed, with the ends of its scale."""
+    possible = quantities.ends(quantity, found.rows[0], found.stretch, difference=difference)
+    means = (intervals.mean_interval(column, level=1 - claim.alpha) for column in values.T)
+    return [dataclasses.replace(mean, ends=possible) for mean in means]
 
 
 def _bare(quantity: Quantity) -> str:

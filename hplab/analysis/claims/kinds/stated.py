@@ -94,6 +94,8 @@ class Number(Kind):
             allowed = abs(value) * scale * allowed / 100
         ours = quantities.last(found.rows[0], metric, curves) * scale
         new_run, theirs = intervals.prediction_interval(ours, level=1 - claim.alpha), value * scale
+        possible = quantities.ends(Quantity(metric), found.rows[0], found.stretch)
+        new_run = dataclasses.replace(new_run, ends=possible)
         words, one = METRICS[metric][1], evidence.stated(ours, theirs, tolerance=allowed)
         part = {
             "part": words,
@@ -151,7 +153,8 @@ class Value(Kind):
             together, outcome = Evidence(together.p_for, 1.0), INCONCLUSIVE
             end += _OURS
         unit = quantity.unit if two else quantity.level_unit
-        interval = in_unit(new_run, quantity.unit)
+        possible = quantities.ends(quantity, found.rows[0], found.stretch, difference=two)
+        interval = dataclasses.replace(in_unit(new_run, quantity.unit), ends=possible)
         what = quantities.words(quantity)
         where = f" at {found.arms[0]}" + (f" against {found.arms[1]}" if two else "")
         kind = {"ratio": "the ratio of "}.get(unit, "the difference of ") if two else ""
