@@ -159,6 +159,8 @@ def interval(name: str, cell: Any) -> str:
     if not (math.isfinite(low) and math.isfinite(high)):
         return f"{number(name, mean)} ({n}, too few for an interval)"
     half = (high - low) / 2
+    if math.isclose(low, high, rel_tol=1e-12):
+        return f"{number(name, mean)} ({alike(int(cell.n))})"
     ends = f"{number(name, low, half, with_unit=False)} to {number(name, high, half)}"
     return f"{number(name, mean, half)} (95 % interval {ends}, {n})"
 
@@ -166,7 +168,8 @@ def interval(name: str, cell: Any) -> str:
 def give_or_take(name: str, cell: Any) -> str:
     """A mean with the half-width of its interval, without unit: "98.73 ± 0.13".
 
-    An interval that is not symmetric (see `cells.bent`) is given by its ends.
+    An interval that is not symmetric (see `cells.bent`) is given by its ends. Values that are all
+    the same have none.
     """
     half = (cell["high"] - cell["low"]) / 2
     if not math.isfinite(cell["mean"]):
@@ -174,11 +177,22 @@ def give_or_take(name: str, cell: Any) -> str:
     mean = number(name, cell["mean"], half, with_unit=False)
     if not math.isfinite(half):
         return mean
+    if math.isclose(cell["low"], cell["high"], rel_tol=1e-12):
+        return f"{mean} ({alike(int(cell['n']))})"
     places = decimals(name, cell["mean"] * scale(name), half * scale(name))
     if cell.get("bent"):
         ends = [f"{cell[end] * scale(name):.{places}f}" for end in ("low", "high")]
         return f"{mean} ({ends[0]} to {ends[1]})"
     return f"{mean} \u00b1 {half * scale(name):.{places}f}"
+
+
+def alike(n: int) -> str:
+    """What is said in place of an interval where all values are the same.
+
+    >>> alike(2), alike(5)
+    ('n = 2, both the same', 'n = 5, all the same')
+    """
+    return f"n = {n}, {'both' if n == 2 else 'all'} the same"
 
 
 def rough(value: float) -> str:

@@ -821,14 +821,14 @@ def test_an_interval_never_passes_100_percent_and_the_caption_says_how():
     assert intervals.mean_interval(high["val_acc"]).high > 1
     # Half-width 2.776 * 0.0179 / sqrt(5) = 0.0222; over 0.988 * 0.012 it is 1.874 in logits.
     assert tuple(cell[["low", "mean", "high"]]) == pytest.approx((0.9267, 0.988, 0.9981), abs=1e-4)
-    assert "one interval that would pass 0 or 100 % is taken on the logit scale" in figure.caption
+    assert "one interval is lopsided, as values cannot pass 0 or 100 % (taken on the logit scale)" in figure.caption
     assert words.give_or_take("val_acc", cell) == "98.80 (92.67 to 99.81)"
 
 
 def test_an_interval_of_a_loss_stays_above_0_and_one_that_can_be_stays_as_it_is():
     low = plots.axis(five("val_loss", [0.02, 0.01, 0.3, 0.1, 0.05]), y="val_loss")
     assert 0 < low.data["low"].item() < low.data["mean"].item()
-    assert "would pass 0 is taken on the log scale" in low.caption
+    assert "lopsided, as values cannot pass 0 (taken on the log scale)" in low.caption
 
     gap = plots.axis(five("acc_gap", [0.02, -0.01, 0.3, 0.1, 0.05]), y="acc_gap")
     assert gap.data["low"].item() == intervals.mean_interval([0.02, -0.01, 0.3, 0.1, 0.05]).low < 0

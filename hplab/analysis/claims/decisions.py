@@ -41,6 +41,7 @@ class Finding:
         wins: The chance that a run of the first of two settings has the larger value than a run of
             the second, ties half; it decides nothing.
         face: What the test alone says of runs that may not decide the claim; "" where they may.
+        each: Of a claim of several tests, what each of them found.
         beside: The same with training measured the other way (see `estimands`); decides nothing.
     """
 
@@ -60,6 +61,12 @@ class Finding:
     face: str = ""
     beside: Finding | None = None
     in_short: str = ""
+    each: tuple[Finding, ...] = ()
+
+    @property
+    def samples(self) -> list[Sample]:
+        """The runs of every test."""
+        return [found.sample for found in self.each] or [self.sample]
 
     @property
     def p(self) -> float | None:
@@ -110,7 +117,7 @@ class Decision:
         outcome: What was decided.
         interval: The effect's t interval in the reader's unit; ratios as ratios.
         evidence: What speaks for it and against it.
-        small: Whether the claim fails because the effect is surely smaller than the margin.
+        small: Whether the claim fails because the whole interval is short of the margin.
         distances: As in `Finding`.
     """
 

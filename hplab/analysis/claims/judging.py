@@ -197,7 +197,7 @@ def _too_early(finding: Finding, look: Look) -> str:
     words = f"By itself it would count as {finding.outcome}; "
     if look.level < READABLE or interval is None:
         when = f"after {look.n} of {look.planned} planned seeds"
-        return f"{words}{when} that takes p < {look.level:.0e}."
+        return f"{words}{when} only p below {phrases.small_p(look.level)} decides."
     return (
         f"{words}as every seed could have been looked at, the interval to go by is wider "
         f"({phrases.limits(interval, finding.unit)})."
@@ -300,8 +300,9 @@ def _beside(claim: Claim, other: Finding) -> str:
         if claim.test.new_run:
             limits = f"a new run: {phrases.span(other.interval, other.unit)}"
         words += f": {number} ({limits})"
-    outcome = "open" if other.outcome == INCONCLUSIVE else other.outcome
-    return f"{words}; by itself {outcome}."
+    if other.outcome == INCONCLUSIVE:
+        return f"{words}; judged by that alone it would be open."
+    return f"{words}; judged by that alone it would count as {other.outcome}."
 
 
 def _settle(more: int | None, look: Look) -> str:

@@ -57,14 +57,20 @@ def seeds_needed(claim: Claim) -> int:
     return max(claim.min_seeds, claim.test.fewest)
 
 
-def command(claim: Claim, preset: str = STAND_IN) -> str:
-    """Return what makes the runs of a claim's study, for a terminal.
+def command(claim: Claim, study: str, preset: str = STAND_IN) -> str:
+    """Return what makes the runs of a claim, for a terminal.
+
+    Args:
+        claim: The claim.
+        study: The study that declares its trials, which need not be the one it is discussed in
+            (see `hplab.analysis.claims.wanted.lacks`).
+        preset: At which size.
 
     Example:
         >>> from hplab.analysis.claims.ledger import load
-        >>> command(load()["S4-08"]), command(load()["S4-08"], "paper")[-12:]
-        ('make execute STUDY=learning-rate PRESET=laptop', 'PRESET=paper')
+        >>> command(load()["S4-08"], "01-learning-rate")
+        'make execute STUDY=01-learning-rate PRESET=laptop'
     """
     needed = seeds_needed(claim)
     seeds = f" SEEDS={needed}" if needed > presets.preset(preset).n_seeds else ""
-    return f"make execute STUDY={claim.study} PRESET={preset}{seeds}"
+    return f"make execute STUDY={study} PRESET={preset}{seeds}"

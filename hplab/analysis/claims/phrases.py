@@ -9,12 +9,18 @@ from hplab.analysis.stats.intervals import CONTRADICTED, INCONCLUSIVE, Interval
 
 _DIGITS = {"pp": 2, "nats": 4, "epochs": 2, "%": 2, "s": 2, "share": 3, "tau": 2, "": 2}
 MINUS = "\N{MINUS SIGN}"
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def number(value: float, unit: str) -> str:
     """Return a value with its unit: "0.21 pp"."""
     text = _text(value, unit)
     return text if unit in ("", "any", "ratio", "share", "tau") else f"{text} {unit}"
+
+
+def bare(value: float, unit: str) -> str:
+    """Return a value without its unit: "0.21"."""
+    return _text(value, unit)
 
 
 def span(interval: Interval, unit: str) -> str:
@@ -49,6 +55,19 @@ def p_value(p: float) -> str:
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
+def small_p(p: float) -> str:
+    """Return a p value or a level to two digits, also a tiny one: "0.034", "1.4 × 10⁻⁸", "0".
+
+    Example:
+        >>> small_p(0.034), small_p(1.43e-8), small_p(0.0)
+        ('0.034', '1.4 × 10⁻⁸', '0')
+    """
+    if p == 0 or p >= 1e-4:
+        return f"{p:.2g}"
+    digits, _, power = f"{p:.1e}".partition("e")
+    return f"{digits} × 10{str(int(power)).translate(_RAISED)}"
+
+
 def more(subject: str, sign: float) -> str:
     """Return the word for more of a quantity, or for less of it if `sign` is negative."""
     words = ("higher", "lower")
@@ -69,12 +88,14 @@ def margin(outcome: str, above: bool, size: float, unit: str, *, small: bool) ->
         above: Whether the interval of the effect lies on the claimed side.
         size: The margin.
         unit: The unit of both.
-        small: Whether the effect is surely smaller than the margin.
+        small: Whether the whole interval is short of the margin.
     """
     factor = "a factor of " if unit == "ratio" else ""
     fixed = f"the margin fixed beforehand was {factor}{number(size, unit)}"
+    if not size or (unit == "ratio" and size == 1):
+        fixed = "by the rule any difference counts, however small"
     if small:
-        return f"{fixed}, and the difference is surely smaller than that."
+        return f"{fixed}, and the whole interval is short of that."
     if outcome == CONTRADICTED:
         return f"{fixed}, and the claim says the opposite."
     if outcome == INCONCLUSIVE and above:

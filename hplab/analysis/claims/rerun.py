@@ -106,9 +106,7 @@ def curves_of(store: Store) -> Callable[[pd.DataFrame], pd.DataFrame]:
     return curves
 
 
-def _setups(
-    claims: Iterable[Claim], runs: pd.DataFrame, store: Store
-) -> dict[str, pd.DataFrame]:
+def _setups(claims: Iterable[Claim], runs: pd.DataFrame, store: Store) -> dict[str, pd.DataFrame]:
     """Return the runs of every set-up of the reports that name none, by the set-up's name."""
     made = {}
     reports = {claim.report.id: claim.report for claim in claims if claim.report.setups}

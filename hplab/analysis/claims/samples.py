@@ -20,6 +20,7 @@ from hplab.analysis.claims.quantities import Missing
 from hplab.sweeps.table import SETTINGS, hyperparameters, owner, setting
 from hplab.trial import HplabError
 
+MOST_NAMED = 3  # settings without runs that are named one by one
 PRECISION = "fp32"  # the number format of the runs that verdicts count
 # An arm is described without these, unless they are what the arms differ in.
 _USUAL = {
@@ -120,6 +121,13 @@ def sample(
     if absent:
         shared_words = describe(claim.report.fixed)
         needed = f" (with {shared_words})" if shared_words else ""
+        if len(absent) > MOST_NAMED:
+            every = "any" if len(absent) == len(arms) else f"{len(absent)}"
+            first = f"{absent[0]} and {absent[-1]} among them"
+            raise Missing(
+                f"No runs that can be compared at {every} of its {len(arms)} settings ({first})"
+                f"{needed}."
+            )
         raise Missing(f"No runs at {listed(absent)} that can be compared{needed}.")
     _check_comparable(tables, words, varied=set().union(*arms))
     length = _length(tables, arms[0]["epochs"]) if "epochs" in hidden & set(arms[0]) else ""

@@ -20,7 +20,7 @@ from hplab.analysis.claims.ledger import Ledger, load
 from hplab.analysis.claims.quantities import EVALUATED, Curves, Missing
 from hplab.analysis.claims.verdict import MISSING, UNTESTABLE, Verdict, Verdicts
 from hplab.analysis.stats import intervals
-from hplab.analysis.stats.intervals import INCONCLUSIVE
+from hplab.analysis.stats.intervals import CONTRADICTED, INCONCLUSIVE, SUPPORTED
 from hplab.trial import Trial, grid, unknown
 
 __all__ = [
@@ -240,7 +240,11 @@ def _stands(verdict: Verdict, made: Made, curves: Curves, n_tried: int, fits: li
     if not fits:
         said = f"None of the {tried} gives all of the report's numbers: this is about our network."
         return dataclasses.replace(verdict, reason=f"{verdict.reason} {said}")
-    others = {name: _outcome(verdict.claim, name, made[name], curves) for name in fits}
+    under = {name: _under(verdict.claim, name, made[name], curves) for name in fits}
+    others = {
+        name: MISSING if isinstance(found, Missing) else found.outcome
+        for name, found in under.items()
+    }
     apart = {name: found for name, found in others.items() if found != verdict.outcome}
     said = f"Of the {tried} {len(fits)} fit{'s' * (len(fits) == 1)} the report's numbers"
     if not apart:
@@ -248,20 +252,51 @@ def _stands(verdict: Verdict, made: Made, curves: Curves, n_tried: int, fits: li
     elif set(apart.values()) == {MISSING}:
         said += "; what would decide this has not been run with them."
     else:
-        listed = phrases.listed([f"{name}: {found}" for name, found in apart.items()])
-        said += f", and not under each the same follows ({listed})."
+        said += f". By itself this claim {_each(others)}."
+    parts = verdict.finding.parts if verdict.finding else ()
+    if SUPPORTED not in others.values() and any(
+        "report" in part and part["outcome"] == CONTRADICTED for part in parts
+    ):
+        said += _WHY_BOTH
     outcome = verdict.outcome
     if apart and outcome != INCONCLUSIVE:
-        said += f" So what would be {outcome} with our network hangs on the reconstruction."
+        said += (
+            f" With the network that we took for the report's it would be {outcome}; as that may "
+            "be the wrong one, the verdict stays open."
+        )
         outcome = INCONCLUSIVE
-    return dataclasses.replace(verdict, outcome=outcome, reason=f"{verdict.reason} {said}")
+    kept = {name: found for name, found in under.items() if not isinstance(found, Missing)}
+    reason = f"{verdict.reason} {said}"
+    return dataclasses.replace(verdict, outcome=outcome, reason=reason, under=kept)
 
 
-def _outcome(claim: Claim, name: str, runs: pd.DataFrame, curves: Curves) -> str:
+_WHY_BOTH = (
+    " What is missed above is missed by the network that we took for the report's. A set-up fits "
+    "if each number of the report could come from a new run of it. To support this claim its runs "
+    "would have to lie within the tolerance too, and scatter no further than that."
+)
+_WITH = {
+    SUPPORTED: "is supported with",
+    CONTRADICTED: "is contradicted with",
+    INCONCLUSIVE: "stays open with",
+    MISSING: "has not been run with",
+}
+
+
+def _each(outcomes: Mapping[str, str]) -> str:
+    """Return what follows under each set-up, in words: "is supported with A, stays open with B"."""
+    parts = []
+    for outcome, words in _WITH.items():
+        names = [f"\u201c{name}\u201d" for name, found in outcomes.items() if found == outcome]
+        if names:
+            parts.append(f"{words} {phrases.listed(names)}")
+    return phrases.listed(parts)
+
+
+def _under(claim: Claim, name: str, runs: pd.DataFrame, curves: Curves) -> Finding | Missing:
     """Return what a claim's own test says of the runs of one set-up."""
     report, changes = claim.report, claim.report.setups[name]
     changed = {*changes, *changes.get("model_args", ())}
     setting = {field: value for field, value in report.setting.items() if field not in changed}
     own = dataclasses.replace(claim, report=dataclasses.replace(report, setting=setting))
-    found: Finding | Missing = judging.evaluate(own, runs, curves)
-    return MISSING if isinstance(found, Missing) else found.outcome
+    return judging.evaluate(own, runs, curves)

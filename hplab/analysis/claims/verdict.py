@@ -12,6 +12,7 @@ import pandas as pd
 from hplab.analysis.claims import estimands, needs, phrases
 from hplab.analysis.claims.claim import Claim
 from hplab.analysis.claims.decisions import Finding
+from hplab.analysis.stats import sequential
 from hplab.analysis.stats.intervals import CONTRADICTED, INCONCLUSIVE, SUPPORTED, Interval
 from hplab.analysis.stats.sequential import Look
 from hplab.analysis.style import styled
@@ -21,6 +22,7 @@ RERUN, SCALED, STAND_IN = "re-run", "scaled-down re-run", "stand-in"
 IN_MINIATURE = (SCALED, STAND_IN)
 
 
+NARROWEST = 1e-13  # a look at a lower level has an interval without end in floating point
 READABLE = 1e-3  # a look at a lower level has an interval too wide to say anything
 
 
@@ -46,6 +48,8 @@ class Verdict:
             if it is settled, or the plan probably cannot settle it, or that is not known.
         small: What smaller runs show, or why none could or do; None where nobody looked. It has no
             part in the outcome.
+        under: Of a report whose set-up had to be guessed: what each set-up that fits its numbers
+            gives for the claim, by its name (see `hplab.analysis.claims.setups`).
     """
 
     claim: Claim
@@ -60,6 +64,7 @@ class Verdict:
     look: Look | None = None
     more_seeds: int | None = None
     small: Verdict | None = None
+    under: Mapping[str, Finding] = dataclasses.field(default_factory=dict)
 
     @property
     def interim(self) -> bool:
@@ -88,6 +93,22 @@ class Verdict:
         None where so little is spent that the interval would say nothing.
         """
         if self.look is None or self.finding is None or self.look.level < READABLE:
+            return None
+        return self.finding.at_level(1 - self.look.level)
+
+    @property
+    def leaning(self) -> str:
+        """Where an interim verdict that stays open points: its outcome by itself; "" for nowhere.
+
+        Display only: what decides is the outcome.
+        """
+        alone = self.finding.outcome if self.finding else ""
+        return alone if self.outcome == INCONCLUSIVE and self.interim and alone in _STANDS else ""
+
+    @property
+    def deciding(self) -> Interval | None:
+        """The interval that this look decides by, however wide; None where there is none."""
+        if self.look is None or self.finding is None or self.look.level < NARROWEST:
             return None
         return self.finding.at_level(1 - self.look.level)
 
@@ -291,6 +312,8 @@ def word(verdict: Verdict) -> str:
     """Return what stands first of a verdict; a miniature has words of its own."""
     if verdict.shown_small:
         return f"In miniature: {SMALL[verdict.miniature].lower()}"
+    if verdict.leaning:
+        return f"{WORDS[verdict.outcome]} so far: points to {verdict.leaning}"
     return WORDS[verdict.outcome]
 
 
@@ -395,20 +418,30 @@ def wins(found: Interval, arms: Sequence[str]) -> str:
 
 
 def _p_words(verdict: Verdict, finding: Finding, p: float) -> str:
-    words = f"Deciding test: {phrases.p_value(p)}"
-    if verdict.p_holm is not None:
-        words += f"; {phrases.p_value(verdict.p_holm)} after Holm's correction over the "
-        words += f"{verdict.n_family} primary claims"
-    else:
-        words += ", not corrected, because this is not a primary claim"
-    if look := verdict.look:
-        words += f". This look, after {look.n} of {look.planned} planned seeds"
-        words += f" ({100 * look.fraction:.0f} %), decides at {look.level:.2g}"
-        if verdict.adjusted:
-            interval = phrases.limits(verdict.adjusted, verdict.unit)
-            words += f", as any seed could have been looked at ({interval})"
+    words = f"Deciding test: {tested(verdict, p)}"
     flip = finding.p_sign_flip
-    return f"{words}. Exact sign-flip check: {phrases.p_value(flip)}." if flip else f"{words}."
+    return f"{words} Exact sign-flip check: {phrases.p_value(flip)}." if flip else words
+
+
+def tested(verdict: Verdict, p: float) -> str:
+    """Return the p value with the level it is held against, and what Holm's correction leaves."""
+    words = f"p = {phrases.small_p(p)}"
+    if look := verdict.look:
+        words += f". After {look.n} of {look.planned} planned seeds only p below "
+        words += f"{phrases.small_p(look.level)} decides"
+        if look.interim:
+            last = sequential.look(look.planned, look.planned, first=look.first, alpha=look.alpha)
+            words += f" (with all of them, {phrases.small_p(last.level)})"
+        words += ", as any seed could have been looked at"
+        if verdict.adjusted:
+            words += f" ({phrases.limits(verdict.adjusted, verdict.unit)})"
+    if verdict.p_holm is None:
+        return f"{words}. Not corrected for other claims, because this is not a primary claim."
+    return (
+        f"{words}. With the looks counted in and after Holm's correction over the "
+        f"{verdict.n_family} primary claims of this report and study: p = "
+        f"{phrases.small_p(verdict.p_holm)}, to be held against {verdict.claim.alpha:g}."
+    )
 
 
 # What is said of a part; of a rival in a ranking nothing was claimed.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import Any
 
@@ -93,6 +94,66 @@ def wants(
             planned |= {trial.identity() for trial in each[best].trials}
         del open_[best]
     return sorted(found, key=lambda one: one.chance is None)
+
+
+@dataclasses.dataclass(frozen=True)
+class Lack:
+    """What of a claim's declared trials is not recorded.
+
+    Attributes:
+        study: The study that trains them; "" if no study declares any.
+        first: What a first verdict takes, the seeds that lack least.
+        n_seeds: How many seeds that verdict rests on.
+        planned: What all planned seeds take.
+    """
+
+    study: str
+    first: tuple[Trial, ...] = ()
+    n_seeds: int = 0
+    planned: tuple[Trial, ...] = ()
+
+
+def lacks(
+    claims: Iterable[Claim],
+    declared: Sequence[tuple[str, Trial]],
+    is_recorded: Callable[[Trial], bool],
+) -> dict[str, Lack]:
+    """Return what each claim lacks of what the studies declare at preset "paper", by its name.
+
+    Args:
+        claims: The claims.
+        declared: The trials, each with the study that trains it.
+        is_recorded: Whether a trial is recorded.
+    """
+    kept = [(study, one) for study, one in declared if one.precision == samples.PRECISION]
+    runs = _as_runs([trial for _, trial in kept])
+    by_key = {trial.identity(): trial for _, trial in kept}
+    owners: dict[str, set[str]] = {}
+    for study, trial in kept:
+        owners.setdefault(trial.identity(), set()).add(study)
+    found = {}
+    for claim in claims:
+        mine = groups.of_claim(claim, runs)
+        if not mine:
+            found[claim.id] = Lack("")
+            continue
+        trials = [by_key[key] for key in mine[0]["key"]]
+        absent = [trial for trial in trials if not is_recorded(trial)] or trials
+        studies = Counter(study for trial in absent for study in owners[trial.identity()])
+        own = f"-{claim.study}"  # of studies that declare as many, the claim's own, else the first
+        study = min(studies, key=lambda name: (-studies[name], not name.endswith(own), name))
+        missing: dict[int, list[Trial]] = {}
+        for trial in trials:
+            missing.setdefault(trial.seed, []).extend([] if is_recorded(trial) else [trial])
+        needed = max(claim.min_seeds, claim.test.fewest)
+        nearest = sorted(missing, key=lambda seed: (len(missing[seed]), seed))
+        found[claim.id] = Lack(
+            study,
+            tuple(trial for seed in nearest[:needed] for trial in missing[seed]),
+            needed,
+            tuple(trial for seed in nearest[: claim.seeds] for trial in missing[seed]),
+        )
+    return found
 
 
 def _want(

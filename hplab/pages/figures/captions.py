@@ -84,8 +84,8 @@ def bent(table: pd.DataFrame, y: str) -> list[str]:
     if not n:
         return []
     scale, bound = ("logit", "0 or 100 %") if labels.bounds(y)[1] == 1 else ("log", "0")
-    which = "one interval that would pass" if n == 1 else f"{n} intervals that would pass"
-    return [f"{which} {bound} {'is' if n == 1 else 'are'} taken on the {scale} scale"]
+    which = "one interval is" if n == 1 else f"{n} intervals are"
+    return [f"{which} lopsided, as values cannot pass {bound} (taken on the {scale} scale)"]
 
 
 def clipped(table: pd.DataFrame, y: str, limits: tuple[float, float]) -> list[str]:

@@ -15,14 +15,16 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from hplab.analysis.claims import phrases, published
 from hplab.analysis.claims.claim import Claim
-from hplab.analysis.claims.verdict import NO_RUNS, WORDS, Verdict
-from hplab.analysis.stats.intervals import CONTRADICTED, INCONCLUSIVE, SUPPORTED
+from hplab.analysis.claims.ledger import load
+from hplab.analysis.claims.verdict import NO_RUNS, WORDS, Verdict, word
+from hplab.analysis.stats.intervals import CONTRADICTED, INCONCLUSIVE, SUPPORTED, Interval
 from hplab.pages import labels
 from hplab.pages.figures import svg
 from hplab.pages.figures.figure import Figure, Html, nothing_recorded
 
+WORDS_MOST = 76  # characters of a claim that stand over its row
 KINDS = ("direction", "interaction", "profile", "proportions", "variance", "difference")
-ROW_IN = 0.235  # height of a row, inches
+ROW_IN = 0.36  # height of a row, inches
 OUTCOMES = (SUPPORTED, CONTRADICTED, INCONCLUSIVE)  # in the order they are drawn, from the top
 # Colour, marker, and whether the marker is filled: no two outcomes differ in colour alone.
 LOOKS: Mapping[str, tuple[str, str, bool]] = {
@@ -67,17 +69,25 @@ def claims(verdicts: Iterable[Verdict]) -> Figure | Html:
             ax.text(at, -1.15, name, ha="center", va="center", color=svg.MUTED, fontsize=12)
         for at, row in enumerate(table.itertuples()):
             colour, marker, filled = LOOKS[str(row.outcome)]
-            ax.plot([row.low, row.high], [at, at], color=colour, lw=2, zorder=2)
+            if not math.isnan(row.wide_low):
+                ends = [max(row.wide_low, -reach), min(row.wide_high, reach)]
+                ax.plot(ends, [at, at], color=colour, lw=0.8, zorder=2)
+            ax.plot([row.low, row.high], [at, at], color=colour, lw=2.6, zorder=2)
             face = colour if filled else svg.PAPER
             ax.plot(row.effect, at, marker, color=colour, mfc=face, mew=1.6, ms=8, zorder=3)
             if not math.isnan(row.report):
                 ax.plot(row.report, at, "D", color=svg.INK, mfc="none", mew=1.2, ms=5.5, zorder=4)
+            words = labels.shortened(str(row.says), WORDS_MOST)
+            left = {"transform": ax.get_yaxis_transform(), "ha": "left", "va": "center"}
+            ax.text(0.005, at - 0.47, words, fontsize=8.5, color=svg.INK, zorder=5, **left)
         ax.set_yticks(range(len(table)), list(table["claim"]), fontsize=11)
+        for label, name in zip(ax.get_yticklabels(), table["claim"], strict=True):
+            label.set_url(f"ledger.html#{name}")
         ax.tick_params(axis="y", length=0)
         ax.xaxis.set_major_locator(FixedLocator(TICKS))
         ax.xaxis.set_minor_locator(NullLocator())
         ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}".replace("-", "\u2212")))
-        ax.set_xlabel("effect, in smallest differences that count")
+        ax.set_xlabel("effect, divided by the smallest difference that counts")
         ax.spines["left"].set_visible(False)
         fig.legend(handles=_keys(table), loc="outside upper left", ncols=2, handlelength=1.4)
 
@@ -87,7 +97,7 @@ def claims(verdicts: Iterable[Verdict]) -> Figure | Html:
         draw,
         caption=_caption(table, verdicts, said),
         alt=_alt(table, said),
-        data=table.drop(columns=["order", "shown"]),
+        data=table.drop(columns=["order", "shown", "says"]),
         shown=pd.DataFrame(list(table["shown"])),
         height=ROW_IN * (len(table) + 1.3) + 1.35,
     )
@@ -104,15 +114,22 @@ def _row(verdict: Verdict) -> dict[str, Any] | None:
     if margin.tested <= 0 or margin.unit != verdict.unit:
         return None
     theirs = published.effect(claim)
-    found = [interval.estimate, interval.low, interval.high, theirs[0] if theirs else math.nan]
-    effect, low, high, report = (_in_margins(value, claim) for value in found)
+    low, high = _ends(interval)
+    wide = (-math.inf, math.inf) if verdict.interim else (math.nan, math.nan)
+    if verdict.deciding:
+        wide = _ends(verdict.deciding)
+    if margin.unit == "ratio":
+        wide = max(wide[0], 0.0), wide[1]
+    found = [interval.estimate, low, high, theirs[0] if theirs else math.nan, *wide]
+    effect, low, high, report, wide_low, wide_high = (_in_margins(x, claim) for x in found)
     if claim.test.type == "difference" and (report < 0 or (math.isnan(report) and effect < 0)):
         # That two differ has no side; 0.0 - x, as -0.0 would be shown.
         effect, low, high, report = 0.0 - effect, 0.0 - high, 0.0 - low, 0.0 - report
+        wide_low, wide_high = 0.0 - wide_high, 0.0 - wide_low
     shown = {
         "claim": Html(f'<a href="ledger.html#{claim.id}">{claim.id}</a>', claim.id),
         "what the report says": claim.says,
-        "verdict": WORDS[verdict.outcome].lower(),
+        "verdict": word(verdict).lower(),
         "ours (95 % interval)": f"{labels.effect(interval.estimate, verdict.unit)} "
         f"({phrases.span(interval, verdict.unit)})",
         "its own number": labels.effect(*theirs) if theirs else "none",
@@ -126,15 +143,26 @@ def _row(verdict: Verdict) -> dict[str, Any] | None:
         "low": low,
         "high": high,
         "report": report,
+        "wide_low": wide_low,
+        "wide_high": wide_high,
         "n": verdict.n,
+        "says": claim.says,
         "shown": shown,
     }
+
+
+def _ends(interval: Interval) -> tuple[float, float]:
+    """Return the limits of an interval, or the ends of its scale where it passes them."""
+    least, greatest = interval.ends or (-math.inf, math.inf)
+    return max(interval.low, least), min(interval.high, greatest)
 
 
 def _in_margins(value: float, claim: Claim) -> float:
     """Return an effect divided by its margin; that of a ratio by its logarithm."""
     margin = claim.test.margin
-    return (math.log(value) if margin.unit == "ratio" else value) / margin.tested
+    if margin.unit == "ratio":
+        value = -math.inf if value <= 0 else math.log(value)
+    return value / margin.tested
 
 
 def _keys(table: pd.DataFrame) -> list[Line2D]:
@@ -145,6 +173,10 @@ def _keys(table: pd.DataFrame) -> list[Line2D]:
             face = colour if filled else svg.PAPER
             style = {"color": colour, "marker": marker, "mfc": face, "mew": 1.6, "ms": 8}
             keys.append(Line2D([], [], label=WORDS[outcome].lower(), **style))
+    keys.append(Line2D([], [], label="95 % interval", color=svg.MUTED, lw=2.6))
+    if table["wide_low"].notna().any():
+        words = "what its verdict goes by so far"
+        keys.append(Line2D([], [], label=words, color=svg.MUTED, lw=0.8))
     if table["report"].notna().any():
         style = {"color": svg.INK, "marker": "D", "mfc": "none", "mew": 1.2, "ms": 5.5, "ls": ""}
         keys.append(Line2D([], [], label="the report's own number", **style))
@@ -158,7 +190,33 @@ def _caption(table: pd.DataFrame, verdicts: Sequence[Verdict], said: str) -> str
         f"What re-runs with several seeds show of {labels.count(len(table), 'claim')} that one "
         "setting beats another: mean effect and 95 % interval, divided by the smallest difference "
         f"that counts, which was fixed before the runs; {said}; n = "
-        f"{labels.span(table['n'])} seeds a claim{others if left else ''}"
+        f"{labels.span(table['n'])} seeds a claim{_thin(table)}{_sideless(table)}"
+        f"{others if left else ''}"
+    )
+
+
+def _thin(table: pd.DataFrame) -> str:
+    """Return what the thin lines are, and which rows only they leave open."""
+    if table["wide_low"].isna().all():
+        return ""
+    early = table["outcome"].eq(INCONCLUSIVE) & (table["low"].gt(1) | table["high"].lt(1))
+    names = labels.listed(table.loc[early, "claim"], len(table))
+    open_ = f", so {names} stay open for now though the 95 % interval does not reach 1"
+    return (
+        "; the thin line is the interval that a verdict goes by while seeds are still to come, as "
+        f"an early look decides only what is overwhelming{open_ if names else ''}"
+    )
+
+
+def _sideless(table: pd.DataFrame) -> str:
+    """Return how claims are drawn that two settings differ, whichever is ahead."""
+    kinds = (load()[name].test.type for name in table["claim"])
+    mere = [name for name, kind in zip(table["claim"], kinds, strict=True) if kind == "difference"]
+    if not mere:
+        return ""
+    return (
+        f"; that two settings merely differ has no side, so {labels.listed(mere)} "
+        f"{'has' if len(mere) == 1 else 'have'} the report's number to the right whatever its sign"
     )
 
 

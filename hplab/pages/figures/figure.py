@@ -122,7 +122,7 @@ def table(rows: pd.DataFrame, caption: str = "") -> str:
 def _looks_numeric(column: pd.Series) -> bool:
     """Whether every entry is one number, with a unit, a half-width or an interval perhaps."""
     number = r"[-\u2212]?\d[\d.,]*(e-?\d+)?"
-    around = rf"( \u00b1 {number}| \({number} to {number}\))?"
+    around = rf"( \u00b1 {number}| \({number} to {number}\)| \(n = \d+, \w+ the same\))?"
     entry = re.compile(rf"{number}{around}( (%|pp|s))?")
     values = [str(value) for value in column if str(value) not in ("", "none")]
     return bool(values) and all(entry.fullmatch(value) for value in values)

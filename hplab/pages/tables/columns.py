@@ -40,6 +40,7 @@ class Column:
         number: The effect that decided, with its interval and n; "" for none.
         why: The reason, in sentences.
         decides: Whether it is a verdict. What is none has no colour.
+        leans: Whether it is our verdict, which may be open and point to an outcome so far.
     """
 
     name: str
@@ -49,12 +50,14 @@ class Column:
     number: Callable[[Verdict], str]
     why: Callable[[Verdict], str]
     decides: bool = True
+    leans: bool = False
 
     def word(self, verdict: Verdict) -> str:
         """Return the outcome as a coloured word."""
         outcome = self.outcome(verdict)
         tone = f" hp-{outcome}" if self.decides and outcome in TONES else ""
-        return f'<strong class="hp-word{tone}">{self.words[outcome]}</strong>'
+        points = f" so far: points to {verdict.leaning}" if self.leans and verdict.leaning else ""
+        return f'<strong class="hp-word{tone}">{self.words[outcome]}{points}</strong>'
 
     def cell(self, verdict: Verdict) -> str:
         """Return the outcome with its number beneath it."""
@@ -115,7 +118,13 @@ OWN_DATA = Column(
     lambda verdict: verdict.claim.own_why,
 )
 RERUN = Column(
-    "rerun", "Our re-run", WORDS, lambda verdict: verdict.outcome, our_number, our_reason
+    "rerun",
+    "Our re-run",
+    WORDS,
+    lambda verdict: verdict.outcome,
+    our_number,
+    our_reason,
+    leans=True,
 )
 MINIATURE = Column(
     "miniature",

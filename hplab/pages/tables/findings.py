@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Callable, Mapping, Sequence
 
-from hplab.analysis.claims import phrases
+from hplab.analysis.claims import phrases, published
 from hplab.analysis.claims.verdict import Verdict
 from hplab.analysis.stats.intervals import CONTRADICTED, INCONCLUSIVE, SUPPORTED
 from hplab.pages import labels
@@ -22,10 +22,14 @@ BEGINNINGS: Mapping[str, Mapping[str, str]] = {
         SUPPORTED: "A tenth of the learning rate does slow SGD down, as a report says",
     },
     "S4-08": {
-        CONTRADICTED: "What a report calls the best learning rate is no better than half of it",
-        INCONCLUSIVE: "What a report calls the best learning rate may have been lucky: with the "
-        "network that we took for its own",
+        INCONCLUSIVE: "Is what a report calls the best learning rate better than half of it",
     },
+}
+# What is proved needs no runs; they show it all the same.
+PROVED: Mapping[str, str] = {
+    "S0-36": "on one-hot labels the KL divergence is cross-entropy, which is proved and not "
+    "measured. The report\u2019s public code, which is that of its runs with batches of 64, calls "
+    "KLDivLoss with reduction=&quot;batchmean&quot; on log-softmax and one-hot labels",
 }
 
 
@@ -53,14 +57,53 @@ def sentence(verdict: Verdict) -> str:
     if finding is None or interval is None or verdict.shown_small or not finding.in_short:
         return ""
     start = BEGINNINGS.get(claim.id, {}).get(verdict.outcome)
-    what = phrases.plain(finding.in_short)
+    at = f'claim <a href="ledger.html#{claim.id}">{claim.id}</a>'
+    if start and finding.identical and claim.id in PROVED:
+        seeds = labels.count(verdict.n, "seed")
+        runs = f"with either loss our runs give the same numbers in each of {seeds}"
+        return f"{start}: {PROVED[claim.id]}; {runs} ({at})."
+    if start and verdict.outcome == INCONCLUSIVE and verdict.under:
+        return f"{start}? {with_set_ups(verdict)} ({at})."
     said = verdict.sentence.removesuffix(".")
-    if start:
-        said = f"{start}{',' if ':' in start else ':'} {what}"
+    if start and verdict.outcome != INCONCLUSIVE:
+        said = f"{start}: {phrases.plain(finding.in_short)}"
     seeds = f"n = {labels.count(verdict.n, 'seed')}"
     if finding.sample.length:
         seeds += f" after {finding.sample.length}"
     text = labels.unbroken(
         html.escape(f"{said} ({phrases.limits(interval, verdict.unit)}, {seeds}")
     )
-    return f'{text}; claim <a href="ledger.html#{claim.id}">{claim.id}</a>).'
+    return f"{text}; {at})."
+
+
+def with_set_ups(verdict: Verdict) -> str:
+    """Return what the set-ups that fit a report's numbers give for a claim, as HTML."""
+    fits = [(one.interval, one.sample.n) for one in verdict.under.values() if one.interval]
+    unit, theirs = verdict.unit, published.effect(verdict.claim)
+    each = [
+        f"{_signed(interval.estimate, unit)} ({phrases.span(interval, unit)})"
+        for interval, _ in fits
+    ]
+    seeds = labels.span(n for _, n in fits)
+    words = "These runs cannot tell. The report does not name its network; with the "
+    words += f"{labels.count(len(fits), 'network')} that fit its numbers the difference is "
+    words += f"{labels.listed(each)} {_UNITS.get(unit, unit)}, 95 % intervals, n = {seeds} seeds "
+    words += "each"
+    if theirs:
+        alike = sum(interval.estimate * theirs[0] > 0 for interval, _ in fits)
+        clear = sum(interval.low > 0 or interval.high < 0 for interval, _ in fits)
+        words += f"; in the report it is {_signed(theirs[0], unit)}. It has the report\u2019s sign "
+        words += f"with {alike} of them; {clear} of the intervals do not hold 0"
+    if limit := getattr(getattr(verdict.claim.test, "margin", None), "tested", 0):
+        past = sum(interval.low > limit for interval, _ in fits)
+        words += f", and {past or 'none'} {'lie' if past > 1 else 'lies'} wholly beyond "
+        words += f"{phrases.bare(limit, unit)}, the smallest difference that was said to count"
+    return labels.unbroken(html.escape(words))
+
+
+_UNITS = {"pp": "percentage points"}
+
+
+def _signed(value: float, unit: str) -> str:
+    text = phrases.bare(value, unit)
+    return f"+{text}" if value > 0 else text

@@ -13,13 +13,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from hplab.analysis.claims.ledger import load
 from hplab.analysis.claims.verdict import MISSING, Verdict
-from hplab.pages.tables import columns
+from hplab.pages import labels
+from hplab.pages.tables import columns, history, torun
 from hplab.pages.tables import folds as claim_fold
 from hplab.pages.tables.columns import OWN_DATA, RERUN, TONES
+from hplab.pages.tables.folds import ALONE, Behind
 from hplab.pages.tables.markdown import raw
 from hplab.places import ledger
+from hplab.sweeps.store import Store
 
 TITLES = {"kl-plateau": "The KL plateau"}  # of studies whose name alone makes no heading
 _PLACE = re.compile(r'id=\\"(claim|row)-([\w-]+)\\"')  # an attribute, as JSON writes it
@@ -37,9 +42,11 @@ def tables(
     return {
         "claim-counts": lambda: counts(judged()),
         "ledger-filter": lambda: chooser(judged()),
-        "ledger": lambda: whole(judged(), places(notebooks), _files(store, repository)),
+        "ledger": lambda: whole(judged(), places(notebooks), _behind(store, repository)),
         "rules": rules,
-        "changes": changes,
+        "changes": lambda: changes(repository),
+        "rules-changed": lambda: history.changed_words(ledger().parent.parent, repository),
+        "waiting": lambda: _waiting(judged(), store),
         **{
             f"original-{report}": functools.partial(_original, judged, report, notebooks)
             for report in ("000", "001", "002", "004")
@@ -93,19 +100,19 @@ def _counted(verdicts: Sequence[Verdict]) -> list[int]:
 def whole(
     verdicts: Sequence[Verdict],
     where: Mapping[str, str],
-    files: Callable[[Verdict], Mapping[str, str]] = lambda _: {},
+    behind: Behind = ALONE,
 ) -> str:
     """The ledger: a heading a study and a fold a claim.
 
     Args:
         verdicts: One a claim.
         where: The address in a study of each claim that has one.
-        files: Gives the files of a verdict's records: name to address.
+        behind: What stands behind the verdicts.
     """
     parts = []
     for study, mine in _by_study(verdicts).items():
         folds = "".join(
-            claim_fold.fold(verdict, where.get(verdict.claim.id), files) for verdict in mine
+            claim_fold.fold(verdict, where.get(verdict.claim.id), behind) for verdict in mine
         )
         tally = f'<p class="hp-tally">{_tally(mine)}</p>'
         parts.append(f"## {TITLES.get(study) or study.replace('-', ' ').capitalize()}")
@@ -131,20 +138,59 @@ def _folds(folds: str, titles: Sequence[str]) -> str:
     )
 
 
-def _files(store: Any, repository: str) -> Callable[[Verdict], Mapping[str, str]]:
-    """Return what gives the files of a verdict's records, with their addresses."""
+def _behind(store: Any, repository: str) -> Behind:
+    """Return what stands behind the verdicts of the book: records, curves, git's memory."""
     from hplab.analysis.claims import rerun
 
     committed = store or rerun.committed_store()
+    root = ledger().parent.parent
+    seen = history.looks(root)
+    lacks, seconds = torun.of_book(ledger().parent, committed)
+    return Behind(
+        files=_files(committed, repository, history.last_commit(root, "book/results")),
+        curves=rerun.curves_of(committed),
+        made_on=functools.partial(_made_on, committed),
+        looks=lambda claim: history.told(seen.get(claim.id, ()), repository),
+        to_run=lambda verdict: torun.fold(verdict, lacks[verdict.claim.id], seconds),
+    )
+
+
+def _files(
+    committed: Store, repository: str, commit: str = ""
+) -> Callable[[Verdict], Mapping[str, str]]:
+    """Return what gives the files of a verdict's records, with their addresses at a commit."""
+    tree = f"{repository}/blob/{commit or 'main'}/book/results"
 
     def files(verdict: Verdict) -> dict[str, str]:
-        tables = verdict.finding.sample.rows if verdict.finding else ()
-        keys = {key for table in tables for key in table["key"]}
+        samples = verdict.finding.samples if verdict.finding else ()
+        keys = {key for sample in samples for table in sample.rows for key in table["key"]}
         paths = {path for key in keys if (path := committed.file_of(key))}
         names = [str(p.relative_to(committed.root)) for p in paths if committed.root in p.parents]
-        return {name: f"{repository}/blob/main/book/results/{name}" for name in sorted(names)}
+        return {name: f"{tree}/{name}" for name in sorted(names)}
 
     return files
+
+
+def _made_on(committed: Store, rows: pd.DataFrame) -> str:
+    """Return on which hardware and with which code runs were made, with their seeds."""
+    if "prov" not in rows:
+        return ""
+    groups: dict[str, list[int]] = {}
+    for seed, name in rows["prov"].items():
+        groups.setdefault(_machine(committed.provenance(str(name))), []).append(int(seed))
+    if len(groups) == 1:
+        return next(iter(groups))
+    return "; ".join(
+        f"{'seed' if len(seeds) == 1 else 'seeds'} {labels.listed([str(n) for n in seeds])} on "
+        f"{machine}"
+        for machine, seeds in groups.items()
+    )
+
+
+def _machine(made: Mapping[str, Any]) -> str:
+    device = made.get("device", {})
+    versions = f"torch {made.get('torch', '?')}, training code {str(made.get('code', '?'))[:8]}"
+    return f"{device.get('name', 'an unknown device')} ({device.get('type', '?')}; {versions})"
 
 
 def rules() -> str:
@@ -157,11 +203,23 @@ def rules() -> str:
     return raw(f'<dl class="hp-rules">{items}</dl>')
 
 
-def changes() -> str:
-    """What was changed in the ledger after it was fixed, with date and reason."""
+def changes(repository: str = "") -> str:
+    """What was changed in the ledger after it was fixed, with date, commit and reason."""
     made = load().changes
-    lines = [f"- {one['date']}: {one['what'].strip()} {one['why'].strip()}" for one in made]
+    commits = history.of_changes(ledger().parent.parent)
+    lines = []
+    for i, one in enumerate(made):
+        at = history.link(commits[i], repository) if len(commits) == len(made) else ""
+        when = f"{one['date']} ({at})" if at else one["date"]
+        lines.append(f"- {when}: {one['what'].strip()} {one['why'].strip()}")
     return "\n".join(lines) or "Nothing."
+
+
+def _waiting(verdicts: Sequence[Verdict], store: Any) -> str:
+    from hplab.analysis.claims import rerun
+
+    lacks, seconds = torun.of_book(ledger().parent, store or rerun.committed_store())
+    return torun.waiting(verdicts, lacks, seconds)
 
 
 def original(verdicts: Sequence[Verdict], report: str, where: Mapping[str, str]) -> str:

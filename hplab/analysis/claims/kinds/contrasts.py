@@ -83,6 +83,9 @@ class Interaction(Kind):
         a, b, c, d = (values for values, _ in _values(found, self.quantity, curves))
         effects = (a - b) - (c - d)
         decision = _ended(claimed_side(effects, self.margin, claim.alpha), self.quantity, found)
+        if possible := decision.interval.ends:  # twice as far as one difference goes
+            wider = dataclasses.replace(decision.interval, ends=(2 * possible[0], 2 * possible[1]))
+            decision = dataclasses.replace(decision, interval=wider)
         means = (in_unit(intervals.mean_interval(x), unit).estimate for x in (a - b, c - d))
         one, other = (phrases.number(mean, unit) for mean in means)
         in_short = (
@@ -243,7 +246,7 @@ class Equivalence(_BothSides):
     type = "equivalence"
     ends: ClassVar[Mapping[str, str]] = {
         SUPPORTED: "{} stays inside {}.",
-        CONTRADICTED: "{} surely lies outside {}.",
+        CONTRADICTED: "the whole 97.5 % interval of {} lies outside {}.",
         INCONCLUSIVE: "that does not settle whether {} stays inside {}.",
     }
     centre: float | None = None
@@ -256,8 +259,8 @@ class Difference(_BothSides):
     type = "difference"
     decide = staticmethod(not_same)
     ends: ClassVar[Mapping[str, str]] = {
-        SUPPORTED: "{} surely lies outside {}.",
-        CONTRADICTED: "{} is surely inside {}.",
+        SUPPORTED: "the whole 97.5 % interval of {} lies outside {}.",
+        CONTRADICTED: "the whole 95 % interval of {} lies inside {}.",
         INCONCLUSIVE: "that does not settle whether {} lies outside {}.",
     }
 
@@ -294,7 +297,7 @@ class Variance(Kind):
             f"{on(found)} {in_short} "
             f"({phrases.limits(ratio, '')}); the ratio fixed beforehand was {self.margin.value:g}"
         )
-        reason += ", and the true one is surely nearer to 1." if decision.small else "."
+        reason += ", and the whole interval lies nearer to 1." if decision.small else "."
         return _finding(decision, reason, "ratio", found, in_short=in_short)
 
 

@@ -126,11 +126,12 @@ class Trend(Kind):
         what = "metrics" if len(self.metrics) > 1 or len(slopes) == 1 else "trends"
         first, last = min(self.levels), max(self.levels)
         words = (
-            f"{up} of {len(slopes)} {what} surely move in the claimed direction from "
+            f"{up} of {len(slopes)} {what} move in the claimed direction from "
             f"{self.x.replace('_', ' ')} {setting(first)} to {setting(last)}"
         )
         if self.margin.value:
             words += " by more than the margin"
+        words += " (95 % intervals)"
         if down := sum(slope.high < 0 for slope in slopes):
             words += f" and {down} the other way"
         if n_turned:
@@ -265,7 +266,7 @@ class Ranking(Kind):
         closest = min(leads, key=lambda i: leads[i].estimate)
         lead = in_unit(leads[closest].scaled(turn), unit)
         in_short = (
-            f"{found.arms[which]} surely has a {than} mean {_bare(self.quantity)} "
+            f"{found.arms[which]} has a {than} mean {_bare(self.quantity)} "
             f"than {n_behind} of its {len(ahead)} rivals"
         )
         reason = (
@@ -274,7 +275,7 @@ class Ranking(Kind):
         )
         if outcome == CONTRADICTED:
             first = found.arms[int(turned.mean(axis=0).argmax())]
-            reason += f" {first[:1].upper()}{first[1:]} is surely ahead of it."
+            reason += f" {first[:1].upper()}{first[1:]} is ahead of it (95 % interval)."
         parts = tuple(
             {
                 "part": f"against {found.arms[i]}",
@@ -333,8 +334,8 @@ class Winners(Kind):
         first = [found.arms[g * means.shape[1] + int(means[g].argmax())] for g in range(len(means))]
         outcome = three_way(together, alpha=claim.alpha)
         end = {
-            SUPPORTED: "Each rival is surely beaten in one group or another.",
-            CONTRADICTED: "One and the same is surely first in all of them.",
+            SUPPORTED: "Each rival is beaten in one group or another (5 % in all, by Bonferroni).",
+            CONTRADICTED: "One and the same is first in all of them (5 % in all, by Bonferroni).",
             INCONCLUSIVE: "That does not settle whether one and the same is first everywhere.",
         }[outcome]
         bare, winners = _bare(self.quantity), "; ".join(first)
@@ -387,9 +388,9 @@ class MostCells(Kind):
         outcome = three_way(together, alpha=claim.alpha)
         above, below = sum(m.low > limit for m in means), sum(m.high < limit for m in means)
         in_short = (
-            f"{quantities.words(self.quantity)}, taken by itself, surely exceeds "
+            f"{quantities.words(self.quantity)}, taken by itself, exceeds "
             f"{phrases.number(self.above.value, unit)} in {above} of {len(means)} settings and "
-            f"surely does not in {below}"
+            f"stays below it in {below} (95 % intervals)"
         )
         reason = f"{on(found)} {in_short}."
         parts = tuple(

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 
 import pandas as pd
 
-from hplab.analysis.claims import grammar
+from hplab.analysis.claims import grammar, phrases
 from hplab.analysis.claims.claim import Claim
 from hplab.analysis.claims.decisions import Finding
 from hplab.analysis.claims.grammar import Size
@@ -136,7 +136,8 @@ def _collapse_differs(claim: Claim, finding: Finding) -> str:
         if found.p * len(pairs) < claim.alpha:
             arms = finding.sample.arms
             return (
-                f"How often runs collapse surely differs between {arms[i]} and {arms[j]}, so those "
-                "that learn do not speak for their settings."
+                f"Runs collapse more often at one of {arms[i]} and {arms[j]} than at the other "
+                f"({phrases.p_value(found.p * len(pairs))}), so those that learn do not speak for "
+                "their settings."
             )
     return ""

@@ -68,6 +68,7 @@ class All(Kind):
             parts=parts,
             distances=all_distances(found),
             identical=all(part.identical for part in found),
+            each=tuple(found),
         )
 
     @property

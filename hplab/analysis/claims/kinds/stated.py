@@ -144,9 +144,9 @@ class Value(Kind):
         together = evidence.stated(effects, self.value.tested, tolerance=self.tolerance.tested)
         outcome = evidence.three_way(together, alpha=claim.alpha)
         end = {
-            SUPPORTED: "The mean is surely within the tolerance of it.",
-            CONTRADICTED: "The mean is surely further away than that, and no new run would give "
-            "it.",
+            SUPPORTED: "The whole 95 % interval of the mean is within the tolerance of it.",
+            CONTRADICTED: "The mean is further away than the tolerance (97.5 % interval), and a "
+            "new run would not give it (99 % interval).",
             INCONCLUSIVE: "That does not settle whether it is met.",
         }[outcome]
         if claim.report.reconstructed and outcome == CONTRADICTED:
@@ -237,9 +237,9 @@ def _at_the_report_s_setting(found: Sample) -> None:
 
 
 def _missed(parts: list[dict[str, Any]]) -> str:
-    """Return which published values are surely missed, and which are open."""
+    """Return which published values are missed, and which are open."""
     said = []
-    for outcome, word in ((CONTRADICTED, "surely missed"), (INCONCLUSIVE, "open")):
+    for outcome, word in ((CONTRADICTED, "missed"), (INCONCLUSIVE, "open")):
         names = [f"the {part['part']}" for part in parts if part["outcome"] == outcome]
         if names:
             said.append(f"{phrases.listed(names)} {'is' if len(names) == 1 else 'are'} {word}")
