@@ -426,6 +426,10 @@ def _p_words(verdict: Verdict, finding: Finding, p: float) -> str:
 def tested(verdict: Verdict, p: float) -> str:
     """Return the p value with the level it is held against, and what Holm's correction leaves."""
     words = f"p = {phrases.small_p(p)}"
+    if verdict.finding and verdict.finding.identical:
+        return (
+            "Both settings give the very same numbers, seed by seed, so luck has no part (p = 0)."
+        )
     if look := verdict.look:
         words += f". After {look.n} of {look.planned} planned seeds only p below "
         words += f"{phrases.small_p(look.level)} decides"

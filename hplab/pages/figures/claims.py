@@ -22,7 +22,7 @@ from hplab.pages import labels
 from hplab.pages.figures import svg
 from hplab.pages.figures.figure import Figure, Html, nothing_recorded
 
-WORDS_MOST = 76  # characters of a claim that stand over its row
+WORDS_MOST = 92  # characters of a claim that stand over its row
 KINDS = ("direction", "interaction", "profile", "proportions", "variance", "difference")
 ROW_IN = 0.36  # height of a row, inches
 OUTCOMES = (SUPPORTED, CONTRADICTED, INCONCLUSIVE)  # in the order they are drawn, from the top
@@ -97,7 +97,7 @@ def claims(verdicts: Iterable[Verdict]) -> Figure | Html:
         draw,
         caption=_caption(table, verdicts, said),
         alt=_alt(table, said),
-        data=table.drop(columns=["order", "shown", "says"]),
+        data=table.drop(columns=["order", "shown", "says", "early"]),
         shown=pd.DataFrame(list(table["shown"])),
         height=ROW_IN * (len(table) + 1.3) + 1.35,
     )
@@ -147,6 +147,7 @@ def _row(verdict: Verdict) -> dict[str, Any] | None:
         "wide_high": wide_high,
         "n": verdict.n,
         "says": claim.says,
+        "early": verdict.interim,
         "shown": shown,
     }
 
@@ -189,7 +190,7 @@ def _caption(table: pd.DataFrame, verdicts: Sequence[Verdict], said: str) -> str
     return (
         f"What re-runs with several seeds show of {labels.count(len(table), 'claim')} that one "
         "setting beats another: mean effect and 95 % interval, divided by the smallest difference "
-        f"that counts, which was fixed before the runs; {said}; n = "
+        f"that counts, its margin; {said}; n = "
         f"{labels.span(table['n'])} seeds a claim{_thin(table)}{_sideless(table)}"
         f"{others if left else ''}"
     )
@@ -199,7 +200,8 @@ def _thin(table: pd.DataFrame) -> str:
     """Return what the thin lines are, and which rows only they leave open."""
     if table["wide_low"].isna().all():
         return ""
-    early = table["outcome"].eq(INCONCLUSIVE) & (table["low"].gt(1) | table["high"].lt(1))
+    early = table["early"] & table["outcome"].eq(INCONCLUSIVE)
+    early &= table["low"].gt(1) | table["high"].lt(1)
     names = labels.listed(table.loc[early, "claim"], len(table))
     open_ = f", so {names} stay open for now though the 95 % interval does not reach 1"
     return (

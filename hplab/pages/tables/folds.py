@@ -145,13 +145,13 @@ def runs(verdict: Verdict, curves: Curves | None = None) -> str:
             if row := _event_row(arm, one, table, curves):
                 rows[row] = None
                 seeds.append(tuple(sample.seeds))
-            for quantity in dict.fromkeys(one.measured):
+            for quantity in one.measured:
                 if row := _run_row(arm, quantity, table, curves, sample.stretch):
                     rows[row] = None
                     seeds.append(tuple(sample.seeds))
     if not rows:
         return ""
-    shared = f"seeds {_span(seeds[0])}" if len(set(seeds)) == 1 else "seed by seed"
+    shared = f"seeds {span(seeds[0])}" if len(set(seeds)) == 1 else "seed by seed"
     head = ("setting", "quantity", "mean", shared)
     titles = "".join(f'<th scope="col">{title}</th>' for title in head)
     return (
@@ -226,7 +226,10 @@ def made_on(verdict: Verdict, told: Callable[[pd.DataFrame], str]) -> str:
     )
 
 
-def _span(seeds: Sequence[int]) -> str:
+def span(seeds: Sequence[int]) -> str:
+    """Return seeds in words: "0 to 4", "1, 3"."""
+    if len(seeds) == 1:
+        return str(seeds[0])
     whole = list(seeds) == list(range(seeds[0], seeds[-1] + 1))
     return f"{seeds[0]} to {seeds[-1]}" if whole else ", ".join(map(str, seeds))
 

@@ -176,21 +176,27 @@ def _made_on(committed: Store, rows: pd.DataFrame) -> str:
     if "prov" not in rows:
         return ""
     groups: dict[str, list[int]] = {}
+    codes: dict[str, dict[str, None]] = {}
     for seed, name in rows["prov"].items():
-        groups.setdefault(_machine(committed.provenance(str(name))), []).append(int(seed))
+        made = committed.provenance(str(name))
+        machine = _machine(made)
+        groups.setdefault(machine, []).append(int(seed))
+        codes.setdefault(machine, {})[str(made.get("code", "unknown"))[:8]] = None
+    told = {
+        machine: f"{machine}, training code {labels.listed(codes[machine])}" for machine in groups
+    }
     if len(groups) == 1:
-        return next(iter(groups))
+        return next(iter(told.values()))
     return "; ".join(
-        f"{'seed' if len(seeds) == 1 else 'seeds'} {labels.listed([str(n) for n in seeds])} on "
-        f"{machine}"
+        f"{'seed' if len(seeds) == 1 else 'seeds'} {claim_fold.span(seeds)} on {told[machine]}"
         for machine, seeds in groups.items()
     )
 
 
 def _machine(made: Mapping[str, Any]) -> str:
     device = made.get("device", {})
-    versions = f"torch {made.get('torch', '?')}, training code {str(made.get('code', '?'))[:8]}"
-    return f"{device.get('name', 'an unknown device')} ({device.get('type', '?')}; {versions})"
+    name, kind = device.get("name", "an unknown device"), device.get("type", "unknown")
+    return f"{name} ({kind}, torch {made.get('torch', 'unknown')})"
 
 
 def rules() -> str:

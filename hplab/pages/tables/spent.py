@@ -80,6 +80,8 @@ def table(store: Store, book: Path, what: str = "") -> str:
     groups = _groups(store, book)
     if what and what not in groups:
         keys = _of_claim(what, store, groups)
+        if not keys:
+            return _none_yet(what, store, book)
         groups = {what: [head for head in store.heads() if head["key"] in keys]}
     elif what:
         groups = {what: groups[what]}
@@ -113,6 +115,15 @@ def _of_claim(claim_id: str, store: Store, names: Iterable[str]) -> set[str]:
     if claim_id not in {claim.id for claim in claims}:
         raise unknown("study, sweep or claim", claim_id, {*names, *(c.id for c in claims)})
     return rerun.keys_of(claims[claim_id], store)
+
+
+def _none_yet(claim_id: str, store: Store, book: Path) -> str:
+    """Return what a claim that no run decides would cost."""
+    from hplab.analysis.claims import ledger
+    from hplab.pages.tables import torun
+
+    lacks, seconds = torun.of_book(book, store)
+    return torun.none_yet(ledger.load()[claim_id], lacks[claim_id], seconds)
 
 
 def _row(name: str, cost: Cost) -> tuple[str, ...]:

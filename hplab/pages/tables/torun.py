@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from hplab.analysis.claims import ledger, miniature, wanted
+from hplab.analysis.claims.claim import Claim
 from hplab.analysis.claims.verdict import MISSING, Verdict
 from hplab.analysis.claims.wanted import Lack
 from hplab.pages import labels
@@ -61,7 +62,7 @@ def _dear(trials: Iterable[Trial], seconds: Seconds) -> str:
     runs = labels.count(len(trials), "run")
     if hours is None:
         return f"{runs} (nobody has timed any like them)"
-    return f"{runs} (about {labels.count(round(hours), 'core-hour') if hours >= 1 else 'an hour'})"
+    return f"{runs} (about {_rounded(hours)} hours of one core)"
 
 
 def core_hours(trials: Iterable[Trial], seconds: Seconds) -> float | None:
@@ -94,4 +95,17 @@ def waiting(verdicts: Iterable[Verdict], lacks: Mapping[str, Lack], seconds: Sec
 
 def _rounded(hours: float) -> str:
     """Return hours to two digits: what they rest on is no better known."""
-    return f"{float(f'{hours:.2g}'):,.0f}"
+    return f"{float(f'{hours:.2g}'):,.{0 if hours >= 10 else 1}f}"
+
+
+def none_yet(claim: Claim, lack: Lack, seconds: Seconds) -> str:
+    """Return what `hplab cost` says of a claim that no recorded run decides."""
+    words = f"no recorded run decides {claim.id}, so it has cost nothing yet"
+    if not lack.planned:
+        return words
+    command = miniature.command(claim, lack.study, "paper")
+    first = f"{_dear(lack.first, seconds)} for a first verdict and " if lack.first else ""
+    return (
+        f"{words}; it lacks {first}{_dear(lack.planned, seconds)} for all planned seeds; "
+        f"`{command}` trains them with the rest of their study"
+    )
