@@ -6,11 +6,11 @@ import html
 from collections.abc import Callable, Iterator, Sequence
 
 from hplab.analysis.claims import needs, phrases
-from hplab.analysis.claims.verdict import Verdict, box, own, word
+from hplab.analysis.claims.verdict import Verdict, box, own, tested, word
 from hplab.analysis.stats.intervals import Interval
 from hplab.pages.tables import markdown
 
-CLAIM = "S4-08"  # one difference, all planned seeds, and a setting that had to be guessed
+CLAIM = "S0-18"  # one difference, at a setting that is known
 
 
 def tables(judged: Callable[[], Sequence[Verdict]]) -> dict[str, Callable[[], str]]:
@@ -35,8 +35,8 @@ def lines(verdict: Verdict, interval: Interval) -> Iterator[tuple[str, str]]:
     claim = verdict.claim
     yield (
         word(verdict),
-        "The outcome of a rule that was written down before the runs: supported, contradicted or "
-        "inconclusive. Nobody chose it after looking.",
+        "What a written rule makes of the runs: supported, contradicted or inconclusive. When each "
+        "rule was written, and what of it was changed later and why, is listed with the ledger.",
     )
     yield (
         verdict.sentence,
@@ -56,6 +56,12 @@ def lines(verdict: Verdict, interval: Interval) -> Iterator[tuple[str, str]]:
         f"The difference is taken seed by seed, so n counts {verdict.n} pairs of runs. "
         f"{_reach(interval)}",
     )
+    if verdict.interim:
+        yield (
+            f"Interim: {verdict.n} of {verdict.planned} planned seeds",
+            "Seeds of the plan are still to come. Until then only what is overwhelming decides, "
+            "and what is decided so early may still turn.",
+        )
     need = needs.of(claim, interval, verdict.n, verdict.unit)
     if need is not None:
         yield (
@@ -63,19 +69,25 @@ def lines(verdict: Verdict, interval: Interval) -> Iterator[tuple[str, str]]:
             f"The smallest difference that was said to matter. {_beside(interval, need.margin)}",
         )
     if verdict.p is not None and verdict.look is not None:
-        look = verdict.look
+        corrected = ""
+        if claim.primary:
+            corrected = (
+                " Several main claims were tested together, and with enough of them one looks real "
+                "by luck; the second p-value allows for that."
+            )
         yield (
-            f"Deciding test: {phrases.p_value(verdict.p)}; this look, after {look.n} of "
-            f"{look.planned} planned seeds, decides at {look.level:.2g}",
-            "If the truth lay exactly at the limit that is tested, runs would come out at least "
-            "this far from it with that probability. Below the level it counts; the level is "
-            "stricter than 0.05 because somebody could have looked after every seed.",
+            f"Deciding test: {tested(verdict, verdict.p)}",
+            "The first number is the p-value: if the truth lay exactly at the limit that is "
+            "tested, runs would come out at least this far from it with that probability. Below "
+            "the level it counts; the level is stricter than 0.05 because somebody could have looked after "
+            f"every seed.{corrected}",
         )
     if claim.report.caveat:
+        guess = " Where a guess decides the outcome, the verdict stays open, however many seeds."
         yield (
             claim.report.caveat,
-            "What had to be guessed to make the runs. Where a guess decides the outcome, the "
-            "verdict stays open however many seeds there are.",
+            "What the report does not say, and where we have it from."
+            f"{guess if claim.report.reconstructed else ''}",
         )
     if need is not None:
         yield (
