@@ -311,8 +311,8 @@ def test_the_reason_gives_seeds_effect_interval_and_margin():
         f"On 5 seeds, after 5 epochs, validation accuracy is {verdict.estimate:.2f} pp higher at "
         f"lr 1e-3 than at lr 5e-4 (95 % interval of the difference {low:.2f} to {high:.2f}); the "
         "margin fixed beforehand was 0.10 pp. By itself it would count as supported; after 5 of 20 "
-        "planned seeds that takes p < 1e-05. Interim: 5 of 20 planned seeds; at the scatter seen "
-        "so far, 2 more would probably settle it."
+        "planned seeds only p below 1.4 × 10⁻⁵ decides. Interim: 5 of 20 planned seeds; at the "
+        "scatter seen so far, 2 more would probably settle it."
     )
 
 
@@ -363,13 +363,13 @@ def test_published_numbers_are_supported_only_when_all_of_them_fit():
     runs["val_loss"] += 0.02
     verdict = judging.verdict("S4-01", runs)
     assert verdict.outcome == "inconclusive"  # the setting is a reconstruction
-    assert "the validation loss is surely missed" in verdict.reason
+    assert "the validation loss is missed" in verdict.reason
     assert "the miss may be ours" in verdict.reason
 
     runs["val_acc"] -= 0.02
     runs["train_acc"] += 0.003 * (-1.0) ** runs.seed
     assert (
-        "Not all of it is met: the validation accuracy and the validation loss are surely missed; "
+        "Not all of it is met: the validation accuracy and the validation loss are missed; "
         "the running training accuracy is open."
     ) in judging.verdict("S4-01", runs).reason
 

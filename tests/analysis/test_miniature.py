@@ -3,6 +3,7 @@
 import dataclasses
 import html
 import re
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -11,13 +12,14 @@ from test_rerun import mnist  # noqa: F401  (a fixture)
 
 from hplab.analysis.claims import committed, ledger, miniature, rerun
 from hplab.analysis.claims.verdict import SMALL, WORDS
-from hplab.pages.tables import columns, folds, terminal
+from hplab.pages.tables import columns, folds, terminal, torun
 from hplab.pages.tables import ledger as ledger_page
 from hplab.sweeps import presets, runner
 from hplab.sweeps import store as stores
 from hplab.training import datasets
 from hplab.trial import Trial
 
+BOOK = Path(__file__).resolve().parents[2] / "book"
 SETS = {"mnist": "cnn", "dinosaurs": "cnn", "cifar10": "mlp", "cifar100": "mobilenet"}
 UNLESS = ("number", "value", "proportion", "proportions", "none")
 
@@ -156,9 +158,12 @@ def test_a_claim_that_small_runs_cannot_show_says_why(claim):
 
 def test_the_command_names_study_preset_and_seeds_where_a_preset_has_too_few():
     judging = ledger.load()
-    assert miniature.command(judging["S4-08"]) == "make execute STUDY=learning-rate PRESET=laptop"
-    assert miniature.command(judging["S4-12"]).endswith("PRESET=laptop SEEDS=10")
-    assert miniature.command(judging["S4-12"], "paper").endswith("PRESET=paper")
+    study = "01-learning-rate"
+    assert miniature.command(judging["S4-08"], study) == (
+        "make execute STUDY=01-learning-rate PRESET=laptop"
+    )
+    assert miniature.command(judging["S4-12"], study).endswith("PRESET=laptop SEEDS=10")
+    assert miniature.command(judging["S4-12"], study, "paper").endswith("PRESET=paper")
 
 
 def test_batches_larger_than_the_digits_have_no_miniature_on_them():
@@ -213,21 +218,23 @@ def test_every_row_of_the_ledger_has_three_kinds_of_evidence(mnist):  # noqa: F8
 
 
 def test_what_is_not_there_has_the_command_that_makes_it(mnist):  # noqa: F811
+    lacks, seconds = torun.of_book(BOOK, mnist)
     for verdict in rerun.all_verdicts(store=mnist):
-        said = folds.commands(verdict)
+        lack = lacks[verdict.claim.id]
+        said = torun.fold(verdict, lack, seconds)
         wanted = {
             "in miniature": columns.MINIATURE.outcome(verdict) == "missing",
             "our re-run": verdict.outcome == "missing",
         }
         for title, lacking in wanted.items():
-            assert (f"{title}, <code>make execute STUDY={verdict.claim.study} " in said) == lacking
+            assert (f"{title}, <code>make execute STUDY={lack.study} " in said) == lacking
 
 
 def test_a_miniature_has_no_colour_of_a_verdict(empty):
     empty.put(trials(5, preset="laptop"))
     found = judged(empty)["S4-08"]
     assert columns.MINIATURE.word(found) == '<strong class="hp-word">Not so</strong>'
-    fold = folds.fold(found, None, lambda _: {})
+    fold = folds.fold(found, None)
     assert "(Preset laptop: digits, 20 epochs, n = 5. It decides nothing.)" in (
         html.unescape(fold).replace("\u2060", "").replace("\u00a0", " ")
     )

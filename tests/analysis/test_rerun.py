@@ -269,14 +269,26 @@ def test_an_empty_store_has_no_verdicts(tmp_path):
 
 def test_verdicts_are_chosen_and_printed(mnist):
     found = rerun.all_verdicts(store=mnist)
-    chosen = terminal.choose(found, report="004", study="learning-rate")
+    claims = list(ledger.load())
+    asked = {one.id for one in terminal.choose(claims, report="004", study="learning-rate")}
+    chosen = [verdict for verdict in found if verdict.claim.id in asked]
     assert len(chosen) == 18
-    text = terminal.table(terminal.choose(found, ["S4-08"]))
+    one = [verdict for verdict in found if verdict.claim.id == "S4-08"]
+    assert terminal.choose(claims, ["S4-08"]) == [one[0].claim]
+    text = terminal.table(one)
     assert "1.00 pp (" in text
     assert text.endswith("1 claims: 1 supported")
     assert json.loads(terminal.as_json(chosen))[7]["claim"] == "S4-08"
     with pytest.raises(HplabError, match="mean 'batch-size'"):
-        terminal.choose(found, study="batchsize")
+        terminal.choose(claims, study="batchsize")
+
+
+def test_a_claim_judged_alone_has_the_verdict_that_it_has_among_all(mnist):
+    every = committed.summary(rerun.all_verdicts(store=mnist))
+    for name in ("S4-06", "S4-08"):  # one of a family of main claims, and one of none
+        alone = rerun.all_verdicts(store=mnist, only={name})
+        assert [verdict.claim.id for verdict in alone] == [name]
+        assert committed.summary(alone) == {name: every[name]}
 
 
 def test_the_pages_hold_every_claim_once(mnist):

@@ -210,32 +210,32 @@ ONE = {name: value for name, value in TESTS["centred"][0].items() if name != "ce
         (
             ONE,
             {0.1: 0.5},
-            "; the mean surely lies outside the margin of plus or minus 0.2000 nats fixed "
-            "beforehand.",
+            "; the whole 97.5 % interval of the mean lies outside the margin of plus or minus "
+            "0.2000 nats fixed beforehand.",
         ),
         (
             TESTS["centred"][0],
             {0.1: 2.5},
-            "; the mean surely lies outside the margin of plus or minus 0.2000 nats around 3 fixed "
-            "beforehand.",
+            "; the whole 97.5 % interval of the mean lies outside the margin of plus or minus "
+            "0.2000 nats around 3 fixed beforehand.",
         ),
         (
             TESTS["equivalence"][0],
             {0.1: 1.0, 0.2: 2.0},
-            "; the mean difference surely lies outside the margin of plus or minus 0.2000 nats "
-            "fixed beforehand.",
+            "; the whole 97.5 % interval of the mean difference lies outside the margin of plus or "
+            "minus 0.2000 nats fixed beforehand.",
         ),
         (
             RATIO,
             {0.1: 4.0, 0.2: 2.0},
-            "; the ratio surely lies outside the margin of a factor of 1.5 either way fixed "
-            "beforehand.",
+            "; the whole 97.5 % interval of the ratio lies outside the margin of a factor of 1.5 "
+            "either way fixed beforehand.",
         ),
         (
             {**DIRECTION, "type": "difference"},
             {0.1: 1.0, 0.2: 1.0},
-            "; the mean difference is surely inside the margin of plus or minus 0.2000 nats fixed "
-            "beforehand.",
+            "; the whole 95 % interval of the mean difference lies inside the margin of plus or "
+            "minus 0.2000 nats fixed beforehand.",
         ),
     ],
 )
@@ -762,7 +762,10 @@ def test_where_collapse_differs_those_that_learn_do_not_speak_for_the_setting():
     runs["collapsed"] = ((runs.lr == 0.1) & (runs.seed < 10)).astype(float)
     found = judged(DIRECTION, runs)
     assert (found.outcome, found.face) == ("inconclusive", "supported")
-    assert "How often runs collapse surely differs between lr 0.1 and lr 0.2" in found.reason
+    assert (
+        "Runs collapse more often at one of lr 0.1 and lr 0.2 than at the other (p = 0.00"
+        in found.reason
+    )
 
 
 def test_too_few_that_learn_leave_a_claim_open():

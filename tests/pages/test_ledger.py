@@ -15,6 +15,7 @@ from hplab.pages.site import audit
 from hplab.pages.site import build as site
 from hplab.pages.tables import columns, folds, terminal
 from hplab.pages.tables import ledger as ledger_page
+from hplab.pages.tables.folds import Behind
 
 BOOK = Path(__file__).resolve().parents[2] / "book"
 
@@ -30,7 +31,8 @@ def decided(name="S4-06", **change):
         pd.DataFrame({"val_acc": values, "key": keys}, index=pd.Index([3, 4], name="seed"))
         for values, keys in (([0.9897, 0.9923], ["a", "b"]), ([0.9907, 0.9911], ["c", "d"]))
     )
-    sample = SimpleNamespace(arms=("lr 1e-3", "lr 5e-4"), rows=rows, n=2, seeds=[3, 4], differs={})
+    arms = ("lr 1e-3", "lr 5e-4")
+    sample = SimpleNamespace(arms=arms, rows=rows, n=2, seeds=[3, 4], differs={}, stretch=1.0)
     finding = SimpleNamespace(
         sample=sample,
         interval=None,
@@ -40,6 +42,9 @@ def decided(name="S4-06", **change):
         wins=None,
         in_short="",
         outcome="inconclusive",
+        samples=[sample],
+        each=(),
+        identical=False,
     )
     given = {"kind": "re-run", "preset": "paper", "finding": finding} | change
     return Verdict(ledger.load()[name], "inconclusive", "Too few.", **given)
@@ -54,7 +59,7 @@ def text_of(markup):
 def test_a_fold_says_how_its_claim_was_decided():
     where = "studies/01-learning-rate.html#claim-S4-06"
     files = {"mnist/ab.jsonl": "https://example.org/results/mnist/ab.jsonl"}
-    markup = folds.fold(decided("S4-08"), where, lambda _: files)
+    markup = folds.fold(decided("S4-08"), where, Behind(files=lambda _: files))
     claim, words = ledger.load()["S4-08"], text_of(markup)
 
     assert claim.says in words
@@ -63,19 +68,19 @@ def test_a_fold_says_how_its_claim_was_decided():
     assert "Test direction , margin 0.1 pp" in words
     assert f"Seeds 2 so far, {claim.seeds} planned, at least {claim.min_seeds} needed" in words
     assert "Too few. (On the paper preset: a re-run at the report's setting.)" in words
-    assert "seeds 3 to 4 lr 1e-3 validation accuracy (%) 99.10 98.97 99.23" in words
+    assert "seeds 3 to 4 lr 1e-3 validation accuracy (%), at the end 99.10 98.97 99.23" in words
     assert f'<a href="{where}">' in markup
     assert '<a href="https://example.org/results/mnist/ab.jsonl"' in markup
 
 
 def test_a_quote_stands_in_its_fold():
     quoted = next(claim for claim in ledger.load() if claim.quote and '"' not in claim.quote)
-    markup = folds.fold(missing(quoted.id), None, lambda _: {})
+    markup = folds.fold(missing(quoted.id), None)
     assert quoted.quote in text_of(markup)
 
 
 def test_a_claim_without_runs_says_so_and_has_no_empty_facts():
-    markup = folds.fold(missing(), None, lambda _: {})
+    markup = folds.fold(missing(), None)
     assert "Not run yet" in text_of(markup)
     assert "0 so far, 20 planned" in text_of(markup)
     assert "<table" not in markup
@@ -131,7 +136,7 @@ def test_a_fold_names_the_files_of_its_records(store):
     files = ledger_page._files(store, "https://example.org/hplab")
 
     name = f"mnist/{path.name}"
-    found = files(SimpleNamespace(finding=SimpleNamespace(sample=sample)))
+    found = files(SimpleNamespace(finding=SimpleNamespace(samples=[sample])))
     assert found == {name: f"https://example.org/hplab/blob/main/book/results/{name}"}
     assert files(missing()) == {}
     assert store.file_of("nothing") is None
@@ -153,7 +158,7 @@ def page(tmp_path):
     """What is read of a page with a fold and a verdict inside a section."""
     body = (
         '<section id="all"><h2>Claims</h2><p>Before.</p>'
-        f"{folds.fold(decided(), None, lambda _: {})}{decided()._repr_html_()}"
+        f"{folds.fold(decided(), None)}{decided()._repr_html_()}"
         "<p>After.</p></section>"
     )
     (tmp_path / "page.html").write_text(

@@ -821,7 +821,10 @@ def test_an_interval_never_passes_100_percent_and_the_caption_says_how():
     assert intervals.mean_interval(high["val_acc"]).high > 1
     # Half-width 2.776 * 0.0179 / sqrt(5) = 0.0222; over 0.988 * 0.012 it is 1.874 in logits.
     assert tuple(cell[["low", "mean", "high"]]) == pytest.approx((0.9267, 0.988, 0.9981), abs=1e-4)
-    assert "one interval is lopsided, as values cannot pass 0 or 100 % (taken on the logit scale)" in figure.caption
+    assert (
+        "one interval is lopsided, as values cannot pass 0 or 100 % (taken on the logit scale)"
+        in figure.caption
+    )
     assert words.give_or_take("val_acc", cell) == "98.80 (92.67 to 99.81)"
 
 

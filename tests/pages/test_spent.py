@@ -9,6 +9,7 @@ import hplab as hp
 from hplab.errors import HplabError
 from hplab.pages.tables import spent
 from hplab.sweeps import declared, presets
+from hplab.trial import Trial, grid
 
 
 def head(device="cpu", threads=1, train_s=3600.0, eval_s=0.0, **more):
@@ -46,9 +47,19 @@ def test_the_table_has_a_line_a_study_and_sweep_and_a_run_of_two_studies_counts_
 
 
 def test_a_claim_without_runs_has_cost_nothing(store, tmp_path):
-    assert spent.table(store, tmp_path, "S4-01").splitlines()[1].split() == [
-        *("S4-01", "0", "0", "0", "-", "-")
-    ]
+    said = "no recorded run decides S4-01, so it has cost nothing yet"
+    assert spent.table(store, tmp_path, "S4-01") == said
+
+    trials = grid(
+        Trial(data="mnist", model="cnn", optimizer="adam", lr=1e-3, batch_size=64, epochs=5),
+        seed=range(20),
+    )
+    (tmp_path / "trials.jsonl").write_text(declared.dumps([("one", trial) for trial in trials]))
+    assert spent.table(store, tmp_path, "S4-01") == (
+        f"{said}; it lacks 3 runs (nobody has timed any like them) for a first verdict and 20 runs "
+        "(nobody has timed any like them) for all planned seeds; `make execute STUDY=one "
+        "PRESET=paper` trains them with the rest of their study"
+    )
 
 
 def test_no_records(store, tmp_path):

@@ -79,8 +79,8 @@ def lines(verdict: Verdict, interval: Interval) -> Iterator[tuple[str, str]]:
             f"Deciding test: {tested(verdict, verdict.p)}",
             "The first number is the p-value: if the truth lay exactly at the limit that is "
             "tested, runs would come out at least this far from it with that probability. Below "
-            "the level it counts; the level is stricter than 0.05 because somebody could have looked after "
-            f"every seed.{corrected}",
+            "the level it counts; the level is stricter than 0.05 because somebody could have "
+            f"looked after every seed.{corrected}",
         )
     if claim.report.caveat:
         guess = " Where a guess decides the outcome, the verdict stays open, however many seeds."

@@ -119,9 +119,11 @@ def _of_claim(claim_id: str, store: Store, names: Iterable[str]) -> set[str]:
 
 def _none_yet(claim_id: str, store: Store, book: Path) -> str:
     """Return what a claim that no run decides would cost."""
-    from hplab.analysis.claims import ledger
+    from hplab.analysis.claims import ledger, wanted
     from hplab.pages.tables import torun
 
+    if not (book / "trials.jsonl").is_file():
+        return torun.none_yet(ledger.load()[claim_id], wanted.Lack(""), lambda _: None)
     lacks, seconds = torun.of_book(book, store)
     return torun.none_yet(ledger.load()[claim_id], lacks[claim_id], seconds)
 
