@@ -292,7 +292,7 @@ def test_an_effect_below_the_margin_contradicts_though_it_is_real(claim_id):
     verdict = judging.verdict(claim_id, runs)
     assert verdict.outcome == "contradicted"
     assert verdict.interval.low > 0
-    assert "smaller than that" in verdict.reason
+    assert "the whole interval is short of that" in verdict.reason
 
 
 def test_noise_larger_than_the_effect_is_inconclusive():

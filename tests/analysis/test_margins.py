@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy.stats import norm
+from scipy.stats import t as student
 
 from hplab.analysis.claims.kinds import registry as kinds
 from hplab.analysis.stats import evidence, orders, sequential
@@ -237,3 +238,20 @@ def test_what_the_page_says_of_lopsided_and_of_unequal_scatter():
         assert wrong[0] <= margins.MOST_WRONG
         assert wrong[1] > 3 * margins.MOST_WRONG
         assert wrong[2] <= margins.MOST_WRONG
+
+
+def test_looks_after_every_seed_err_as_much_more_as_the_documentation_says():
+    """The levels are those of a known spread; t tests of few seeds pass them a little oftener."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((200_000, 20))
+    sums, squares = x.cumsum(1), (x * x).cumsum(1)
+    for alpha, said in ((0.05, 0.0273), (0.05 / 6, 0.0047)):
+        wrong = np.zeros(len(x), bool)
+        for n in range(3, 21):
+            mean = sums[:, n - 1] / n
+            error = np.sqrt((squares[:, n - 1] - n * mean**2) / (n - 1) / n)
+            wrong |= mean / error > student.isf(
+                sequential.look(n, 20, alpha=alpha).level / 2, n - 1
+            )
+        assert wrong.mean() == pytest.approx(said, rel=0.06), alpha
+        assert alpha / 2 < wrong.mean() < 1.2 * alpha / 2

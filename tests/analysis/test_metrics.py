@@ -3,9 +3,12 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from hplab.analysis import curve_metrics
+from hplab.analysis.claims import phrases, quantities
+from hplab.analysis.stats.intervals import Interval
 
 
 def test_gaps_are_positive_when_validation_is_worse():
@@ -99,3 +102,37 @@ def test_epoch_of_minimum_of_a_diverged_curve_is_nan():
 def test_a_table_is_not_a_curve():
     with pytest.raises(ValueError, match=r"got shape \(2, 3\)"):
         curve_metrics.epoch_of_minimum(np.zeros((2, 3)))
+
+
+@pytest.mark.parametrize(
+    ("quantity", "difference", "ends"),
+    [
+        ("val_acc", False, (0.0, 100.0)),
+        ("val_acc", True, (-100.0, 100.0)),
+        ("acc_gap", False, (-100.0, 100.0)),
+        ("val_loss", False, (0.0, math.inf)),
+        ("val_loss", True, None),  # a loss has no greatest value
+        ("loss_gap", False, None),
+        ("sharpness", False, None),
+        ({"metric": "val_acc", "log": True}, False, None),
+        # Nine trained epochs that stand for 300: times from 33.3 to 300, apart by 266.7 at most.
+        ({"metric": "val_acc", "epochs_to": 0.5}, False, (100 / 3, 300.0)),
+        ({"metric": "val_loss", "epoch_of_minimum": True}, True, (-800 / 3, 800 / 3)),
+    ],
+)
+def test_a_quantity_knows_where_its_scale_ends(quantity, difference, ends):
+    rows = pd.DataFrame({"epochs": [9, 9]})
+    found = quantities.ends(quantities.parse(quantity), rows, 9 / 300, difference=difference)
+    assert found == (pytest.approx(ends) if ends else None)
+
+
+def test_what_is_shown_of_an_interval_stops_at_the_ends():
+    def shown(low, high, ends=(0.0, 100.0)):
+        return phrases.span(Interval(50.0, low, high, 0.95, 3, ends=ends), "%")
+
+    assert shown(10, 90) == "10.00 to 90.00"
+    assert shown(10, 116.5) == "10.00 to 100.00, where the scale ends"
+    assert shown(-5, 90) == "0.00, where the scale ends, to 90.00"
+    assert shown(-5, 116.5) == "0.00 to 100.00, the whole scale"
+    assert shown(-5, 116.5, ends=None) == "\N{MINUS SIGN}5.00 to 116.50"
+    assert Interval(1.0, 0.0, 2.0, 0.95, 3, ends=(0.0, 3.0)).scaled(-100).ends == (-300.0, 0.0)

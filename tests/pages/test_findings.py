@@ -1,5 +1,6 @@
 """The first page: what has been found out, as sentences and as a figure of many claims."""
 
+import dataclasses
 import html
 import math
 import re
@@ -7,12 +8,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from hplab.analysis.claims import ledger, published
+from hplab.analysis.claims import ledger, published, verdict
 from hplab.analysis.claims.decisions import Finding
 from hplab.analysis.claims.verdict import Verdict
+from hplab.analysis.stats import sequential
 from hplab.analysis.stats.intervals import Interval
 from hplab.pages.figures import claims as figure
-from hplab.pages.tables import findings
+from hplab.pages.tables import columns, findings
 from hplab.pages.tables import ledger as ledger_page
 
 
@@ -55,6 +57,33 @@ def test_words_written_for_one_outcome_are_not_said_of_another(outcome):
 
     assert "does slow SGD down" not in told
     assert told.startswith(verdict.sentence.removesuffix("."))
+
+
+def test_what_is_proved_has_no_interval():
+    verdict = made("S0-36", "contradicted", (0.0, 0.0, 0.0), n=6)
+    same = dataclasses.replace(verdict.finding, identical=True)
+    told = text_of(findings.sentence(dataclasses.replace(verdict, finding=same)))
+
+    assert "which is proved and not measured" in told
+    assert told.endswith("the same numbers in each of 6 seeds (claim S0-36).")
+    assert "interval" not in told
+    assert "proved" not in findings.sentence(verdict)  # without that they are runs like any
+
+
+def test_of_a_guessed_network_those_that_fit_are_told_and_not_ours():
+    ends = {"one": (0.16, 0.02, 0.31), "two": (0.14, 0.11, 0.2), "three": (-0.1, -0.5, 0.3)}
+    under = {name: made("S4-08", "x", three, n=5).finding for name, three in ends.items()}
+    verdict = dataclasses.replace(made("S4-08", "inconclusive", (-0.02, -0.09, 0.06)), under=under)
+    told = text_of(findings.sentence(verdict))
+
+    assert told == (
+        "Is what a report calls the best learning rate better than half of it? These runs cannot "
+        "tell. The report does not name its network; with the 3 networks that fit its numbers the "
+        "difference is +0.16 (0.02 to 0.31), +0.14 (0.11 to 0.20) and \u22120.10 (\u22120.50 to "
+        "0.30) percentage points, 95 % intervals, n = 5 seeds each; in the report it is +0.11. It "
+        "has the report\u2019s sign with 2 of them; 2 of the intervals do not hold 0, and 1 lies "
+        "wholly beyond 0.10, the smallest difference that was said to count (claim S4-08)."
+    )
 
 
 def test_a_claim_without_runs_is_no_finding():
@@ -117,6 +146,44 @@ def test_what_is_decided_comes_first_and_the_rest_is_counted():
     assert "Decided are S0-18 and S0-36" in drawn.alt
     assert drawn.svg.count("S0-36") >= 1
     assert '<a href="ledger.html#S0-18">' in drawn.html
+
+
+def interim(name, outcome, ends, alone, n=5, **more):
+    """A verdict after few of 20 planned seeds that would by itself be another."""
+    verdict = made(name, outcome, ends, n=n, **more)
+    alone = dataclasses.replace(verdict.finding, outcome=alone)
+    return dataclasses.replace(verdict, finding=alone, look=sequential.look(n, 20))
+
+
+def test_an_early_verdict_points_somewhere_and_shows_what_it_goes_by():
+    early = interim("S0-18", "inconclusive", (31.0, 30.0, 32.0), "supported")
+    drawn = figure.claims([early, made("S4-08", "inconclusive", (0.5, 0.1, 0.9))])
+    rows = drawn.data.set_index("claim")
+
+    wide = early.finding.at_level(1 - early.look.level)
+    assert (wide.low, wide.high) == pytest.approx((31 - 9.133, 31 + 9.133), abs=0.001)
+    assert rows.loc["S0-18", ["wide_low", "wide_high"]].tolist() == pytest.approx(
+        [wide.low / 5, wide.high / 5]  # its margin is 5 pp
+    )
+    assert rows.loc["S4-08", "wide_low":"wide_high"].isna().all()
+    assert "so S0-18 stay open for now" in drawn.caption
+    assert "what its verdict goes by so far" in drawn.svg
+    assert "learns more slowly" in drawn.svg
+    assert 'href="ledger.html#S0-18"' in drawn.svg
+    cover = findings.cover([early])
+    assert 'role="img"' not in cover  # what is an image has no links in it
+    assert 'role="group"' in cover
+    assert early.leaning == "supported"
+    assert columns.RERUN.word(early) == (
+        '<strong class="hp-word hp-inconclusive">Inconclusive so far: points to supported</strong>'
+    )
+    assert verdict.word(early) == "Inconclusive so far: points to supported"
+    for other in (
+        interim("S0-18", "inconclusive", (31.0, 30.0, 32.0), "inconclusive"),
+        interim("S0-18", "supported", (31.0, 30.0, 32.0), "supported"),
+        made("S0-18", "inconclusive", (31.0, 30.0, 32.0)),
+    ):
+        assert other.leaning == ""
 
 
 def test_outcomes_differ_in_more_than_colour():

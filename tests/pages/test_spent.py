@@ -58,7 +58,7 @@ def test_a_claim_without_runs_has_cost_nothing(store, tmp_path):
     assert spent.table(store, tmp_path, "S4-01") == (
         f"{said}; it lacks 3 runs (nobody has timed any like them) for a first verdict and 20 runs "
         "(nobody has timed any like them) for all planned seeds; `make execute STUDY=one "
-        "PRESET=paper` trains them with the rest of their study"
+        "PRESET=paper` trains them with all else there"
     )
 
 

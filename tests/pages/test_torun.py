@@ -32,7 +32,10 @@ def test_the_study_that_is_named_declares_every_run_that_a_claim_lacks(lacks):
     for study, trial in declared.read(ROOT / "book" / "trials.jsonl"):
         mine.setdefault(study, set()).add(trial.identity())
     for name, lack in lacks.items():
-        assert {trial.identity() for trial in lack.planned} <= mine.get(lack.study, set()), name
+        theirs = set().union(*(mine[study] for study in lack.studies))
+        assert {trial.identity() for trial in lack.planned} <= theirs, name
+        for study in lack.studies:  # and none is named in vain
+            assert not lack.planned or any(t.identity() in mine[study] for t in lack.planned), name
 
 
 def test_a_study_that_is_named_is_a_page_and_every_claim_to_come_has_one(lacks):
@@ -40,13 +43,15 @@ def test_a_study_that_is_named_is_a_page_and_every_claim_to_come_has_one(lacks):
     verdicts = json.loads((ROOT / "book" / "verdicts.json").read_text())
     for claim in BOOK:
         if claim.test.type != "none" and verdicts.get(claim.id, {}).get("kind") != "re-run":
-            assert lacks[claim.id].study in pages, claim.id
+            assert lacks[claim.id].studies, claim.id
+            assert set(lacks[claim.id].studies) <= pages, claim.id
 
 
 def test_a_study_that_only_looks_up_the_runs_of_another_is_not_named(lacks):
     """Study 1 shows report 001's rates, which study 3 trains."""
     assert BOOK["S1-08"].study == "learning-rate"
-    assert lacks["S1-08"].study == "03-schedules"
+    assert lacks["S1-08"].studies == ("03-schedules",)
+    assert lacks["S1-35"].studies == ("05-activations", "03-schedules")
 
 
 def lack(have=(), studies=("01-a",), claim="S0-18"):
@@ -66,9 +71,23 @@ def test_a_first_verdict_takes_the_seeds_that_lack_least():
 
 
 def test_of_studies_that_declare_the_same_the_claim_s_own_is_named():
-    assert lack(studies=("01-a", "09-learning-rate")).study == "09-learning-rate"
-    assert lack(studies=("02-b", "01-a")).study == "01-a"
-    assert lack(claim="S1-08").study == ""
+    assert lack(studies=("01-a", "09-learning-rate")).studies == ("09-learning-rate",)
+    assert lack(studies=("02-b", "01-a")).studies == ("01-a",)
+    assert lack(claim="S1-08").studies == ()
+
+
+def test_where_one_study_has_not_all_of_them_two_are_named():
+    trials = [("01-a" if trial.lr < 5e-4 else "02-b", trial) for trial in DECLARED]
+    found = wanted.lacks([BOOK["S0-18"]], trials, lambda _: False)["S0-18"]
+    assert found.studies == ("01-a", "02-b")
+
+
+def test_a_seed_of_which_a_setting_is_not_declared_is_no_seed_of_the_claim():
+    more = [("01-a", LONG.replace(lr=1e-3, seed=seed)) for seed in range(20, 40)]
+    trials = [("01-a", trial) for trial in DECLARED] + more
+    have = {trial.identity() for trial in DECLARED if trial.seed}
+    found = wanted.lacks([BOOK["S0-18"]], trials, lambda t: t.identity() in have)["S0-18"]
+    assert {trial.seed for trial in found.planned} == {0}
 
 
 def said(hours):

@@ -101,13 +101,13 @@ class Lack:
     """What of a claim's declared trials is not recorded.
 
     Attributes:
-        study: The study that trains them; "" if no study declares any.
+        studies: The studies that train them between them; none if no study declares any.
         first: What a first verdict takes, the seeds that lack least.
         n_seeds: How many seeds that verdict rests on.
         planned: What all planned seeds take.
     """
 
-    study: str
+    studies: tuple[str, ...] = ()
     first: tuple[Trial, ...] = ()
     n_seeds: int = 0
     planned: tuple[Trial, ...] = ()
@@ -135,25 +135,40 @@ def lacks(
     for claim in claims:
         mine = groups.of_claim(claim, runs)
         if not mine:
-            found[claim.id] = Lack("")
+            found[claim.id] = Lack()
             continue
-        trials = [by_key[key] for key in mine[0]["key"]]
-        absent = [trial for trial in trials if not is_recorded(trial)] or trials
-        studies = Counter(study for trial in absent for study in owners[trial.identity()])
-        own = f"-{claim.study}"  # of studies that declare as many, the claim's own, else the first
-        study = min(studies, key=lambda name: (-studies[name], not name.endswith(own), name))
-        missing: dict[int, list[Trial]] = {}
-        for trial in trials:
-            missing.setdefault(trial.seed, []).extend([] if is_recorded(trial) else [trial])
+        trials: dict[int, list[Trial]] = {}
+        for key in mine[0]["key"]:
+            trials.setdefault(by_key[key].seed, []).append(by_key[key])
+        most = max(map(len, trials.values()))  # a seed that lacks a setting is never complete
+        missing = {
+            seed: [trial for trial in some if not is_recorded(trial)]
+            for seed, some in trials.items()
+            if len(some) == most
+        }
         needed = max(claim.min_seeds, claim.test.fewest)
         nearest = sorted(missing, key=lambda seed: (len(missing[seed]), seed))
+        planned = [trial for seed in nearest[: claim.seeds] for trial in missing[seed]]
+        wanted = planned or [trial for seed in nearest for trial in trials[seed]]
         found[claim.id] = Lack(
-            study,
+            _cover([owners[trial.identity()] for trial in wanted], claim.study),
             tuple(trial for seed in nearest[:needed] for trial in missing[seed]),
             needed,
-            tuple(trial for seed in nearest[: claim.seeds] for trial in missing[seed]),
+            tuple(planned),
         )
     return found
+
+
+def _cover(owners: Sequence[Set[str]], study: str) -> tuple[str, ...]:
+    """Return few studies that declare all trials; of those that declare as many the claim's own."""
+    left, chosen = list(owners), []
+    while left:
+        counts = Counter(name for some in left for name in some)
+        own = f"-{study}"
+        best = min(counts, key=lambda name: (-counts[name], not name.endswith(own), name))
+        chosen.append(best)
+        left = [some for some in left if best not in some]
+    return tuple(chosen)
 
 
 def _want(
@@ -225,7 +240,7 @@ def costs(records: Iterable[Mapping[str, Any]], device: str) -> Callable[[Trial]
         config, cost = record["config"], record["cost"]
         if record["task"] != TASK or cost.get("device", "").partition(":")[0] != device:
             continue
-        seconds = (cost["train_s"] + cost["eval_s"]) / config["epochs"]
+        seconds = (cost.get("train_s", 0.0) + cost.get("eval_s", 0.0)) / config["epochs"]
         kind = (config["data"], config["model"])
         for key in (kind, (*kind, config["batch_size"])):
             seen.setdefault(key, []).append((config["epochs"], seconds))

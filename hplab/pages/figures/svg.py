@@ -148,7 +148,7 @@ def _plain_values(element: ElementTree.Element) -> None:
         elif name == "style":
             element.attrib[name] = _style(value)
         elif name in ("href", "clip-path"):
-            element.attrib[name] = value.replace("#", "#@ID@")
+            element.attrib[name] = re.sub(r"^(url\()?#", r"\1#@ID@", value)  # not of other pages
         elif name == "id":
             element.attrib[name] = f"@ID@{value}"
     if element.tag in ("text", "tspan") and element.text:

@@ -79,7 +79,8 @@ def their_number(verdict: Verdict) -> str:
 def our_number(verdict: Verdict) -> str:
     """Return our effect with its interval and the seeds it rests on."""
     seeds = f"n = {verdict.n}" if verdict.n else ""
-    if getattr(verdict, "finding", None) and verdict.finding.identical:
+    finding = getattr(verdict, "finding", None)  # a committed verdict has none
+    if finding and finding.identical:
         return f"the very same, seed by seed, {seeds}"
     return ", ".join(filter(None, (terminal.estimate(verdict), seeds)))
 

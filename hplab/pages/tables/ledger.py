@@ -24,6 +24,7 @@ from hplab.pages.tables.columns import OWN_DATA, RERUN, TONES
 from hplab.pages.tables.folds import ALONE, Behind
 from hplab.pages.tables.markdown import raw
 from hplab.places import ledger
+from hplab.sweeps.records import StoreError
 from hplab.sweeps.store import Store
 
 TITLES = {"kl-plateau": "The KL plateau"}  # of studies whose name alone makes no heading
@@ -178,7 +179,7 @@ def _made_on(committed: Store, rows: pd.DataFrame) -> str:
     groups: dict[str, list[int]] = {}
     codes: dict[str, dict[str, None]] = {}
     for seed, name in rows["prov"].items():
-        made = committed.provenance(str(name))
+        made = _provenance(committed, str(name))
         machine = _machine(made)
         groups.setdefault(machine, []).append(int(seed))
         codes.setdefault(machine, {})[str(made.get("code", "unknown"))[:8]] = None
@@ -191,6 +192,14 @@ def _made_on(committed: Store, rows: pd.DataFrame) -> str:
         f"{'seed' if len(seeds) == 1 else 'seeds'} {claim_fold.span(seeds)} on {told[machine]}"
         for machine, seeds in groups.items()
     )
+
+
+def _provenance(committed: Store, name: str) -> Mapping[str, Any]:
+    """Return what a record was made with, empty if that was lost."""
+    try:
+        return committed.provenance(name)
+    except StoreError:
+        return {}
 
 
 def _machine(made: Mapping[str, Any]) -> str:

@@ -123,7 +123,7 @@ def _none_yet(claim_id: str, store: Store, book: Path) -> str:
     from hplab.pages.tables import torun
 
     if not (book / "trials.jsonl").is_file():
-        return torun.none_yet(ledger.load()[claim_id], wanted.Lack(""), lambda _: None)
+        return torun.none_yet(ledger.load()[claim_id], wanted.Lack(), lambda _: None)
     lacks, seconds = torun.of_book(book, store)
     return torun.none_yet(ledger.load()[claim_id], lacks[claim_id], seconds)
 

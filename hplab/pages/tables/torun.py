@@ -40,20 +40,27 @@ def fold(verdict: Verdict, lack: Lack, seconds: Seconds) -> str:
     ]
     if not told:
         return ""
-    if not lack.study:
+    if not lack.studies:
         return "No study declares the runs that it takes."
-    lines = [
-        f"{title.lower()}, <code>{html.escape(miniature.command(claim, lack.study, preset))}</code>"
-        for title, preset in told
-    ]
+    lines = []
+    for title, preset in told:
+        each = [f"<code>{html.escape(one)}</code>" for one in commands(claim, lack, preset)]
+        lines.append(f"{title.lower()}, {' and '.join(each)}")
     words = "; ".join(lines)
     if columns.RERUN.outcome(verdict) != MISSING or not lack.planned:
         return words
+    one = len(lack.studies) == 1
     first = f"{_dear(lack.first, seconds)} for a first verdict ({lack.n_seeds} seeds), and "
     return (
-        f"{words}, which trains all of that study. This claim lacks {first if lack.first else ''}"
-        f"{_dear(lack.planned, seconds)} for all {claim.seeds} planned seeds."
+        f"{words}, which {'trains all of that study' if one else 'train all of those studies'}. "
+        f"This claim lacks {first if lack.first else ''}{_dear(lack.planned, seconds)} for all "
+        f"{claim.seeds} planned seeds."
     )
+
+
+def commands(claim: Claim, lack: Lack, preset: str) -> list[str]:
+    """Return what trains the runs that a claim lacks, a command a study."""
+    return [miniature.command(claim, study, preset) for study in lack.studies]
 
 
 def _dear(trials: Iterable[Trial], seconds: Seconds) -> str:
@@ -103,9 +110,10 @@ def none_yet(claim: Claim, lack: Lack, seconds: Seconds) -> str:
     words = f"no recorded run decides {claim.id}, so it has cost nothing yet"
     if not lack.planned:
         return words
-    command = miniature.command(claim, lack.study, "paper")
+    each = " and ".join(f"`{one}`" for one in commands(claim, lack, "paper"))
+    train = "trains" if len(lack.studies) == 1 else "train"
     first = f"{_dear(lack.first, seconds)} for a first verdict and " if lack.first else ""
     return (
         f"{words}; it lacks {first}{_dear(lack.planned, seconds)} for all planned seeds; "
-        f"`{command}` trains them with the rest of their study"
+        f"{each} {train} them with all else there"
     )
