@@ -166,7 +166,7 @@ def test_an_early_verdict_points_somewhere_and_shows_what_it_goes_by():
         [wide.low / 5, wide.high / 5]  # its margin is 5 pp
     )
     assert rows.loc["S4-08", "wide_low":"wide_high"].isna().all()
-    assert "so S0-18 stay open for now" in drawn.caption
+    assert "so S0-18 stays open for now" in drawn.caption
     assert "what its verdict goes by so far" in drawn.svg
     assert "learns more slowly" in drawn.svg
     assert 'href="ledger.html#S0-18"' in drawn.svg

@@ -22,9 +22,9 @@ from hplab.pages import labels
 from hplab.pages.figures import svg
 from hplab.pages.figures.figure import Figure, Html, nothing_recorded
 
-WORDS_MOST = 92  # characters of a claim that stand over its row
+WORDS_MOST = 64  # characters of a claim that stand over its row
 KINDS = ("direction", "interaction", "profile", "proportions", "variance", "difference")
-ROW_IN = 0.36  # height of a row, inches
+ROW_IN = 0.38  # height of a row, inches
 OUTCOMES = (SUPPORTED, CONTRADICTED, INCONCLUSIVE)  # in the order they are drawn, from the top
 # Colour, marker, and whether the marker is filled: no two outcomes differ in colour alone.
 LOOKS: Mapping[str, tuple[str, str, bool]] = {
@@ -79,7 +79,7 @@ def claims(verdicts: Iterable[Verdict]) -> Figure | Html:
                 ax.plot(row.report, at, "D", color=svg.INK, mfc="none", mew=1.2, ms=5.5, zorder=4)
             words = labels.shortened(str(row.says), WORDS_MOST)
             left = {"transform": ax.get_yaxis_transform(), "ha": "left", "va": "center"}
-            ax.text(0.005, at - 0.47, words, fontsize=8.5, color=svg.INK, zorder=5, **left)
+            ax.text(0.005, at - 0.47, words, fontsize=10, color=svg.INK, zorder=5, **left)
         ax.set_yticks(range(len(table)), list(table["claim"]), fontsize=11)
         for label, name in zip(ax.get_yticklabels(), table["claim"], strict=True):
             label.set_url(f"ledger.html#{name}")
@@ -126,12 +126,15 @@ def _row(verdict: Verdict) -> dict[str, Any] | None:
         # That two differ has no side; 0.0 - x, as -0.0 would be shown.
         effect, low, high, report = 0.0 - effect, 0.0 - high, 0.0 - low, 0.0 - report
         wide_low, wide_high = 0.0 - wide_high, 0.0 - wide_low
+    ours = "the very same, seed by seed"
+    if verdict.finding is None or not verdict.finding.identical:
+        mean = labels.effect(interval.estimate, verdict.unit)
+        ours = f"{mean} ({phrases.span(interval, verdict.unit)})"
     shown = {
         "claim": Html(f'<a href="ledger.html#{claim.id}">{claim.id}</a>', claim.id),
         "what the report says": claim.says,
         "verdict": word(verdict).lower(),
-        "ours (95 % interval)": f"{labels.effect(interval.estimate, verdict.unit)} "
-        f"({phrases.span(interval, verdict.unit)})",
+        "ours (95 % interval)": ours,
         "its own number": labels.effect(*theirs) if theirs else "none",
         "counts from": labels.effect(margin.value, margin.unit),
         "n": verdict.n,
@@ -203,7 +206,8 @@ def _thin(table: pd.DataFrame) -> str:
     early = table["early"] & table["outcome"].eq(INCONCLUSIVE)
     early &= table["low"].gt(1) | table["high"].lt(1)
     names = labels.listed(table.loc[early, "claim"], len(table))
-    open_ = f", so {names} stay open for now though the 95 % interval does not reach 1"
+    verb = "stays" if early.sum() == 1 else "stay"
+    open_ = f", so {names} {verb} open for now though the 95 % interval does not reach 1"
     return (
         "; the thin line is the interval that a verdict goes by while seeds are still to come, as "
         f"an early look decides only what is overwhelming{open_ if names else ''}"

@@ -69,7 +69,12 @@ def _dear(trials: Iterable[Trial], seconds: Seconds) -> str:
     runs = labels.count(len(trials), "run")
     if hours is None:
         return f"{runs} (nobody has timed any like them)"
-    return f"{runs} (about {_rounded(hours)} hours of one core)"
+    return f"{runs} ({_about(trials)} {_rounded(hours)} hours of one core)"
+
+
+def _about(trials: Iterable[Trial]) -> str:
+    """Return how hours begin: runs with a stopping rule may take fewer epochs than they may."""
+    return "at most about" if any(trial.stop != "epochs" for trial in trials) else "about"
 
 
 def core_hours(trials: Iterable[Trial], seconds: Seconds) -> float | None:
@@ -91,12 +96,16 @@ def waiting(verdicts: Iterable[Verdict], lacks: Mapping[str, Lack], seconds: Sec
     known = {kind: [t for t in some if seconds(t) is not None] for kind, some in trials.items()}
     hours = {kind: core_hours(some, seconds) or 0.0 for kind, some in known.items()}
     untimed = len(trials["planned"]) - len(known["planned"])
+    stops = ""
+    if _about(trials["planned"]) != "about":
+        stops = "; less if those with a rule for stopping do so before their last epoch"
     dearer = f", without {untimed:,} runs that nobody has timed yet" if untimed else ""
     return (
         f"{labels.count(len(waiting), 'claim')} wait because their runs are dear: a first verdict "
-        f"on each takes {len(trials['first']):,} runs, about {_rounded(hours['first'])} hours of "
-        f"one processor core, and all planned seeds {len(trials['planned']):,} runs, about "
-        f"{_rounded(hours['planned'])} hours{dearer}."
+        f"on each takes {len(trials['first']):,} runs, {_about(trials['first'])} "
+        f"{_rounded(hours['first'])} hours of one processor core, and all planned seeds "
+        f"{len(trials['planned']):,} runs, {_about(trials['planned'])} "
+        f"{_rounded(hours['planned'])} hours{dearer}{stops}."
     )
 
 
