@@ -31,7 +31,10 @@ PAINTED = """
   new PerformanceObserver((list) => resolve(list.getEntries().at(-1).startTime))
     .observe({ type: "largest-contentful-paint", buffered: true }))
 """
-LINKS = "() => [...document.querySelectorAll('a[href]')].map((link) => link.href)"
+LINKS = """
+() => [...document.querySelectorAll("a[href]")]
+  .map((link) => new URL(link.getAttribute("href"), document.baseURI).href)
+"""  # the links of a drawing have no address as text
 TOO_WIDE = """
 () => [...document.querySelectorAll("body *")]
   .filter((e) => e.getBoundingClientRect().right > innerWidth + 1)
