@@ -828,6 +828,12 @@ def test_an_interval_never_passes_100_percent_and_the_caption_says_how():
     assert words.give_or_take("val_acc", cell) == "98.80 (92.67 to 99.81)"
 
 
+def test_values_that_are_all_the_same_have_no_interval():
+    one = {"mean": 0.1127, "low": 0.1127, "high": 0.1127, "n": 2}
+    assert words.give_or_take("val_acc", one) == "11.27 (n = 2, both the same)"
+    assert words.interval("val_acc", pd.Series({**one, "n": 5})) == "11.27 % (n = 5, all the same)"
+
+
 def test_an_interval_of_a_loss_stays_above_0_and_one_that_can_be_stays_as_it_is():
     low = plots.axis(five("val_loss", [0.02, 0.01, 0.3, 0.1, 0.05]), y="val_loss")
     assert 0 < low.data["low"].item() < low.data["mean"].item()

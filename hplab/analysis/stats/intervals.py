@@ -57,7 +57,9 @@ class Interval:
         """Return the interval in another unit (100 turns shares into pp); -1 turns it round."""
         low, high = sorted((self.low * factor, self.high * factor))
         sd = None if self.sd is None else self.sd * abs(factor)
-        ends = self.ends and tuple(sorted(end * factor for end in self.ends))
+        ends = self.ends
+        if ends is not None:
+            ends = min(end * factor for end in ends), max(end * factor for end in ends)
         changed = {"estimate": self.estimate * factor, "low": low, "high": high}
         return dataclasses.replace(self, **changed, sd=sd, ends=ends)
 
