@@ -46,7 +46,12 @@ def span(interval: Interval, unit: str) -> str:
 
 
 def limits(interval: Interval, unit: str, of: str = "") -> str:
-    """Return an interval in words: "95 % interval 0.08 to 0.34"; `of` says what it is of."""
+    """Return an interval in words: "95 % interval 0.08 to 0.34"; `of` says what it is of.
+
+    Values that are all the same have none: "the same in all 5 seeds".
+    """
+    if interval.low == interval.high == interval.estimate:
+        return f"the same in all {interval.n} seeds"
     return f"{100 * interval.level:.4g} % interval {of}{span(interval, unit)}"
 
 

@@ -397,6 +397,7 @@ def _how_sure(verdict: Verdict) -> str:
         of = "a new run of ours: " if verdict.claim.test.new_run else ""
         unit = {"ratio": "times", "any": "", "share": "", "tau": ""}.get(verdict.unit, verdict.unit)
         limits = of + phrases.limits(interval, verdict.unit)
+        unit = "" if interval.low == interval.high else unit
         start, found = "How sure", f"{f'{limits} {unit}'.rstrip()}, {found}"
     return f"{start}: {found}"
 

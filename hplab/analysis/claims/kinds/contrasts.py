@@ -170,9 +170,12 @@ class Sign(Kind):
             + f" ({phrases.limits(d.interval.scaled(turn), unit)})"
             for d, arm in zip(each, found.arms, strict=True)
         ).replace("-", phrases.MINUS)
+        least = (
+            f" of at least {phrases.number(self.margin.value, unit)}" if self.margin.value else ""
+        )
         reason = (
-            f"{on(found)} {quantities.words(self.quantity)} is {said}; the claim is a {word} of at "
-            f"least {phrases.number(self.margin.value, unit)}{' in each' if len(each) > 1 else ''}."
+            f"{on(found)} {quantities.words(self.quantity)} is {said}; the claim is a {word}{least}"
+            f"{' in each' if len(each) > 1 else ''}."
         )
         one = each[0].interval.scaled(turn) if len(each) == 1 else None
         far = all_distances(each)
