@@ -165,8 +165,8 @@ def changed_words(root: Path, repository: str) -> str:
     return (
         f"Report 004's claims were fixed in {_when(root, FREEZE_004, repository)}, and all "
         f"{found.claims} with their margins and rules in {_when(root, FREEZE, repository)}. The "
-        f"first records of runs came after: {_first_records(root, repository)}. Since then the "
-        f"tests of {found.tests} claims were changed ({only} of them only in that training is "
+        f"first records of each report's data were committed later than its own claims: "
+        f"{_first_records(root, repository)}. Since then the tests of {found.tests} claims were changed ({only} of them only in that training is "
         f"measured as the report measured it), a margin or tolerance of {found.sizes}, the wording "
         f"of {found.words}, and the text of {found.rules_changed} of {found.rules} rules. "
         f"{entries[:1].upper()}{entries[1:]} in {{ref}}`the ledger <what-was-changed>` say what, "

@@ -118,7 +118,7 @@ def looks_said(found: dict[str, Any]) -> str:
         f"up to {100 * rates[worst]:.1f} % of worlds on a side where 2.5 % are meant. At the "
         "stricter levels that Holm's correction asks for, the excess is a larger part of what is "
         "meant (`hplab.analysis.stats.sequential` has the counts). The rule was not changed for "
-        "it: it is the one that was written down."
+        "it."
     )
 
 
