@@ -63,7 +63,15 @@ def claims(verdicts: Iterable[Verdict]) -> Figure | Html:
         ax.set_xlim(-reach, reach)
         ax.set_ylim(len(table) - 0.4, -1.7)
         ax.axvspan(1, reach, color=svg.GRID, lw=0, alpha=0.55, zorder=0)
-        ax.plot([0, 0], [-0.7, len(table)], color=svg.MUTED, lw=1, zorder=1)
+        rows = range(len(table))  # the line at 0 leaves out the words above each row
+        ax.vlines(
+            [0] * len(rows),
+            [at - 0.28 for at in rows],
+            [at + 0.3 for at in rows],
+            color=svg.MUTED,
+            lw=1,
+            zorder=1,
+        )
         ax.grid(visible=False)
         for name, at in (("the opposite", -4), ("too small", 0), ("as claimed", 4)):
             ax.text(at, -1.15, name, ha="center", va="center", color=svg.MUTED, fontsize=12)

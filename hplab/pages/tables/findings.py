@@ -27,9 +27,8 @@ BEGINNINGS: Mapping[str, Mapping[str, str]] = {
 }
 # What is proved needs no runs; they show it all the same.
 PROVED: Mapping[str, str] = {
-    "S0-36": "on one-hot labels the KL divergence is cross-entropy, which is proved and not "
-    "measured. The report\u2019s public code, which is that of its runs with batches of 64, calls "
-    "KLDivLoss with reduction=&quot;batchmean&quot; on log-softmax and one-hot labels",
+    "S0-36": "on one-hot labels the KL divergence is cross-entropy, "
+    "which is proved and not measured",
 }
 
 
@@ -85,24 +84,19 @@ def with_set_ups(verdict: Verdict) -> str:
     """Return what the set-ups that fit a report's numbers give for a claim, as HTML."""
     fits = [(one.interval, one.sample.n) for one in verdict.under.values() if one.interval]
     unit, theirs = verdict.unit, published.effect(verdict.claim)
-    each = [
-        f"{_signed(interval.estimate, unit)} ({phrases.span(interval, unit)})"
-        for interval, _ in fits
-    ]
-    seeds = labels.span(n for _, n in fits)
-    words = "These runs cannot tell. The report does not name its network; with the "
+    means = sorted(interval.estimate for interval, _ in fits)
+    clear = sum(interval.low > 0 or interval.high < 0 for interval, _ in fits)
+    words = "These runs cannot tell. The report names no network; with the "
     words += f"{labels.count(len(fits), 'network')} that fit its numbers the difference is "
-    words += f"{labels.listed(each)} {_UNITS.get(unit, unit)}, 95 % intervals, n = {seeds} seeds "
-    words += "each"
-    if theirs:
-        alike = sum(interval.estimate * theirs[0] > 0 for interval, _ in fits)
-        clear = sum(interval.low > 0 or interval.high < 0 for interval, _ in fits)
-        words += f"; in the report it is {_signed(theirs[0], unit)}. It has the report\u2019s sign "
-        words += f"with {alike} of them; {clear} of the intervals do not hold 0"
+    words += f"between {_signed(means[0], unit)} and {_signed(means[-1], unit)} "
+    words += _UNITS.get(unit, unit)
+    words += f" (in the report {_signed(theirs[0], unit)})" if theirs else ""
+    words += f". Of the 95 % intervals, n = {labels.span(n for _, n in fits)} seeds each, "
+    words += f"{clear or 'none'} {'leave' if clear > 1 else 'leaves'} out 0"
     if limit := getattr(getattr(verdict.claim.test, "margin", None), "tested", 0):
         past = sum(interval.low > limit for interval, _ in fits)
-        words += f", and {past or 'none'} {'lie' if past > 1 else 'lies'} wholly beyond "
-        words += f"{phrases.bare(limit, unit)}, the smallest difference that was said to count"
+        words += f" and {past or 'none'} {'lie' if past > 1 else 'lies'} wholly beyond "
+        words += f"{phrases.bare(limit, unit)}, the smallest difference that counts"
     return labels.unbroken(html.escape(words))
 
 
