@@ -90,9 +90,16 @@ def test_what_cannot_be_told_from_the_best_is_named_and_what_fails_is_counted():
 
     assert (first, near) == (1, [1, 2])  # 3 holds 0 in its interval, but two of its seeds failed
     assert text.startswith(
-        "the learning rates 1 and 2 cannot be told apart, and at 3 2 of 3 seeds fail: 1 has the "
+        "the learning rates 1 and 2 cannot be told apart, and at 3 2 of 3 seeds fail. By the mean "
+        "1 has the "
     )
     assert headlines.faults(text) == []
+    gaps = headlines.gaps(table, "lr", "val_acc")
+    assert gaps.startswith("Seed by seed the difference from 1 is ")
+    assert gaps.endswith(", n = 3 seeds) at 2.")
+    assert headlines.faults(gaps) == []
+    assert headlines.gaps(table[table["lr"].isin([1, 4])], "lr", "val_acc") == ""
+    assert headlines.gaps(table[table["seed"] < 2], "lr", "val_acc") == ""
     assert headlines.failed(headlines.side_by_side(table, "lr", "val_acc"), "val_loss") == {}
 
 
@@ -218,7 +225,10 @@ def test_study_1_says_first_what_the_set_ups_say_that_fit_the_report(glued):
     if said["n_fit"] == "0":
         assert "None of the set-ups" in said["fit"]
         return
-    assert said["fit"].count("95 % interval") == int(said["n_fit"])
+    counts = re.search(
+        r"above 0 with (\d+) .*below 0 with (\w+), .*holds 0 with (\d+)", said["fit"]
+    )
+    assert sum(int(n) for n in counts.groups() if n != "none") == int(said["n_fit"])
     assert "n = 5 seeds" in said["fit"]
 
 

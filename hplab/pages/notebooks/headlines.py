@@ -146,8 +146,8 @@ def best(runs: pd.DataFrame, x: str, y: str) -> str:
     """Return which values of a hyperparameter cannot be told from the best, and which fail.
 
     Values are compared on the seeds that all of them have, seed by seed with the one whose mean is
-    the best there. Each interval is by itself; the best was picked on the same runs, so what is
-    said to be worse is said a little too often.
+    the best there (`gaps` says how far apart they are). Each interval is by itself; the best was
+    picked on the same runs, so what is said to be worse is said a little too often.
 
     Args:
         runs: One row a trial.
@@ -167,12 +167,30 @@ def best(runs: pd.DataFrame, x: str, y: str) -> str:
     said = f"{labels.setting(first, x)} has the {side} mean {labels.quantity(y)} of "
     said += f"{len(tried)} from {span}, {_interval(y, cells.mean_of(wide[first], y))}"
     if len(tops) > 1:
-        others = [value for value in tops if value != first]
-        gaps = [f"{apart(wide, value, first, y)} at {labels.setting(value, x)}" for value in others]
         who = f"the {labels.quantity(x)}s {labels.listed([labels.setting(v, x) for v in tops])}"
-        said = f"{who} cannot be told apart{_lost(wide, x, y)}: {said}, and seed by seed the "
-        return f"{said}difference from it is {labels.listed(gaps)}."
+        return f"{who} cannot be told apart{_lost(wide, x, y)}. By the mean {said}."
     return f"{said}{_lost(wide, x, y)}."
+
+
+def gaps(runs: pd.DataFrame, x: str, y: str) -> str:
+    """Return how far each value that cannot be told from the best is from it, seed by seed.
+
+    Args:
+        runs: One row a trial.
+        x: Column of the hyperparameter.
+        y: Column of the metric.
+
+    Returns:
+        A sentence; "" where there is no such value, or fewer than three seeds that all have.
+    """
+    wide = side_by_side(runs, x, y)
+    if len(wide) < MIN_SEEDS or labels.better(y) == 0:
+        return ""
+    first, tops = top(wide, y)
+    others = [value for value in tops if value != first]
+    told = [f"{apart(wide, value, first, y)} at {labels.setting(value, x)}" for value in others]
+    start = f"Seed by seed the difference from {labels.setting(first, x)} is"
+    return f"{start} {labels.listed(told)}." if told else ""
 
 
 def _lost(wide: pd.DataFrame, x: str, y: str) -> str:
