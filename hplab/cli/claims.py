@@ -61,7 +61,7 @@ def claims(
 )
 @click.option("--planned", type=click.IntRange(3, 300), help="Seeds there may be in the end.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--html", "page", type=click.Path(path_type=Path), help="Write a page of its own.")
+@click.option("--html", "page", type=base.PAGE, help="Write a page of its own.")
 @base.code_option
 def judge_runs(
     path: Path,
@@ -110,7 +110,7 @@ def judge_runs(
 @click.option("--study", help="Only claims of this study, such as batch-size.")
 @click.option("--report", help="Only claims of this report: 000, 001, 002 or 004.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-@click.option("--trials", "out", type=click.Path(path_type=Path), help="Write the trials here.")
+@click.option("--trials", "out", type=base.Written(".jsonl"), help="Write the trials here.")
 @click.option("--anew", is_flag=True, help="Look anew for what the studies declare; half a minute.")
 def plan(
     budget: str | None,
