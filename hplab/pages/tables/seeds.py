@@ -45,11 +45,11 @@ def needed() -> str:
             )
         )
     head = (
-        "difference beyond the margin, over scatter",
+        "beyond the margin, in SDs",
         "see it, 80 %",
         "see it, 90 %",
         "see it, one of six",
-        "show there is none beyond the margin",
+        "show there is none",
     )
     return markdown.table(head, rows)
 
