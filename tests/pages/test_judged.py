@@ -302,5 +302,9 @@ def test_the_calculator_needs_no_file_beside_it():
 
 
 def test_a_folder_that_is_not_there_is_said(path, tmp_path):
-    with pytest.raises(HplabError, match="cannot write"):
-        said(path, "--html", tmp_path / "none" / "report.html")
+    told = CliRunner().invoke(
+        cli.cli, ["judge", str(path), "--html", str(tmp_path / "none" / "r.html")]
+    )
+    assert told.exit_code == 2
+    assert "there is no folder" in told.output
+    assert not list(tmp_path.glob("none"))
