@@ -3,6 +3,11 @@
 from hplab.trial import TASK, TASK_VERSION, Trial
 
 DIGEST = "0" * 64
+SGD_ON_PHOTOS = Trial(
+    data="dinosaurs", model="cnn", optimizer="sgd", batch_size=16, epochs=100, split="kfold",
+    drop_last=True, normalize="imagenet", augment={"flip": 0.5, "rotate": 15.0},
+    model_args={"batch_norm": True, "channels": [16, 32, 64]},
+)  # fmt: skip
 
 
 def make_record(seed=0, *, val_acc=0.5, data=DIGEST, **changes):

@@ -4,18 +4,14 @@ import dataclasses
 import json
 
 import pytest
+from synthetic_records import SGD_ON_PHOTOS
 
 from hplab.analysis.claims import ledger, wanted
 from hplab.pages.tables import plan
 from hplab.trial import TASK, HplabError, Trial, grid
 
 BOOK = ledger.load()
-SGD = Trial(
-    data="dinosaurs", model="cnn", optimizer="sgd", batch_size=16, epochs=100, split="kfold",
-    drop_last=True, normalize="imagenet", augment={"flip": 0.5, "rotate": 15.0},
-    model_args={"batch_norm": True, "channels": [16, 32, 64]},
-)  # fmt: skip
-DECLARED = grid(SGD, lr=[1e-3, 1e-4], seed=range(20))
+DECLARED = grid(SGD_ON_PHOTOS, lr=[1e-3, 1e-4], seed=range(20))
 NEAR = {"outcome": "inconclusive", "kind": "re-run", "n": 3}
 
 
@@ -100,14 +96,21 @@ def record(trial, seconds, *, device="cpu", **changes):
 
 
 def test_costs_are_those_of_the_longest_of_its_like():
-    short = record(SGD, 60.0, epochs=2)  # half a minute an epoch: mostly its beginning
-    long = [record(SGD, 1000.0), record(SGD, 1400.0), record(SGD, 1200.0, epochs=60)]
+    short = record(SGD_ON_PHOTOS, 60.0, epochs=2)  # half a minute an epoch: mostly its beginning
+    long = [
+        record(SGD_ON_PHOTOS, 1000.0),
+        record(SGD_ON_PHOTOS, 1400.0),
+        record(SGD_ON_PHOTOS, 1200.0, epochs=60),
+    ]
     of = wanted.costs([short, *long], "cpu")
-    assert of(SGD) == pytest.approx(1400.0)  # 10, 14 and 20 s an epoch
-    assert of(SGD.replace(epochs=50, batch_size=64)) == pytest.approx(700.0)
-    assert of(SGD.replace(data="mnist")) is None
-    assert wanted.costs([short, *long], "cuda")(SGD) is None
-    assert wanted.costs([record(SGD, 100.0, device="cuda:0")], "cuda")(SGD) == 100.0
+    assert of(SGD_ON_PHOTOS) == pytest.approx(1400.0)  # 10, 14 and 20 s an epoch
+    assert of(SGD_ON_PHOTOS.replace(epochs=50, batch_size=64)) == pytest.approx(700.0)
+    assert of(SGD_ON_PHOTOS.replace(data="mnist")) is None
+    assert wanted.costs([short, *long], "cuda")(SGD_ON_PHOTOS) is None
+    assert (
+        wanted.costs([record(SGD_ON_PHOTOS, 100.0, device="cuda:0")], "cuda")(SGD_ON_PHOTOS)
+        == 100.0
+    )
 
 
 def test_what_no_record_tells_the_time_of_is_in_no_budget():

@@ -5,21 +5,17 @@ import re
 from pathlib import Path
 
 import pytest
+from synthetic_records import SGD_ON_PHOTOS
 
 from hplab.analysis.claims import ledger, rerun, wanted
 from hplab.analysis.claims.verdict import Verdict
 from hplab.pages.tables import torun
 from hplab.sweeps import declared
-from hplab.trial import Trial, grid
+from hplab.trial import grid
 
 ROOT = Path(__file__).resolve().parents[2]
 BOOK = ledger.load()
-LONG = Trial(
-    data="dinosaurs", model="cnn", optimizer="sgd", batch_size=16, epochs=100, split="kfold",
-    drop_last=True, normalize="imagenet", augment={"flip": 0.5, "rotate": 15.0},
-    model_args={"batch_norm": True, "channels": [16, 32, 64]},
-)  # fmt: skip
-DECLARED = grid(LONG, lr=[1e-3, 1e-4], seed=range(20))
+DECLARED = grid(SGD_ON_PHOTOS, lr=[1e-3, 1e-4], seed=range(20))
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +79,7 @@ def test_where_one_study_has_not_all_of_them_two_are_named():
 
 
 def test_a_seed_of_which_a_setting_is_not_declared_is_no_seed_of_the_claim():
-    more = [("01-a", LONG.replace(lr=1e-3, seed=seed)) for seed in range(20, 40)]
+    more = [("01-a", SGD_ON_PHOTOS.replace(lr=1e-3, seed=seed)) for seed in range(20, 40)]
     trials = [("01-a", trial) for trial in DECLARED] + more
     have = {trial.identity() for trial in DECLARED if trial.seed}
     found = wanted.lacks([BOOK["S0-18"]], trials, lambda t: t.identity() in have)["S0-18"]
