@@ -72,15 +72,16 @@ def test_what_is_proved_has_no_interval():
 
 def test_of_a_guessed_network_those_that_fit_are_told_and_not_ours():
     ends = {"one": (0.16, 0.02, 0.31), "two": (0.14, 0.11, 0.2), "three": (-0.1, -0.5, 0.3)}
+    ends["four"] = (-0.2, -0.3, -0.05)
     under = {name: made("S4-08", "x", three, n=5).finding for name, three in ends.items()}
     verdict = dataclasses.replace(made("S4-08", "inconclusive", (-0.02, -0.09, 0.06)), under=under)
     told = text_of(findings.sentence(verdict))
 
     assert told == (
         "Is what a report calls the best learning rate better than half of it? These runs cannot "
-        "tell. The report names no network; with the 3 networks that fit its numbers the "
-        "difference is between \u22120.10 and +0.16 percentage points (in the report +0.11). Of "
-        "the 95 % intervals, n = 5 seeds each, 2 leave out 0 and 1 lies wholly beyond 0.10, the "
+        "tell. The report names no network; with the 4 networks that fit its numbers the "
+        "difference is between \u22120.20 and +0.16 percentage points (in the report +0.11). Of "
+        "the 95 % intervals, n = 5 seeds each, 3 leave out 0 and 1 lies wholly beyond 0.10, the "
         "smallest difference that counts (claim S4-08)."
     )
 
