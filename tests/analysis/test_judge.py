@@ -599,6 +599,19 @@ def test_the_same_difference_at_three_seeds_is_open_and_says_why():
     assert lr.values[1].why == "the same at every seed: is the seed used?"
 
 
+def test_what_may_differ_by_another_setting_is_said_as_that():
+    """A large share of the variance in the estimate, though its interval begins at 0."""
+    rng = np.random.default_rng(4)
+    settings = [(lr, bs) for lr in (0.1, 0.01) for bs in (16, 64) for _ in range(4)]
+    runs = pd.DataFrame(settings, columns=["lr", "bs"]).assign(seed=[*range(4)] * 4)
+    both = (runs["lr"] == 0.1) & (runs["bs"] == 16)
+    runs["val_acc"] = 0.8 + 0.015 * both + rng.normal(0, 0.02, len(runs))
+    note = overview(foreign.of(runs)).comparisons[0].note
+
+    assert "What lr does may differ by bs: their interaction has 11 % of the variance" in note
+    assert "(95 % interval 0 to " in note
+
+
 def test_what_a_setting_does_that_differs_by_another_is_said():
     rng = np.random.default_rng(1)
     rows = [

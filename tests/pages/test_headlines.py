@@ -33,6 +33,7 @@ def test_a_difference_is_paired_by_seed_and_has_interval_and_seeds():
 
 def test_runs_tell_a_difference_whose_interval_leaves_zero_out():
     assert headlines.tells(runs(), "lr", 1e-3, 1e-2, "val_acc")  # 8, 9 and 10 points
+    assert headlines.tells(runs(), "lr", 1e-2, 1e-3, "val_acc")  # and as many below
     noisy = runs(val_acc=[0.9, 0.8, 0.9, 0.8, 0.9, 0.85])
     assert not headlines.tells(noisy, "lr", 1e-3, 1e-2, "val_acc")
     assert not headlines.tells(runs().iloc[[0, 1, 3, 4]], "lr", 1e-3, 1e-2, "val_acc")

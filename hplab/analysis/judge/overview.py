@@ -190,10 +190,11 @@ def _interaction(cells: _Cells | str, x: str, others: Sequence[str], one: str) -
     percent = f"{100 * share.estimate:.0f} % of the variance"
     if not math.isnan(share.low):
         percent += f" (95 % interval {100 * share.low:.0f} to {100 * share.high:.0f})"
+    differs, hide = ("differs", "hide") if share.low > 0 else ("may differ", "would hide")
     return (
-        f"What {x} does differs by {by}: their interaction has {percent}, and means over {by} hide "
-        f"it. Compare at one value of {'each' if many else 'it'}, as in: where {one} (in a shell "
-        f'--where "{one}").'
+        f"What {x} does {differs} by {by}: their interaction has {percent}, and means over {by} "
+        f"{hide} it. Compare at one value of {'each' if many else 'it'}, as in: where {one} "
+        f'(in a shell --where "{one}").'
     )
 
 
